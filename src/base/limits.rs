@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+//! Every bound of the program, with its reason. A loop over foreign data, a buffer, a queue or a
+//! wait names its bound here.
+
+/// Longest name of one directory entry: what Linux file systems allow.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Longest path inside a tree. Linux allows 4,096 per call; trees may be deeper, but not endless.
+pub const PATH_BYTES_MAX: usize = 32 * 1024;
+/// Deepest nesting of folders: each level costs an open handle while walking.
+pub const TREE_DEPTH_MAX: usize = 512;
+
+/// Plain size of a blob that collects small chunks (measured: 128 KiB is where the gain flattens).
+pub const BUNDLE_BYTES: usize = 128 * 1024;
+/// Largest plain blob: the largest chunk. A length above this in a record is damage.
+pub const BLOB_PLAIN_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Largest chunk list of one bundle; bounds what one record can make us allocate.
+pub const BLOB_CHUNKS_MAX: usize = 128 * 1024;
+/// Smallest and largest pack; packs grow with the repository between the two. The upper end keeps
+/// one pack being built and one being written inside the memory budget of 256 MiB.
+pub const PACK_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// See [`PACK_BYTES_MIN`].
+pub const PACK_BYTES_MAX: u64 = 48 * 1024 * 1024;
+/// Packs of trees stay small: they are read for listing and browsing.
+pub const META_PACK_BYTES: u64 = 8 * 1024 * 1024;
+/// A pack file above this is not ours: 4 GiB is where its 32-bit offsets end.
+pub const PACK_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024 - 1;
+/// Largest sealed end of a pack.
+pub const PACK_END_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Largest index segment, snapshot or other sealed record, as stored and as decompressed.
+pub const RECORD_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Largest plain record, after decompression.
+pub const RECORD_PLAIN_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Largest key slot file: parameters, a label and a wrapped key.
+pub const KEY_SLOT_BYTES_MAX: u64 = 64 * 1024;
+/// Most key slots tried when opening; each password slot costs a full Argon2.
+pub const KEY_SLOTS_MAX: usize = 64;
+
+/// Data written after which a running backup stores an index segment, so that a killed run has
+/// not worked in vain.
+pub const CHECKPOINT_BYTES: u64 = 512 * 1024 * 1024;
+/// Most chunks in one index segment that is merged at the end of a backup.
+pub const INDEX_SEGMENT_CHUNKS: usize = 500_000;
+
+/// Node count after which a tree chunk may end, and must end: a folder of 200,000 mails becomes
+/// some 800 chunks, of which a night rewrites few.
+pub const TREE_NODES_MIN: usize = 64;
+/// See [`TREE_NODES_MIN`].
+pub const TREE_NODES_MAX: usize = 1024;
+/// Chunk ids that a node holds by itself; a longer list is stored as chunks of its own.
+pub const NODE_CHUNKS_MAX: usize = 512;
+
+/// Files smaller than this are read whole and handed to a worker in batches.
+pub const SMALL_FILE_BYTES: u64 = 512 * 1024;
+/// Files in one batch of work.
+pub const BATCH_FILES: usize = 64;
+/// Bytes in one batch of work.
+pub const BATCH_BYTES: u64 = 2 * 1024 * 1024;
+/// Entries in flight between walking and writing trees.
+pub const EVENTS_IN_FLIGHT: usize = 2048;
+/// Jobs waiting for a worker.
+pub const JOBS_WAITING: usize = 8;
+/// Most worker threads: each holds a few MiB of buffers.
+pub const WORKERS_MAX: usize = 8;
+
+/// Longest gap that a restore reads over instead of asking twice.
+pub const COALESCE_GAP_BYTES: u64 = 256 * 1024;
+/// Longest single read of a restore or a check.
+pub const COALESCE_READ_BYTES: u64 = 8 * 1024 * 1024;
+/// Files planned together in a restore: bounds the plan's memory.
+pub const RESTORE_BATCH_FILES: usize = 50_000;
+/// Decoded blobs kept by a reader.
+pub const BLOB_CACHE_BYTES: usize = 24 * 1024 * 1024;
+
+/// Extended attributes of one entry, in bytes; the kernel allows 64 KiB each.
+pub const XATTR_BYTES_MAX: usize = 256 * 1024;
+/// Holes of one file that are kept; a file with more is stored as if it had none.
+pub const EXTENTS_MAX: usize = 4096;

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+//! One random master key and what is derived from it: a sub-key per purpose, a key per file, the
+//! keyed hashes that name chunks, and the secret table of the chunker.
+
+use super::seal::SealKey;
+use crate::base::id::ChunkId;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// The root of all keys of a repository.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct MasterKey([u8; 32]);
+
+impl MasterKey {
+    /// Takes 32 random bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for wrapping in a key slot only.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey(secret)")
+    }
+}
+
+/// What a sub-key is for. The context strings are part of the format and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Packs of file content.
+    DataPack,
+    /// Packs of trees.
+    MetaPack,
+    /// Index segments.
+    Index,
+    /// Snapshots.
+    Snapshot,
+    /// The repository's config record.
+    Config,
+    /// Lock records.
+    Lock,
+}
+
+impl Purpose {
+    const fn context(self) -> &'static str {
+        match self {
+            Self::DataPack => "ghostsnap v1 data pack",
+            Self::MetaPack => "ghostsnap v1 meta pack",
+            Self::Index => "ghostsnap v1 index",
+            Self::Snapshot => "ghostsnap v1 snapshot",
+            Self::Config => "ghostsnap v1 config",
+            Self::Lock => "ghostsnap v1 lock",
+        }
+    }
+
+    const ALL: [Self; 6] =
+        [Self::DataPack, Self::MetaPack, Self::Index, Self::Snapshot, Self::Config, Self::Lock];
+}
+
+/// The sub-keys of one master key, derived once.
+pub struct Keys {
+    master: MasterKey,
+    purposes: [(Purpose, Zeroizing<[u8; 32]>); 6],
+    data_id: Zeroizing<[u8; 32]>,
+    tree_id: Zeroizing<[u8; 32]>,
+}
+
+fn derive(context: &str, master: &MasterKey) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(blake3::derive_key(context, &master.0))
+}
+
+impl Keys {
+    /// Derives the sub-keys.
+    pub fn new(master: MasterKey) -> Self {
+        Self {
+            purposes: Purpose::ALL.map(|purpose| (purpose, derive(purpose.context(), &master))),
+            data_id: derive("ghostsnap v1 data chunk id", &master),
+            tree_id: derive("ghostsnap v1 tree chunk id", &master),
+            master,
+        }
+    }
+
+    /// The master key, for wrapping it in another key slot.
+    pub fn master(&self) -> &MasterKey {
+        &self.master
+    }
+
+    /// The key of one file: derived from the purpose's sub-key and the file's random salt, so
+    /// that no two files ever share a key and nonces may simply count.
+    pub fn file_key(&self, purpose: Purpose, salt: &[u8; 32]) -> SealKey {
+        let key = self.purposes.iter().find(|(one, _)| *one == purpose).map(|(_, key)| key);
+        // Every purpose is in the table: it is made from Purpose::ALL.
+        let key = key.map_or(&self.data_id, |key| key);
+        let file_key = Zeroizing::new(*blake3::keyed_hash(key, salt).as_bytes());
+        SealKey::new(&file_key)
+    }
+
+    /// Names a chunk of file content. Keyed, so that the name tells an outsider nothing.
+    pub fn data_id(&self, plain: &[u8]) -> ChunkId {
+        ChunkId(*blake3::keyed_hash(&self.data_id, plain).as_bytes())
+    }
+
+    /// Names a chunk of a tree; a key of its own keeps content from posing as a tree.
+    pub fn tree_id(&self, plain: &[u8]) -> ChunkId {
+        ChunkId(*blake3::keyed_hash(&self.tree_id, plain).as_bytes())
+    }
+
+    /// The secret table of the chunker: 256 words drawn from the master key, so that chunk borders
+    /// cannot be predicted for known files.
+    pub fn gear_table(&self) -> Box<[u64; 256]> {
+        let mut hasher = blake3::Hasher::new_derive_key("ghostsnap v1 chunker gear table");
+        hasher.update(&self.master.0);
+        let mut reader = hasher.finalize_xof();
+        let mut table = Box::new([0; 256]);
+        for word in table.iter_mut() {
+            let mut bytes = [0; 8];
+            reader.fill(&mut bytes);
+            *word = u64::from_le_bytes(bytes);
+        }
+        table
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keys(secret)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::NonceIndex;
+
+    fn keys(seed: u8) -> Keys {
+        Keys::new(MasterKey::new([seed; 32]))
+    }
+
+    #[test]
+    fn purposes_and_salts_give_different_keys() {
+        let keys = keys(1);
+        let sealed = |purpose, salt| {
+            let mut text = [0; 16];
+            keys.file_key(purpose, &[salt; 32]).seal(NonceIndex::Message(0), b"", &mut text);
+            text
+        };
+        let mut seen: Vec<_> = Purpose::ALL.iter().map(|purpose| sealed(*purpose, 1)).collect();
+        seen.push(sealed(Purpose::DataPack, 2));
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 7);
+    }
+
+    #[test]
+    fn names_of_chunks_depend_on_the_key_and_on_the_kind() {
+        assert_ne!(keys(1).data_id(b"x"), keys(2).data_id(b"x"));
+        assert_ne!(keys(1).data_id(b"x"), keys(1).tree_id(b"x"));
+        assert_ne!(*keys(1).gear_table(), *keys(2).gear_table());
+    }
+
+    #[test]
+    fn debug_output_never_shows_a_key() {
+        assert_eq!(format!("{:?} {:?}", keys(7), MasterKey::new([7; 32])), "Keys(secret) MasterKey(secret)");
+    }
+}

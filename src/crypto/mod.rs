@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+//! Rank 1: keys, sealing and key derivation. No I/O, no clock, no generator: the caller hands in
+//! salts. Small enough for an auditor to read in one sitting.
+
+pub mod kdf;
+pub mod keys;
+pub mod seal;
+
+pub use kdf::KdfParams;
+pub use keys::{Keys, MasterKey, Purpose};
+pub use seal::{NonceIndex, SealKey, TAG_BYTES};

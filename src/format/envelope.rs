@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+//! The 48-byte header every sealed file starts with, and sealed records (config, index segments,
+//! snapshots): header, then one sealed message.
+
+use super::compress::{Compressor, decompress};
+use super::damaged;
+use crate::base::{Error, Kind, Result, limits, units};
+use crate::crypto::{Keys, NonceIndex, Purpose};
+
+/// The format this program writes.
+pub const FORMAT_VERSION: u8 = 1;
+/// Bytes of a header.
+pub const HEADER_BYTES: usize = 48;
+/// Features a reader must know to read a record; none is defined yet.
+pub const KNOWN_FEATURES: u64 = 0;
+const MAGIC: [u8; 4] = *b"GSNP";
+/// The header up to the salt: bound to every message of its file.
+const BOUND_BYTES: usize = 16;
+
+/// What a file of the repository is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RecordKind {
+    /// The repository's own description.
+    Config,
+    /// A wrapped master key.
+    KeySlot,
+    /// One user or path at one time.
+    Snapshot,
+    /// Which chunk lies where.
+    Index,
+    /// Blobs of file content.
+    DataPack,
+    /// Blobs of trees.
+    MetaPack,
+    /// A running operation.
+    Lock,
+}
+
+impl RecordKind {
+    const ALL: [Self; 7] = [
+        Self::Config,
+        Self::KeySlot,
+        Self::Snapshot,
+        Self::Index,
+        Self::DataPack,
+        Self::MetaPack,
+        Self::Lock,
+    ];
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::Config => 1,
+            Self::KeySlot => 2,
+            Self::Snapshot => 3,
+            Self::Index => 4,
+            Self::DataPack => 5,
+            Self::MetaPack => 6,
+            Self::Lock => 7,
+        }
+    }
+
+    /// The word used in messages.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::KeySlot => "key slot",
+            Self::Snapshot => "snapshot",
+            Self::Index => "index segment",
+            Self::DataPack => "data pack",
+            Self::MetaPack => "meta pack",
+            Self::Lock => "lock",
+        }
+    }
+
+    /// The sub-key this kind is sealed under; key slots are sealed under a password's key instead.
+    pub const fn purpose(self) -> Option<Purpose> {
+        match self {
+            Self::Config => Some(Purpose::Config),
+            Self::KeySlot => None,
+            Self::Snapshot => Some(Purpose::Snapshot),
+            Self::Index => Some(Purpose::Index),
+            Self::DataPack => Some(Purpose::DataPack),
+            Self::MetaPack => Some(Purpose::MetaPack),
+            Self::Lock => Some(Purpose::Lock),
+        }
+    }
+}
+
+/// The plain start of a sealed file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// What the file is.
+    pub kind: RecordKind,
+    /// Which generation of the master key it is sealed under; 0 until keys are rotated.
+    pub epoch: u16,
+    /// Features its reader must know.
+    pub features: u64,
+    /// Random, never used twice.
+    pub salt: [u8; 32],
+}
+
+impl Header {
+    /// A header as this program writes it.
+    pub fn new(kind: RecordKind, salt: [u8; 32]) -> Self {
+        Self { kind, epoch: 0, features: 0, salt }
+    }
+
+    /// The 48 bytes.
+    pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        let parts: [&[u8]; 5] = [
+            &MAGIC,
+            &[self.kind.code(), FORMAT_VERSION],
+            &self.epoch.to_le_bytes(),
+            &self.features.to_le_bytes(),
+            &self.salt,
+        ];
+        for (to, from) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
+            *to = *from;
+        }
+        bytes
+    }
+
+    /// Reads a header and refuses what is not ours, of another kind, or of a newer version.
+    pub fn decode(bytes: &[u8], expected: RecordKind) -> Result<Self> {
+        let what = || format!("read a {}", expected.word());
+        let short = || damaged(what(), "it is shorter than its header");
+        let (magic, rest) = bytes.split_first_chunk::<4>().ok_or_else(short)?;
+        let ([kind, version], rest) = rest.split_first_chunk::<2>().ok_or_else(short)?;
+        let (epoch, rest) = rest.split_first_chunk::<2>().ok_or_else(short)?;
+        let (features, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
+        let (salt, _) = rest.split_first_chunk::<32>().ok_or_else(short)?;
+        if *magic != MAGIC {
+            return Err(damaged(what(), "it does not start like a Ghostsnap file"));
+        }
+        let features = u64::from_le_bytes(*features);
+        if *version > FORMAT_VERSION || features & !KNOWN_FEATURES != 0 {
+            return Err(newer(what(), *version, features & !KNOWN_FEATURES));
+        }
+        if *version == 0 {
+            return Err(damaged(what(), "its format version is 0"));
+        }
+        let found = RecordKind::ALL.into_iter().find(|one| one.code() == *kind);
+        if found != Some(expected) {
+            let found = found.map_or("of an unknown kind", RecordKind::word);
+            return Err(damaged(what(), format!("the file is a {found}")));
+        }
+        Ok(Self { kind: expected, epoch: u16::from_le_bytes(*epoch), features, salt: *salt })
+    }
+}
+
+fn newer(what: String, version: u8, features: u64) -> Error {
+    let why = if version > FORMAT_VERSION {
+        format!("it has format version {version}, this program knows up to {FORMAT_VERSION}")
+    } else {
+        format!("it needs features {features:#x} that this program does not know")
+    };
+    Error::new(Kind::Newer, what).why(why).hint("it was written by a newer ghostsnap: update this one")
+}
+
+/// What is bound to message `index` of a file with this header.
+pub fn bound_data(header: &[u8; HEADER_BYTES], index: NonceIndex) -> [u8; BOUND_BYTES + 8] {
+    let index = match index {
+        NonceIndex::Message(index) => u64::from(index),
+        NonceIndex::End => u64::MAX,
+    };
+    let mut bound = [0; BOUND_BYTES + 8];
+    let parts = header.iter().take(BOUND_BYTES).copied().chain(index.to_le_bytes());
+    bound.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
+    bound
+}
+
+/// Frames a plain record: compression byte, plain length, then the possibly compressed bytes.
+pub fn frame(plain: &[u8], compressor: &mut Compressor) -> Result<Vec<u8>> {
+    let plain_length = u32::try_from(plain.len())
+        .map_err(|_| Error::new(Kind::Limit, "write a record").why("it is larger than 4 GiB"))?;
+    let mut framed = Vec::with_capacity(plain.len() / 2 + 64);
+    framed.push(0);
+    framed.extend_from_slice(&plain_length.to_le_bytes());
+    let compression = compressor.compress_onto(plain, &mut framed);
+    if let Some(first) = framed.first_mut() {
+        *first = compression.code();
+    }
+    Ok(framed)
+}
+
+/// Undoes [`frame`].
+pub fn unframe(framed: &[u8]) -> Result<Vec<u8>> {
+    let what = "read a record";
+    let ([compression], rest) =
+        framed.split_first_chunk::<1>().ok_or_else(|| damaged(what, "it is empty"))?;
+    let (length, body) =
+        rest.split_first_chunk::<4>().ok_or_else(|| damaged(what, "it has no length"))?;
+    let plain_length = units::length(u64::from(u32::from_le_bytes(*length)));
+    if plain_length > limits::RECORD_PLAIN_BYTES_MAX {
+        return Err(damaged(what, format!("it claims {plain_length} bytes")));
+    }
+    decompress(*compression, body, plain_length)
+}
+
+/// Seals one record (config, snapshot, index segment or lock).
+pub fn seal_record(keys: &Keys, kind: RecordKind, salt: [u8; 32], plain: &[u8]) -> Result<Vec<u8>> {
+    let purpose = kind.purpose().ok_or_else(|| {
+        Error::new(Kind::Internal, format!("seal a {}", kind.word())).why("it has no purpose")
+    })?;
+    let header = Header::new(kind, salt).encode();
+    let index = NonceIndex::Message(0);
+    let mut text = frame(plain, &mut Compressor::new(3)?)?;
+    let tag = keys.file_key(purpose, &salt).seal(index, &bound_data(&header, index), &mut text);
+    Ok([&header[..], &text, &tag].concat())
+}
+
+/// Opens a record sealed by [`seal_record`].
+pub fn open_record(keys: &Keys, kind: RecordKind, stored: &[u8]) -> Result<Vec<u8>> {
+    let what = || format!("open a {}", kind.word());
+    if units::bytes(stored.len()) > limits::RECORD_BYTES_MAX {
+        return Err(damaged(what(), format!("it is {} bytes long", stored.len())));
+    }
+    let header = Header::decode(stored, kind)?;
+    let purpose = kind.purpose().ok_or_else(|| damaged(what(), "it is a key slot"))?;
+    let (plain_header, sealed) = stored
+        .split_first_chunk::<HEADER_BYTES>()
+        .ok_or_else(|| damaged(what(), "it is shorter than its header"))?;
+    let index = NonceIndex::Message(0);
+    let mut text = sealed.to_vec();
+    let opened = keys
+        .file_key(purpose, &header.salt)
+        .open(index, &bound_data(plain_header, index), &mut text)
+        .ok_or_else(|| damaged(what(), "its contents were changed or cut off"))?;
+    unframe(opened)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::MasterKey;
+
+    fn keys() -> Keys {
+        Keys::new(MasterKey::new([9; 32]))
+    }
+
+    #[test]
+    fn a_record_opens_only_as_what_it_is() {
+        let stored = seal_record(&keys(), RecordKind::Snapshot, [1; 32], b"hello").unwrap();
+        assert_eq!(open_record(&keys(), RecordKind::Snapshot, &stored).unwrap(), b"hello");
+        let error = open_record(&keys(), RecordKind::Index, &stored).unwrap_err();
+        assert!(error.one_line().contains("the file is a snapshot"), "{error}");
+        let mut posing = stored.clone();
+        posing[4] = RecordKind::Index.code();
+        assert_eq!(open_record(&keys(), RecordKind::Index, &posing).unwrap_err().kind(), Kind::Damaged);
+    }
+
+    #[test]
+    fn every_changed_byte_and_every_cut_is_noticed() {
+        let stored = seal_record(&keys(), RecordKind::Index, [1; 32], &[7; 300]).unwrap();
+        for place in 0..stored.len() {
+            let mut bent = stored.clone();
+            bent[place] ^= 0x10;
+            assert!(open_record(&keys(), RecordKind::Index, &bent).is_err(), "byte {place}");
+            assert!(open_record(&keys(), RecordKind::Index, &stored[..place]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_newer_version_or_feature_is_unsupported_not_damaged() {
+        let stored = seal_record(&keys(), RecordKind::Config, [1; 32], b"x").unwrap();
+        let mut version = stored.clone();
+        version[5] = 99;
+        let mut feature = stored.clone();
+        feature[8] = 1;
+        for bytes in [version, feature] {
+            assert_eq!(open_record(&keys(), RecordKind::Config, &bytes).unwrap_err().kind(), Kind::Newer);
+        }
+    }
+
+    #[test]
+    fn a_record_that_claims_to_be_huge_is_refused_before_allocation() {
+        assert!(unframe(&[1, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]).is_err());
+        assert!(unframe(&[0, 5, 0, 0, 0, 1]).is_err());
+        assert!(unframe(&[]).is_err());
+    }
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT
+//! Key slots: the master key wrapped under a password (Argon2id) or under a random key file. The
+//! wrapping key's parameters are readable by anybody and bound to the wrapped key, so that nobody
+//! can weaken them.
+
+use super::damaged;
+use super::envelope::{HEADER_BYTES, Header, RecordKind};
+use crate::base::{Error, Kind, Result, Timestamp, World};
+use crate::crypto::kdf::derive_from_key_file;
+use crate::crypto::{KdfParams, MasterKey, NonceIndex, SealKey};
+use prost::Message;
+use zeroize::Zeroizing;
+
+/// What opens a slot.
+#[derive(Clone)]
+pub enum Secret {
+    /// Something a person can remember; goes through Argon2id.
+    Password(Zeroizing<Vec<u8>>),
+    /// 32 random bytes from a key file.
+    KeyFile(Zeroizing<[u8; 32]>),
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Password(_) => "Secret(password)",
+            Self::KeyFile(_) => "Secret(key file)",
+        })
+    }
+}
+
+/// First line of a key file; the second is the key in hexadecimal.
+const KEY_FILE_FIRST_LINE: &str = "ghostsnap-key-file v1";
+
+impl Secret {
+    /// A password.
+    pub fn password(text: &str) -> Self {
+        Self::Password(Zeroizing::new(text.as_bytes().to_vec()))
+    }
+
+    /// Reads the text of a file: a key file if it starts like one, else its first line is a
+    /// password.
+    pub fn from_file_text(text: &str) -> Result<Self> {
+        let mut lines = text.lines().map(str::trim_end);
+        let first = lines.next().unwrap_or_default();
+        if first == KEY_FILE_FIRST_LINE {
+            let id = crate::base::id::FileId::parse(lines.next().unwrap_or_default().trim())
+                .map_err(|_| {
+                    Error::new(Kind::Password, "read the key file")
+                        .why("its second line is not a key of 64 hexadecimal digits")
+                })?;
+            return Ok(Self::KeyFile(Zeroizing::new(id.0)));
+        }
+        if first.is_empty() {
+            return Err(Error::new(Kind::Password, "read the password file")
+                .why("its first line is empty"));
+        }
+        Ok(Self::password(first))
+    }
+
+    /// The text of a new key file around 32 random bytes.
+    pub fn key_file_text(key: &[u8; 32]) -> Zeroizing<String> {
+        let id = crate::base::id::FileId(*key);
+        Zeroizing::new(format!("{KEY_FILE_FIRST_LINE}\n{id}\n"))
+    }
+}
+
+/// What a slot says about itself without being opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySlot {
+    /// What its owner called it.
+    pub label: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Argon2id parameters; `None` if a key file opens it.
+    pub kdf: Option<KdfParams>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SlotRecord {
+    #[prost(string, tag = "1")]
+    label: String,
+    #[prost(sint64, tag = "2")]
+    created: i64,
+    /// 1 = Argon2id, 2 = key file.
+    #[prost(uint32, tag = "3")]
+    method: u32,
+    #[prost(uint32, tag = "4")]
+    memory_kib: u32,
+    #[prost(uint32, tag = "5")]
+    passes: u32,
+    #[prost(uint32, tag = "6")]
+    lanes: u32,
+}
+
+const METHOD_ARGON2ID: u32 = 1;
+const METHOD_KEY_FILE: u32 = 2;
+
+/// The wrapped part: today one master key; rotation adds more, each with its epoch.
+#[derive(Clone, PartialEq, Message)]
+struct WrappedRecord {
+    #[prost(message, repeated, tag = "1")]
+    keys: Vec<WrappedKey>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WrappedKey {
+    #[prost(uint32, tag = "1")]
+    epoch: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    key: Vec<u8>,
+}
+
+/// Makes the stored bytes of a new slot.
+pub fn seal_slot(
+    master: &MasterKey,
+    secret: &Secret,
+    slot: &KeySlot,
+    world: &World,
+) -> Result<Vec<u8>> {
+    let salt = world.random_32()?;
+    let record = slot_record(slot, secret);
+    let wrapping = wrapping_key(secret, slot.kdf, &salt)?;
+    let plain_part = plain_part(&Header::new(RecordKind::KeySlot, salt), &record)?;
+    let wrapped = WrappedRecord {
+        keys: vec![WrappedKey { epoch: 0, key: master.expose().to_vec() }],
+    };
+    let mut text = Zeroizing::new(wrapped.encode_to_vec());
+    let tag = SealKey::new(&wrapping).seal(NonceIndex::Message(0), &plain_part, &mut text);
+    Ok([&plain_part[..], &text, &tag].concat())
+}
+
+fn slot_record(slot: &KeySlot, secret: &Secret) -> SlotRecord {
+    let kdf = slot.kdf.unwrap_or(KdfParams { memory_kib: 0, passes: 0, lanes: 0 });
+    SlotRecord {
+        label: slot.label.clone(),
+        created: slot.created.seconds,
+        method: match secret {
+            Secret::Password(_) => METHOD_ARGON2ID,
+            Secret::KeyFile(_) => METHOD_KEY_FILE,
+        },
+        memory_kib: kdf.memory_kib,
+        passes: kdf.passes,
+        lanes: kdf.lanes,
+    }
+}
+
+fn wrapping_key(
+    secret: &Secret,
+    kdf: Option<KdfParams>,
+    salt: &[u8; 32],
+) -> Result<Zeroizing<[u8; 32]>> {
+    match (secret, kdf) {
+        (Secret::Password(password), Some(kdf)) => kdf.derive(password, salt),
+        (Secret::KeyFile(key), None) => Ok(derive_from_key_file(key, salt)),
+        _ => Err(Error::new(Kind::Internal, "use a key slot").why("its method and secret differ")),
+    }
+}
+
+/// Header, length of the slot record, slot record: readable by all, bound to the wrapped key.
+fn plain_part(header: &Header, record: &SlotRecord) -> Result<Vec<u8>> {
+    let record = record.encode_to_vec();
+    let length = u32::try_from(record.len())
+        .map_err(|_| Error::new(Kind::Limit, "write a key slot").why("its label is too long"))?;
+    Ok([&header.encode()[..], &length.to_le_bytes(), &record].concat())
+}
+
+struct ParsedSlot<'s> {
+    header: Header,
+    slot: KeySlot,
+    plain_part: &'s [u8],
+    sealed: &'s [u8],
+}
+
+fn parse(stored: &[u8]) -> Result<ParsedSlot<'_>> {
+    let what = "read a key slot";
+    let header = Header::decode(stored, RecordKind::KeySlot)?;
+    let cut = || damaged(what, "it is cut off");
+    let (length, rest) = stored
+        .get(HEADER_BYTES..)
+        .and_then(|rest| rest.split_first_chunk::<4>())
+        .ok_or_else(cut)?;
+    let length = crate::base::units::length(u64::from(u32::from_le_bytes(*length)));
+    let record = rest.get(..length).ok_or_else(cut)?;
+    let (plain_part, sealed) = stored.split_at(HEADER_BYTES + 4 + length);
+    let record = SlotRecord::decode(record).map_err(|cause| damaged(what, cause.to_string()))?;
+    let kdf = match record.method {
+        METHOD_ARGON2ID => Some(KdfParams {
+            memory_kib: record.memory_kib,
+            passes: record.passes,
+            lanes: record.lanes,
+        }),
+        METHOD_KEY_FILE => None,
+        other => {
+            return Err(Error::new(Kind::Newer, what)
+                .why(format!("its method {other} is not known to this program")));
+        }
+    };
+    let slot =
+        KeySlot { label: record.label, created: Timestamp::from_seconds(record.created), kdf };
+    Ok(ParsedSlot { header, slot, plain_part, sealed })
+}
+
+/// What the slot says about itself.
+pub fn describe_slot(stored: &[u8]) -> Result<KeySlot> {
+    parse(stored).map(|parsed| parsed.slot)
+}
+
+/// Opens the slot; `None` if it belongs to another secret.
+pub fn open_slot(stored: &[u8], secret: &Secret) -> Result<Option<MasterKey>> {
+    let parsed = parse(stored)?;
+    let fits = matches!(
+        (secret, parsed.slot.kdf),
+        (Secret::Password(_), Some(_)) | (Secret::KeyFile(_), None)
+    );
+    if !fits {
+        return Ok(None);
+    }
+    let wrapping = wrapping_key(secret, parsed.slot.kdf, &parsed.header.salt)?;
+    let mut text = Zeroizing::new(parsed.sealed.to_vec());
+    let key = SealKey::new(&wrapping);
+    let Some(plain) = key.open(NonceIndex::Message(0), parsed.plain_part, &mut text) else {
+        return Ok(None);
+    };
+    master_of(plain).map(Some)
+}
+
+fn master_of(plain: &[u8]) -> Result<MasterKey> {
+    let what = "open a key slot";
+    let wrapped = WrappedRecord::decode(plain).map_err(|cause| damaged(what, cause.to_string()))?;
+    let first = wrapped.keys.first().ok_or_else(|| damaged(what, "it holds no key"))?;
+    if wrapped.keys.len() > 1 {
+        return Err(Error::new(Kind::Newer, what)
+            .why("the repository's keys were rotated, which this program does not know"));
+    }
+    let key = <[u8; 32]>::try_from(first.key.as_slice())
+        .map_err(|_| damaged(what, "its key is not 32 bytes"))?;
+    Ok(MasterKey::new(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot(kdf: Option<KdfParams>) -> KeySlot {
+        KeySlot { label: "office".to_owned(), created: Timestamp::from_seconds(9), kdf }
+    }
+
+    #[test]
+    fn a_password_slot_opens_with_its_password_only() {
+        let world = World::seeded(1);
+        let master = MasterKey::new([5; 32]);
+        let secret = Secret::password("correct horse");
+        let stored = seal_slot(&master, &secret, &slot(Some(KdfParams::FLOOR)), &world).unwrap();
+        assert_eq!(open_slot(&stored, &secret).unwrap().unwrap().expose(), master.expose());
+        assert!(open_slot(&stored, &Secret::password("wrong")).unwrap().is_none());
+        assert_eq!(describe_slot(&stored).unwrap(), slot(Some(KdfParams::FLOOR)));
+    }
+
+    #[test]
+    fn a_key_file_slot_ignores_passwords_and_notices_every_change() {
+        let world = World::seeded(1);
+        let master = MasterKey::new([5; 32]);
+        let text = Secret::key_file_text(&[8; 32]);
+        let secret = Secret::from_file_text(&text).unwrap();
+        let stored = seal_slot(&master, &secret, &slot(None), &world).unwrap();
+        assert!(open_slot(&stored, &secret).unwrap().is_some());
+        assert!(open_slot(&stored, &Secret::password("x")).unwrap().is_none());
+        for place in 0..stored.len() {
+            let mut bent = stored.clone();
+            bent[place] ^= 1;
+            assert!(!matches!(open_slot(&bent, &secret), Ok(Some(_))), "byte {place}");
+            assert!(!matches!(open_slot(&stored[..place], &secret), Ok(Some(_))));
+        }
+    }
+
+    #[test]
+    fn files_of_passwords_and_keys_are_told_apart() {
+        assert!(matches!(Secret::from_file_text("hunter2\n").unwrap(), Secret::Password(_)));
+        assert!(Secret::from_file_text("").is_err());
+        assert!(Secret::from_file_text("ghostsnap-key-file v1\nabc\n").is_err());
+        assert_eq!(format!("{:?}", Secret::password("hunter2")), "Secret(password)");
+    }
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+//! Snapshots: the commit record of a backup. It names the root tree and carries all that a list
+//! shows, so that listing reads no trees.
+
+use super::damaged;
+use super::tree::ids_from;
+use crate::base::id::{ChunkId, FileId};
+use crate::base::{Result, Timestamp};
+use prost::Message;
+
+/// One user (or some paths) at one time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Snapshot {
+    /// What people call it: `hestia-USER-YYYYMMDD-HHMMSS`, or empty for plain paths.
+    pub name: String,
+    /// The time its content stands for.
+    pub time: Timestamp,
+    /// The machine it was made on.
+    pub host: String,
+    /// The Hestia user; empty for plain paths.
+    pub user: String,
+    /// What tells this user from a later one of the same name; empty if unknown.
+    pub user_identity: String,
+    /// Where the content came from: `paths`, `stdin`, `tarball`, `direct`.
+    pub source: String,
+    /// The paths backed up, as given.
+    pub paths: Vec<Vec<u8>>,
+    /// Free labels.
+    pub tags: Vec<String>,
+    /// The chunks of the root tree.
+    pub tree: Vec<ChunkId>,
+    /// The snapshot it was compared with.
+    pub parent: Option<FileId>,
+    /// The program that wrote it.
+    pub program: String,
+    /// Things that went wrong without stopping the backup; more than 0 makes it partial.
+    pub warnings: u64,
+    /// What was counted.
+    pub totals: Totals,
+    /// The parts a person would restore, such as a web domain or a database.
+    pub objects: Vec<Object>,
+    /// Never forgotten by a policy.
+    pub pinned: bool,
+}
+
+/// The counts a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Files.
+    pub files: u64,
+    /// Folders.
+    pub folders: u64,
+    /// Bytes of file content.
+    pub bytes: u64,
+    /// Plain bytes the repository did not have.
+    pub bytes_new: u64,
+    /// Bytes written for them.
+    pub bytes_stored: u64,
+    /// Milliseconds it took.
+    pub milliseconds: u64,
+}
+
+/// A part of a Hestia user that can be restored by itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Object {
+    /// `WEB`, `DNS`, `MAIL`, `DB`, `CRON` or `UDIR`.
+    pub section: String,
+    /// Its name: a domain, a database, a folder; for `CRON` the number of jobs.
+    pub name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SnapshotRecord {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(sint64, tag = "2")]
+    seconds: i64,
+    #[prost(uint32, tag = "3")]
+    nanos: u32,
+    #[prost(string, tag = "4")]
+    host: String,
+    #[prost(string, tag = "5")]
+    user: String,
+    #[prost(string, tag = "6")]
+    user_identity: String,
+    #[prost(string, tag = "7")]
+    source: String,
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    paths: Vec<Vec<u8>>,
+    #[prost(string, repeated, tag = "9")]
+    tags: Vec<String>,
+    #[prost(bytes = "vec", tag = "10")]
+    tree: Vec<u8>,
+    #[prost(bytes = "vec", tag = "11")]
+    parent: Vec<u8>,
+    #[prost(string, tag = "12")]
+    program: String,
+    #[prost(uint64, tag = "13")]
+    warnings: u64,
+    #[prost(uint64, tag = "14")]
+    files: u64,
+    #[prost(uint64, tag = "15")]
+    folders: u64,
+    #[prost(uint64, tag = "16")]
+    bytes: u64,
+    #[prost(uint64, tag = "17")]
+    bytes_new: u64,
+    #[prost(uint64, tag = "18")]
+    bytes_stored: u64,
+    #[prost(uint64, tag = "19")]
+    milliseconds: u64,
+    #[prost(message, repeated, tag = "20")]
+    objects: Vec<ObjectRecord>,
+    #[prost(bool, tag = "21")]
+    pinned: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ObjectRecord {
+    #[prost(string, tag = "1")]
+    section: String,
+    #[prost(string, tag = "2")]
+    name: String,
+}
+
+impl Snapshot {
+    /// Whether something was left out of it.
+    pub fn is_partial(&self) -> bool {
+        self.warnings > 0
+    }
+
+    /// The names of its objects in one section, in order.
+    pub fn objects_of<'s>(&'s self, section: &'s str) -> impl Iterator<Item = &'s str> {
+        self.objects.iter().filter(move |one| one.section == section).map(|one| one.name.as_str())
+    }
+
+    /// The plain record.
+    pub fn encode(&self) -> Vec<u8> {
+        let totals = self.totals;
+        let object = |one: &Object| ObjectRecord {
+            section: one.section.clone(),
+            name: one.name.clone(),
+        };
+        SnapshotRecord {
+            name: self.name.clone(),
+            seconds: self.time.seconds,
+            nanos: self.time.nanos,
+            host: self.host.clone(),
+            user: self.user.clone(),
+            user_identity: self.user_identity.clone(),
+            source: self.source.clone(),
+            paths: self.paths.clone(),
+            tags: self.tags.clone(),
+            tree: self.tree.iter().flat_map(|id| *id.as_bytes()).collect(),
+            parent: self.parent.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
+            program: self.program.clone(),
+            warnings: self.warnings,
+            files: totals.files,
+            folders: totals.folders,
+            bytes: totals.bytes,
+            bytes_new: totals.bytes_new,
+            bytes_stored: totals.bytes_stored,
+            milliseconds: totals.milliseconds,
+            objects: self.objects.iter().map(object).collect(),
+            pinned: self.pinned,
+        }
+        .encode_to_vec()
+    }
+
+    /// Reads a plain record.
+    pub fn decode(plain: &[u8]) -> Result<Self> {
+        let what = "read a snapshot";
+        let record =
+            SnapshotRecord::decode(plain).map_err(|cause| damaged(what, cause.to_string()))?;
+        let tree = ids_from(&record.tree)?;
+        if tree.is_empty() {
+            return Err(damaged(what, "it names no tree"));
+        }
+        let totals = Totals {
+            files: record.files,
+            folders: record.folders,
+            bytes: record.bytes,
+            bytes_new: record.bytes_new,
+            bytes_stored: record.bytes_stored,
+            milliseconds: record.milliseconds,
+        };
+        let object = |one: ObjectRecord| Object { section: one.section, name: one.name };
+        Ok(Self {
+            name: record.name,
+            time: Timestamp { seconds: record.seconds, nanos: record.nanos },
+            host: record.host,
+            user: record.user,
+            user_identity: record.user_identity,
+            source: record.source,
+            paths: record.paths,
+            tags: record.tags,
+            tree,
+            parent: FileId::from_slice(&record.parent),
+            program: record.program,
+            warnings: record.warnings,
+            totals,
+            objects: record.objects.into_iter().map(object).collect(),
+            pinned: record.pinned,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_survives_encoding() {
+        let snapshot = Snapshot {
+            name: "hestia-alice-20260102-030405".to_owned(),
+            time: Timestamp { seconds: 1, nanos: 2 },
+            host: "h".to_owned(),
+            user: "alice".to_owned(),
+            paths: vec![b"/home/\xff".to_vec()],
+            tags: vec!["nightly".to_owned()],
+            tree: vec![ChunkId([1; 32]), ChunkId([2; 32])],
+            parent: Some(FileId([3; 32])),
+            warnings: 1,
+            totals: Totals { files: 1, folders: 2, bytes: 3, bytes_new: 4, bytes_stored: 5, milliseconds: 6 },
+            objects: vec![Object { section: "WEB".to_owned(), name: "example.com".to_owned() }],
+            ..Snapshot::default()
+        };
+        assert_eq!(Snapshot::decode(&snapshot.encode()).unwrap(), snapshot);
+        assert_eq!(snapshot.objects_of("WEB").collect::<Vec<_>>(), ["example.com"]);
+        assert!(Snapshot::decode(&Snapshot::default().encode()).is_err());
+    }
+}

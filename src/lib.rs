@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+//! Ghostsnap
+pub mod base;
+pub mod crypto;
+pub mod format;
+pub mod tree;

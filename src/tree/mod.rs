@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+//! Rank 3: the edges of file trees: where entries come from ([`source`]: a folder, a tar stream)
+//! and where they go ([`sink`]). Never a repository.
+
+pub mod select;
+pub mod sink;
+pub mod source;
+
+pub use select::Selection;
+pub use sink::Sink;
+pub use source::{Content, Entry, Source};

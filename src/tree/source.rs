@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+//! Where the entries of a backup come from. A source yields folders before what is in them, and
+//! everything in one folder before it leaves that folder for good.
+
+use crate::base::{Monitor, RelPath, Result};
+use crate::format::snapshot::Object;
+use crate::format::tree::Meta;
+use std::io::Read;
+
+/// Yields the entries of one tree.
+pub trait Source {
+    /// The next entry, or `None` at the end. Folders come before their content; all entries below
+    /// a folder follow it without a foreign one in between; siblings may come in any order; no
+    /// path comes twice; the root itself comes first, as the empty path.
+    ///
+    /// An entry that cannot be read is reported through `monitor.warn` and left out; an error
+    /// means that the source as a whole is unusable.
+    fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'_>>>;
+
+    /// The parts of it that a person would restore by themselves, for the snapshot's list. Asked
+    /// after the last entry; only a source that knows Hestia has any.
+    fn objects(&self) -> Vec<Object> {
+        Vec::new()
+    }
+}
+
+/// One entry on its way into a tree.
+pub struct Entry<'s> {
+    /// Where it lies below the root of the source.
+    pub path: RelPath,
+    /// What it is and whose. `meta.size` is exact for streamed content and a hint for files.
+    pub meta: Meta,
+    /// What is in it.
+    pub content: Content<'s>,
+}
+
+/// The content of an entry.
+pub enum Content<'s> {
+    /// None: a folder, a link, a device node.
+    Nothing,
+    /// A file that can be opened later, by another thread, or not at all if it did not change.
+    File(Box<dyn OpenFile>),
+    /// Bytes that must be taken now, before the next entry, such as a member of a tar stream.
+    /// The reader fails if the stream ends before the member does.
+    Stream(Box<dyn Read + 's>),
+}
+
+/// A file that has not been opened yet.
+pub trait OpenFile: Send {
+    /// Opens it and says what it is now. `None` if it is gone.
+    fn open(&self) -> Result<Option<Box<dyn ReadFile>>>;
+}
+
+/// An open file of a live file system.
+pub trait ReadFile: Read {
+    /// What the open file is now, extended attributes included.
+    fn meta(&self) -> Result<Meta>;
+    /// Where its data lies: empty if it has no holes.
+    fn extents(&self, size: u64) -> Result<Vec<(u64, u64)>>;
+    /// Moves to a position.
+    fn seek_to(&mut self, offset: u64) -> Result<()>;
+}
