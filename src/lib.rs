@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! Ghostsnap
+pub mod backend;
 pub mod base;
 pub mod crypto;
 pub mod format;
+pub mod ops;
+pub mod repo;
 pub mod tree;
