@@ -580,7 +580,7 @@ mod tests {
     #[test]
     fn pax_records_are_read_by_their_length() {
         let mut pax = Pax::default();
-        pax.read(b"12 path=a\nb\n19 SCHILY.xattr.u=\xff\n6 a=b\n").unwrap();
+        pax.read(b"12 path=a\nb\n20 SCHILY.xattr.u=\xff\n6 a=b\n").unwrap();
         assert_eq!(pax.path.as_deref(), Some(&b"a\nb"[..]));
         assert_eq!(pax.xattrs, vec![(b"u".to_vec(), vec![0xff])]);
         for wrong in
