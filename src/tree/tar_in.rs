@@ -289,6 +289,7 @@ mod tests {
     use super::*;
     use crate::base::Timestamp;
     use crate::base::monitor::Collect;
+    use crate::base::units::bytes;
     use crate::tree::tar_out::TarWriter;
 
     const SIZE_MAX: usize = 1 << 20;
@@ -315,7 +316,7 @@ mod tests {
                 Content::Stream(mut content) => {
                     let mut text = Vec::new();
                     match content.read_to_end(&mut text) {
-                        Ok(_) => assert_eq!(text.len() as u64, entry.meta.size),
+                        Ok(_) => assert_eq!(bytes(text.len()), entry.meta.size),
                         Err(error) => text = error.to_string().into_bytes(),
                     }
                     format!(" '{}'", String::from_utf8_lossy(&text))
@@ -337,7 +338,7 @@ mod tests {
         header.set_uid(1);
         header.set_gid(2);
         header.set_mtime(3);
-        header.set_size(content.len() as u64);
+        header.set_size(bytes(content.len()));
         header.set_cksum();
         let mut block = header.as_bytes().to_vec();
         block.extend_from_slice(content);
@@ -363,7 +364,7 @@ mod tests {
         let mut text = Vec::new();
         for (key, value) in records {
             let rest = key.len() + value.len() + 3;
-            let whole = (rest..).find(|whole| rest + whole.to_string().len() == *whole).unwrap();
+            let whole = (rest..rest + 9).find(|whole| rest + whole.to_string().len() == *whole).unwrap();
             text.extend_from_slice(format!("{whole} {key}=").as_bytes());
             text.extend_from_slice(value);
             text.push(b'\n');
@@ -404,8 +405,7 @@ mod tests {
 
     #[test]
     fn device_nodes_are_reported_and_left_out() {
-        let (lines, monitor) =
-            listed(&archive(&[raw(b'3', b"dev/null", b"", b""), file("dev/x")]));
+        let (lines, monitor) = listed(&archive(&[raw(b'3', b"dev/null", b"", b""), file("dev/x")]));
         assert_eq!(lines, ["dir 755 . ", "dir 755 dev ", "file 640 dev/x  'x'"]);
         assert_eq!(monitor.warnings().len(), 1);
         assert!(monitor.warnings()[0].contains("device node"), "{:?}", monitor.warnings());
