@@ -4,6 +4,7 @@ pub mod backend;
 pub mod base;
 pub mod crypto;
 pub mod format;
+pub mod hestia;
 pub mod ops;
 pub mod repo;
 pub mod tree;

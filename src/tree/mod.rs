@@ -7,6 +7,9 @@ pub mod dir;
 pub mod select;
 pub mod sink;
 pub mod source;
+pub mod tar_in;
+pub(crate) mod tar_member;
+pub mod tar_out;
 pub mod walk;
 
 pub use select::Selection;
