@@ -364,7 +364,8 @@ mod tests {
         let mut text = Vec::new();
         for (key, value) in records {
             let rest = key.len() + value.len() + 3;
-            let whole = (rest..rest + 9).find(|whole| rest + whole.to_string().len() == *whole).unwrap();
+            let whole =
+                (rest..rest + 9).find(|whole| rest + whole.to_string().len() == *whole).unwrap();
             text.extend_from_slice(format!("{whole} {key}=").as_bytes());
             text.extend_from_slice(value);
             text.push(b'\n');
