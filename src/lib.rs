@@ -3,4 +3,5 @@
 pub mod base;
 pub mod crypto;
 pub mod format;
+pub mod hestia;
 pub mod tree;
