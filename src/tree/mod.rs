@@ -5,6 +5,9 @@
 pub mod select;
 pub mod sink;
 pub mod source;
+pub mod tar_in;
+pub(crate) mod tar_member;
+pub mod tar_out;
 
 pub use select::Selection;
 pub use sink::Sink;

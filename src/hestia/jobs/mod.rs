@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: MIT
+//! jobs
+pub mod filter;
+pub mod preflight;
+pub mod verify;
