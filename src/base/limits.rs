@@ -89,6 +89,8 @@ pub const OUTPUT_BYTES_MAX: u64 = 256 * 1024;
 pub const STOP_SECONDS: u64 = 20;
 /// Longest name of a Hestia user, set by Hestia.
 pub const USER_NAME_BYTES_MAX: usize = 30;
+/// Warnings that a report keeps for one user; the others are in the log.
+pub const REASONS_MAX: usize = 50;
 /// Seconds that a snapshot's name may lie behind its time, when the names before are taken.
 pub const SNAPSHOT_NAME_TRIES: i64 = 86_400;
 /// Extended header of one tar member: room for the longest path, the longest link and all
