@@ -79,6 +79,8 @@ pub enum Stage {
     },
     /// The object in hand, such as a path or "user 2 of 7: alice".
     Object(String),
+    /// Something worth telling that does not make the result worse, such as a skipped socket.
+    Note(String),
 }
 
 /// The listener an operation reports to.
