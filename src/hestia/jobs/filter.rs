@@ -11,7 +11,8 @@ use crate::base::{Error, Kind, RelPath, Result, WhatIo, limits};
 use crate::format::snapshot::Object;
 use crate::format::tree::{Node, NodeKind};
 use crate::hestia::conf::{self, Row};
-use crate::hestia::inventory::DbKind;
+use crate::hestia::inventory::{DbKind, SECTIONS};
+use crate::hestia::select::{Choice, Sections};
 use crate::tree::Sink;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -63,7 +64,7 @@ impl Facts {
         }
         all.sort_by_key(|one| {
             let place =
-                super::super::inventory::SECTIONS.iter().position(|word| *word == one.section);
+                SECTIONS.iter().position(|word| *word == one.section);
             (place, one.name.clone())
         });
         all
@@ -78,6 +79,7 @@ impl Facts {
 /// A sink that looks and cleans, in front of another.
 pub struct Filter {
     inner: Box<dyn Sink>,
+    sections: Sections,
     facts: Arc<Mutex<Facts>>,
 }
 
@@ -93,9 +95,24 @@ impl SharedFacts {
 }
 
 impl Filter {
-    /// Puts a filter in front of a sink.
-    pub fn new(inner: Box<dyn Sink>, facts: &SharedFacts) -> Self {
-        Self { inner, facts: Arc::clone(&facts.0) }
+    /// Puts a filter in front of a sink; objects that `sections` do not name stay behind.
+    pub fn new(inner: Box<dyn Sink>, sections: Sections, facts: &SharedFacts) -> Self {
+        Self { inner, sections, facts: Arc::clone(&facts.0) }
+    }
+
+    /// A selection by patterns hands on the folders that lead to a match; an object is meant by
+    /// its exact name only.
+    fn is_meant(&self, names: &[&[u8]]) -> bool {
+        let [top, name, ..] = names else { return true };
+        let choice = match *top {
+            b"web" => &self.sections.web,
+            b"dns" => &self.sections.dns,
+            b"mail" => &self.sections.mail,
+            b"db" => &self.sections.db,
+            b"user_dir" => &self.sections.udir,
+            _ => return true,
+        };
+        std::str::from_utf8(name).map_or(*choice == Choice::All, |name| choice.takes(name))
     }
 
     fn rows(
@@ -171,6 +188,9 @@ impl Filter {
 impl Sink for Filter {
     fn entry(&mut self, path: &RelPath, node: &Node, content: &mut dyn Read) -> Result<()> {
         let names: Vec<&[u8]> = path.names().collect();
+        if !self.is_meant(&names) {
+            return io::copy(content, &mut io::sink()).map(drop).what_io(|| format!("read {path}"));
+        }
         self.note(&names, node);
         if node.meta.kind != NodeKind::File {
             return self.inner.entry(path, node, content);
@@ -334,8 +354,12 @@ mod tests {
     }
 
     fn run(entries: &[(&str, Option<&str>)]) -> (Facts, Written) {
+        run_with(Sections::all(), entries)
+    }
+
+    fn run_with(sections: Sections, entries: &[(&str, Option<&str>)]) -> (Facts, Written) {
         let (keep, facts) = (Keep::default(), SharedFacts::default());
-        let mut filter = Filter::new(Box::new(keep.clone()), &facts);
+        let mut filter = Filter::new(Box::new(keep.clone()), sections, &facts);
         for (path, content) in entries {
             let kind = if content.is_some() { NodeKind::File } else { NodeKind::Folder };
             let text = content.unwrap_or_default().as_bytes();
@@ -371,6 +395,15 @@ mod tests {
         assert_eq!(text(2), "JOB='1' CMD='echo %quote%hi%quote%'\n");
         assert_eq!(text(3), "server { $(kept) }\n");
         assert_eq!((facts.cron_jobs, facts.has_cron, facts.warnings.len()), (1, true, 3));
+    }
+
+    #[test]
+    fn an_object_is_meant_by_its_exact_name_only() {
+        let sections = Sections::parse(&["no", "no", "no", "no", "no", "a[1]"]).unwrap();
+        let entries = [("user_dir/a1", None), ("user_dir/a[1]", None), ("user_dir/a[1]/x", Some("y")), ("user_dir/a1/x", Some("y"))];
+        let (facts, written) = run_with(sections, &entries);
+        assert_eq!(facts.of("UDIR").collect::<Vec<_>>(), ["a[1]"]);
+        assert_eq!(written.len(), 2);
     }
 
     #[test]

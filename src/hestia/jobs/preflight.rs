@@ -6,18 +6,45 @@
 
 use super::filter::{DbFacts, Facts};
 use crate::base::{Error, Kind, Result};
+use crate::format::snapshot::Object;
 use crate::hestia::conf::{self, Row};
 use crate::hestia::inventory::{self, DbKind};
 use crate::hestia::layout::{Hestia, UserName};
+use std::collections::BTreeMap;
 
 /// Fails if a restore of this content for `user` would touch what is not the user's. `from` is the
 /// user the content was backed up from.
 pub fn check(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Facts) -> Result<()> {
-    for object in &facts.objects {
+    let objects: Vec<&Object> = facts.objects.iter().collect();
+    check_objects(hestia, user, from, &objects)?;
+    check_databases(hestia, user, from, facts)
+}
+
+/// The part of it that needs only the list of objects that a snapshot carries.
+pub fn check_objects(
+    hestia: &Hestia,
+    user: &UserName,
+    from: &UserName,
+    objects: &[&Object],
+) -> Result<()> {
+    for object in objects.iter().filter(|one| one.section != "CRON") {
         check_object_name(&object.section, &object.name)?;
     }
-    check_domains(hestia, user, facts)?;
-    check_databases(hestia, user, from, facts)
+    let has_databases = objects.iter().any(|one| one.section == "DB");
+    if has_databases && user != from && inventory::exists(hestia, from) {
+        return Err(Error::new(Kind::Forbidden, format!("restore databases of {from} for {user}"))
+            .why(format!("Hestia would drop those of {from}, who exists on this server"))
+            .hint("restore everything but the databases: give 'no' for DB"));
+    }
+    check_domains(hestia, user, objects)
+}
+
+/// The databases that Hestia would empty or cannot restore, and why.
+pub fn unsound_databases(facts: &Facts) -> BTreeMap<String, String> {
+    let unsound = |(name, database): (&String, &DbFacts)| {
+        check_database(name, database).err().map(|why| (name.clone(), why))
+    };
+    facts.databases.iter().filter_map(unsound).collect()
 }
 
 /// Names go into unquoted words of Hestia's scripts. Folders of the home are handled with care
@@ -37,7 +64,7 @@ fn check_object_name(section: &str, name: &str) -> Result<()> {
         .hint("restore the rest by naming the other objects, or this one into a folder"))
 }
 
-fn check_domains(hestia: &Hestia, user: &UserName, facts: &Facts) -> Result<()> {
+fn check_domains(hestia: &Hestia, user: &UserName, objects: &[&Object]) -> Result<()> {
     let mut taken: Vec<(UserName, String, &str)> = Vec::new();
     for (file, kind) in [("web.conf", "web"), ("dns.conf", "dns"), ("mail.conf", "mail")] {
         for (owner, row) in inventory::rows_of_others(hestia, user, file)? {
@@ -47,8 +74,8 @@ fn check_domains(hestia: &Hestia, user: &UserName, facts: &Facts) -> Result<()> 
     }
     for (section, file) in [("WEB", "web.conf"), ("DNS", "dns.conf"), ("MAIL", "mail.conf")] {
         let own = conf::read_rows(&hestia.user_file(user, file))?;
-        for domain in facts.of(section) {
-            if own.rows.iter().any(|row| row.get("DOMAIN") == Some(domain)) {
+        for domain in objects.iter().filter(|one| one.section == section).map(|one| &one.name) {
+            if own.rows.iter().any(|row| row.get("DOMAIN") == Some(domain.as_str())) {
                 continue;
             }
             if let Some((owner, _, kind)) = taken.iter().find(|(_, name, _)| name == domain) {
@@ -67,11 +94,6 @@ fn check_domains(hestia: &Hestia, user: &UserName, facts: &Facts) -> Result<()> 
 fn check_databases(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Facts) -> Result<()> {
     if facts.databases.is_empty() {
         return Ok(());
-    }
-    if user != from && inventory::exists(hestia, from) {
-        return Err(Error::new(Kind::Forbidden, format!("restore databases of {from} for {user}"))
-            .why(format!("Hestia would drop those of {from}, who exists on this server"))
-            .hint("restore everything but the databases: give 'no' for DB"));
     }
     let others = inventory::rows_of_others(hestia, user, "db.conf")?;
     let own = conf::read_rows(&hestia.user_file(user, "db.conf"))?;
@@ -146,7 +168,6 @@ fn check_database<'f>(name: &str, database: &'f DbFacts) -> Result<&'f Row, Stri
 mod tests {
     use super::super::filter::DumpFacts;
     use super::*;
-    use crate::format::snapshot::Object;
     use std::fs;
 
     fn user(name: &str) -> UserName {
@@ -277,7 +298,8 @@ mod tests {
     #[test]
     fn as_another_user_the_databases_of_a_living_one_stay_untouched() {
         let (_folder, hestia) = fixture(&["alice", "carol"]);
-        let facts = with_database("alice_wp", &row("alice_wp", "alice_u"), 9);
+        let mut facts = with_database("alice_wp", &row("alice_wp", "alice_u"), 9);
+        facts.objects.insert(Object { section: "DB".into(), name: "alice_wp".into() });
         let error = check(&hestia, &user("carol"), &user("alice"), &facts).unwrap_err();
         assert_eq!(error.kind(), Kind::Forbidden);
         fs::remove_dir_all(hestia.user_data(&user("alice"))).unwrap();

@@ -61,6 +61,11 @@ impl Transcript {
     }
 }
 
+/// Whether a restore came to any object before it ended.
+pub fn reached_anything(outcome: &Outcome) -> bool {
+    !Transcript::parse(&outcome.output).reached.is_empty()
+}
+
 /// The rest of a line that starts with `2026-11-22 07:36:57 `.
 fn after_time(line: &str) -> Option<&str> {
     let (stamp, name) = line.split_at_checked(20)?;
