@@ -33,7 +33,7 @@ impl Local {
     }
 
     /// Writes the temporary file; on failure nothing of it remains.
-    fn write_temp(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write_temp(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let written = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -108,7 +108,7 @@ impl Backend for Local {
         let folder = path.parent().unwrap_or(&self.root);
         make_folder(folder)?;
         let temp = self.temp_path()?;
-        self.write_temp(&temp, bytes).what_io(what)?;
+        Self::write_temp(&temp, bytes).what_io(what)?;
         if let Err(error) = rename_new(&temp, &path) {
             // As in write_temp: only garbage.
             drop(fs::remove_file(&temp));

@@ -121,6 +121,13 @@ impl Counts {
         }
     }
 
+    /// Adds what another one has counted.
+    pub fn add_all(&self, other: &Self) {
+        for counter in Counter::ALL {
+            self.add(*counter, other.get(*counter));
+        }
+    }
+
     /// The counter's value now.
     pub fn get(&self, counter: Counter) -> u64 {
         self.cell(counter).map_or(0, |cell| cell.load(Ordering::Relaxed))

@@ -331,6 +331,10 @@ fn skipped(member: &str, why: &str) -> Error {
 }
 
 impl Source for HestiaTarball {
+    fn names_earlier_entries(&self) -> bool {
+        true
+    }
+
     fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'_>>> {
         let Some((Head { path, meta, body }, origin)) = self.next_head(monitor)? else {
             self.check_end()?;

@@ -306,6 +306,8 @@ fn place(path: &RelPath, node: &Node) -> Result<Place> {
         }
         [b"user_dir", name @ ..] if !name.is_empty() => {
             let entry = name.first().copied().unwrap_or_default();
+            // The longest names of a home leave no room for what their archive is called.
+            joined(&[b"user_dir", &[entry, b".tar.zst"].concat()])?;
             return Ok(Place::Inner {
                 base: joined(&[b"user_dir", entry])?,
                 archive: [b"user_dir/", entry, b".tar"].concat(),

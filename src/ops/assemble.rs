@@ -5,21 +5,23 @@
 use super::backup::Outcome;
 use super::parent::ParentFolder;
 use super::work::StreamWork;
-use crate::base::{ChunkId, Counter, Error, Kind, Monitor, Result, limits, units};
+use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, limits, units};
+use crate::format::tree::Meta;
 use crate::format::{Node, NodeKind, PackClass, Tree};
 use crate::repo::reader::list_of_ids;
 use crate::repo::{Bundle, Writer};
 use crate::tree::build::{sort_nodes, split_nodes};
 use crossbeam_channel::Receiver;
+use std::collections::HashMap;
 
 /// What the feeder tells the assembler, in the order of the source.
 pub enum Event {
     /// A folder begins.
     Enter {
         /// The folder, still without its tree.
-        node: Node,
+        node: Box<Node>,
         /// The parent's version of it.
-        parent: Option<ParentFolder>,
+        parent: Option<Box<ParentFolder>>,
     },
     /// An entry that needs no work.
     Ready {
@@ -36,6 +38,13 @@ pub enum Event {
         node: Box<Node>,
         /// Its chunks to be.
         work: StreamWork,
+    },
+    /// Another name of an earlier entry.
+    SameAs {
+        /// The entry, still without its content.
+        node: Box<Node>,
+        /// The earlier one.
+        earlier: RelPath,
     },
     /// The current folder ends.
     Leave,
@@ -68,24 +77,28 @@ pub struct Assembler<'w> {
     monitor: &'w dyn Monitor,
     bundle: Bundle,
     open: Vec<OpenFolder>,
+    /// The entries so far, if the source may name them again.
+    earlier: Option<HashMap<RelPath, Node>>,
     result: Assembly,
 }
 
 struct OpenFolder {
     node: Node,
-    parent: Option<ParentFolder>,
+    parent: Option<Box<ParentFolder>>,
     children: Vec<Node>,
     all_same: bool,
 }
 
 impl<'w> Assembler<'w> {
-    /// An assembler that stores trees through this writer.
-    pub fn new(writer: &'w Writer<'w>, monitor: &'w dyn Monitor) -> Result<Self> {
+    /// An assembler that stores trees through this writer; `remember` for sources that may name
+    /// earlier entries again.
+    pub fn new(writer: &'w Writer<'w>, remember: bool, monitor: &'w dyn Monitor) -> Result<Self> {
         Ok(Self {
             writer,
             monitor,
             bundle: writer.bundle(PackClass::Meta)?,
             open: Vec::new(),
+            earlier: remember.then(HashMap::new),
             result: Assembly::default(),
         })
     }
@@ -95,7 +108,7 @@ impl<'w> Assembler<'w> {
         while let Ok(event) = events.recv() {
             match event {
                 Event::Enter { node, parent } => self.open.push(OpenFolder {
-                    node,
+                    node: *node,
                     parent,
                     children: Vec::new(),
                     all_same: true,
@@ -117,6 +130,10 @@ impl<'w> Assembler<'w> {
                     let node = self.with_short_list(*node)?;
                     self.add(node, false)?;
                 }
+                Event::SameAs { node, earlier } => {
+                    let node = self.same_as(*node, &earlier)?;
+                    self.add(node, false)?;
+                }
                 Event::Leave => {
                     if self.leave()? {
                         self.bundle.flush(self.writer)?;
@@ -133,10 +150,44 @@ impl<'w> Assembler<'w> {
             self.result.files += 1;
             self.result.bytes += node.meta.size;
         }
+        if self.earlier.is_some() {
+            let path = self.path_of(&node)?;
+            if let Some(earlier) = &mut self.earlier {
+                earlier.insert(path, node.clone());
+            }
+        }
         let folder = self.open.last_mut().ok_or_else(unfinished)?;
         folder.all_same &= same;
         folder.children.push(node);
         Ok(())
+    }
+
+    /// Where an entry of the current folder lies.
+    fn path_of(&self, node: &Node) -> Result<RelPath> {
+        let mut path = RelPath::root();
+        for folder in self.open.iter().skip(1) {
+            path.push(&folder.node.name)?;
+        }
+        path.push(&node.name)?;
+        Ok(path)
+    }
+
+    /// Gives an entry the content of an earlier one.
+    fn same_as(&self, node: Node, path: &RelPath) -> Result<Node> {
+        let earlier = self.earlier.as_ref().and_then(|earlier| earlier.get(path));
+        let Some(earlier) = earlier else {
+            let name = crate::base::path::display_bytes(&node.name);
+            return Err(Error::new(Kind::Parsing, format!("store '{name}'"))
+                .why(format!("it is another name of {path}, which does not come before it")));
+        };
+        let meta = Meta {
+            kind: earlier.meta.kind,
+            size: earlier.meta.size,
+            target: earlier.meta.target.clone(),
+            rdev: earlier.meta.rdev,
+            ..node.meta
+        };
+        Ok(Node { name: node.name, meta, ..earlier.clone() })
     }
 
     /// Ends the current folder; true if it was the root.

@@ -77,9 +77,8 @@ pub fn backup(
     let stored = store_source(&writer, source, parent_tree, options, monitor);
     // Also after a failure: what is stored already is kept for the next run.
     let finished = match &stored {
-        Ok(_) => writer.finish(),
         Err(error) if error.kind() == Kind::Internal => Ok(Counts::default()),
-        Err(_) => writer.finish(),
+        _ => writer.finish(),
     };
     let finished_tree = stored?;
     let written = finished?;
@@ -98,14 +97,14 @@ pub fn backup(
         Some(repository.save_snapshot(&snapshot).within(|| "store the snapshot")?)
     };
     let counts = Counts::default();
-    Counter::ALL.iter().for_each(|one| counts.add(*one, monitor.counts.get(*one)));
+    counts.add_all(&monitor.counts);
     Ok(BackupReport { id, snapshot, counts })
 }
 
 fn complete(snapshot: &mut Snapshot, tree: Assembly, monitor: &Scoped<'_>) {
     let count = |counter| monitor.counts.get(counter);
     snapshot.tree = tree.chunks;
-    snapshot.program = concat!("ghostsnap ", env!("CARGO_PKG_VERSION")).to_owned();
+    snapshot.program = String::from(concat!("ghostsnap ", env!("CARGO_PKG_VERSION")));
     snapshot.warnings = monitor.warnings();
     snapshot.totals.files = tree.files;
     snapshot.totals.folders = tree.folders;
@@ -135,7 +134,9 @@ fn store_source(
             })
             .collect();
         drop(waiting);
-        let assembler = scope.spawn(move || Assembler::new(writer, monitor)?.run(&arriving));
+        let remember = source.names_earlier_entries();
+        let assembler =
+            scope.spawn(move || Assembler::new(writer, remember, monitor)?.run(&arriving));
         let mut feeder = Feeder::new(writer, chunker, parent, jobs, events);
         let fed = feeder.feed(source, monitor);
         drop(feeder);
@@ -219,8 +220,8 @@ impl<'a> Feeder<'a> {
             self.flush_batch()?;
             let parent = self.parent.enter(&name, monitor);
             self.open.push(name.clone());
-            let node = Node { name, meta, ..Node::default() };
-            return self.send(Event::Enter { node, parent });
+            let node = Box::new(Node { name, meta, ..Node::default() });
+            return self.send(Event::Enter { node, parent: parent.map(Box::new) });
         }
         let node = Node { name, meta, ..Node::default() };
         match content {
@@ -239,6 +240,11 @@ impl<'a> Feeder<'a> {
                 monitor.count(Counter::FilesNew, 1);
                 self.take_stream(node, &path, reader, monitor)
             }
+            Content::SameAs(earlier) => {
+                monitor.count(Counter::FilesNew, 1);
+                self.flush_batch()?;
+                self.send(Event::SameAs { node: Box::new(node), earlier })
+            }
         }
     }
 
@@ -248,7 +254,8 @@ impl<'a> Feeder<'a> {
         }
         self.started = true;
         let parent = self.parent.enter_root();
-        self.send(Event::Enter { node: Node { meta, ..Node::default() }, parent })
+        let node = Box::new(Node { meta, ..Node::default() });
+        self.send(Event::Enter { node, parent: parent.map(Box::new) })
     }
 
     /// Leaves folders until the one on top is where `path` lies.

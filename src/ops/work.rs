@@ -164,7 +164,7 @@ impl Worker<'_> {
                 node.chunks = if data.is_empty() { vec![] } else { vec![self.add_chunk(&data)?] };
                 Ok(Finished::Node(Box::new(node)))
             }
-            Pending::File { node, path, opener } => match self.store_file(node, opener.as_ref()) {
+            Pending::File { node, path, opener } => match self.store_file(&node, opener.as_ref()) {
                 Ok(finished) => {
                     if let Finished::Node(node) = &finished
                         && node.torn
@@ -186,7 +186,7 @@ impl Worker<'_> {
     }
 
     /// Reads a file; if it changed meanwhile, once more; then stores what there is and says so.
-    fn store_file(&mut self, node: Node, opener: &dyn OpenFile) -> Result<Finished, Trouble> {
+    fn store_file(&mut self, node: &Node, opener: &dyn OpenFile) -> Result<Finished, Trouble> {
         let mut torn = None;
         for attempt in 0..2 {
             let Some(mut file) = opener.open().map_err(Trouble::File)? else {

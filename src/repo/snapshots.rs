@@ -128,7 +128,8 @@ mod tests {
         assert_eq!(found("ab11", None).unwrap(), "hestia-alice-1");
         assert_eq!(found("hestia-bob-1", None).unwrap(), "hestia-bob-1");
         assert_eq!(found("latest", Some("bob")).unwrap(), "hestia-bob-1");
-        assert_eq!(found(&all[2].0.to_string(), None).unwrap(), "hestia-alice-2");
+        let full = all[2].0.to_string();
+        assert_eq!(found(&full, None).unwrap(), "hestia-alice-2");
         assert_eq!(found("ab", None).unwrap_err().kind(), Kind::NotFound);
         assert_eq!(found("latest", Some("carol")).unwrap_err().kind(), Kind::NotFound);
         // Another user's snapshot does not exist for this one.

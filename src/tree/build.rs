@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn one_more_entry_changes_few_runs() {
         let before = nodes(0..20_000);
-        let after = nodes((0..20_000).chain([99_999_9]));
+        let after = nodes((0..20_000).chain([999_999]));
         let inserted = nodes((0..20_000).filter(|n| *n != 7_777));
         let before: Vec<_> = split_nodes(&before).into_iter().map(Tree::encode).collect();
         for changed in [after, inserted] {

@@ -17,6 +17,12 @@ pub trait Source {
     /// means that the source as a whole is unusable.
     fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'_>>>;
 
+    /// Whether [`Content::SameAs`] may come: what an entry's content was is then remembered for as
+    /// long as the backup runs.
+    fn names_earlier_entries(&self) -> bool {
+        false
+    }
+
     /// The parts of it that a person would restore by themselves, for the snapshot's list. Asked
     /// after the last entry; only a source that knows Hestia has any.
     fn objects(&self) -> Vec<Object> {

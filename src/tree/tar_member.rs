@@ -192,15 +192,19 @@ impl<R: Read> Members<R> {
 
     fn block(&mut self) -> Result<[u8; 512]> {
         let mut block = [0; 512];
-        self.reader.read_exact(&mut block).map_err(|cause| {
-            if cause.kind() == io::ErrorKind::UnexpectedEof && cause.raw_os_error().is_none() {
-                // A reader of ours that found its own input cut off says so itself.
-                return self.wrong(format!("{CUT_OFF} ({cause})"));
-            }
-            foreign(cause, self.what())
-        })?;
+        self.reader.read_exact(&mut block).map_err(|cause| self.cut_off(cause))?;
         self.position += BLOCK;
         Ok(block)
+    }
+
+    /// The error of a reader that could not fill a buffer. If a decompressor had a complaint of its
+    /// own, it is kept.
+    fn cut_off(&self, cause: io::Error) -> Error {
+        match (cause.kind(), cause.get_ref()) {
+            (io::ErrorKind::UnexpectedEof, None) => self.wrong(CUT_OFF),
+            (io::ErrorKind::UnexpectedEof, Some(why)) => self.wrong(format!("{CUT_OFF} ({why})")),
+            _ => foreign(cause, self.what()),
+        }
     }
 
     /// The end mark is two blocks of zeros; nothing but zeros may follow.
@@ -234,10 +238,7 @@ impl<R: Read> Members<R> {
             return Err(self.wrong(format!("an extended header of {size} bytes is too long")));
         }
         let mut text = vec![0; length(size + padding(size))];
-        self.reader.read_exact(&mut text).map_err(|cause| match cause.kind() {
-            io::ErrorKind::UnexpectedEof => self.wrong(format!("{CUT_OFF} ({cause})")),
-            _ => foreign(cause, self.what()),
-        })?;
+        self.reader.read_exact(&mut text).map_err(|cause| self.cut_off(cause))?;
         self.position += bytes(text.len());
         text.truncate(length(size));
         Ok(text)
@@ -580,7 +581,7 @@ mod tests {
     #[test]
     fn pax_records_are_read_by_their_length() {
         let mut pax = Pax::default();
-        pax.read(b"12 path=a\nb\n19 SCHILY.xattr.u=\xff\n6 a=b\n").unwrap();
+        pax.read(b"12 path=a\nb\n20 SCHILY.xattr.u=\xff\n6 a=b\n").unwrap();
         assert_eq!(pax.path.as_deref(), Some(&b"a\nb"[..]));
         assert_eq!(pax.xattrs, vec![(b"u".to_vec(), vec![0xff])]);
         for wrong in

@@ -59,7 +59,7 @@ pub fn to_folder(
     restore.end()?;
     let warnings = scope.warnings();
     let counts = Counts::default();
-    Counter::ALL.iter().for_each(|one| counts.add(*one, scope.counts.get(*one)));
+    counts.add_all(&scope.counts);
     Ok(RestoreReport { counts, warnings })
 }
 
@@ -264,8 +264,8 @@ impl Restore<'_> {
         let beside = || -> Result<Way> {
             let mut random = [0; 8];
             self.repository.world().fill_random(&mut random)?;
-            let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-            Ok(Way::Replace(format!(".ghostsnap-{digits}").into_bytes()))
+            let digits = u64::from_le_bytes(random);
+            Ok(Way::Replace(format!(".ghostsnap-{digits:016x}").into_bytes()))
         };
         if existing.kind != NodeKind::File || existing.links != 1 || !node.extents.is_empty() {
             return Ok((beside()?, HashSet::new()));
