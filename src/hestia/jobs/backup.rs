@@ -73,7 +73,8 @@ pub fn backup_users(
             let named = request.users.iter().any(|name| name == user.as_str());
             one_user(server, repository, &mut snapshots, user, named, request, monitor)
         };
-        report.cancelled |= matches!(&outcome.state, State::Failed(error) if error.kind() == Kind::Cancelled);
+        report.cancelled |=
+            matches!(&outcome.state, State::Failed(error) if error.kind() == Kind::Cancelled);
         report.users.push(outcome);
     }
     Ok(report)
@@ -133,10 +134,16 @@ fn skip_reason(server: &Server, name: &UserName, named: bool) -> Result<Option<E
     if user.is_suspended() {
         let policy = inventory::system_setting(&server.hestia, "POLICY_BACKUP_SUSPENDED_USERS")?;
         if policy != "yes" {
-            return skip(Kind::Suspended, "the user is suspended, and Hestia's setting POLICY_BACKUP_SUSPENDED_USERS is not 'yes'");
+            return skip(
+                Kind::Suspended,
+                "the user is suspended, and Hestia's setting POLICY_BACKUP_SUSPENDED_USERS is not 'yes'",
+            );
         }
         if server.settings.suspended_users == Suspended::Skip && !named {
-            return skip(Kind::Suspended, "the user is suspended, and the settings leave such users out");
+            return skip(
+                Kind::Suspended,
+                "the user is suspended, and the settings leave such users out",
+            );
         }
     }
     if user.tarballs_kept() == 0 {
@@ -196,11 +203,7 @@ fn tried(
 }
 
 /// Has Hestia make a tarball and proves that it did.
-fn make_tarball(
-    server: &Server,
-    user: &User,
-    monitor: &dyn Monitor,
-) -> Result<(Tarball, Row)> {
+fn make_tarball(server: &Server, user: &User, monitor: &dyn Monitor) -> Result<(Tarball, Row)> {
     let (hestia, name) = (&server.hestia, &user.name);
     monitor.stage(Stage::Step { name: "Hestia makes a tarball", total: None });
     let before = tarballs::of_user(hestia, name)?;
@@ -212,7 +215,11 @@ fn make_tarball(
     let leftovers = temporary_folders(server);
     let outcome = caller.call(&call, monitor).within(what).map_err(|error| {
         let left: Vec<_> = temporary_folders(server).difference(&leftovers).cloned().collect();
-        if left.is_empty() { error } else { error.hint(format!("it left behind {}", left.join(", "))) }
+        if left.is_empty() {
+            error
+        } else {
+            error.hint(format!("it left behind {}", left.join(", ")))
+        }
     })?;
     outcome.check(what(), &call)?;
     let after = tarballs::of_user(hestia, name)?;
@@ -224,7 +231,8 @@ fn make_tarball(
 fn temporary_folders(server: &Server) -> BTreeSet<String> {
     // Only for a hint: a folder that cannot be listed gives none.
     let entries = std::fs::read_dir(&server.hestia.backup).into_iter().flatten();
-    let paths = entries.take(limits::LISTED_ENTRIES_MAX).filter_map(|entry| Some(entry.ok()?.path()));
+    let paths =
+        entries.take(limits::LISTED_ENTRIES_MAX).filter_map(|entry| Some(entry.ok()?.path()));
     let is_one = |path: &std::path::PathBuf| {
         path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("tmp."))
     };
@@ -235,7 +243,8 @@ fn temporary_folders(server: &Server) -> BTreeSet<String> {
 fn open(server: &Server, tarball: &Tarball) -> Result<File> {
     let path = server.hestia.in_backup(&tarball.name.file_name());
     let what = || format!("open {}", path.display());
-    let file = conf::open_regular(&path).map_err(|error| crate::base::error::io_error(error, what()))?;
+    let file =
+        conf::open_regular(&path).map_err(|error| crate::base::error::io_error(error, what()))?;
     if tarball.is(&file)? {
         return Ok(file);
     }
@@ -251,10 +260,8 @@ pub(super) fn store(
     monitor: &dyn Monitor,
 ) -> Result<(FileId, Snapshot)> {
     monitor.stage(Stage::Step { name: "storing", total: None });
-    let writer = WriterOptions {
-        level: server.settings.compression_level,
-        ..WriterOptions::default()
-    };
+    let writer =
+        WriterOptions { level: server.settings.compression_level, ..WriterOptions::default() };
     let options = BackupOptions { writer, ..BackupOptions::new(template) };
     let report = ops::backup(repository, source, &options, monitor);
     repository.reload(monitor)?;
@@ -294,7 +301,8 @@ const LISTED: [(&str, &[u8]); 5] =
 
 impl<S: Source> Expecting<S> {
     pub(super) fn new(inner: S, row: &Row) -> Self {
-        let object = |section: &str, name: &str| Object { section: section.into(), name: name.into() };
+        let object =
+            |section: &str, name: &str| Object { section: section.into(), name: name.into() };
         let of = |(section, _): (&'static str, &[u8])| {
             row.list(section).map(move |name| object(section, name)).collect::<Vec<_>>()
         };
@@ -316,8 +324,11 @@ fn complain(expected: &[Object], seen: &BTreeSet<Object>, monitor: &dyn Monitor)
     for one in expected.iter().filter(|one| !seen.contains(one)) {
         if one.section != "UDIR" || !odd {
             monitor.warn(
-                Error::new(Kind::Parsing, format!("find {} {} in the tarball", one.section, one.name))
-                    .why("Hestia lists it as backed up, but it is not in there"),
+                Error::new(
+                    Kind::Parsing,
+                    format!("find {} {} in the tarball", one.section, one.name),
+                )
+                .why("Hestia lists it as backed up, but it is not in there"),
             );
         }
     }
@@ -368,7 +379,10 @@ mod tests {
     #[test]
     fn what_hestia_lists_and_the_tarball_lacks_is_a_warning() {
         let row = "WEB='a.example,b.example' DNS='' DB='alice_wp' CRON='' UDIR='docs'";
-        assert_eq!(warnings(row, &["web/a.example", "web/b.example", "db/alice_wp", "user_dir/docs"]), [""; 0]);
+        assert_eq!(
+            warnings(row, &["web/a.example", "web/b.example", "db/alice_wp", "user_dir/docs"]),
+            [""; 0]
+        );
         let found = warnings(row, &["web/a.example", "web/b.example/data", "mail/b.example"]);
         assert_eq!(found.len(), 3);
         assert!(found[0].starts_with("cannot find WEB b.example in the tarball"));
@@ -376,7 +390,10 @@ mod tests {
 
     #[test]
     fn folders_whose_names_hestia_cuts_up_are_not_missed() {
-        assert_eq!(warnings("UDIR='My,Files,docs'", &["user_dir/My Files", "user_dir/docs"]), [""; 0]);
+        assert_eq!(
+            warnings("UDIR='My,Files,docs'", &["user_dir/My Files", "user_dir/docs"]),
+            [""; 0]
+        );
         assert_eq!(warnings("UDIR='My,docs'", &["user_dir/docs"]).len(), 1);
     }
 }

@@ -37,12 +37,12 @@ pub fn cleanup(
     for tarball in all.iter().take(surplus) {
         let name = tarball.name.file_name();
         let row = tarballs::registered(&server.hestia, user, &name)?;
-        match reason_to_keep(user, tarball, row.as_ref(), &identity, snapshots) {
-            Some(why) => done.kept.push((name, why.to_owned())),
-            None => {
-                remove(server, user, &name, monitor)?;
-                done.removed.push(name);
-            }
+        let reason = reason_to_keep(user, tarball, row.as_ref(), &identity, snapshots);
+        if let Some(why) = reason {
+            done.kept.push((name, why.to_owned()));
+        } else {
+            remove(server, user, &name, monitor)?;
+            done.removed.push(name);
         }
     }
     Ok(done)
@@ -122,20 +122,22 @@ mod tests {
             for day in DAYS {
                 let name = name(user.as_str(), day);
                 fs::write(hestia.in_backup(&name), "tar").unwrap();
-                rows.push_str(&format!("BACKUP='{name}' TYPE='local' SIZE='1'\n"));
+                rows = format!("{rows}BACKUP='{name}' TYPE='local' SIZE='1'\n");
             }
             fs::write(hestia.user_file(&user, "backup.conf"), rows).unwrap();
         }
         let there = hestia.clone();
         let caller = Arc::new(Recorder::new(move |call| {
-            let words: Vec<&str> = call.arguments.iter().map(|word| word.to_str().unwrap()).collect();
+            let words: Vec<&str> =
+                call.arguments.iter().map(|word| word.to_str().unwrap()).collect();
             let user = UserName::parse(words[0]).unwrap();
             if works {
                 fs::remove_file(there.in_backup(words[1])).unwrap();
                 let conf = there.user_file(&user, "backup.conf");
                 let rows = fs::read_to_string(&conf).unwrap();
-                let kept: String = rows.lines().filter(|row| !row.contains(words[1])).map(|row| format!("{row}\n")).collect();
-                fs::write(conf, kept).unwrap();
+                let kept: Vec<&str> =
+                    rows.lines().filter(|row| !row.contains(words[1])).collect();
+                fs::write(conf, kept.join("\n")).unwrap();
             }
             outcome(0, "")
         }));
@@ -165,12 +167,16 @@ mod tests {
     #[test]
     fn the_oldest_go_first_and_bob_x_keeps_everything() {
         let fixture = fixture(true);
-        let all: Vec<_> = DAYS.iter().map(|day| made_from("bob", &name("bob", day), 3, 0)).collect();
+        let all: Vec<_> =
+            DAYS.iter().map(|day| made_from("bob", &name("bob", day), 3, 0)).collect();
         let done = run(&fixture, 3, &all).unwrap();
         assert_eq!(done.removed, [name("bob", "20")]);
         let done = run(&fixture, 0, &all).unwrap();
         assert_eq!(done.removed, [name("bob", "21"), name("bob", "22"), name("bob", "23")]);
-        assert_eq!(fixture.caller.lines()[0], format!("v-delete-user-backup bob {}", name("bob", "20")));
+        assert_eq!(
+            fixture.caller.lines()[0],
+            format!("v-delete-user-backup bob {}", name("bob", "20"))
+        );
         let left = fs::read_dir(&fixture.server.hestia.backup).unwrap().count();
         assert_eq!(left, DAYS.len());
     }
@@ -194,7 +200,8 @@ mod tests {
         let fixture = fixture(true);
         let conf = fixture.server.hestia.user_file(&fixture.bob, "backup.conf");
         fs::write(conf, format!("BACKUP='{}' TYPE='sftp,local'\n", name("bob", "20"))).unwrap();
-        let all: Vec<_> = DAYS.iter().map(|day| made_from("bob", &name("bob", day), 3, 0)).collect();
+        let all: Vec<_> =
+            DAYS.iter().map(|day| made_from("bob", &name("bob", day), 3, 0)).collect();
         let done = run(&fixture, 0, &all).unwrap();
         assert_eq!((done.removed.len(), done.kept.len()), (0, 4));
     }
@@ -202,7 +209,8 @@ mod tests {
     #[test]
     fn a_removal_that_did_not_happen_is_an_error() {
         let fixture = fixture(false);
-        let all: Vec<_> = DAYS.iter().map(|day| made_from("bob", &name("bob", day), 3, 0)).collect();
+        let all: Vec<_> =
+            DAYS.iter().map(|day| made_from("bob", &name("bob", day), 3, 0)).collect();
         let error = run(&fixture, 0, &all).unwrap_err();
         assert!(error.one_line().contains("still there"));
         assert_eq!(fixture.caller.lines().len(), 1);

@@ -63,8 +63,7 @@ impl Facts {
             all.push(Object { section: "CRON".into(), name: self.cron_jobs.to_string() });
         }
         all.sort_by_key(|one| {
-            let place =
-                SECTIONS.iter().position(|word| *word == one.section);
+            let place = SECTIONS.iter().position(|word| *word == one.section);
             (place, one.name.clone())
         });
         all
@@ -400,7 +399,12 @@ mod tests {
     #[test]
     fn an_object_is_meant_by_its_exact_name_only() {
         let sections = Sections::parse(&["no", "no", "no", "no", "no", "a[1]"]).unwrap();
-        let entries = [("user_dir/a1", None), ("user_dir/a[1]", None), ("user_dir/a[1]/x", Some("y")), ("user_dir/a1/x", Some("y"))];
+        let entries = [
+            ("user_dir/a1", None),
+            ("user_dir/a[1]", None),
+            ("user_dir/a[1]/x", Some("y")),
+            ("user_dir/a1/x", Some("y")),
+        ];
         let (facts, written) = run_with(sections, &entries);
         assert_eq!(facts.of("UDIR").collect::<Vec<_>>(), ["a[1]"]);
         assert_eq!(written.len(), 2);

@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn an_unknown_identity_is_taken_for_the_same_person() {
-        let of = |identity: &str| Snapshot { user_identity: identity.to_owned(), ..Snapshot::default() };
+        let of =
+            |identity: &str| Snapshot { user_identity: identity.to_owned(), ..Snapshot::default() };
         assert!(is_of_today(&of(""), "2026-11-22T07:03:50"));
         assert!(is_of_today(&of("2026-11-22T07:03:50"), ""));
         assert!(is_of_today(&of("2026-11-22T07:03:50"), "2026-11-22T07:03:50"));

@@ -89,11 +89,7 @@ fn is_made_from(snapshot: &Snapshot, file_name: &str) -> bool {
 
 /// A name for a snapshot of this time: `hestia-USER-YYYYMMDD-HHMMSS` in UTC, or that of the next
 /// second that no snapshot of the user has yet.
-fn free_name(
-    user: &UserName,
-    time: Timestamp,
-    taken: &[(FileId, Snapshot)],
-) -> Result<String> {
+fn free_name(user: &UserName, time: Timestamp, taken: &[(FileId, Snapshot)]) -> Result<String> {
     for later in 0..limits::SNAPSHOT_NAME_TRIES {
         let time = Timestamp::from_seconds(time.seconds.saturating_add(later));
         let name = format!("hestia-{user}-{}", time.utc().strftime("%Y%m%d-%H%M%S"));
