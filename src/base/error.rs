@@ -370,10 +370,15 @@ mod tests {
 
     #[test]
     fn context_keeps_kind_and_hint_and_joins_the_reasons() {
-        let inner = Error::new(Kind::Damaged, "open pack 12").why("its tag does not match").hint("run check");
+        let inner = Error::new(Kind::Damaged, "open pack 12")
+            .why("its tag does not match")
+            .hint("run check");
         let outer = inner.within("restore a.txt");
         assert_eq!(outer.kind(), Kind::Damaged);
-        assert_eq!(outer.one_line(), "cannot restore a.txt: cannot open pack 12: its tag does not match (run check)");
+        assert_eq!(
+            outer.one_line(),
+            "cannot restore a.txt: cannot open pack 12: its tag does not match (run check)"
+        );
     }
 
     #[test]

@@ -75,3 +75,8 @@ pub const BLOB_CACHE_BYTES: usize = 24 * 1024 * 1024;
 pub const XATTR_BYTES_MAX: usize = 256 * 1024;
 /// Holes of one file that are kept; a file with more is stored as if it had none.
 pub const EXTENTS_MAX: usize = 4096;
+
+/// Warnings printed one by one; what a broken disk adds beyond is only counted.
+pub const WARNINGS_SHOWN_MAX: u64 = 10_000;
+/// Longest password or key file read: they hold one or two lines.
+pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;

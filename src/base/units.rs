@@ -30,7 +30,8 @@ impl ByteSize {
                 .why("a size is a number with an optional K, M, G or T")
         };
         let trimmed = text.trim();
-        let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+        let split =
+            trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
         let (number, unit) = trimmed.split_at(split);
         let unit = unit.trim().to_ascii_uppercase();
         let factor = match unit.trim_end_matches('B').trim_end_matches('I') {
@@ -96,7 +97,8 @@ mod tests {
 
     #[test]
     fn sizes_parse_and_print() {
-        for (text, value) in [("12", 12), ("4K", 4096), ("1.5 GiB", 1_610_612_736), ("2m", 2 << 20)] {
+        for (text, value) in [("12", 12), ("4K", 4096), ("1.5 GiB", 1_610_612_736), ("2m", 2 << 20)]
+        {
             assert_eq!(ByteSize::parse(text).unwrap(), ByteSize(value), "{text}");
         }
         for text in ["", "x", "1.2.3", "5 parsecs", "-1", "99999999999T"] {

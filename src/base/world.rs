@@ -33,7 +33,8 @@ impl Timestamp {
     }
 
     fn in_zone(self, zone: &jiff::tz::TimeZone) -> jiff::civil::DateTime {
-        let stamp = jiff::Timestamp::from_second(self.seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let stamp =
+            jiff::Timestamp::from_second(self.seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         zone.to_datetime(stamp)
     }
 

@@ -33,13 +33,15 @@ impl KdfParams {
             || self.passes > Self::CEILING.passes
             || self.lanes > Self::CEILING.lanes;
         if weak || absurd {
-            return Err(Error::new(Kind::Damaged, "use the key slot's Argon2 parameters").why(format!(
-                "{} KiB, {} passes, {} lanes are {} than this program allows",
-                self.memory_kib,
-                self.passes,
-                self.lanes,
-                if weak { "weaker" } else { "dearer" },
-            )));
+            return Err(Error::new(Kind::Damaged, "use the key slot's Argon2 parameters").why(
+                format!(
+                    "{} KiB, {} passes, {} lanes are {} than this program allows",
+                    self.memory_kib,
+                    self.passes,
+                    self.lanes,
+                    if weak { "weaker" } else { "dearer" },
+                ),
+            ));
         }
         Ok(())
     }

@@ -164,6 +164,9 @@ mod tests {
 
     #[test]
     fn debug_output_never_shows_a_key() {
-        assert_eq!(format!("{:?} {:?}", keys(7), MasterKey::new([7; 32])), "Keys(secret) MasterKey(secret)");
+        assert_eq!(
+            format!("{:?} {:?}", keys(7), MasterKey::new([7; 32])),
+            "Keys(secret) MasterKey(secret)"
+        );
     }
 }

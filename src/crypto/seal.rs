@@ -88,7 +88,11 @@ mod tests {
         assert!(key.open(NonceIndex::Message(4), b"pack", &mut sealed.clone()).is_none());
         assert!(key.open(NonceIndex::End, b"pack", &mut sealed.clone()).is_none());
         assert!(key.open(NonceIndex::Message(3), b"index", &mut sealed.clone()).is_none());
-        assert!(SealKey::new(&[2; 32]).open(NonceIndex::Message(3), b"pack", &mut sealed.clone()).is_none());
+        assert!(
+            SealKey::new(&[2; 32])
+                .open(NonceIndex::Message(3), b"pack", &mut sealed.clone())
+                .is_none()
+        );
         for place in 0..sealed.len() {
             let mut bent = sealed.clone();
             bent[place] ^= 1;

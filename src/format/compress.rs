@@ -185,7 +185,10 @@ mod tests {
     #[test]
     fn level_zero_stores() {
         let mut stored = Vec::new();
-        assert_eq!(Compressor::new(0).unwrap().compress_onto(&[0; 5000], &mut stored), Compression::None);
+        assert_eq!(
+            Compressor::new(0).unwrap().compress_onto(&[0; 5000], &mut stored),
+            Compression::None
+        );
     }
 
     #[test]

@@ -49,7 +49,8 @@ impl Config {
     /// Reads a plain record.
     pub fn decode(plain: &[u8]) -> Result<Self> {
         let what = "read the repository's config";
-        let record = ConfigRecord::decode(plain).map_err(|cause| damaged(what, cause.to_string()))?;
+        let record =
+            ConfigRecord::decode(plain).map_err(|cause| damaged(what, cause.to_string()))?;
         let repository_id = FileId::from_slice(&record.repository_id)
             .ok_or_else(|| damaged(what, "its repository id is not 32 bytes"))?;
         let file_chunks = ChunkSizes {

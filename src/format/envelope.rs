@@ -155,7 +155,9 @@ fn newer(what: String, version: u8, features: u64) -> Error {
     } else {
         format!("it needs features {features:#x} that this program does not know")
     };
-    Error::new(Kind::Newer, what).why(why).hint("it was written by a newer ghostsnap: update this one")
+    Error::new(Kind::Newer, what)
+        .why(why)
+        .hint("it was written by a newer ghostsnap: update this one")
 }
 
 /// What is bound to message `index` of a file with this header.
@@ -247,7 +249,10 @@ mod tests {
         assert!(error.one_line().contains("the file is a snapshot"), "{error}");
         let mut posing = stored.clone();
         posing[4] = RecordKind::Index.code();
-        assert_eq!(open_record(&keys(), RecordKind::Index, &posing).unwrap_err().kind(), Kind::Damaged);
+        assert_eq!(
+            open_record(&keys(), RecordKind::Index, &posing).unwrap_err().kind(),
+            Kind::Damaged
+        );
     }
 
     #[test]
@@ -269,7 +274,10 @@ mod tests {
         let mut feature = stored.clone();
         feature[8] = 1;
         for bytes in [version, feature] {
-            assert_eq!(open_record(&keys(), RecordKind::Config, &bytes).unwrap_err().kind(), Kind::Newer);
+            assert_eq!(
+                open_record(&keys(), RecordKind::Config, &bytes).unwrap_err().kind(),
+                Kind::Newer
+            );
         }
     }
 

@@ -75,9 +75,11 @@ impl IndexSegment {
     /// Reads a plain record.
     pub fn decode(plain: &[u8]) -> Result<Self> {
         let what = "read an index segment";
-        let record = SegmentRecord::decode(plain).map_err(|cause| damaged(what, cause.to_string()))?;
+        let record =
+            SegmentRecord::decode(plain).map_err(|cause| damaged(what, cause.to_string()))?;
         let id = |bytes: &[u8]| {
-            FileId::from_slice(bytes).ok_or_else(|| damaged(what, "it holds an id of a wrong length"))
+            FileId::from_slice(bytes)
+                .ok_or_else(|| damaged(what, "it holds an id of a wrong length"))
         };
         let packs = record.packs.into_iter().map(|pack| {
             let entry = PackEntry {

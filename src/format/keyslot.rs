@@ -52,8 +52,9 @@ impl Secret {
             return Ok(Self::KeyFile(Zeroizing::new(id.0)));
         }
         if first.is_empty() {
-            return Err(Error::new(Kind::Password, "read the password file")
-                .why("its first line is empty"));
+            return Err(
+                Error::new(Kind::Password, "read the password file").why("its first line is empty")
+            );
         }
         Ok(Self::password(first))
     }
@@ -122,9 +123,8 @@ pub fn seal_slot(
     let record = slot_record(slot, secret);
     let wrapping = wrapping_key(secret, slot.kdf, &salt)?;
     let plain_part = plain_part(&Header::new(RecordKind::KeySlot, salt), &record)?;
-    let wrapped = WrappedRecord {
-        keys: vec![WrappedKey { epoch: 0, key: master.expose().to_vec() }],
-    };
+    let wrapped =
+        WrappedRecord { keys: vec![WrappedKey { epoch: 0, key: master.expose().to_vec() }] };
     let mut text = Zeroizing::new(wrapped.encode_to_vec());
     let tag = SealKey::new(&wrapping).seal(NonceIndex::Message(0), &plain_part, &mut text);
     Ok([&plain_part[..], &text, &tag].concat())

@@ -247,9 +247,8 @@ impl PackReader {
 /// Length of the sealed end, read from the last [`FOOTER_BYTES`] of a pack of `size` bytes.
 pub fn end_length(footer: &[u8], size: u64) -> Result<u64> {
     let what = "read the end of a pack";
-    let (length, magic) = footer
-        .split_first_chunk::<4>()
-        .ok_or_else(|| damaged(what, "it is too short"))?;
+    let (length, magic) =
+        footer.split_first_chunk::<4>().ok_or_else(|| damaged(what, "it is too short"))?;
     let length = u64::from(u32::from_le_bytes(*length));
     let room = size.saturating_sub(units::bytes(HEADER_BYTES + FOOTER_BYTES));
     if magic != FOOTER_MAGIC || length > room || length > limits::PACK_END_BYTES_MAX {
@@ -260,9 +259,9 @@ pub fn end_length(footer: &[u8], size: u64) -> Result<u64> {
 
 /// What a pack of these blobs must weigh without its end; for comparing with the stored size.
 pub fn blobs_end(blobs: &[BlobEntry]) -> u64 {
-    blobs.last().map_or(units::bytes(HEADER_BYTES), |blob| {
-        blob.offset + u64::from(blob.stored_length)
-    })
+    blobs
+        .last()
+        .map_or(units::bytes(HEADER_BYTES), |blob| blob.offset + u64::from(blob.stored_length))
 }
 
 /// The name of a file: the hash of its stored bytes.
@@ -301,7 +300,8 @@ mod tests {
         let reader = PackReader::new(&keys(), PackClass::Data, &bytes).unwrap();
         for (blob, plain) in blobs.iter().zip([&b"abcdefg"[..], b"hello"]) {
             let start = units::length(blob.offset);
-            let mut sealed = bytes[start..start + units::length(blob.stored_length.into())].to_vec();
+            let mut sealed =
+                bytes[start..start + units::length(blob.stored_length.into())].to_vec();
             assert_eq!(reader.open_blob(blob.ordinal, &mut sealed).unwrap(), plain);
         }
     }
@@ -311,7 +311,8 @@ mod tests {
         let (bytes, blobs) = pack();
         let reader = PackReader::new(&keys(), PackClass::Data, &bytes).unwrap();
         let start = units::length(blobs[1].offset);
-        let mut sealed = bytes[start..start + units::length(blobs[1].stored_length.into())].to_vec();
+        let mut sealed =
+            bytes[start..start + units::length(blobs[1].stored_length.into())].to_vec();
         assert!(reader.open_blob(0, &mut sealed.clone()).is_err());
         let other = PackWriter::new(&keys(), PackClass::Data, [5; 32], 0).finish().unwrap().0;
         let other = PackReader::new(&keys(), PackClass::Data, &other).unwrap();

@@ -137,10 +137,8 @@ impl Snapshot {
     /// The plain record.
     pub fn encode(&self) -> Vec<u8> {
         let totals = self.totals;
-        let object = |one: &Object| ObjectRecord {
-            section: one.section.clone(),
-            name: one.name.clone(),
-        };
+        let object =
+            |one: &Object| ObjectRecord { section: one.section.clone(), name: one.name.clone() };
         SnapshotRecord {
             name: self.name.clone(),
             seconds: self.time.seconds,
@@ -221,7 +219,14 @@ mod tests {
             tree: vec![ChunkId([1; 32]), ChunkId([2; 32])],
             parent: Some(FileId([3; 32])),
             warnings: 1,
-            totals: Totals { files: 1, folders: 2, bytes: 3, bytes_new: 4, bytes_stored: 5, milliseconds: 6 },
+            totals: Totals {
+                files: 1,
+                folders: 2,
+                bytes: 3,
+                bytes_new: 4,
+                bytes_stored: 5,
+                milliseconds: 6,
+            },
             objects: vec![Object { section: "WEB".to_owned(), name: "example.com".to_owned() }],
             ..Snapshot::default()
         };

@@ -92,8 +92,11 @@ impl Patterns {
             let anchored = trimmed.contains('/');
             let body = trimmed.trim_start_matches("./").trim_start_matches('/');
             let whole = if anchored { body.to_owned() } else { format!("**/{body}") };
-            let glob = GlobBuilder::new(&whole).literal_separator(true).backslash_escape(true).build();
-            set.add(glob.what(Kind::Invalid, || format!("read the pattern '{}'", pattern.escape_debug()))?);
+            let glob =
+                GlobBuilder::new(&whole).literal_separator(true).backslash_escape(true).build();
+            set.add(glob.what(Kind::Invalid, || {
+                format!("read the pattern '{}'", pattern.escape_debug())
+            })?);
             prefixes.push(if anchored { literal_prefix(body)? } else { Prefix::Anywhere });
         }
         let set = set.build().what(Kind::Invalid, || "read the patterns")?;
@@ -137,7 +140,8 @@ fn literal_prefix(pattern: &str) -> Result<Prefix> {
 /// Matches one plain name, such as a user's, against a glob.
 pub fn name_matches(pattern: &str, name: &str) -> Result<bool> {
     let glob = GlobBuilder::new(pattern).literal_separator(true).backslash_escape(true).build();
-    let glob = glob.what(Kind::Invalid, || format!("read the pattern '{}'", pattern.escape_debug()))?;
+    let glob =
+        glob.what(Kind::Invalid, || format!("read the pattern '{}'", pattern.escape_debug()))?;
     Ok(glob.compile_matcher().is_match(name))
 }
 
