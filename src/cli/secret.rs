@@ -233,6 +233,7 @@ pub fn make_key_file(path: &Path, world: &World) -> Result<Secret> {
 }
 
 #[cfg(test)]
+#[allow(clippy::redundant_closure_for_method_calls)] // a method's path has one lifetime, not all
 mod tests {
     use super::super::args::{Parsed, parse_words};
     use super::super::output::Style;
@@ -240,7 +241,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn asked(line: &[&str]) -> Result<Secret> {
-        with_asker(line, Asker::present)
+        with_asker(line, |asker| asker.present())
     }
 
     fn with_asker<T>(line: &[&str], act: impl FnOnce(&Asker<'_>) -> T) -> T {
@@ -301,10 +302,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let line = ["init", "--key-file", path.to_str().unwrap()];
-        let made = with_asker(&line, Asker::first).unwrap();
+        let made = with_asker(&line, |asker| asker.first()).unwrap();
         assert_eq!(made.made.as_deref(), Some(path.as_path()));
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
-        let again = with_asker(&line, Asker::first).unwrap();
+        let again = with_asker(&line, |asker| asker.first()).unwrap();
         assert!(again.made.is_none());
         let (Secret::KeyFile(one), Secret::KeyFile(two)) = (made.secret, again.secret) else {
             panic!("not key files");
