@@ -218,6 +218,12 @@ impl Error {
         }
     }
 
+    /// The causes; what could not be done where no cause is known.
+    pub fn reasons_or_what(&self) -> String {
+        let reasons = self.reasons();
+        if reasons.is_empty() { self.what_sentence() } else { reasons }
+    }
+
     fn what_sentence(&self) -> String {
         format!("cannot {}", self.what)
     }
@@ -323,12 +329,10 @@ impl<T> WhatIo<T> for nix::Result<T> {
 /// Makes our error from an I/O error. An [`Error`] that travelled through `std::io` (a reader of
 /// ours) comes out as it went in, wrapped in `what`.
 pub fn io_error(cause: io::Error, what: impl Into<String>) -> Error {
-    if cause.get_ref().is_some_and(|inner| inner.is::<Error>()) {
-        if let Some(Ok(ours)) = cause.into_inner().map(|inner| inner.downcast::<Error>()) {
-            return ours.within(what);
-        }
-        return Error::new(Kind::Internal, what);
-    }
+    let cause = match cause.downcast::<Error>() {
+        Ok(ours) => return ours.within(what),
+        Err(cause) => cause,
+    };
     let kind = match cause.kind() {
         io::ErrorKind::NotFound => Kind::NotFound,
         io::ErrorKind::AlreadyExists => Kind::Exists,

@@ -80,3 +80,20 @@ pub const EXTENTS_MAX: usize = 4096;
 pub const WARNINGS_SHOWN_MAX: u64 = 10_000;
 /// Longest password or key file read: they hold one or two lines.
 pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Extended header of one tar member: room for the longest path, the longest link and all
+/// extended attributes; GNU tar writes a few hundred bytes.
+pub const TAR_EXTENSION_BYTES_MAX: u64 = 1024 * 1024;
+/// Names remembered while a tar stream is read, to tell a member that comes twice: those of one
+/// folder and the folders above it. 16 bytes each.
+pub const TAR_NAMES_MAX: usize = 4_000_000;
+/// Zeros after the end mark of a tar stream; GNU tar pads to 10 KiB unless told otherwise.
+pub const TAR_PADDING_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Longest target of a symbolic link that Linux can make.
+pub const LINK_TARGET_BYTES_MAX: usize = 4095;
+
+/// The small files of a Hestia tarball that are read whole to look into them (`pam/passwd`,
+/// `hestia/user.conf`, `cron/cron.conf`); real ones have a few KiB.
+pub const HESTIA_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Domains, databases and folders of one Hestia user.
+pub const HESTIA_OBJECTS_MAX: usize = 100_000;

@@ -79,6 +79,8 @@ pub enum Stage {
     },
     /// The object in hand, such as a path or "user 2 of 7: alice".
     Object(String),
+    /// Something worth telling that does not make the result worse, such as a skipped socket.
+    Note(String),
 }
 
 /// The listener an operation reports to.
@@ -116,6 +118,13 @@ impl Counts {
     pub fn add(&self, counter: Counter, n: u64) {
         if let Some(cell) = self.cell(counter) {
             cell.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds what another one has counted.
+    pub fn add_all(&self, other: &Self) {
+        for counter in Counter::ALL {
+            self.add(*counter, other.get(*counter));
         }
     }
 

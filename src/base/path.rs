@@ -4,7 +4,7 @@
 
 use super::error::{Error, Kind, Result};
 use super::limits;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A relative path of zero or more names; the empty one is the root of a tree.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -141,7 +141,8 @@ pub fn display_bytes(bytes: &[u8]) -> String {
             }
         }
         for byte in piece.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
+            // A String takes any text: writing to it cannot fail.
+            write!(text, "\\x{byte:02x}").unwrap_or_default();
         }
     }
     text

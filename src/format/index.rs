@@ -3,6 +3,7 @@
 //! union of its segments; a later segment may replace earlier ones by naming them.
 
 use super::damaged;
+use super::envelope::HEADER_BYTES;
 use super::pack::{BlobEntry, BlobRecord, PackClass, blob_records, blobs_end, blobs_from};
 use crate::base::Result;
 use crate::base::id::FileId;
@@ -17,6 +18,8 @@ pub struct PackEntry {
     pub class: PackClass,
     /// Its size as stored.
     pub size: u64,
+    /// Its header, so that a blob can be opened with one read.
+    pub header: [u8; HEADER_BYTES],
     /// Its blobs in order.
     pub blobs: Vec<BlobEntry>,
     /// When prune found it unused; 0 if it is in use. A pack is deleted only a grace period later.
@@ -53,6 +56,8 @@ struct PackRecord {
     blobs: Vec<BlobRecord>,
     #[prost(sint64, tag = "5")]
     marked: i64,
+    #[prost(bytes = "vec", tag = "6")]
+    header: Vec<u8>,
 }
 
 impl IndexSegment {
@@ -67,6 +72,7 @@ impl IndexSegment {
             size: pack.size,
             blobs: blob_records(&pack.blobs),
             marked: pack.marked,
+            header: pack.header.to_vec(),
         });
         let replaces = self.replaces.iter().map(|id| id.as_bytes().to_vec());
         SegmentRecord { packs: packs.collect(), replaces: replaces.collect() }.encode_to_vec()
@@ -92,6 +98,8 @@ impl IndexSegment {
                 size: pack.size,
                 blobs: blobs_from(pack.blobs)?,
                 marked: pack.marked,
+                header: <[u8; HEADER_BYTES]>::try_from(pack.header.as_slice())
+                    .map_err(|_| damaged(what, "it holds a header of a wrong length"))?,
             };
             if entry.size < blobs_end(&entry.blobs) {
                 return Err(damaged(what, format!("pack {} is smaller than its blobs", entry.id)));
@@ -124,6 +132,7 @@ mod tests {
             id: FileId([7; 32]),
             class: PackClass::Meta,
             size: 100,
+            header: [9; HEADER_BYTES],
             blobs: vec![blob],
             marked: 0,
         };

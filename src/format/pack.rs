@@ -180,6 +180,11 @@ impl PackWriter {
         Ok(())
     }
 
+    /// The pack's header, for the index.
+    pub fn header(&self) -> [u8; HEADER_BYTES] {
+        self.header
+    }
+
     /// Bytes so far.
     pub fn size(&self) -> u64 {
         units::bytes(self.bytes.len())
@@ -218,6 +223,11 @@ impl PackReader {
         let header = Header::decode(start, kind)?;
         let purpose = kind.purpose().unwrap_or(crate::crypto::Purpose::DataPack);
         Ok(Self { key: keys.file_key(purpose, &header.salt), header: header.encode() })
+    }
+
+    /// Prepares from the header that the index keeps, so that no read is spent on it.
+    pub fn from_header(keys: &Keys, class: PackClass, header: &[u8; HEADER_BYTES]) -> Result<Self> {
+        Self::new(keys, class, header)
     }
 
     /// Opens one blob in place; returns its still compressed bytes.

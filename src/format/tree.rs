@@ -225,8 +225,8 @@ pub struct Tree(pub Vec<Node>);
 impl Tree {
     /// The plain record.
     pub fn encode(nodes: &[Node]) -> Vec<u8> {
-        let mut record = TreeRecord::default();
-        record.nodes = nodes.iter().map(node_record).collect();
+        let nodes_in = nodes.iter().map(node_record).collect();
+        let mut record = TreeRecord { nodes: nodes_in, ..TreeRecord::default() };
         for meta in nodes.iter().map(|node| &node.meta) {
             add_owner(&mut record.users, meta.uid, &meta.user);
             add_owner(&mut record.groups, meta.gid, &meta.group);
@@ -351,7 +351,9 @@ fn extents_from(numbers: &[u64], size: u64) -> Result<Vec<(u64, u64)>> {
 /// Ids one after another.
 pub fn ids_bytes(ids: &[ChunkId]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(ids.len() * ID_BYTES);
-    ids.iter().for_each(|id| bytes.extend_from_slice(id.as_bytes()));
+    for id in ids {
+        bytes.extend_from_slice(id.as_bytes());
+    }
     bytes
 }
 

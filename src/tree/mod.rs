@@ -2,10 +2,17 @@
 //! Rank 3: the edges of file trees: where entries come from ([`source`]: a folder, a tar stream)
 //! and where they go ([`sink`]). Never a repository.
 
+pub mod build;
+pub mod dir;
 pub mod select;
 pub mod sink;
 pub mod source;
+pub mod tar_in;
+pub(crate) mod tar_member;
+pub mod tar_out;
+pub mod walk;
 
 pub use select::Selection;
 pub use sink::Sink;
 pub use source::{Content, Entry, Source};
+pub use walk::{Walk, WalkOptions};

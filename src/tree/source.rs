@@ -17,6 +17,12 @@ pub trait Source {
     /// means that the source as a whole is unusable.
     fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'_>>>;
 
+    /// Whether [`Content::SameAs`] may come: what an entry's content was is then remembered for as
+    /// long as the backup runs.
+    fn names_earlier_entries(&self) -> bool {
+        false
+    }
+
     /// The parts of it that a person would restore by themselves, for the snapshot's list. Asked
     /// after the last entry; only a source that knows Hestia has any.
     fn objects(&self) -> Vec<Object> {
@@ -24,11 +30,16 @@ pub trait Source {
     }
 }
 
+/// The `meta.size` of streamed content whose length shows only at its end, such as a dump that is
+/// decompressed on the way.
+pub const SIZE_UNKNOWN: u64 = u64::MAX;
+
 /// One entry on its way into a tree.
 pub struct Entry<'s> {
     /// Where it lies below the root of the source.
     pub path: RelPath,
-    /// What it is and whose. `meta.size` is exact for streamed content and a hint for files.
+    /// What it is and whose. `meta.size` is a hint for files; for streamed content it is exact
+    /// or [`SIZE_UNKNOWN`], which the backup replaces by what it read.
     pub meta: Meta,
     /// What is in it.
     pub content: Content<'s>,
@@ -43,6 +54,11 @@ pub enum Content<'s> {
     /// Bytes that must be taken now, before the next entry, such as a member of a tar stream.
     /// The reader fails if the stream ends before the member does.
     Stream(Box<dyn Read + 's>),
+    /// Another name of the entry at this path, which came earlier from this source and is not a
+    /// folder: content, kind, size, holes and link target are that entry's (a tar stream says of
+    /// a hard link no more than this). The source has not checked that there is such an entry:
+    /// if there is none, the source is unusable.
+    SameAs(RelPath),
 }
 
 /// A file that has not been opened yet.

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+//! A folder on a local or mounted disk. A file appears under its name only when it is whole and on
+//! the disk: written to `tmp/`, synced, renamed, folder synced.
+
+use super::{Backend, FileKind, FileName, Properties, missing};
+use crate::base::error::io_error;
+use crate::base::{Error, FileId, Kind, Result, WhatIo, units};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const TEMP_FOLDER: &str = "tmp";
+
+/// A repository in a folder.
+pub struct Local {
+    root: PathBuf,
+    temps: AtomicU64,
+}
+
+impl Local {
+    /// A repository at this path, which need not exist yet.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), temps: AtomicU64::new(0) }
+    }
+
+    fn path(&self, name: &FileName) -> PathBuf {
+        self.root.join(name.to_string())
+    }
+
+    /// Writes the temporary file; on failure nothing of it remains.
+    fn write_temp(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+        if written.is_err() {
+            // What matters is the first error; a temporary file left behind is only garbage.
+            drop(fs::remove_file(path));
+        }
+        written
+    }
+
+    fn temp_path(&self) -> Result<PathBuf> {
+        let folder = self.root.join(TEMP_FOLDER);
+        make_folder(&folder)?;
+        let serial = self.temps.fetch_add(1, Ordering::Relaxed);
+        Ok(folder.join(format!("{}-{serial}", std::process::id())))
+    }
+}
+
+impl Backend for Local {
+    fn list(&self, kind: FileKind) -> Result<Vec<(FileName, u64)>> {
+        let folder = self.root.join(kind.folder());
+        let what = || format!("list {}", folder.display());
+        match kind {
+            FileKind::Config => {
+                let size = self.size(&FileName::CONFIG)?;
+                Ok(size.map(|size| (FileName::CONFIG, size)).into_iter().collect())
+            }
+            FileKind::Pack => {
+                let mut files = Vec::new();
+                for (name, _) in read_folder(&folder).what_io(what)? {
+                    files.extend(list_files(kind, &folder.join(name)).what_io(what)?);
+                }
+                Ok(files)
+            }
+            _ => list_files(kind, &folder).what_io(what),
+        }
+    }
+
+    fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
+        let path = self.path(name);
+        let what = || format!("read {}", path.display());
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(name)),
+            opened => opened.what_io(what)?,
+        };
+        let wanted = range.end.saturating_sub(range.start);
+        let size = file.metadata().what_io(what)?.len();
+        if range.end > size {
+            return Err(Error::new(Kind::Damaged, what())
+                .why(format!("it has {size} bytes, byte {} was asked for", range.end)));
+        }
+        let mut bytes = vec![0; units::length(wanted)];
+        file.read_exact_at(&mut bytes, range.start).what_io(what)?;
+        Ok(bytes)
+    }
+
+    fn size(&self, name: &FileName) -> Result<Option<u64>> {
+        let path = self.path(name);
+        match fs::metadata(&path) {
+            Ok(meta) => Ok(Some(meta.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error(error, format!("look at {}", path.display()))),
+        }
+    }
+
+    fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
+        let path = self.path(name);
+        let what = || format!("write {}", path.display());
+        let folder = path.parent().unwrap_or(&self.root);
+        make_folder(folder)?;
+        let temp = self.temp_path()?;
+        Self::write_temp(&temp, bytes).what_io(what)?;
+        if let Err(error) = rename_new(&temp, &path) {
+            // As in write_temp: only garbage.
+            drop(fs::remove_file(&temp));
+            return Err(io_error(error, what()));
+        }
+        sync_folder(folder).what_io(what)
+    }
+
+    fn remove(&self, name: &FileName) -> Result<()> {
+        let path = self.path(name);
+        let what = || format!("remove {}", path.display());
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io_error(error, what())),
+            Ok(()) => sync_folder(path.parent().unwrap_or(&self.root)).what_io(what),
+        }
+    }
+
+    fn properties(&self) -> Properties {
+        Properties { connections: 2, append_only: false }
+    }
+
+    fn location(&self) -> String {
+        self.root.display().to_string()
+    }
+}
+
+/// Names and types of a folder's entries; a folder that does not exist has none.
+fn read_folder(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // A name that is not UTF-8 is not ours.
+        if let Ok(name) = entry.file_name().into_string() {
+            names.push((name, entry.path()));
+        }
+    }
+    Ok(names)
+}
+
+fn list_files(kind: FileKind, folder: &Path) -> io::Result<Vec<(FileName, u64)>> {
+    let mut files = Vec::new();
+    for (name, path) in read_folder(folder)? {
+        let Ok(id) = FileId::parse(&name) else { continue };
+        match fs::metadata(&path) {
+            Ok(meta) => files.push((FileName::new(kind, id), meta.len())),
+            // Removed by another process since the folder was read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(files)
+}
+
+/// Makes a folder and those above it, durable, for the owner only.
+fn make_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let what = || format!("make the folder {}", folder.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).what_io(what)?;
+    match folder.parent() {
+        Some(above) if !above.as_os_str().is_empty() => sync_folder(above).what_io(what),
+        _ => Ok(()),
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        // Some network file systems cannot sync folders; they are durable on rename.
+        Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Renames without replacing, also where the file system knows no such rename.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::ENOTSUP) => {}
+        renamed => return renamed.map_err(io::Error::from),
+    }
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // No links either (FAT, some network shares). Names are hashes of random content or the
+        // config of a repository being made, so that nobody else writes this one.
+        Err(_) if to.exists() => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
+        Err(_) => fs::rename(from, to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_file_is_private_and_nothing_temporary_remains() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let local = Local::new(&folder.path().join("a/b"));
+        let name = FileName::new(FileKind::Pack, FileId([7; 32]));
+        local.create(&name, b"hello").unwrap();
+        let mode = fs::metadata(local.path(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path().join("a/b/tmp")).unwrap().count(), 0);
+        assert_eq!(local.create(&name, b"other").unwrap_err().kind(), Kind::Exists);
+        assert_eq!(local.read(&name, 1..4).unwrap(), b"ell");
+        assert_eq!(fs::read_dir(folder.path().join("a/b/tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn files_that_are_not_ours_are_not_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let local = Local::new(folder.path());
+        local.create(&FileName::new(FileKind::Index, FileId([7; 32])), b"x").unwrap();
+        fs::write(folder.path().join("index/README"), b"hi").unwrap();
+        assert_eq!(local.list(FileKind::Index).unwrap().len(), 1);
+    }
+}

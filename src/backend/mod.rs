@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+//! Rank 1: named immutable files somewhere. Sees opaque bytes: no keys, no snapshots. One
+//! conformance suite (tests/backend.rs) runs against every backend and every wrapper.
+
+pub mod fault;
+pub mod local;
+pub mod mem;
+pub mod open;
+
+pub use open::open;
+
+use crate::base::{FileId, Result};
+use std::fmt;
+use std::ops::Range;
+
+/// Which of a repository's folders a file lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FileKind {
+    /// The one config file.
+    Config,
+    /// Key slots.
+    Key,
+    /// Snapshots.
+    Snapshot,
+    /// Index segments.
+    Index,
+    /// Packs, in folders of the first two digits of their names.
+    Pack,
+    /// Lock records.
+    Lock,
+}
+
+impl FileKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Config, Self::Key, Self::Snapshot, Self::Index, Self::Pack, Self::Lock];
+
+    /// The folder's name; the config file's for [`FileKind::Config`].
+    pub const fn folder(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Key => "keys",
+            Self::Snapshot => "snapshots",
+            Self::Index => "index",
+            Self::Pack => "packs",
+            Self::Lock => "locks",
+        }
+    }
+}
+
+/// The name of one file of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileName {
+    /// Its folder.
+    pub kind: FileKind,
+    /// Its id; all zeros for the config.
+    pub id: FileId,
+}
+
+impl FileName {
+    /// The config file.
+    pub const CONFIG: Self = Self { kind: FileKind::Config, id: FileId([0; 32]) };
+
+    /// A file of a kind.
+    pub const fn new(kind: FileKind, id: FileId) -> Self {
+        Self { kind, id }
+    }
+}
+
+impl fmt::Display for FileName {
+    /// The path below the repository's root.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let folder = self.kind.folder();
+        match self.kind {
+            FileKind::Config => f.write_str(folder),
+            FileKind::Pack => {
+                let id = self.id.to_string();
+                write!(f, "{folder}/{}/{id}", id.get(..2).unwrap_or_default())
+            }
+            _ => write!(f, "{folder}/{}", self.id),
+        }
+    }
+}
+
+/// What a backend is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Properties {
+    /// How many requests it likes at the same time.
+    pub connections: usize,
+    /// Files cannot be removed.
+    pub append_only: bool,
+}
+
+/// A store of immutable files. All methods are required: a wrapper that forgot to forward one
+/// would not compile.
+pub trait Backend: Send + Sync {
+    /// All files of one kind with their sizes, in any order. Complete, or an error: a folder that
+    /// does not exist yet is an empty list, a listing that was cut off is not.
+    fn list(&self, kind: FileKind) -> Result<Vec<(FileName, u64)>>;
+
+    /// Exactly the bytes of `range`, or an error; a file that is shorter is damaged.
+    fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>>;
+
+    /// The size of a file, `None` if it does not exist.
+    fn size(&self, name: &FileName) -> Result<Option<u64>>;
+
+    /// Stores a new file, whole and durable when this returns. An existing file of that name is
+    /// left as it is and the call fails with [`crate::base::Kind::Exists`].
+    fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()>;
+
+    /// Removes a file; one that is gone already is fine.
+    fn remove(&self, name: &FileName) -> Result<()>;
+
+    /// What it is like.
+    fn properties(&self) -> Properties;
+
+    /// Where it is, for messages; never with a secret in it.
+    fn location(&self) -> String;
+}
+
+/// Reads a whole file whose size a listing told.
+pub fn read_all(backend: &dyn Backend, name: &FileName) -> Result<Vec<u8>> {
+    let size = backend.size(name)?.ok_or_else(|| missing(name))?;
+    backend.read(name, 0..size)
+}
+
+/// "There is no such file", in the words every backend uses.
+pub fn missing(name: &FileName) -> crate::base::Error {
+    crate::base::Error::new(crate::base::Kind::NotFound, format!("read {name}"))
+        .why("the repository has no such file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_paths() {
+        assert_eq!(FileName::CONFIG.to_string(), "config");
+        let pack = FileName::new(FileKind::Pack, FileId([0xab; 32]));
+        assert!(pack.to_string().starts_with("packs/ab/abab"));
+        let key = FileName::new(FileKind::Key, FileId([0xab; 32]));
+        assert!(key.to_string().starts_with("keys/abab"));
+    }
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT
+//! Puts the trees of a backup together, bottom up, in the order of the source. Waits for the
+//! workers only where it must, so that many small folders do not stall them.
+
+use super::backup::Outcome;
+use super::parent::ParentFolder;
+use super::work::StreamWork;
+use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, limits, units};
+use crate::format::tree::Meta;
+use crate::format::{Node, NodeKind, PackClass, Tree};
+use crate::repo::reader::list_of_ids;
+use crate::repo::{Bundle, Writer};
+use crate::tree::build::{sort_nodes, split_nodes};
+use crossbeam_channel::Receiver;
+use std::collections::HashMap;
+
+/// What the feeder tells the assembler, in the order of the source.
+pub enum Event {
+    /// A folder begins.
+    Enter {
+        /// The folder, still without its tree.
+        node: Box<Node>,
+        /// The parent's version of it.
+        parent: Option<Box<ParentFolder>>,
+    },
+    /// An entry that needs no work.
+    Ready {
+        /// The entry.
+        node: Box<Node>,
+        /// It equals the parent's in everything.
+        same: bool,
+    },
+    /// Entries whose content the workers store.
+    Batch(Receiver<Vec<Outcome>>),
+    /// A long stream whose chunks the workers store.
+    Stream {
+        /// The file, still without its chunks.
+        node: Box<Node>,
+        /// Its chunks to be.
+        work: StreamWork,
+    },
+    /// Another name of an earlier entry.
+    SameAs {
+        /// The entry, still without its content.
+        node: Box<Node>,
+        /// The earlier one.
+        earlier: RelPath,
+    },
+    /// The current folder ends.
+    Leave,
+}
+
+/// What became of an entry.
+pub enum Finished {
+    /// It goes into the tree.
+    Node(Box<Node>),
+    /// It vanished or cannot be read; the monitor knows.
+    LeftOut,
+}
+
+/// A finished tree.
+#[derive(Debug, Default)]
+pub struct Assembly {
+    /// The chunks of the root.
+    pub chunks: Vec<ChunkId>,
+    /// Files in it.
+    pub files: u64,
+    /// Folders in it.
+    pub folders: u64,
+    /// Bytes of content in it.
+    pub bytes: u64,
+}
+
+/// The thread that puts trees together.
+pub struct Assembler<'w> {
+    writer: &'w Writer<'w>,
+    monitor: &'w dyn Monitor,
+    bundle: Bundle,
+    open: Vec<OpenFolder>,
+    /// The entries so far, if the source may name them again.
+    earlier: Option<HashMap<RelPath, Node>>,
+    result: Assembly,
+}
+
+struct OpenFolder {
+    node: Node,
+    parent: Option<Box<ParentFolder>>,
+    children: Vec<Node>,
+    all_same: bool,
+}
+
+impl<'w> Assembler<'w> {
+    /// An assembler that stores trees through this writer; `remember` for sources that may name
+    /// earlier entries again.
+    pub fn new(writer: &'w Writer<'w>, remember: bool, monitor: &'w dyn Monitor) -> Result<Self> {
+        Ok(Self {
+            writer,
+            monitor,
+            bundle: writer.bundle(PackClass::Meta)?,
+            open: Vec::new(),
+            earlier: remember.then(HashMap::new),
+            result: Assembly::default(),
+        })
+    }
+
+    /// Takes events until the root folder ends.
+    pub fn run(mut self, events: &Receiver<Event>) -> Result<Assembly> {
+        while let Ok(event) = events.recv() {
+            match event {
+                Event::Enter { node, parent } => self.open.push(OpenFolder {
+                    node: *node,
+                    parent,
+                    children: Vec::new(),
+                    all_same: true,
+                }),
+                Event::Ready { node, same } => self.add(*node, same)?,
+                Event::Batch(outcomes) => {
+                    for outcome in outcomes.recv().map_err(|_| unfinished())? {
+                        match outcome? {
+                            Finished::Node(node) => {
+                                let node = self.with_short_list(*node)?;
+                                self.add(node, false)?;
+                            }
+                            Finished::LeftOut => {}
+                        }
+                    }
+                }
+                Event::Stream { mut node, work } => {
+                    node.chunks = work.ids()?;
+                    let node = self.with_short_list(*node)?;
+                    self.add(node, false)?;
+                }
+                Event::SameAs { node, earlier } => {
+                    let node = self.same_as(*node, &earlier)?;
+                    self.add(node, false)?;
+                }
+                Event::Leave => {
+                    if self.leave()? {
+                        self.bundle.flush(self.writer)?;
+                        return Ok(self.result);
+                    }
+                }
+            }
+        }
+        Err(unfinished())
+    }
+
+    fn add(&mut self, node: Node, same: bool) -> Result<()> {
+        if node.meta.kind == NodeKind::File {
+            self.result.files += 1;
+            self.result.bytes += node.meta.size;
+        }
+        if self.earlier.is_some() {
+            let path = self.path_of(&node)?;
+            if let Some(earlier) = &mut self.earlier {
+                earlier.insert(path, node.clone());
+            }
+        }
+        let folder = self.open.last_mut().ok_or_else(unfinished)?;
+        folder.all_same &= same;
+        folder.children.push(node);
+        Ok(())
+    }
+
+    /// Where an entry of the current folder lies.
+    fn path_of(&self, node: &Node) -> Result<RelPath> {
+        let mut path = RelPath::root();
+        for folder in self.open.iter().skip(1) {
+            path.push(&folder.node.name)?;
+        }
+        path.push(&node.name)?;
+        Ok(path)
+    }
+
+    /// Gives an entry the content of an earlier one.
+    fn same_as(&self, node: Node, path: &RelPath) -> Result<Node> {
+        let earlier = self.earlier.as_ref().and_then(|earlier| earlier.get(path));
+        let Some(earlier) = earlier else {
+            let name = crate::base::path::display_bytes(&node.name);
+            return Err(Error::new(Kind::Parsing, format!("store '{name}'"))
+                .why(format!("it is another name of {path}, which does not come before it")));
+        };
+        let meta = Meta {
+            kind: earlier.meta.kind,
+            size: earlier.meta.size,
+            target: earlier.meta.target.clone(),
+            rdev: earlier.meta.rdev,
+            ..node.meta
+        };
+        Ok(Node { name: node.name, meta, ..earlier.clone() })
+    }
+
+    /// Ends the current folder; true if it was the root.
+    fn leave(&mut self) -> Result<bool> {
+        let mut folder = self.open.pop().ok_or_else(unfinished)?;
+        self.result.folders += 1;
+        sort_nodes(&mut folder.children)?;
+        let chunks = match self.unchanged(&folder) {
+            Some(chunks) => {
+                self.monitor.count(Counter::FoldersReused, 1);
+                chunks
+            }
+            None => self.store_tree(&folder.children)?,
+        };
+        if self.open.is_empty() {
+            self.result.chunks = chunks;
+            return Ok(true);
+        }
+        let mut node = folder.node;
+        node.chunks = chunks;
+        let same = folder.parent.and_then(|parent| parent.node).as_ref() == Some(&node);
+        let above = self.open.last_mut().ok_or_else(unfinished)?;
+        above.all_same &= same;
+        above.children.push(node);
+        Ok(false)
+    }
+
+    /// The parent's tree, if it has exactly these entries and is still stored.
+    fn unchanged(&self, folder: &OpenFolder) -> Option<Vec<ChunkId>> {
+        let parent = folder.parent.as_ref()?;
+        let same = folder.all_same && parent.entries == folder.children.len();
+        (same && parent.chunks.iter().all(|id| self.writer.has(id))).then(|| parent.chunks.clone())
+    }
+
+    fn store_tree(&mut self, children: &[Node]) -> Result<Vec<ChunkId>> {
+        let mut chunks = Vec::new();
+        for run in split_nodes(children) {
+            chunks.push(self.store_meta(&Tree::encode(run))?);
+        }
+        Ok(chunks)
+    }
+
+    fn store_meta(&mut self, plain: &[u8]) -> Result<ChunkId> {
+        let id = self.writer.repository().keys().tree_id(plain);
+        if self.bundle.add(self.writer, id, plain)? {
+            self.monitor.count(Counter::BytesNew, units::bytes(plain.len()));
+        }
+        Ok(id)
+    }
+
+    /// A file of very many chunks keeps its list in chunks of its own, split where an id says so:
+    /// a log that grows rewrites the end of its list only.
+    fn with_short_list(&mut self, mut node: Node) -> Result<Node> {
+        if node.chunks.len() <= limits::NODE_CHUNKS_MAX {
+            return Ok(node);
+        }
+        let ids = std::mem::take(&mut node.chunks);
+        let mut run = Vec::new();
+        for id in ids {
+            run.push(id);
+            let border = id.as_bytes().first().is_some_and(|byte| *byte == 0);
+            if (border && run.len() >= limits::TREE_NODES_MIN)
+                || run.len() >= limits::TREE_NODES_MAX
+            {
+                node.chunks.push(self.store_meta(&list_of_ids(&run))?);
+                run.clear();
+            }
+        }
+        if !run.is_empty() {
+            node.chunks.push(self.store_meta(&list_of_ids(&run))?);
+        }
+        node.indirect = true;
+        Ok(node)
+    }
+}
+
+/// The events ended in the middle: somebody else failed and says why.
+fn unfinished() -> Error {
+    Error::new(Kind::Internal, "put the tree together").why("the backup stopped half way")
+}

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: MIT
+//! From a source to a snapshot. One thread walks the source and decides what can be taken over from
+//! the parent; workers read, cut, hash, compress and seal; one thread puts the trees together. The
+//! snapshot is written last, when all it names is durable.
+
+use super::assemble::{Assembler, Assembly, Event, Finished};
+use super::parent::{ParentTree, parent_of};
+use super::work::{Batch, Job, Pending, StreamWork, worker};
+use crate::base::monitor::{Counts, Scoped, check_cancelled};
+use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, Within, limits, units};
+use crate::format::tree::Meta;
+use crate::format::{Chunker, Node, NodeKind, Snapshot};
+use crate::repo::{IndexedRepository, Writer, WriterOptions};
+use crate::tree::walk::read_full;
+use crate::tree::{Content, Entry, Source};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::io::Read;
+use std::thread::ScopedJoinHandle;
+
+/// Which snapshot unchanged files are taken over from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Parent {
+    /// The newest snapshot of the same host, user and paths.
+    #[default]
+    Auto,
+    /// None: everything is read.
+    None,
+    /// This one.
+    Id(FileId),
+}
+
+/// How a backup is made.
+#[derive(Debug, Clone)]
+pub struct BackupOptions {
+    /// Name, time, host, user, source, paths and tags of the new snapshot; the rest is filled in.
+    pub template: Snapshot,
+    /// Where unchanged files come from.
+    pub parent: Parent,
+    /// Compression and pack sizes; `dry_run` stores nothing.
+    pub writer: WriterOptions,
+    /// Worker threads; 0 means as many as the machine has room for.
+    pub workers: usize,
+}
+
+impl BackupOptions {
+    /// The usual options around a template.
+    pub fn new(template: Snapshot) -> Self {
+        Self { template, parent: Parent::Auto, writer: WriterOptions::default(), workers: 0 }
+    }
+}
+
+/// What a backup did.
+#[derive(Debug)]
+pub struct BackupReport {
+    /// The new snapshot's id; none on a dry run.
+    pub id: Option<FileId>,
+    /// The new snapshot.
+    pub snapshot: Snapshot,
+    /// All that was counted.
+    pub counts: Counts,
+}
+
+/// Backs a source up. Succeeds only when packs, index and snapshot are durable and the snapshot has
+/// been read back. What could not be read is a warning and makes the snapshot partial.
+pub fn backup(
+    repository: &IndexedRepository,
+    source: &mut dyn Source,
+    options: &BackupOptions,
+    monitor: &dyn Monitor,
+) -> Result<BackupReport> {
+    let monitor = &Scoped::new(monitor);
+    let started = repository.world().ticks();
+    let parent = parent_of(repository, options, monitor)?;
+    let writer = Writer::new(repository, options.writer);
+    let parent_tree =
+        ParentTree::new(repository, parent.as_ref().map(|(_, one)| one.tree.as_slice()));
+    let stored = store_source(&writer, source, parent_tree, options, monitor);
+    // Also after a failure: what is stored already is kept for the next run.
+    let finished = match &stored {
+        Err(error) if error.kind() == Kind::Internal => Ok(Counts::default()),
+        _ => writer.finish(),
+    };
+    let finished_tree = stored?;
+    let written = finished?;
+    for counter in [Counter::BytesStored, Counter::Packs] {
+        monitor.count(counter, written.get(counter));
+    }
+    let mut snapshot = options.template.clone();
+    complete(&mut snapshot, finished_tree, monitor);
+    snapshot.parent = parent.map(|(id, _)| id);
+    snapshot.objects = source.objects();
+    let spent = repository.world().ticks().saturating_sub(started);
+    snapshot.totals.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
+    let id = if options.writer.dry_run {
+        None
+    } else {
+        Some(repository.save_snapshot(&snapshot).within(|| "store the snapshot")?)
+    };
+    let counts = Counts::default();
+    counts.add_all(&monitor.counts);
+    Ok(BackupReport { id, snapshot, counts })
+}
+
+fn complete(snapshot: &mut Snapshot, tree: Assembly, monitor: &Scoped<'_>) {
+    let count = |counter| monitor.counts.get(counter);
+    snapshot.tree = tree.chunks;
+    snapshot.program = String::from(concat!("ghostsnap ", env!("CARGO_PKG_VERSION")));
+    snapshot.warnings = monitor.warnings();
+    snapshot.totals.files = tree.files;
+    snapshot.totals.folders = tree.folders;
+    snapshot.totals.bytes = tree.bytes;
+    snapshot.totals.bytes_new = count(Counter::BytesNew);
+    snapshot.totals.bytes_stored = count(Counter::BytesStored);
+}
+
+/// Runs the pipeline; returns the root of the finished tree.
+fn store_source(
+    writer: &Writer<'_>,
+    source: &mut dyn Source,
+    parent: ParentTree<'_>,
+    options: &BackupOptions,
+    monitor: &dyn Monitor,
+) -> Result<Assembly> {
+    let cores = writer.repository().world().cores();
+    let workers = if options.workers == 0 { cores } else { options.workers };
+    let chunker = &writer.repository().chunker();
+    let (jobs, waiting) = bounded(limits::JOBS_WAITING);
+    let (events, arriving) = bounded(limits::EVENTS_IN_FLIGHT);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers.clamp(1, limits::WORKERS_MAX))
+            .map(|_| {
+                let waiting: Receiver<Job> = waiting.clone();
+                scope.spawn(move || worker(&waiting, writer, chunker, monitor))
+            })
+            .collect();
+        drop(waiting);
+        let remember = source.names_earlier_entries();
+        let assembler =
+            scope.spawn(move || Assembler::new(writer, remember, monitor)?.run(&arriving));
+        let mut feeder = Feeder::new(writer, chunker, parent, jobs, events);
+        let fed = feeder.feed(source, monitor);
+        drop(feeder);
+        let worked = workers.into_iter().map(join).collect::<Vec<_>>();
+        let assembled = join(assembler);
+        // The first cause is what counts: a worker that fails makes the others stop.
+        worked.into_iter().collect::<Result<Vec<()>>>()?;
+        match fed {
+            Err(error) if error.kind() != Kind::Internal => Err(error),
+            Err(error) => assembled.and(Err(error)),
+            Ok(()) => assembled,
+        }
+    })
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    match thread.join() {
+        Ok(result) => result,
+        Err(_) => Err(Error::new(Kind::Internal, "back up").why("a worker panicked")),
+    }
+}
+
+/// Walks the source, decides, and hands out the work.
+struct Feeder<'a> {
+    writer: &'a Writer<'a>,
+    chunker: &'a Chunker,
+    parent: ParentTree<'a>,
+    jobs: Sender<Job>,
+    events: Sender<Event>,
+    batch: Batch,
+    /// The folders that are open in the tree being built; the root is the first.
+    open: Vec<Vec<u8>>,
+    started: bool,
+    /// Where streamed files lie whose content another entry may share.
+    stream_buffer: Vec<u8>,
+}
+
+impl<'a> Feeder<'a> {
+    fn new(
+        writer: &'a Writer<'a>,
+        chunker: &'a Chunker,
+        parent: ParentTree<'a>,
+        jobs: Sender<Job>,
+        events: Sender<Event>,
+    ) -> Self {
+        Self {
+            writer,
+            chunker,
+            parent,
+            jobs,
+            events,
+            batch: Batch::default(),
+            open: Vec::new(),
+            started: false,
+            stream_buffer: Vec::new(),
+        }
+    }
+
+    fn feed(&mut self, source: &mut dyn Source, monitor: &dyn Monitor) -> Result<()> {
+        while let Some(entry) = source.next_entry(monitor)? {
+            check_cancelled(monitor)?;
+            self.take(entry, monitor)?;
+        }
+        if !self.started {
+            return Err(Error::new(Kind::NotFound, "back up").why("there is nothing to store"));
+        }
+        self.leave_to(0)?;
+        self.flush_batch()?;
+        self.send(Event::Leave)
+    }
+
+    fn take(&mut self, entry: Entry<'_>, monitor: &dyn Monitor) -> Result<()> {
+        let Entry { path, meta, content } = entry;
+        let Some(name) = path.name().map(<[u8]>::to_vec) else {
+            return self.take_root(meta);
+        };
+        self.go_to_folder_of(&path)?;
+        if meta.kind == NodeKind::Folder {
+            monitor.count(Counter::Folders, 1);
+            monitor.stage(crate::base::monitor::Stage::Object(path.to_string()));
+            self.flush_batch()?;
+            let parent = self.parent.enter(&name, monitor);
+            self.open.push(name.clone());
+            let node = Box::new(Node { name, meta, ..Node::default() });
+            return self.send(Event::Enter { node, parent: parent.map(Box::new) });
+        }
+        let node = Node { name, meta, ..Node::default() };
+        match content {
+            Content::Nothing => self.ready(node),
+            Content::File(opener) => {
+                monitor.count(Counter::BytesSource, node.meta.size);
+                if let Some(kept) = self.reusable(&node)? {
+                    monitor.count(Counter::FilesReused, 1);
+                    return self.ready(kept);
+                }
+                let changed = self.parent.find(&node.name).is_some();
+                monitor.count(if changed { Counter::FilesChanged } else { Counter::FilesNew }, 1);
+                self.push_pending(Pending::File { node, path, opener })
+            }
+            Content::Stream(reader) => {
+                monitor.count(Counter::FilesNew, 1);
+                self.take_stream(node, &path, reader, monitor)
+            }
+            Content::SameAs(earlier) => {
+                monitor.count(Counter::FilesNew, 1);
+                self.flush_batch()?;
+                self.send(Event::SameAs { node: Box::new(node), earlier })
+            }
+        }
+    }
+
+    fn take_root(&mut self, meta: Meta) -> Result<()> {
+        if self.started {
+            return Err(out_of_order(&RelPath::root()));
+        }
+        self.started = true;
+        let parent = self.parent.enter_root();
+        let node = Box::new(Node { meta, ..Node::default() });
+        self.send(Event::Enter { node, parent: parent.map(Box::new) })
+    }
+
+    /// Leaves folders until the one on top is where `path` lies.
+    fn go_to_folder_of(&mut self, path: &RelPath) -> Result<()> {
+        let above: Vec<&[u8]> = path.names().rev().skip(1).collect();
+        let common = above.iter().rev().zip(&self.open).take_while(|(a, b)| **a == b.as_slice());
+        let common = common.count();
+        self.leave_to(common)?;
+        if !self.started || above.len() != self.open.len() {
+            return Err(out_of_order(path));
+        }
+        Ok(())
+    }
+
+    fn leave_to(&mut self, depth: usize) -> Result<()> {
+        while self.open.len() > depth {
+            self.flush_batch()?;
+            self.open.pop();
+            self.parent.leave();
+            self.send(Event::Leave)?;
+        }
+        Ok(())
+    }
+
+    /// The parent's content for a file that did not change, if all of it is still stored.
+    fn reusable(&self, node: &Node) -> Result<Option<Node>> {
+        let Some(old) = self.parent.find(&node.name) else { return Ok(None) };
+        let (new, was) = (&node.meta, &old.meta);
+        let same = was.kind == NodeKind::File
+            && !old.torn
+            && (new.size, new.mtime, new.ctime, new.inode)
+                == (was.size, was.mtime, was.ctime, was.inode)
+            && new.inode != 0;
+        if !same || !self.parent.has_content(old, self.writer)? {
+            return Ok(None);
+        }
+        let mut kept = old.clone();
+        // All but the attributes is fresh; those cannot change without the ctime.
+        let xattrs = std::mem::take(&mut kept.meta.xattrs);
+        kept.meta = Meta { xattrs, ..node.meta.clone() };
+        Ok(Some(kept))
+    }
+
+    fn ready(&mut self, node: Node) -> Result<()> {
+        let same = self.parent.find(&node.name) == Some(&node);
+        self.send(Event::Ready { node: Box::new(node), same })
+    }
+
+    /// Content that must be taken now. Small: read whole and batched. Large: cut here, the chunks
+    /// hashed and compressed by the workers.
+    fn take_stream(
+        &mut self,
+        mut node: Node,
+        path: &RelPath,
+        mut reader: Box<dyn Read + '_>,
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
+        let what = || format!("read {path}");
+        let max = units::length(u64::from(self.chunker.sizes().max));
+        let small = units::length(limits::SMALL_FILE_BYTES);
+        let mut buffer = std::mem::take(&mut self.stream_buffer);
+        buffer.resize(max * 2, 0);
+        let filled = fill(reader.as_mut(), &mut buffer, 0).within(what)?;
+        if filled <= small {
+            let data = buffer.get(..filled).unwrap_or_default().to_vec();
+            self.stream_buffer = buffer;
+            node.meta.size = units::bytes(filled);
+            monitor.count(Counter::BytesSource, node.meta.size);
+            return self.push_pending(Pending::Bytes { node, data });
+        }
+        let mut work = StreamWork::default();
+        let mut filled = filled;
+        while filled > 0 {
+            check_cancelled(monitor)?;
+            let cut = self.chunker.cut(buffer.get(..filled).unwrap_or_default());
+            let chunk = buffer.get(..cut).unwrap_or_default().to_vec();
+            monitor.count(Counter::BytesSource, units::bytes(cut));
+            self.send_job(work.chunk(chunk))?;
+            buffer.copy_within(cut..filled, 0);
+            filled = fill(reader.as_mut(), &mut buffer, filled - cut).within(what)?;
+        }
+        self.stream_buffer = buffer;
+        node.meta.size = work.bytes();
+        self.send(Event::Stream { node: Box::new(node), work })
+    }
+
+    fn push_pending(&mut self, pending: Pending) -> Result<()> {
+        self.batch.push(pending);
+        if self.batch.is_full() { self.flush_batch() } else { Ok(()) }
+    }
+
+    fn flush_batch(&mut self) -> Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let (job, done) = std::mem::take(&mut self.batch).into_job();
+        self.send(Event::Batch(done))?;
+        self.send_job(job)
+    }
+
+    fn send_job(&self, job: Job) -> Result<()> {
+        self.jobs.send(job).map_err(|_| stopped())
+    }
+
+    fn send(&self, event: Event) -> Result<()> {
+        self.events.send(event).map_err(|_| stopped())
+    }
+}
+
+/// Fills the buffer behind the first `kept` bytes; returns how much is in it.
+fn fill(reader: &mut dyn Read, buffer: &mut [u8], kept: usize) -> Result<usize> {
+    let room = buffer.get_mut(kept..).unwrap_or_default();
+    let read = read_full(reader, room)
+        .map_err(|error| crate::base::error::io_error(error, "read its content"))?;
+    Ok(kept + read)
+}
+
+/// A thread at the other end is gone; its own error says why.
+fn stopped() -> Error {
+    Error::new(Kind::Internal, "go on").why("a worker stopped")
+}
+
+fn out_of_order(path: &RelPath) -> Error {
+    Error::new(Kind::Parsing, format!("store {path}"))
+        .why("the entries of its folder are not stored together")
+}
+
+/// What an event's content turned out to be; see [`Finished`].
+pub(super) type Outcome = Result<Finished>;

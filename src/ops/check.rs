@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: MIT
+//! Is everything there and whole? Structure first: index, packs, snapshots, trees, every chunk of
+//! every file. Then, if asked, the data: every blob opened, every chunk compared with its name.
+
+use super::restore::places;
+use crate::backend::{FileKind, FileName};
+use crate::base::monitor::{Stage, check_cancelled};
+use crate::base::{
+    ChunkId, Counter, Error, FileId, Kind, Monitor, RelPath, Result, Within, limits, units,
+};
+use crate::format::compress::Decompressor;
+use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
+use crate::format::{BlobEntry, IndexSegment, Node, NodeKind, PackEntry, PackReader, RecordKind};
+use crate::repo::writer::check_chunks;
+use crate::repo::{IndexedRepository, Reader, Repository};
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Takes space, harms nothing; prune removes it.
+    Garbage,
+    /// Written by a newer program: cannot be judged here.
+    Newer,
+    /// Something that was backed up cannot be restored.
+    Damaged,
+}
+
+impl Severity {
+    /// The word in lists.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Garbage => "garbage",
+            Self::Newer => "newer",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad.
+    pub severity: Severity,
+    /// What it concerns: a file of the repository or a path in a snapshot.
+    pub object: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+/// How much data a check reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReadData {
+    /// None: structure only.
+    #[default]
+    None,
+    /// Packs drawn at random, this many of a hundred.
+    Percent(u8),
+    /// All packs.
+    All,
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub struct CheckReport {
+    /// What is not as it should be.
+    pub findings: Vec<Finding>,
+    /// Snapshots looked at.
+    pub snapshots: u64,
+    /// Packs looked at.
+    pub packs: u64,
+    /// Packs read.
+    pub packs_read: u64,
+}
+
+impl CheckReport {
+    /// Whether something cannot be restored.
+    pub fn is_damaged(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Damaged)
+    }
+
+    fn add(&mut self, severity: Severity, object: impl Into<String>, detail: impl Into<String>) {
+        self.findings.push(Finding { severity, object: object.into(), detail: detail.into() });
+    }
+
+    /// Turns an error into a finding; only "stop" and trouble with the store stay errors.
+    fn take(&mut self, object: &str, error: Error) -> Result<()> {
+        match error.kind() {
+            Kind::Damaged | Kind::NotFound => {
+                self.add(Severity::Damaged, object, error.reasons_or_what())
+            }
+            Kind::Newer => self.add(Severity::Newer, object, error.reasons_or_what()),
+            _ => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Checks a repository.
+pub fn check(repository: Repository, read: ReadData, monitor: &dyn Monitor) -> Result<CheckReport> {
+    let mut report = CheckReport::default();
+    let segments = check_segments(&repository, &mut report, monitor)?;
+    let entries = pack_entries(segments);
+    check_packs(&repository, &entries, &mut report)?;
+    // An index that cannot be loaded makes everything else unjudgeable; it is reported above.
+    let repository = match repository.indexed(monitor) {
+        Ok(repository) => repository,
+        Err(error) => {
+            report.take("index", error)?;
+            return Ok(report);
+        }
+    };
+    check_snapshots(&repository, &mut report, monitor)?;
+    check_data(&repository, &entries, read, &mut report, monitor)?;
+    Ok(report)
+}
+
+fn check_segments(
+    repository: &Repository,
+    report: &mut CheckReport,
+    monitor: &dyn Monitor,
+) -> Result<Vec<(FileId, IndexSegment)>> {
+    monitor.stage(Stage::Step { name: "checking the index", total: None });
+    let mut segments = Vec::new();
+    for (name, _) in repository.backend().list(FileKind::Index)? {
+        check_cancelled(monitor)?;
+        let read = repository.load_record(RecordKind::Index, &name.id);
+        match read.and_then(|plain| IndexSegment::decode(&plain)) {
+            Ok(segment) => segments.push((name.id, segment)),
+            Err(error) => report.take(&name.to_string(), error)?,
+        }
+        monitor.count(Counter::Checked, 1);
+    }
+    Ok(segments)
+}
+
+/// The packs that count: each once, without those of replaced segments.
+fn pack_entries(segments: Vec<(FileId, IndexSegment)>) -> Vec<PackEntry> {
+    let replaced: HashSet<FileId> =
+        segments.iter().flat_map(|(_, segment)| segment.replaces.iter().copied()).collect();
+    let mut seen = HashSet::new();
+    segments
+        .into_iter()
+        .filter(|(id, _)| !replaced.contains(id))
+        .flat_map(|(_, segment)| segment.packs)
+        .filter(|pack| seen.insert(pack.id))
+        .collect()
+}
+
+fn check_packs(
+    repository: &Repository,
+    entries: &[PackEntry],
+    report: &mut CheckReport,
+) -> Result<()> {
+    let listed: HashMap<FileName, u64> =
+        repository.backend().list(FileKind::Pack)?.into_iter().collect();
+    let mut known = HashSet::new();
+    for entry in entries {
+        let name = FileName::new(FileKind::Pack, entry.id);
+        known.insert(name);
+        report.packs += 1;
+        match listed.get(&name) {
+            None => report.add(Severity::Damaged, name.to_string(), "the pack is missing"),
+            Some(size) if *size != entry.size => report.add(
+                Severity::Damaged,
+                name.to_string(),
+                format!("the pack has {size} bytes instead of {}", entry.size),
+            ),
+            Some(_) => {}
+        }
+    }
+    for name in listed.keys().filter(|name| !known.contains(name)) {
+        report.add(
+            Severity::Garbage,
+            name.to_string(),
+            "no index segment names the pack: an interrupted backup left it, or one is running",
+        );
+    }
+    Ok(())
+}
+
+fn check_snapshots(
+    repository: &IndexedRepository,
+    report: &mut CheckReport,
+    monitor: &dyn Monitor,
+) -> Result<()> {
+    monitor.stage(Stage::Step { name: "checking snapshots", total: None });
+    let mut trees =
+        Trees { reader: Reader::new(repository), repository, seen: HashSet::new(), monitor };
+    for (name, _) in repository.backend().list(FileKind::Snapshot)? {
+        check_cancelled(monitor)?;
+        report.snapshots += 1;
+        let snapshot = match repository.snapshot(&name.id) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                report.take(&name.to_string(), error)?;
+                continue;
+            }
+        };
+        let label = if snapshot.name.is_empty() { name.id.short() } else { snapshot.name.clone() };
+        trees.folder(&snapshot.tree, &label, &RelPath::root(), report)?;
+    }
+    Ok(())
+}
+
+/// Walks trees; one that was seen in an earlier snapshot is not walked again.
+struct Trees<'a> {
+    reader: Reader<'a>,
+    repository: &'a IndexedRepository,
+    seen: HashSet<Vec<ChunkId>>,
+    monitor: &'a dyn Monitor,
+}
+
+impl Trees<'_> {
+    fn folder(
+        &mut self,
+        chunks: &[ChunkId],
+        label: &str,
+        path: &RelPath,
+        report: &mut CheckReport,
+    ) -> Result<()> {
+        if !self.seen.insert(chunks.to_vec()) {
+            return Ok(());
+        }
+        check_cancelled(self.monitor)?;
+        let nodes = match self.reader.tree(chunks) {
+            Ok(nodes) => nodes,
+            Err(error) => return report.take(&format!("{label}:{path}"), error),
+        };
+        if path.depth() >= limits::PATH_BYTES_MAX / 2 {
+            return Ok(());
+        }
+        for node in nodes {
+            let below = path.join(&node.name)?;
+            self.monitor.count(Counter::Checked, 1);
+            if node.is_folder() {
+                self.folder(&node.chunks, label, &below, report)?;
+            } else if node.meta.kind == NodeKind::File
+                && let Err(error) = self.file(&node)
+            {
+                report.take(&format!("{label}:{below}"), error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every chunk is in the index and all together make up the file's size.
+    fn file(&self, node: &Node) -> Result<()> {
+        let chunks = self.reader.chunks_of(node)?;
+        places(self.repository.index(), node, &chunks).map(|_| ())
+    }
+}
+
+fn check_data(
+    repository: &IndexedRepository,
+    entries: &[PackEntry],
+    read: ReadData,
+    report: &mut CheckReport,
+    monitor: &dyn Monitor,
+) -> Result<()> {
+    let chosen = choose(repository, entries, read)?;
+    let bytes = chosen.iter().map(|pack| pack.size).sum();
+    monitor
+        .stage(Stage::Step { name: "reading data", total: Some((Counter::BytesChecked, bytes)) });
+    report.packs_read = units::bytes(chosen.len());
+    let next = AtomicUsize::new(0);
+    let troubles = Mutex::new(Vec::new());
+    let workers = repository.world().cores().min(limits::WORKERS_MAX).min(chosen.len());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(pack) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let checked = check_cancelled(monitor)
+                        .and_then(|()| check_pack(repository, pack, monitor));
+                    if let Err(error) = checked {
+                        let mut troubles =
+                            troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        troubles.push((pack.id, error));
+                    }
+                }
+            });
+        }
+    });
+    let mut troubles = troubles.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    troubles.sort_by_key(|(id, _)| *id);
+    for (id, error) in troubles {
+        report.take(&FileName::new(FileKind::Pack, id).to_string(), error)?;
+    }
+    Ok(())
+}
+
+fn choose<'e>(
+    repository: &Repository,
+    entries: &'e [PackEntry],
+    read: ReadData,
+) -> Result<Vec<&'e PackEntry>> {
+    let percent = match read {
+        ReadData::None => return Ok(Vec::new()),
+        ReadData::All => return Ok(entries.iter().collect()),
+        ReadData::Percent(percent) => percent,
+    };
+    let mut chosen = Vec::new();
+    for entry in entries {
+        let mut dice = [0; 2];
+        repository.world().fill_random(&mut dice)?;
+        if u16::from_le_bytes(dice) % 100 < u16::from(percent) {
+            chosen.push(entry);
+        }
+    }
+    // A sample of few packs must not be empty: it would prove nothing.
+    if chosen.is_empty() {
+        chosen.extend(entries.first());
+    }
+    Ok(chosen)
+}
+
+/// Reads a whole pack: its bytes against its name, every blob, every chunk, and its sealed end.
+fn check_pack(
+    repository: &IndexedRepository,
+    entry: &PackEntry,
+    monitor: &dyn Monitor,
+) -> Result<()> {
+    let mut reading = PackCheck {
+        repository,
+        entry,
+        reader: PackReader::from_header(repository.keys(), entry.class, &entry.header)?,
+        hasher: blake3::Hasher::new(),
+        decompressor: Decompressor::new()?,
+        plain: Vec::new(),
+        trouble: None,
+        at: 0,
+    };
+    let mut blobs = entry.blobs.as_slice();
+    while !blobs.is_empty() {
+        let count = run_of(blobs);
+        let (run, rest) = blobs.split_at(count);
+        reading.blobs(run)?;
+        let read = run.iter().map(|blob| u64::from(blob.stored_length)).sum();
+        monitor.count(Counter::BytesChecked, read);
+        blobs = rest;
+    }
+    reading.end()
+}
+
+/// How many blobs are read at once.
+fn run_of(blobs: &[BlobEntry]) -> usize {
+    let mut bytes = 0;
+    let fits = |blob: &&BlobEntry| {
+        bytes += u64::from(blob.stored_length);
+        bytes <= limits::COALESCE_READ_BYTES
+    };
+    blobs.iter().take_while(fits).count().max(1)
+}
+
+struct PackCheck<'a> {
+    repository: &'a IndexedRepository,
+    entry: &'a PackEntry,
+    reader: PackReader,
+    hasher: blake3::Hasher,
+    decompressor: Decompressor,
+    plain: Vec<u8>,
+    trouble: Option<Error>,
+    at: u64,
+}
+
+impl PackCheck<'_> {
+    fn read(&mut self, end: u64) -> Result<Vec<u8>> {
+        let name = FileName::new(FileKind::Pack, self.entry.id);
+        let bytes = self.repository.backend().read(&name, self.at..end)?;
+        self.hasher.update(&bytes);
+        self.at = end;
+        Ok(bytes)
+    }
+
+    fn blobs(&mut self, run: &[BlobEntry]) -> Result<()> {
+        let start = self.at;
+        let mut bytes = self.read(blobs_end(run))?;
+        for blob in run {
+            let from = units::length(blob.offset - start);
+            let to = from + units::length(u64::from(blob.stored_length));
+            let sealed = bytes.get_mut(from..to).unwrap_or_default();
+            // All of the pack is read even so: the report should name its first trouble only, and
+            // its hash tells whether the file or the index is wrong.
+            if let Err(error) = self.blob(blob, sealed) {
+                self.trouble.get_or_insert(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn blob(&mut self, blob: &BlobEntry, sealed: &mut [u8]) -> Result<()> {
+        let packed = self.reader.open_blob(blob.ordinal, sealed)?;
+        let length = units::length(u64::from(blob.plain_length));
+        self.decompressor.decompress_into(blob.compression, packed, length, &mut self.plain)?;
+        check_chunks(self.repository.keys(), self.entry.class, &blob.chunks, &self.plain)
+    }
+
+    fn end(mut self) -> Result<()> {
+        let end = self.read(self.entry.size)?;
+        if let Some(error) = self.trouble {
+            return Err(error);
+        }
+        let damaged = |why: &str| Error::new(Kind::Damaged, "read the pack").why(why.to_owned());
+        if FileId(*self.hasher.finalize().as_bytes()) != self.entry.id {
+            return Err(damaged("its bytes do not match its name"));
+        }
+        let tail = end.len().checked_sub(FOOTER_BYTES).ok_or_else(|| damaged("it has no end"))?;
+        let (before, footer) = end.split_at(tail);
+        let length = units::length(end_length(footer, self.entry.size)?);
+        let sealed = tail.checked_sub(length).and_then(|from| before.get(from..));
+        let sealed = sealed.ok_or_else(|| damaged("its end is cut off"))?;
+        if self.reader.open_end(sealed).within(|| "read the pack's end")? != self.entry.blobs {
+            return Err(damaged("its end and the index disagree"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+//! Rank 4: the verbs. Each takes a repository, options and a monitor, returns a report and prints
+//! nothing.
+
+mod assemble;
+pub mod backup;
+pub mod check;
+pub mod forget;
+pub mod list;
+pub mod parent;
+pub mod repair;
+pub mod restore;
+pub mod stats;
+mod work;
+
+pub use backup::{BackupOptions, BackupReport, Parent, backup};

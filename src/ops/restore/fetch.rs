@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+//! The workers of a restore: read a range of a pack, open its blobs, write their chunks to the
+//! files that want them. A file is finished by whoever writes its last part.
+
+use super::plan::{FilePlan, Part, Read, Way};
+use crate::backend::{FileKind, FileName};
+use crate::base::error::io_error;
+use crate::base::monitor::check_cancelled;
+use crate::base::{Counter, Error, Kind, Monitor, Result, Within, limits, units};
+use crate::format::PackReader;
+use crate::format::compress::Decompressor;
+use crate::repo::IndexedRepository;
+use crate::tree::dir::Target;
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Files of many parts that are kept open between them.
+const OPEN_FILES_MAX: usize = 128;
+
+/// Everything the workers share.
+pub struct Fetch<'a> {
+    /// Where from.
+    pub repository: &'a IndexedRepository,
+    /// Where to.
+    pub target: &'a Target,
+    /// Who listens.
+    pub monitor: &'a dyn Monitor,
+    /// The files.
+    pub files: &'a [FilePlan],
+    /// Their parts, sorted by blob.
+    pub parts: &'a [Part],
+    /// What is read together.
+    pub reads: &'a [Read],
+    open: Mutex<HashMap<u32, Arc<File>>>,
+    next: AtomicUsize,
+}
+
+impl<'a> Fetch<'a> {
+    /// The work of one batch.
+    pub fn new(
+        repository: &'a IndexedRepository,
+        target: &'a Target,
+        monitor: &'a dyn Monitor,
+        files: &'a [FilePlan],
+        parts: &'a [Part],
+        reads: &'a [Read],
+    ) -> Self {
+        let (open, next) = (Mutex::default(), AtomicUsize::new(0));
+        Self { repository, target, monitor, files, parts, reads, open, next }
+    }
+
+    /// Runs the workers until all parts are written or failed.
+    pub fn run(&self, workers: usize) -> Result<()> {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..workers.max(1)).map(|_| scope.spawn(|| self.worker())).collect();
+            let ended: Vec<Result<()>> = threads
+                .into_iter()
+                .map(|thread| match thread.join() {
+                    Ok(result) => result,
+                    Err(_) => Err(Error::new(Kind::Internal, "restore").why("a worker panicked")),
+                })
+                .collect();
+            ended.into_iter().collect()
+        })
+    }
+
+    fn worker(&self) -> Result<()> {
+        let mut decompressor = Decompressor::new()?;
+        let mut plain = Vec::new();
+        loop {
+            check_cancelled(self.monitor)?;
+            let turn = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(read) = self.reads.get(turn) else { return Ok(()) };
+            let parts = self.parts.get(read.parts.clone()).unwrap_or_default();
+            if let Err(error) = self.fetch(read, parts, &mut decompressor, &mut plain) {
+                // Nothing of this range can be had: every file that wanted a part of it fails.
+                for part in parts {
+                    self.fail(part.file, &error);
+                }
+            }
+        }
+    }
+
+    fn fetch(
+        &self,
+        read: &Read,
+        parts: &[Part],
+        decompressor: &mut Decompressor,
+        plain: &mut Vec<u8>,
+    ) -> Result<()> {
+        let index = self.repository.index();
+        let lost = || Error::new(Kind::Damaged, "read a pack").why("the index does not add up");
+        let pack = index.pack(read.pack).ok_or_else(lost)?;
+        let name = FileName::new(FileKind::Pack, pack.id);
+        let mut sealed = self.repository.backend().read(&name, read.start..read.end)?;
+        let reader = PackReader::from_header(self.repository.keys(), pack.class, &pack.header)?;
+        for group in parts.chunk_by(|a, b| a.blob == b.blob) {
+            let Some(first) = group.first() else { continue };
+            let blob = index.blob(first.blob).ok_or_else(lost)?;
+            let start = units::length(u64::from(blob.offset) - read.start);
+            let end = start + units::length(u64::from(blob.stored_length));
+            let bytes = sealed.get_mut(start..end).ok_or_else(lost)?;
+            let length = units::length(u64::from(blob.plain_length));
+            let opened = reader
+                .open_blob(blob.ordinal, bytes)
+                .and_then(|packed| {
+                    decompressor.decompress_into(blob.compression, packed, length, plain)
+                })
+                .within(|| format!("read pack {}", pack.id));
+            for part in group {
+                match &opened {
+                    Ok(()) => self.write_part(part, plain),
+                    Err(error) => self.fail(part.file, error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_part(&self, part: &Part, plain: &[u8]) {
+        let Some(file) = self.file(part.file) else { return };
+        let start = units::length(u64::from(part.from));
+        let end = start + units::length(u64::from(part.length));
+        let written = plain
+            .get(start..end)
+            .ok_or_else(|| Error::new(Kind::Damaged, "cut a chunk").why("its blob is too short"))
+            .and_then(|chunk| self.write(part, file, chunk));
+        match written {
+            Ok(()) => {
+                self.monitor.count(Counter::BytesRestored, u64::from(part.length));
+                self.part_done(part.file, file);
+            }
+            Err(error) => self.fail(part.file, &error),
+        }
+    }
+
+    fn write(&self, part: &Part, file: &FilePlan, chunk: &[u8]) -> Result<()> {
+        let handle = self.handle(part.file, file)?;
+        handle
+            .write_all_at(chunk, part.to)
+            .map_err(|error| io_error(error, format!("write {}", file.path)))
+    }
+
+    fn file(&self, place: u32) -> Option<&FilePlan> {
+        self.files.get(units::length(u64::from(place)))
+    }
+
+    fn opened(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Arc<File>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The open file; kept open only while more parts are to come.
+    fn handle(&self, place: u32, file: &FilePlan) -> Result<Arc<File>> {
+        let mut open = self.opened();
+        if let Some(handle) = open.get(&place) {
+            return Ok(Arc::clone(handle));
+        }
+        if open.len() >= OPEN_FILES_MAX {
+            open.clear();
+        }
+        let handle = Arc::new(open_new(self.target, file)?);
+        open.insert(place, Arc::clone(&handle));
+        Ok(handle)
+    }
+
+    fn part_done(&self, place: u32, file: &FilePlan) {
+        if file.parts_left.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
+        }
+        let handle = self.opened().remove(&place);
+        if file.failed.load(Ordering::Acquire) {
+            return give_up(self.target, file, self.monitor);
+        }
+        let finished = match handle {
+            Some(handle) => finish(self.target, file, &handle),
+            None => {
+                open_new(self.target, file).and_then(|handle| finish(self.target, file, &handle))
+            }
+        };
+        match finished {
+            Ok(()) => self.monitor.count(Counter::FilesRestored, 1),
+            Err(error) => {
+                self.monitor.warn(error.within(format!("restore {}", file.path)));
+                give_up(self.target, file, self.monitor);
+            }
+        }
+    }
+
+    /// Marks a part as lost; the first loss of a file is reported, with its reason.
+    fn fail(&self, place: u32, error: &Error) {
+        let Some(file) = self.file(place) else { return };
+        if !file.failed.swap(true, Ordering::AcqRel) {
+            let mut warning =
+                Error::new(error.kind(), format!("restore {}", file.path)).why(error.one_line());
+            if error.kind() == Kind::Damaged {
+                warning = warning.hint("run 'ghostsnap check --read-data'");
+            }
+            self.monitor.warn(warning);
+        }
+        self.part_done(place, file);
+    }
+}
+
+/// Opens the file to write to: new, beside the old one, or the old one itself. A file of many parts
+/// may be opened more than once.
+fn open_new(target: &Target, file: &FilePlan) -> Result<File> {
+    let size = file.node.meta.size;
+    let handle = match &file.way {
+        Way::InPlace => target.open_file(&file.path)?,
+        Way::Create => match target.create(&file.path) {
+            Err(error) if is_ours_already(file, &error) => target.open_file(&file.path)?,
+            created => created?,
+        },
+        Way::Replace(name) => match target.create_as(&file.path, name) {
+            Err(error) if is_ours_already(file, &error) => target.open_beside(&file.path, name)?,
+            created => created?,
+        },
+    };
+    if size > limits::SMALL_FILE_BYTES || !file.node.extents.is_empty() {
+        handle.set_len(size).map_err(|error| io_error(error, format!("size {}", file.path)))?;
+    }
+    Ok(handle)
+}
+
+/// Only a file of several parts can have been created by us a moment ago.
+fn is_ours_already(file: &FilePlan, error: &Error) -> bool {
+    error.kind() == Kind::Exists && (file.node.indirect || file.node.chunks.len() > 1)
+}
+
+/// Content is complete: size, owner, mode, times, and its name.
+pub fn finish(target: &Target, file: &FilePlan, handle: &File) -> Result<()> {
+    if file.way == Way::InPlace {
+        let size = file.node.meta.size;
+        handle.set_len(size).map_err(|error| io_error(error, "set its size"))?;
+    }
+    target.finish_file(&file.path, handle, &file.node.meta)?;
+    match &file.way {
+        Way::Replace(name) => target.rename(&file.path, name),
+        _ => Ok(()),
+    }
+}
+
+/// A file without content: made and finished at once.
+pub fn write_empty(target: &Target, file: &FilePlan) -> Result<()> {
+    let handle = open_new(target, file)?;
+    let size = file.node.meta.size;
+    if size > 0 {
+        handle.set_len(size).map_err(|error| io_error(error, "set its size"))?;
+    }
+    finish(target, file, &handle)
+}
+
+/// A file that could not be completed must not look like one that was.
+fn give_up(target: &Target, file: &FilePlan, monitor: &dyn Monitor) {
+    let removed = match &file.way {
+        Way::Create => target.remove(&file.path),
+        Way::Replace(name) => target.remove_beside(&file.path, name),
+        Way::InPlace => return,
+    };
+    if let Err(error) = removed {
+        monitor.warn(error.within(format!("remove the incomplete {}", file.path)));
+    }
+}

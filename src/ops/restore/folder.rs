@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: MIT
+//! Restoring into a folder: walk the snapshot, decide per entry, fetch in batches, then links and
+//! folder attributes, then everything to the disk.
+
+use super::fetch::{Fetch, finish, write_empty};
+use super::plan::{FilePlan, Part, Way, places, reads};
+use super::{Overwrite, RestoreOptions, RestoreReport, find_node};
+use crate::base::monitor::{Counts, Scoped, Stage, check_cancelled};
+use crate::base::{
+    ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Timestamp, Within, limits, units,
+};
+use crate::format::tree::Meta;
+use crate::format::{Node, NodeKind, PackClass, Snapshot};
+use crate::repo::{IndexedRepository, Reader};
+use crate::tree::dir::{Existing, Target};
+use crate::tree::select::Verdict;
+use crate::tree::walk::{data_extents, read_full};
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+
+/// Restores what lies at `base` in the snapshot into `target`: the content of a folder, or one
+/// file under its own name. Single failures are warnings; the report counts them.
+pub fn to_folder(
+    repository: &IndexedRepository,
+    snapshot: &Snapshot,
+    base: &RelPath,
+    options: &RestoreOptions,
+    target: &Path,
+    monitor: &dyn Monitor,
+) -> Result<RestoreReport> {
+    let scope = Scoped::new(monitor);
+    let reader = Reader::new(repository);
+    let node = find_node(&reader, snapshot, base)?;
+    scope.stage(Stage::Step {
+        name: "restoring",
+        total: Some((Counter::BytesRestored, snapshot.totals.bytes)),
+    });
+    let mut restore = Restore {
+        repository,
+        reader,
+        options,
+        target: Target::open(target, options.owners)?,
+        monitor: &scope,
+        files: Vec::new(),
+        parts: Vec::new(),
+        folders: Vec::new(),
+        links: HashMap::new(),
+        waiting_links: Vec::new(),
+        verify: Vec::new(),
+    };
+    if node.is_folder() {
+        restore.folder(&node.chunks, &RelPath::root())?;
+    } else {
+        restore.entry(node, &RelPath::root(), Verdict::Take)?;
+    }
+    restore.end()?;
+    let warnings = scope.warnings();
+    let counts = Counts::default();
+    counts.add_all(&scope.counts);
+    Ok(RestoreReport { counts, warnings })
+}
+
+struct Restore<'a> {
+    repository: &'a IndexedRepository,
+    reader: Reader<'a>,
+    options: &'a RestoreOptions,
+    target: Target,
+    monitor: &'a Scoped<'a>,
+    /// The batch being planned.
+    files: Vec<FilePlan>,
+    parts: Vec<Part>,
+    /// Folders whose attributes are set at the end, parents first.
+    folders: Vec<(RelPath, Meta)>,
+    /// The first path restored of each file with several names.
+    links: HashMap<(u64, u64), RelPath>,
+    /// Further names: (first path, this path).
+    waiting_links: Vec<(RelPath, RelPath)>,
+    /// Files to be read back.
+    verify: Vec<(RelPath, Node)>,
+}
+
+impl Restore<'_> {
+    /// Restores the entries of one folder.
+    fn folder(&mut self, chunks: &[ChunkId], path: &RelPath) -> Result<()> {
+        let nodes = self.reader.tree(chunks).within(|| format!("read the folder {path}"))?;
+        if self.options.delete && self.options.selection.verdict(path, true) == Verdict::Take {
+            self.remove_others(&nodes, path);
+        }
+        for node in nodes {
+            check_cancelled(self.monitor)?;
+            let below = path.join(&node.name)?;
+            let verdict = self.options.selection.verdict(&below, node.is_folder());
+            if verdict != Verdict::Leave {
+                self.entry(node, path, verdict)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Restores one entry into the folder `above`. Only a failure that concerns everything is an
+    /// error.
+    fn entry(&mut self, node: Node, above: &RelPath, verdict: Verdict) -> Result<()> {
+        let name = node.name.clone();
+        let path = if name.is_empty() { above.clone() } else { above.join(&name)? };
+        let result = match node.meta.kind {
+            NodeKind::Folder => return self.enter(node, &path, verdict),
+            NodeKind::File => self.file(node, &path),
+            NodeKind::Socket => Ok(()),
+            _ => self.special(&node, &path),
+        };
+        match result {
+            Err(error) if matters_to_all(&error) => Err(error),
+            Err(error) => {
+                self.monitor.warn(error.within(format!("restore {path}")));
+                Ok(())
+            }
+            Ok(()) if self.files.len() >= limits::RESTORE_BATCH_FILES => self.run_batch(),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn enter(&mut self, node: Node, path: &RelPath, verdict: Verdict) -> Result<()> {
+        self.monitor.stage(Stage::Object(path.to_string()));
+        if !self.options.dry_run {
+            if let Err(error) = self.make_folder(path, verdict) {
+                self.monitor.warn(error.within(format!("restore {path} and all in it")));
+                return Ok(());
+            }
+            if verdict == Verdict::Take {
+                self.monitor.count(Counter::Folders, 1);
+            }
+            self.folders.push((path.clone(), node.meta));
+        }
+        match self.folder(&node.chunks, path) {
+            Err(error) if error.kind() == Kind::Damaged => {
+                self.monitor.warn(error);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    fn make_folder(&self, path: &RelPath, verdict: Verdict) -> Result<()> {
+        let in_the_way = self.target.look(path)?.is_some_and(|one| one.kind != NodeKind::Folder);
+        if in_the_way {
+            if self.options.overwrite == Overwrite::Never || verdict == Verdict::Enter {
+                return Err(Error::new(Kind::Exists, format!("make the folder {path}"))
+                    .why("something else is in its place"));
+            }
+            self.target.remove(path)?;
+        }
+        self.target.make_folder(path).map(|_| ())
+    }
+
+    fn file(&mut self, node: Node, path: &RelPath) -> Result<()> {
+        if let Some(key) = node.meta.hard_link() {
+            if let Some(first) = self.links.get(&key) {
+                self.waiting_links.push((first.clone(), path.clone()));
+                return Ok(());
+            }
+            self.links.insert(key, path.clone());
+        }
+        let existing = self.target.look(path)?;
+        if let Some(existing) = existing
+            && !self.may_overwrite(&existing, &node.meta)
+        {
+            self.monitor.count(Counter::FilesUnchanged, 1);
+            return Ok(());
+        }
+        let chunks = self.reader.chunks_of(&node)?;
+        let places = places(self.repository.index(), &node, &chunks)?;
+        if let Some(existing) = existing
+            && self.is_right_already(path, &existing, &node, &places)
+        {
+            self.monitor.count(Counter::FilesUnchanged, 1);
+            return Ok(());
+        }
+        let (way, keep) = self.way_for(path, existing.as_ref(), &node, &places)?;
+        let missing: Vec<_> = places.iter().filter(|place| !keep.contains(&place.1)).collect();
+        if way == Way::InPlace
+            && missing.is_empty()
+            && existing.map(|one| one.size) == Some(node.meta.size)
+        {
+            return self.content_is_right(node, path);
+        }
+        if self.options.dry_run {
+            self.monitor.count(Counter::FilesRestored, 1);
+            let bytes = missing.iter().map(|(_, _, length)| u64::from(*length)).sum();
+            self.monitor.count(Counter::BytesRestored, bytes);
+            return Ok(());
+        }
+        if let Some(existing) = existing
+            && existing.kind == NodeKind::Folder
+        {
+            self.target.remove(path)?;
+        }
+        if self.options.verify {
+            self.verify.push((path.clone(), node.clone()));
+        }
+        self.plan_file(node, path, way, &missing)
+    }
+
+    fn plan_file(
+        &mut self,
+        node: Node,
+        path: &RelPath,
+        way: Way,
+        missing: &[&(ChunkId, u64, u32)],
+    ) -> Result<()> {
+        let full = |_| Error::new(Kind::Limit, "plan the restore").why("it has too many parts");
+        let file = u32::try_from(self.files.len()).map_err(full)?;
+        let parts_left = AtomicU32::new(u32::try_from(missing.len()).map_err(full)?);
+        let failed = AtomicBool::new(false);
+        let plan = FilePlan { path: path.clone(), node, way, parts_left, failed };
+        if missing.is_empty() {
+            write_empty(&self.target, &plan)?;
+            self.monitor.count(Counter::FilesRestored, 1);
+            return Ok(());
+        }
+        for (id, to, _) in missing {
+            let place = self.repository.index().find(id).ok_or_else(|| {
+                Error::new(Kind::Damaged, "plan the restore").why("a chunk is missing")
+            })?;
+            self.parts.push(Part {
+                blob: place.blob,
+                from: place.offset,
+                length: place.length,
+                file,
+                to: *to,
+            });
+        }
+        self.files.push(plan);
+        Ok(())
+    }
+
+    fn may_overwrite(&self, existing: &Existing, wanted: &Meta) -> bool {
+        match self.options.overwrite {
+            Overwrite::Always => true,
+            Overwrite::Never => false,
+            Overwrite::IfNewer => wanted.mtime > existing.mtime,
+            Overwrite::IfChanged => {
+                existing.kind != NodeKind::File
+                    || existing.size != wanted.size
+                    || !same_time(existing.mtime, wanted.mtime)
+            }
+        }
+    }
+
+    /// How the file gets its content, and at which places an existing file has it already.
+    fn way_for(
+        &self,
+        path: &RelPath,
+        existing: Option<&Existing>,
+        node: &Node,
+        places: &[(ChunkId, u64, u32)],
+    ) -> Result<(Way, HashSet<u64>)> {
+        let Some(existing) = existing else { return Ok((Way::Create, HashSet::new())) };
+        if existing.kind == NodeKind::Folder {
+            return Ok((Way::Create, HashSet::new()));
+        }
+        let beside = || -> Result<Way> {
+            let mut random = [0; 8];
+            self.repository.world().fill_random(&mut random)?;
+            let digits = u64::from_le_bytes(random);
+            Ok(Way::Replace(format!(".ghostsnap-{digits:016x}").into_bytes()))
+        };
+        if existing.kind != NodeKind::File || existing.links != 1 || !node.extents.is_empty() {
+            return Ok((beside()?, HashSet::new()));
+        }
+        let Ok(file) = self.target.open_file(path) else { return Ok((beside()?, HashSet::new())) };
+        let keep = self.matching(&file, places);
+        let all_right = keep.len() == places.len() && existing.size == node.meta.size;
+        // A small file is replaced in one step; a large one keeps what is right.
+        if all_right || places.len() > 1 {
+            Ok((Way::InPlace, keep))
+        } else {
+            Ok((beside()?, HashSet::new()))
+        }
+    }
+
+    /// A file with several names or with holes is never written in place; it is left alone if it is
+    /// right in everything.
+    fn is_right_already(
+        &self,
+        path: &RelPath,
+        existing: &Existing,
+        node: &Node,
+        places: &[(ChunkId, u64, u32)],
+    ) -> bool {
+        let in_question = existing.links > 1 || !node.extents.is_empty();
+        if !in_question
+            || existing.kind != NodeKind::File
+            || existing.size != node.meta.size
+            || !self.target.looks_right(existing, &node.meta)
+        {
+            return false;
+        }
+        let Ok(file) = self.target.open_to_read(path) else { return false };
+        let same_holes = node.extents.is_empty()
+            || data_extents(&file, existing.size).is_ok_and(|extents| extents == node.extents);
+        same_holes && self.matching(&file, places).len() == places.len()
+    }
+
+    /// The places of the existing file that already hold the right chunk.
+    fn matching(&self, file: &File, places: &[(ChunkId, u64, u32)]) -> HashSet<u64> {
+        let mut buffer = Vec::new();
+        let mut right = HashSet::new();
+        for (id, at, length) in places {
+            buffer.resize(units::length(u64::from(*length)), 0);
+            let same = file.read_exact_at(&mut buffer, *at).is_ok()
+                && self.repository.keys().data_id(&buffer) == *id;
+            if same {
+                right.insert(*at);
+            }
+        }
+        right
+    }
+
+    fn content_is_right(&mut self, node: Node, path: &RelPath) -> Result<()> {
+        self.monitor.count(Counter::FilesUnchanged, 1);
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let file = self.target.open_file(path)?;
+        let plan = FilePlan {
+            path: path.clone(),
+            node,
+            way: Way::InPlace,
+            parts_left: AtomicU32::new(0),
+            failed: AtomicBool::new(false),
+        };
+        finish(&self.target, &plan, &file)
+    }
+
+    fn special(&mut self, node: &Node, path: &RelPath) -> Result<()> {
+        if let Some(existing) = self.target.look(path)? {
+            if !self.may_overwrite(&existing, &node.meta)
+                && self.options.overwrite != Overwrite::IfChanged
+            {
+                self.monitor.count(Counter::FilesUnchanged, 1);
+                return Ok(());
+            }
+            if !self.options.dry_run {
+                self.target.remove(path)?;
+            }
+        }
+        self.monitor.count(Counter::FilesRestored, 1);
+        if self.options.dry_run { Ok(()) } else { self.target.make_special(path, &node.meta) }
+    }
+
+    /// Removes what the snapshot's folder does not hold.
+    fn remove_others(&self, nodes: &[Node], path: &RelPath) {
+        let names = match self.target.names(path) {
+            // A folder that is not there has nothing to remove.
+            Err(error) if error.kind() == Kind::NotFound => return,
+            Err(error) => return self.monitor.warn(error),
+            Ok(names) => names,
+        };
+        for name in names {
+            if nodes.binary_search_by(|node| node.name.cmp(&name)).is_ok() {
+                continue;
+            }
+            let removed = path.join(&name).and_then(|below| {
+                let excluded = self.options.selection.verdict(&below, false) == Verdict::Leave;
+                match (excluded, self.options.dry_run) {
+                    (true, _) => Ok(0),
+                    (false, true) => Ok(1),
+                    (false, false) => self.target.remove(&below),
+                }
+            });
+            match removed {
+                Ok(count) => self.monitor.count(Counter::FilesRemoved, count),
+                Err(error) => self.monitor.warn(error),
+            }
+        }
+    }
+
+    fn run_batch(&mut self) -> Result<()> {
+        let files = std::mem::take(&mut self.files);
+        let mut parts = std::mem::take(&mut self.parts);
+        let reads = reads(self.repository.index(), &mut parts)?;
+        let cores = self.repository.world().cores();
+        let workers = if self.options.workers == 0 { cores } else { self.options.workers };
+        Fetch::new(self.repository, &self.target, self.monitor, &files, &parts, &reads)
+            .run(workers.min(limits::WORKERS_MAX))
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.run_batch()?;
+        for (first, path) in std::mem::take(&mut self.waiting_links) {
+            if let Err(error) = self.link(&first, &path) {
+                self.monitor.warn(error);
+            }
+        }
+        // Children before parents: setting a time or mode must be the last touch.
+        for (path, meta) in self.folders.iter().rev() {
+            if let Err(error) = self.target.finish_folder(path, meta) {
+                self.monitor.warn(error);
+            }
+        }
+        if self.options.dry_run {
+            return Ok(());
+        }
+        for (path, node) in std::mem::take(&mut self.verify) {
+            if let Err(error) = self.verify(&path, &node) {
+                self.monitor.warn(error.within(format!("verify {path}")));
+            }
+        }
+        self.target.sync()
+    }
+
+    fn link(&self, first: &RelPath, path: &RelPath) -> Result<()> {
+        if self.options.dry_run {
+            self.monitor.count(Counter::FilesRestored, 1);
+            return Ok(());
+        }
+        if let Some(existing) = self.target.look(path)? {
+            let linked = self.target.look(first)?.is_some_and(|one| one.inode == existing.inode);
+            if linked || self.options.overwrite == Overwrite::Never {
+                self.monitor.count(Counter::FilesUnchanged, 1);
+                return Ok(());
+            }
+            self.target.remove(path)?;
+        }
+        self.target.link(first, path)?;
+        self.monitor.count(Counter::FilesRestored, 1);
+        Ok(())
+    }
+
+    /// Reads a restored file back and compares every chunk with its name.
+    fn verify(&self, path: &RelPath, node: &Node) -> Result<()> {
+        let damaged = |why: &str| Error::new(Kind::Damaged, "read it back").why(why.to_owned());
+        let existing = self.target.look(path)?.ok_or_else(|| damaged("it is missing"))?;
+        if existing.size != node.meta.size {
+            return Err(damaged("its size is wrong"));
+        }
+        let mut file = self.target.open_to_read(path)?;
+        let chunks = self.reader.chunks_of(node)?;
+        let mut buffer = Vec::new();
+        for (id, at, length) in places(self.repository.index(), node, &chunks)? {
+            buffer.resize(units::length(u64::from(length)), 0);
+            std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(at))
+                .and_then(|_| read_full(&mut file, &mut buffer))
+                .map_err(|error| crate::base::error::io_error(error, "read it back"))?;
+            if crate::repo::writer::chunk_id(self.repository, PackClass::Data, &buffer) != id {
+                return Err(damaged("its content differs from the snapshot"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Some file systems keep times to the second only.
+fn same_time(a: Timestamp, b: Timestamp) -> bool {
+    a == b || (a.seconds == b.seconds && (a.nanos == 0 || b.nanos == 0))
+}
+
+/// Whether going on makes no sense: the disk is full, or somebody said stop.
+fn matters_to_all(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Cancelled | Kind::Internal | Kind::Newer)
+}

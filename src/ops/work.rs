@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT
+//! What the workers of a backup do: read files, cut them, hash, and hand new chunks to the writer
+//! while they are hot in the cache.
+
+use super::assemble::Finished;
+use super::backup::Outcome;
+use crate::base::error::io_error;
+use crate::base::monitor::check_cancelled;
+use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, limits, units};
+use crate::format::{Chunker, Node, PackClass};
+use crate::repo::{Bundle, Writer};
+use crate::tree::source::{OpenFile, ReadFile};
+use crate::tree::walk::read_full;
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+/// A piece of work.
+pub enum Job {
+    /// Several files of one folder.
+    Batch(Vec<Pending>, Sender<Vec<Outcome>>),
+    /// One chunk of a long stream.
+    Chunk(Vec<u8>, Sender<Result<ChunkId>>),
+}
+
+/// A file whose content is not stored yet.
+pub enum Pending {
+    /// To be opened.
+    File {
+        /// What the source said of it.
+        node: Node,
+        /// Where it lies, for messages.
+        path: RelPath,
+        /// How to open it.
+        opener: Box<dyn OpenFile>,
+    },
+    /// Read already.
+    Bytes {
+        /// The finished node but for its chunks.
+        node: Node,
+        /// Its content.
+        data: Vec<u8>,
+    },
+}
+
+impl Pending {
+    fn size(&self) -> u64 {
+        match self {
+            Self::File { node, .. } => node.meta.size,
+            Self::Bytes { data, .. } => units::bytes(data.len()),
+        }
+    }
+}
+
+/// Files waiting to be handed out together.
+#[derive(Default)]
+pub struct Batch {
+    files: Vec<Pending>,
+    bytes: u64,
+}
+
+impl Batch {
+    /// Adds a file.
+    pub fn push(&mut self, pending: Pending) {
+        self.bytes += pending.size();
+        self.files.push(pending);
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Whether it should be handed out.
+    pub fn is_full(&self) -> bool {
+        self.files.len() >= limits::BATCH_FILES || self.bytes >= limits::BATCH_BYTES
+    }
+
+    /// The job, and where its outcomes will arrive.
+    pub fn into_job(self) -> (Job, Receiver<Vec<Outcome>>) {
+        let (done, arriving) = bounded(1);
+        (Job::Batch(self.files, done), arriving)
+    }
+}
+
+/// The chunks of one long stream on their way through the workers.
+#[derive(Default)]
+pub struct StreamWork {
+    chunks: Vec<Receiver<Result<ChunkId>>>,
+    bytes: u64,
+}
+
+impl StreamWork {
+    /// Makes the job of one chunk.
+    pub fn chunk(&mut self, data: Vec<u8>) -> Job {
+        let (done, arriving) = bounded(1);
+        self.bytes += units::bytes(data.len());
+        self.chunks.push(arriving);
+        Job::Chunk(data, done)
+    }
+
+    /// Bytes handed out so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Waits for all chunks.
+    pub fn ids(self) -> Result<Vec<ChunkId>> {
+        let gone = || Error::new(Kind::Internal, "store a chunk").why("a worker stopped");
+        self.chunks.into_iter().map(|one| one.recv().map_err(|_| gone())?).collect()
+    }
+}
+
+/// One worker thread.
+pub fn worker(
+    jobs: &Receiver<Job>,
+    writer: &Writer<'_>,
+    chunker: &Chunker,
+    monitor: &dyn Monitor,
+) -> Result<()> {
+    let mut worker = Worker {
+        writer,
+        chunker,
+        monitor,
+        bundle: writer.bundle(PackClass::Data)?,
+        buffer: Vec::new(),
+    };
+    while let Ok(job) = jobs.recv() {
+        match job {
+            Job::Batch(files, done) => {
+                let mut outcomes = Vec::with_capacity(files.len());
+                for file in files {
+                    outcomes.push(Ok(worker.store(file)?));
+                }
+                // Nobody listens any more only when the backup has failed elsewhere.
+                if done.send(outcomes).is_err() {
+                    return Ok(());
+                }
+            }
+            Job::Chunk(data, done) => {
+                let id = worker.add_chunk(&data)?;
+                if done.send(Ok(id)).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    worker.bundle.flush(writer)
+}
+
+struct Worker<'w> {
+    writer: &'w Writer<'w>,
+    chunker: &'w Chunker,
+    monitor: &'w dyn Monitor,
+    bundle: Bundle,
+    buffer: Vec<u8>,
+}
+
+impl Worker<'_> {
+    /// Stores the content of one file. Only a failure of the repository is an error; a file that
+    /// cannot be read is a warning and stays out of the tree.
+    fn store(&mut self, pending: Pending) -> Result<Finished> {
+        match pending {
+            Pending::Bytes { mut node, data } => {
+                self.monitor.count(Counter::BytesRead, units::bytes(data.len()));
+                node.chunks = if data.is_empty() { vec![] } else { vec![self.add_chunk(&data)?] };
+                Ok(Finished::Node(Box::new(node)))
+            }
+            Pending::File { node, path, opener } => match self.store_file(&node, opener.as_ref()) {
+                Ok(finished) => {
+                    if let Finished::Node(node) = &finished
+                        && node.torn
+                    {
+                        self.monitor.warn(
+                            Error::new(Kind::Partial, format!("read {path} in one state"))
+                                .why("it kept changing while it was read"),
+                        );
+                    }
+                    Ok(finished)
+                }
+                Err(Trouble::File(error)) => {
+                    self.monitor.warn(error.within(format!("back up {path}")));
+                    Ok(Finished::LeftOut)
+                }
+                Err(Trouble::Repository(error)) => Err(error),
+            },
+        }
+    }
+
+    /// Reads a file; if it changed meanwhile, once more; then stores what there is and says so.
+    fn store_file(&mut self, node: &Node, opener: &dyn OpenFile) -> Result<Finished, Trouble> {
+        let mut torn = None;
+        for attempt in 0..2 {
+            let Some(mut file) = opener.open().map_err(Trouble::File)? else {
+                self.monitor.count(Counter::FilesVanished, 1);
+                return Ok(Finished::LeftOut);
+            };
+            let before = file.meta().map_err(Trouble::File)?;
+            let mut read = node.clone();
+            // Holes are looked for once: a file in motion is read as plain bytes.
+            let sparse = attempt == 0;
+            let stored = self.read_content(&mut read, before.size, sparse, file.as_mut())?;
+            read.meta = file.meta().map_err(Trouble::File)?;
+            let stable = (before.size, before.mtime, before.ctime)
+                == (read.meta.size, read.meta.mtime, read.meta.ctime)
+                && stored == read.data_bytes();
+            if stable {
+                return Ok(Finished::Node(Box::new(read)));
+            }
+            // The size must say the same as the chunks, whatever the file has become since.
+            read.meta.size = stored;
+            read.torn = true;
+            torn = Some(read);
+        }
+        Ok(torn.map_or(Finished::LeftOut, |node| Finished::Node(Box::new(node))))
+    }
+
+    /// Stores the content of an open file in `node`; returns how many bytes that were.
+    fn read_content(
+        &mut self,
+        node: &mut Node,
+        size: u64,
+        sparse: bool,
+        file: &mut dyn ReadFile,
+    ) -> Result<u64, Trouble> {
+        if size <= limits::SMALL_FILE_BYTES {
+            return self.read_small(node, size, file);
+        }
+        if sparse {
+            node.extents = file.extents(size).map_err(Trouble::File)?;
+        }
+        if node.extents.is_empty() {
+            return self.read_range(node, u64::MAX, file);
+        }
+        let mut stored = 0;
+        for (offset, length) in node.extents.clone() {
+            file.seek_to(offset).map_err(Trouble::File)?;
+            stored += self.read_range(node, length, file)?;
+        }
+        Ok(stored)
+    }
+
+    fn read_small(
+        &mut self,
+        node: &mut Node,
+        size: u64,
+        file: &mut dyn ReadFile,
+    ) -> Result<u64, Trouble> {
+        // One byte more than expected: a file that grew shows.
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(units::length(size) + 1, 0);
+        let length = read_full(file, &mut buffer).map_err(unreadable)?;
+        let content = buffer.get(..length).unwrap_or_default();
+        self.monitor.count(Counter::BytesRead, units::bytes(length));
+        if !content.is_empty() {
+            node.chunks.push(self.add_chunk(content).map_err(Trouble::Repository)?);
+        }
+        self.buffer = buffer;
+        Ok(units::bytes(length))
+    }
+
+    /// Cuts up to `length` bytes into chunks, from where the file stands.
+    fn read_range(
+        &mut self,
+        node: &mut Node,
+        length: u64,
+        file: &mut dyn ReadFile,
+    ) -> Result<u64, Trouble> {
+        let max = units::length(u64::from(self.chunker.sizes().max));
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(max * 2, 0);
+        let (mut start, mut end, mut left, mut stored) = (0, 0, length, 0);
+        loop {
+            check_cancelled(self.monitor).map_err(Trouble::Repository)?;
+            if end - start < max && left > 0 {
+                buffer.copy_within(start..end, 0);
+                (start, end) = (0, end - start);
+                let ask = (buffer.len() - end).min(units::length(left));
+                let part = buffer.get_mut(end..end + ask).unwrap_or_default();
+                let got = read_full(file, part).map_err(unreadable)?;
+                self.monitor.count(Counter::BytesRead, units::bytes(got));
+                end += got;
+                left = if got < ask { 0 } else { left - units::bytes(got) };
+            }
+            let data = buffer.get(start..end).unwrap_or_default();
+            if data.is_empty() {
+                self.buffer = buffer;
+                return Ok(stored);
+            }
+            let cut = self.chunker.cut(data);
+            let chunk = data.get(..cut).unwrap_or_default();
+            node.chunks.push(self.add_chunk(chunk).map_err(Trouble::Repository)?);
+            start += cut;
+            stored += units::bytes(cut);
+        }
+    }
+
+    fn add_chunk(&mut self, chunk: &[u8]) -> Result<ChunkId> {
+        let id = self.writer.repository().keys().data_id(chunk);
+        if self.bundle.add(self.writer, id, chunk)? {
+            self.monitor.count(Counter::ChunksNew, 1);
+            self.monitor.count(Counter::BytesNew, units::bytes(chunk.len()));
+        } else {
+            self.monitor.count(Counter::ChunksReused, 1);
+        }
+        Ok(id)
+    }
+}
+
+/// Whose fault it is decides whether the backup goes on.
+enum Trouble {
+    File(Error),
+    Repository(Error),
+}
+
+fn unreadable(error: std::io::Error) -> Trouble {
+    Trouble::File(io_error(error, "read its content"))
+}

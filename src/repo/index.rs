@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+//! The index in memory: packs, their blobs, and a sorted table of chunks at 44 bytes each. Built
+//! from the segments of the repository; never changed afterwards (a writer keeps its own additions).
+
+use super::Repository;
+use crate::backend::FileKind;
+use crate::base::monitor::check_cancelled;
+use crate::base::{ChunkId, Error, FileId, Kind, Monitor, Result, Within};
+use crate::format::envelope::HEADER_BYTES;
+use crate::format::{BlobEntry, Compression, IndexSegment, PackClass, PackEntry, RecordKind};
+use std::collections::HashSet;
+
+/// A pack the index knows.
+#[derive(Debug, Clone)]
+pub struct Pack {
+    /// Its name.
+    pub id: FileId,
+    /// What it holds.
+    pub class: PackClass,
+    /// Its size as stored.
+    pub size: u64,
+    /// Its header.
+    pub header: [u8; HEADER_BYTES],
+    /// Where its blobs begin in [`Index::blobs`], and how many there are.
+    pub blobs: (u32, u32),
+}
+
+/// A blob the index knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blob {
+    /// Place of its pack in [`Index::packs`].
+    pub pack: u32,
+    /// Position in the pack.
+    pub ordinal: u32,
+    /// First byte in the pack.
+    pub offset: u32,
+    /// Sealed length.
+    pub stored_length: u32,
+    /// Plain length.
+    pub plain_length: u32,
+    /// How it is stored.
+    pub compression: Compression,
+}
+
+/// Where a chunk lies: in which blob and where in its plain bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkPlace {
+    /// Place of the blob in [`Index::blobs`].
+    pub blob: u32,
+    /// First byte in the plain blob.
+    pub offset: u32,
+    /// Length in bytes.
+    pub length: u32,
+}
+
+/// Which chunk lies where.
+#[derive(Debug, Default)]
+pub struct Index {
+    packs: Vec<Pack>,
+    blobs: Vec<Blob>,
+    chunks: Vec<(ChunkId, ChunkPlace)>,
+    segments: Vec<FileId>,
+    stored_bytes: u64,
+}
+
+impl Index {
+    /// Reads all segments. A segment that vanishes meanwhile was merged into a new one by somebody
+    /// else, so the listing is taken again.
+    pub fn load(repository: &Repository, monitor: &dyn Monitor) -> Result<Self> {
+        for _ in 0..5 {
+            match Self::load_once(repository, monitor) {
+                Err(error) if error.kind() == Kind::NotFound => {}
+                loaded => return loaded.within(|| "load the index"),
+            }
+        }
+        Err(Error::new(Kind::InUse, "load the index")
+            .why("its segments kept changing")
+            .hint("run the command again"))
+    }
+
+    fn load_once(repository: &Repository, monitor: &dyn Monitor) -> Result<Self> {
+        let mut listed = repository.backend().list(FileKind::Index)?;
+        listed.sort_unstable();
+        let mut segments = Vec::with_capacity(listed.len());
+        for (name, _) in listed {
+            check_cancelled(monitor)?;
+            let plain = repository.load_record(RecordKind::Index, &name.id)?;
+            let segment = IndexSegment::decode(&plain).within(|| format!("read {name}"))?;
+            segments.push((name.id, segment));
+        }
+        Self::from_segments(segments)
+    }
+
+    /// Builds an index from segments; what a segment replaces is left out, and a pack named twice
+    /// counts once.
+    pub fn from_segments(segments: Vec<(FileId, IndexSegment)>) -> Result<Self> {
+        let replaced: HashSet<FileId> =
+            segments.iter().flat_map(|(_, segment)| segment.replaces.iter().copied()).collect();
+        let mut index = Self::default();
+        let mut seen = HashSet::new();
+        for (id, segment) in segments {
+            index.segments.push(id);
+            if replaced.contains(&id) {
+                continue;
+            }
+            for pack in segment.packs {
+                if seen.insert(pack.id) {
+                    index.add_pack(&pack)?;
+                }
+            }
+        }
+        index.chunks.sort_unstable_by_key(|(id, place)| (*id, place.blob));
+        index.chunks.shrink_to_fit();
+        Ok(index)
+    }
+
+    fn add_pack(&mut self, entry: &PackEntry) -> Result<()> {
+        let full = |_| Error::new(Kind::Limit, "load the index").why("it has too many entries");
+        let pack = u32::try_from(self.packs.len()).map_err(full)?;
+        let first = u32::try_from(self.blobs.len()).map_err(full)?;
+        for blob in &entry.blobs {
+            self.add_blob(pack, blob)?;
+        }
+        self.stored_bytes += entry.size;
+        self.packs.push(Pack {
+            id: entry.id,
+            class: entry.class,
+            size: entry.size,
+            header: entry.header,
+            blobs: (first, u32::try_from(entry.blobs.len()).map_err(full)?),
+        });
+        Ok(())
+    }
+
+    fn add_blob(&mut self, pack: u32, entry: &BlobEntry) -> Result<()> {
+        let full = |_| Error::new(Kind::Limit, "load the index").why("it has too many entries");
+        let blob = u32::try_from(self.blobs.len()).map_err(full)?;
+        let mut offset = 0;
+        for (id, length) in &entry.chunks {
+            self.chunks.push((*id, ChunkPlace { blob, offset, length: *length }));
+            offset += *length;
+        }
+        self.blobs.push(Blob {
+            pack,
+            ordinal: entry.ordinal,
+            offset: u32::try_from(entry.offset).map_err(full)?,
+            stored_length: entry.stored_length,
+            plain_length: entry.plain_length,
+            compression: entry.compression,
+        });
+        Ok(())
+    }
+
+    /// Where a chunk lies.
+    pub fn find(&self, id: &ChunkId) -> Option<ChunkPlace> {
+        self.find_all(id).next()
+    }
+
+    /// All places of a chunk: two writers may have stored it at the same time.
+    pub fn find_all<'a>(&'a self, id: &'a ChunkId) -> impl Iterator<Item = ChunkPlace> + 'a {
+        let start = self.chunks.partition_point(|(one, _)| one < id);
+        self.chunks
+            .iter()
+            .skip(start)
+            .take_while(move |(one, _)| one == id)
+            .map(|(_, place)| *place)
+    }
+
+    /// Whether a chunk is stored.
+    pub fn contains(&self, id: &ChunkId) -> bool {
+        self.find(id).is_some()
+    }
+
+    /// A blob by its place.
+    pub fn blob(&self, place: u32) -> Option<&Blob> {
+        self.blobs.get(crate::base::units::length(u64::from(place)))
+    }
+
+    /// A pack by its place.
+    pub fn pack(&self, place: u32) -> Option<&Pack> {
+        self.packs.get(crate::base::units::length(u64::from(place)))
+    }
+
+    /// All packs.
+    pub fn packs(&self) -> &[Pack] {
+        &self.packs
+    }
+
+    /// All blobs, grouped by pack.
+    pub fn blobs(&self) -> &[Blob] {
+        &self.blobs
+    }
+
+    /// All chunks, sorted by id.
+    pub fn chunks(&self) -> &[(ChunkId, ChunkPlace)] {
+        &self.chunks
+    }
+
+    /// The segments it was built from.
+    pub fn segments(&self) -> &[FileId] {
+        &self.segments
+    }
+
+    /// Bytes in all packs.
+    pub fn stored_bytes(&self) -> u64 {
+        self.stored_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pack(id: u8, chunk: u8) -> PackEntry {
+        PackEntry {
+            id: FileId([id; 32]),
+            class: PackClass::Data,
+            size: 100,
+            header: [0; HEADER_BYTES],
+            blobs: vec![BlobEntry {
+                ordinal: 0,
+                offset: 48,
+                stored_length: 26,
+                plain_length: 10,
+                compression: Compression::None,
+                chunks: vec![(ChunkId([chunk; 32]), 4), (ChunkId([chunk + 1; 32]), 6)],
+            }],
+            marked: 0,
+        }
+    }
+
+    #[test]
+    fn segments_unite_and_replaced_ones_do_not_count() {
+        let old = IndexSegment { packs: vec![pack(1, 10)], replaces: vec![] };
+        let merged = IndexSegment {
+            packs: vec![pack(1, 10), pack(2, 20)],
+            replaces: vec![FileId([100; 32])],
+        };
+        let other = IndexSegment { packs: vec![pack(3, 20), pack(2, 20)], replaces: vec![] };
+        let index = Index::from_segments(vec![
+            (FileId([100; 32]), old),
+            (FileId([101; 32]), merged),
+            (FileId([102; 32]), other),
+        ])
+        .unwrap();
+        assert_eq!(index.packs().len(), 3);
+        assert_eq!(index.stored_bytes(), 300);
+        let place = index.find(&ChunkId([11; 32])).unwrap();
+        assert_eq!((place.offset, place.length), (4, 6));
+        assert_eq!(index.find_all(&ChunkId([20; 32])).count(), 2);
+        assert!(!index.contains(&ChunkId([99; 32])));
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+//! Rank 3: the repository: blobs in, blobs out. Knows backends, keys and the format; never a path
+//! of a backed-up tree, never a Hestia word.
+
+pub mod index;
+pub mod keys;
+pub mod reader;
+pub mod snapshots;
+pub mod writer;
+
+pub use index::Index;
+pub use reader::Reader;
+pub use writer::{Bundle, Writer, WriterOptions};
+
+use crate::backend::{Backend, FileKind, FileName, read_all};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Within, World};
+use crate::crypto::{KdfParams, Keys, MasterKey};
+use crate::format::chunker::ChunkSizes;
+use crate::format::keyslot::{self, KeySlot, Secret};
+use crate::format::{Chunker, Config, RecordKind, envelope, pack};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// An open repository: its keys are known, its index is not loaded.
+pub struct Repository {
+    backend: Arc<dyn Backend>,
+    keys: Arc<Keys>,
+    config: Config,
+    world: Arc<World>,
+}
+
+impl Repository {
+    /// Makes a repository with one key slot. The config is written last: a crash before leaves a
+    /// half-initialised repository that the next `init` completes.
+    pub fn init(
+        backend: Arc<dyn Backend>,
+        secret: &Secret,
+        label: &str,
+        world: Arc<World>,
+    ) -> Result<Self> {
+        let what = || format!("make a repository at {}", backend.location());
+        refuse_to_init(backend.as_ref()).within(what)?;
+        let master = MasterKey::new(world.random_32()?);
+        let slot = KeySlot {
+            label: label.to_owned(),
+            created: world.now(),
+            kdf: match secret {
+                Secret::Password(_) => Some(KdfParams::STANDARD),
+                Secret::KeyFile(_) => None,
+            },
+        };
+        let stored = keyslot::seal_slot(&master, secret, &slot, &world)?;
+        store_named(backend.as_ref(), FileKind::Key, &stored).within(what)?;
+        let config = Config {
+            repository_id: FileId(world.random_32()?),
+            created: world.now(),
+            file_chunks: ChunkSizes::FILES,
+        };
+        let keys = Keys::new(master);
+        let salt = world.random_32()?;
+        let stored = envelope::seal_record(&keys, RecordKind::Config, salt, &config.encode())?;
+        backend.create(&FileName::CONFIG, &stored).within(what)?;
+        Ok(Self { backend, keys: Arc::new(keys), config, world })
+    }
+
+    /// Opens a repository with a password or key file.
+    pub fn open(backend: Arc<dyn Backend>, secret: &Secret, world: Arc<World>) -> Result<Self> {
+        let what = || format!("open the repository at {}", backend.location());
+        let stored = read_config(backend.as_ref()).within(what)?;
+        let (keys, config) = keys::unlock(backend.as_ref(), secret, &stored).within(what)?;
+        Ok(Self { backend, keys: Arc::new(keys), config, world })
+    }
+
+    /// Where time and randomness come from.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// What holds for the whole repository.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The store below.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// Its keys.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    /// Cuts files the way this repository does.
+    pub fn chunker(&self) -> Chunker {
+        Chunker::new(&self.keys, self.config.file_chunks)
+    }
+
+    /// Loads the index.
+    pub fn indexed(self, monitor: &dyn Monitor) -> Result<IndexedRepository> {
+        let index = Index::load(&self, monitor)?;
+        Ok(IndexedRepository { repository: self, index })
+    }
+
+    /// Seals and stores a record under the hash of its stored bytes; returns its name.
+    pub(crate) fn store_record(&self, kind: RecordKind, plain: &[u8]) -> Result<FileId> {
+        let salt = self.world.random_32()?;
+        let stored = envelope::seal_record(&self.keys, kind, salt, plain)?;
+        store_named(self.backend.as_ref(), file_kind(kind), &stored)
+    }
+
+    /// Reads a record back, checking that its bytes are what its name says.
+    pub(crate) fn load_record(&self, kind: RecordKind, id: &FileId) -> Result<Vec<u8>> {
+        let name = FileName::new(file_kind(kind), *id);
+        let stored = read_all(self.backend.as_ref(), &name)?;
+        let what = || format!("open {name}");
+        // The content first: a record of a newer version is "newer", never "damaged".
+        let plain = envelope::open_record(&self.keys, kind, &stored).within(what)?;
+        if pack::file_id(&stored) != *id {
+            return Err(Error::new(Kind::Damaged, what()).why("its bytes belong to another name"));
+        }
+        Ok(plain)
+    }
+}
+
+/// A repository with its index.
+pub struct IndexedRepository {
+    repository: Repository,
+    index: Index,
+}
+
+impl IndexedRepository {
+    /// Which chunk lies where.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Loads the index again, after a backup has added to it.
+    pub fn reload(&mut self, monitor: &dyn Monitor) -> Result<()> {
+        self.index = Index::load(&self.repository, monitor)?;
+        Ok(())
+    }
+}
+
+impl Deref for IndexedRepository {
+    type Target = Repository;
+
+    fn deref(&self) -> &Repository {
+        &self.repository
+    }
+}
+
+fn file_kind(kind: RecordKind) -> FileKind {
+    match kind {
+        RecordKind::Config => FileKind::Config,
+        RecordKind::KeySlot => FileKind::Key,
+        RecordKind::Snapshot => FileKind::Snapshot,
+        RecordKind::Index => FileKind::Index,
+        RecordKind::DataPack | RecordKind::MetaPack => FileKind::Pack,
+        RecordKind::Lock => FileKind::Lock,
+    }
+}
+
+/// Stores bytes under their hash and makes sure that all of them arrived.
+pub(crate) fn store_named(backend: &dyn Backend, kind: FileKind, bytes: &[u8]) -> Result<FileId> {
+    let name = FileName::new(kind, pack::file_id(bytes));
+    backend.create(&name, bytes)?;
+    let stored = backend.size(&name)?;
+    let expected = crate::base::units::bytes(bytes.len());
+    if stored != Some(expected) {
+        return Err(Error::new(Kind::Disk, format!("store {name}"))
+            .why(format!("the store holds {} of its {expected} bytes", stored.unwrap_or(0))));
+    }
+    Ok(name.id)
+}
+
+fn read_config(backend: &dyn Backend) -> Result<Vec<u8>> {
+    match backend.size(&FileName::CONFIG)? {
+        Some(size) => backend.read(&FileName::CONFIG, 0..size),
+        None if backend.list(FileKind::Key)?.is_empty() => {
+            Err(Error::new(Kind::NotFound, "find a repository there")
+                .why("there is none at this place")
+                .hint("make one with 'ghostsnap init', or check the address"))
+        }
+        None => Err(Error::new(Kind::NotFound, "find a complete repository there")
+            .why("making it was interrupted before its config was written")
+            .hint("run 'ghostsnap init' again")),
+    }
+}
+
+/// A repository may be made where there is none; a half-initialised one may be completed as long
+/// as nobody stored anything in it.
+fn refuse_to_init(backend: &dyn Backend) -> Result<()> {
+    let exists = |why: &str| {
+        Err(Error::new(Kind::Exists, "use this place for a new repository").why(why.to_owned()))
+    };
+    if backend.size(&FileName::CONFIG)?.is_some() {
+        return exists("there is a repository already");
+    }
+    for kind in [FileKind::Snapshot, FileKind::Index, FileKind::Pack] {
+        if !backend.list(kind)?.is_empty() {
+            return exists("it holds data of a repository whose config is missing");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+//! Gets chunks back. A blob is read, opened and decompressed once and kept for a while, because
+//! its neighbours in the tree are its neighbours in the blob.
+
+use super::IndexedRepository;
+use super::index::{Blob, ChunkPlace, Pack};
+use crate::backend::{FileKind, FileName};
+use crate::base::{ChunkId, Error, Kind, Result, Within, limits, units};
+use crate::format::compress::decompress;
+use crate::format::tree::{ids_bytes, ids_from};
+use crate::format::{Node, PackClass, PackReader, Tree};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Reads chunks of one repository; may be shared between threads.
+pub struct Reader<'r> {
+    repository: &'r IndexedRepository,
+    cache: Mutex<Cache>,
+}
+
+#[derive(Default)]
+struct Cache {
+    blobs: HashMap<u32, (Arc<Vec<u8>>, u64)>,
+    bytes: usize,
+    clock: u64,
+}
+
+/// What a stored list of chunk ids starts with, so that it can never be taken for a tree.
+const LIST_PREFIX: &[u8] = b"ids\0";
+
+impl<'r> Reader<'r> {
+    /// A reader with an empty cache.
+    pub fn new(repository: &'r IndexedRepository) -> Self {
+        Self { repository, cache: Mutex::new(Cache::default()) }
+    }
+
+    /// The repository it reads from.
+    pub fn repository(&self) -> &'r IndexedRepository {
+        self.repository
+    }
+
+    /// One chunk. If the chunk lies in several places, a damaged one does not matter.
+    pub fn chunk(&self, class: PackClass, id: &ChunkId) -> Result<Vec<u8>> {
+        let mut trouble = None;
+        for place in self.repository.index().find_all(id) {
+            match self.chunk_at(class, place) {
+                Ok(chunk) => return Ok(chunk),
+                Err(error) => trouble = trouble.or(Some(error)),
+            }
+        }
+        let error = trouble.unwrap_or_else(|| {
+            Error::new(Kind::Damaged, "find it").why("the index does not know it")
+        });
+        Err(error.within(format!("read chunk {id}")))
+    }
+
+    fn chunk_at(&self, class: PackClass, place: ChunkPlace) -> Result<Vec<u8>> {
+        let blob = self.blob(class, place.blob)?;
+        let start = units::length(u64::from(place.offset));
+        let end = start + units::length(u64::from(place.length));
+        blob.get(start..end).map(<[u8]>::to_vec).ok_or_else(|| lost("a blob is too short"))
+    }
+
+    /// One plain blob.
+    pub fn blob(&self, class: PackClass, place: u32) -> Result<Arc<Vec<u8>>> {
+        if let Some(blob) = self.cached(place) {
+            return Ok(blob);
+        }
+        let index = self.repository.index();
+        let blob = index.blob(place).ok_or_else(|| lost("the index does not add up"))?;
+        let pack = index.pack(blob.pack).ok_or_else(|| lost("the index does not add up"))?;
+        if pack.class != class {
+            return Err(lost("it lies in a pack of the other kind"));
+        }
+        let start = u64::from(blob.offset);
+        let name = FileName::new(FileKind::Pack, pack.id);
+        let range = start..start + u64::from(blob.stored_length);
+        let mut sealed = self.repository.backend().read(&name, range)?;
+        let plain = Arc::new(open_blob(self.repository, pack, blob, &mut sealed)?);
+        self.keep(place, &plain);
+        Ok(plain)
+    }
+
+    fn cached(&self, place: u32) -> Option<Arc<Vec<u8>>> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.clock += 1;
+        let now = cache.clock;
+        cache.blobs.get_mut(&place).map(|(blob, used)| {
+            *used = now;
+            Arc::clone(blob)
+        })
+    }
+
+    /// Keeps a blob; forgets those unused for longest until it fits.
+    fn keep(&self, place: u32, blob: &Arc<Vec<u8>>) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        while cache.bytes + blob.len() > limits::BLOB_CACHE_BYTES {
+            let oldest = cache.blobs.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
+            let Some(oldest) = oldest else { break };
+            if let Some((gone, _)) = cache.blobs.remove(&oldest) {
+                cache.bytes -= gone.len();
+            }
+        }
+        cache.clock += 1;
+        let now = cache.clock;
+        if cache.blobs.insert(place, (Arc::clone(blob), now)).is_none() {
+            cache.bytes += blob.len();
+        }
+    }
+
+    /// The entries of a folder, given the chunks of its tree.
+    pub fn tree(&self, chunks: &[ChunkId]) -> Result<Vec<Node>> {
+        let mut nodes: Vec<Node> = Vec::new();
+        for id in chunks {
+            let plain = self.chunk(PackClass::Meta, id)?;
+            let part = Tree::decode(&plain).within(|| format!("read tree {id}"))?.0;
+            let in_order = match (nodes.last(), part.first()) {
+                (Some(last), Some(first)) => last.name < first.name,
+                _ => true,
+            };
+            if !in_order {
+                return Err(lost("the parts of a tree are not in order"));
+            }
+            nodes.extend(part);
+        }
+        Ok(nodes)
+    }
+
+    /// All data chunks of a file.
+    pub fn chunks_of(&self, node: &Node) -> Result<Vec<ChunkId>> {
+        if !node.indirect {
+            return Ok(node.chunks.clone());
+        }
+        let mut chunks = Vec::new();
+        for id in &node.chunks {
+            let plain = self.chunk(PackClass::Meta, id)?;
+            let ids = plain
+                .strip_prefix(LIST_PREFIX)
+                .ok_or_else(|| lost("a list of chunks is something else"))?;
+            chunks.extend(ids_from(ids)?);
+        }
+        Ok(chunks)
+    }
+}
+
+/// The plain form in which a long list of chunk ids is stored.
+pub fn list_of_ids(ids: &[ChunkId]) -> Vec<u8> {
+    [LIST_PREFIX, &ids_bytes(ids)].concat()
+}
+
+fn lost(why: &str) -> Error {
+    Error::new(Kind::Damaged, "read the repository").why(why.to_owned())
+}
+
+/// Opens and decompresses one sealed blob.
+pub fn open_blob(
+    repository: &IndexedRepository,
+    pack: &Pack,
+    blob: &Blob,
+    sealed: &mut [u8],
+) -> Result<Vec<u8>> {
+    let reader = PackReader::from_header(repository.keys(), pack.class, &pack.header)?;
+    let what = || format!("read pack {}", pack.id);
+    let packed = reader.open_blob(blob.ordinal, sealed).within(what)?;
+    let length = units::length(u64::from(blob.plain_length));
+    decompress(blob.compression.code(), packed, length).within(what)
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+//! Snapshots of a repository: list, find by id, prefix, name or `latest`, save and remove.
+
+use super::Repository;
+use crate::backend::{FileKind, FileName};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Within};
+use crate::format::{RecordKind, Snapshot};
+
+impl Repository {
+    /// All snapshots, oldest first. One that cannot be read is an error: whoever deletes by this
+    /// list must know all of them.
+    pub fn snapshots(&self) -> Result<Vec<(FileId, Snapshot)>> {
+        let mut found = Vec::new();
+        for (name, _) in self.backend.list(FileKind::Snapshot)? {
+            found.push((name.id, self.snapshot(&name.id)?));
+        }
+        sort(&mut found);
+        Ok(found)
+    }
+
+    /// All snapshots that can be read, oldest first; the others are warnings. For lists and for
+    /// finding a parent.
+    pub fn readable_snapshots(&self, monitor: &dyn Monitor) -> Result<Vec<(FileId, Snapshot)>> {
+        let mut found = Vec::new();
+        for (name, _) in self.backend.list(FileKind::Snapshot)? {
+            match self.snapshot(&name.id) {
+                Ok(snapshot) => found.push((name.id, snapshot)),
+                // Forgotten by another process since the listing.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => monitor.warn(error),
+            }
+        }
+        sort(&mut found);
+        Ok(found)
+    }
+
+    /// One snapshot.
+    pub fn snapshot(&self, id: &FileId) -> Result<Snapshot> {
+        let plain = self.load_record(RecordKind::Snapshot, id)?;
+        Snapshot::decode(&plain).within(|| format!("read snapshot {id}"))
+    }
+
+    /// Stores a snapshot and reads it back: the commit point of a backup. All that it names must
+    /// be durable before.
+    pub fn save_snapshot(&self, snapshot: &Snapshot) -> Result<FileId> {
+        let id = self.store_record(RecordKind::Snapshot, &snapshot.encode())?;
+        let back = self.snapshot(&id).within(|| "read the new snapshot back")?;
+        if back != *snapshot {
+            return Err(Error::new(Kind::Damaged, "read the new snapshot back")
+                .why("the store returned something else than it was given"));
+        }
+        Ok(id)
+    }
+
+    /// Removes a snapshot; what only it used becomes garbage for prune.
+    pub fn remove_snapshot(&self, id: &FileId) -> Result<()> {
+        self.backend.remove(&FileName::new(FileKind::Snapshot, *id))
+    }
+}
+
+fn sort(snapshots: &mut [(FileId, Snapshot)]) {
+    snapshots.sort_by(|(a_id, a), (b_id, b)| (a.time, a_id).cmp(&(b.time, b_id)));
+}
+
+/// Finds the snapshot that a person means: a full id, an unambiguous prefix of four digits or
+/// more, a name, or `latest`. With `user` given, a snapshot of anybody else does not exist.
+pub fn find<'a>(
+    all: &'a [(FileId, Snapshot)],
+    wanted: &str,
+    user: Option<&str>,
+) -> Result<&'a (FileId, Snapshot)> {
+    let missing = |why: String| {
+        Err(Error::new(Kind::NotFound, format!("find snapshot '{}'", wanted.escape_debug()))
+            .why(why)
+            .hint("list them with 'ghostsnap snapshots'"))
+    };
+    let mine = || all.iter().filter(|(_, one)| user.is_none_or(|user| one.user == user));
+    if wanted == "latest" {
+        return match mine().next_back() {
+            Some(found) => Ok(found),
+            None => missing(match user {
+                Some(user) => format!("there is none of user {user}"),
+                None => "the repository has none".to_owned(),
+            }),
+        };
+    }
+    if let Some(found) = mine().rfind(|(_, one)| !one.name.is_empty() && one.name == wanted) {
+        return Ok(found);
+    }
+    let is_prefix =
+        wanted.len() >= 4 && wanted.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let mut matches = mine().filter(|(id, _)| is_prefix && id.to_string().starts_with(wanted));
+    match (matches.next(), matches.next()) {
+        (Some(found), None) => Ok(found),
+        (Some(_), Some(_)) => Err(Error::new(Kind::Invalid, format!("find snapshot '{wanted}'"))
+            .why("several ids start like this")
+            .hint("give more digits")),
+        (None, _) => missing("there is no snapshot of that id or name".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Timestamp;
+
+    fn snapshot(first: u8, user: &str, name: &str, time: i64) -> (FileId, Snapshot) {
+        let mut id = [0; 32];
+        id[0] = 0xab;
+        id[1] = first;
+        let snapshot = Snapshot {
+            user: user.to_owned(),
+            name: name.to_owned(),
+            time: Timestamp::from_seconds(time),
+            ..Snapshot::default()
+        };
+        (FileId(id), snapshot)
+    }
+
+    #[test]
+    fn snapshots_are_found_by_id_prefix_name_and_latest() {
+        let all = [
+            snapshot(0x11, "alice", "hestia-alice-1", 1),
+            snapshot(0x12, "bob", "hestia-bob-1", 2),
+            snapshot(0x22, "alice", "hestia-alice-2", 3),
+        ];
+        let found = |wanted, user| find(&all, wanted, user).map(|(_, one)| one.name.clone());
+        assert_eq!(found("ab11", None).unwrap(), "hestia-alice-1");
+        assert_eq!(found("hestia-bob-1", None).unwrap(), "hestia-bob-1");
+        assert_eq!(found("latest", Some("bob")).unwrap(), "hestia-bob-1");
+        let full = all[2].0.to_string();
+        assert_eq!(found(&full, None).unwrap(), "hestia-alice-2");
+        assert_eq!(found("ab", None).unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(found("latest", Some("carol")).unwrap_err().kind(), Kind::NotFound);
+        // Another user's snapshot does not exist for this one.
+        assert_eq!(found("hestia-bob-1", Some("alice")).unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(found("ab12", Some("alice")).unwrap_err().kind(), Kind::NotFound);
+        let twins = [snapshot(0x11, "a", "", 1), snapshot(0x11, "a", "", 2)];
+        assert_eq!(find(&twins, "ab11", None).unwrap_err().kind(), Kind::Invalid);
+    }
+}

@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: MIT
+//! Puts new chunks into blobs, blobs into packs, packs into the repository and the list of them
+//! into the index. A pack is opened and checked again, chunk by chunk, before it leaves memory; the
+//! index names it only after the store confirmed its size.
+
+use super::{IndexedRepository, Repository};
+use crate::backend::{Backend, FileKind};
+use crate::base::monitor::Counts;
+use crate::base::{ChunkId, Counter, Error, FileId, Kind, Result, Within, World, limits, units};
+use crate::crypto::Keys;
+use crate::format::compress::Decompressor;
+use crate::format::{
+    BlobEntry, Compression, Compressor, IndexSegment, PackClass, PackEntry, PackReader, PackWriter,
+    RecordKind, envelope, pack,
+};
+use std::collections::HashSet;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// How a writer works.
+#[derive(Debug, Clone, Copy)]
+pub struct WriterOptions {
+    /// Compression level, 0 to 19.
+    pub level: i32,
+    /// Bytes of a data pack; `None` grows with the repository.
+    pub pack_bytes: Option<u64>,
+    /// Bytes after which an index segment is stored while the writer is still running.
+    pub checkpoint_bytes: u64,
+    /// Write nothing: only count what would be written.
+    pub dry_run: bool,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self {
+            level: 3,
+            pack_bytes: None,
+            checkpoint_bytes: limits::CHECKPOINT_BYTES,
+            dry_run: false,
+        }
+    }
+}
+
+/// Adds chunks to a repository; shared by all workers of one backup.
+pub struct Writer<'r> {
+    repository: &'r IndexedRepository,
+    options: WriterOptions,
+    data_pack_bytes: u64,
+    added: Mutex<HashSet<ChunkId>>,
+    data: Mutex<Option<PackWriter>>,
+    meta: Mutex<Option<PackWriter>>,
+    shared: Arc<Shared>,
+    queue: Option<SyncSender<FinishedPack>>,
+    uploaders: Vec<JoinHandle<()>>,
+}
+
+/// What writer and uploaders share.
+struct Shared {
+    backend: Arc<dyn Backend>,
+    keys: Arc<Keys>,
+    world: Arc<World>,
+    checkpoint_bytes: u64,
+    state: Mutex<UploadState>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct UploadState {
+    /// Stored packs that no segment names yet.
+    unnamed: Vec<PackEntry>,
+    unnamed_bytes: u64,
+    /// Segments of this run.
+    segments: Vec<(FileId, Vec<PackEntry>)>,
+    failure: Option<Error>,
+}
+
+struct FinishedPack {
+    class: PackClass,
+    header: [u8; envelope::HEADER_BYTES],
+    bytes: Vec<u8>,
+    blobs: Vec<BlobEntry>,
+}
+
+impl<'r> Writer<'r> {
+    /// Starts a writer with its uploader threads.
+    pub fn new(repository: &'r IndexedRepository, options: WriterOptions) -> Self {
+        let shared = Arc::new(Shared {
+            backend: Arc::clone(repository.backend()),
+            keys: Arc::clone(repository.keys()),
+            world: Arc::clone(&repository.repository.world),
+            checkpoint_bytes: options.checkpoint_bytes,
+            state: Mutex::new(UploadState::default()),
+            counts: Counts::default(),
+        });
+        // One pack being written and one waiting: with the one being filled, that is the bulk of
+        // a backup's memory.
+        let (queue, packs) = sync_channel(0);
+        let packs = Arc::new(Mutex::new(packs));
+        let connections = repository.backend().properties().connections.clamp(1, 4);
+        let uploaders = (0..connections.min(2)).map(|_| {
+            let (shared, packs) = (Arc::clone(&shared), Arc::clone(&packs));
+            std::thread::spawn(move || shared.upload_all(&packs))
+        });
+        let stored = repository.index().stored_bytes();
+        Self {
+            options,
+            data_pack_bytes: options.pack_bytes.unwrap_or_else(|| pack_bytes_for(stored)),
+            added: Mutex::new(HashSet::new()),
+            data: Mutex::new(None),
+            meta: Mutex::new(None),
+            uploaders: uploaders.collect(),
+            repository,
+            shared,
+            queue: Some(queue),
+        }
+    }
+
+    /// The repository written to.
+    pub fn repository(&self) -> &IndexedRepository {
+        self.repository
+    }
+
+    /// A bundle for one worker.
+    pub fn bundle(&self, class: PackClass) -> Result<Bundle> {
+        Ok(Bundle {
+            class,
+            plain: Vec::with_capacity(limits::BUNDLE_BYTES * 2),
+            chunks: Vec::new(),
+            packed: Vec::new(),
+            compressor: Compressor::new(self.options.level)?,
+        })
+    }
+
+    /// Claims a chunk: true for exactly one caller, and only if the repository lacks it.
+    fn claim(&self, id: &ChunkId) -> bool {
+        !self.repository.index().contains(id) && lock(&self.added).insert(*id)
+    }
+
+    /// Whether a chunk is stored or about to be.
+    pub fn has(&self, id: &ChunkId) -> bool {
+        self.repository.index().contains(id) || lock(&self.added).contains(id)
+    }
+
+    /// Seals a blob into the open pack of its class; a full pack goes to the uploaders.
+    fn add_blob(
+        &self,
+        class: PackClass,
+        packed: &[u8],
+        compression: Compression,
+        chunks: Vec<(ChunkId, u32)>,
+    ) -> Result<()> {
+        if self.options.dry_run {
+            self.shared.counts.add(Counter::BytesStored, units::bytes(packed.len()));
+            return Ok(());
+        }
+        let (slot, target) = match class {
+            PackClass::Data => (&self.data, self.data_pack_bytes),
+            PackClass::Meta => (&self.meta, limits::META_PACK_BYTES.min(self.data_pack_bytes)),
+        };
+        let full = {
+            let mut open = lock(slot);
+            let mut writer = match open.take() {
+                Some(writer) => writer,
+                None => self.new_pack(class, target)?,
+            };
+            writer.add(packed, compression, chunks)?;
+            if writer.size() >= target {
+                Some(writer)
+            } else {
+                *open = Some(writer);
+                None
+            }
+        };
+        full.map_or(Ok(()), |writer| self.send(class, writer))
+    }
+
+    fn new_pack(&self, class: PackClass, target: u64) -> Result<PackWriter> {
+        let salt = self.repository.world().random_32()?;
+        // The last blob may pass the target by its own size.
+        let room = units::length(target) + limits::BLOB_PLAIN_BYTES_MAX / 2;
+        Ok(PackWriter::new(self.repository.keys(), class, salt, room))
+    }
+
+    fn send(&self, class: PackClass, writer: PackWriter) -> Result<()> {
+        let header = writer.header();
+        let (bytes, blobs) = writer.finish()?;
+        let pack = FinishedPack { class, header, bytes, blobs };
+        let stopped = || Error::new(Kind::Internal, "store a pack").why("the uploaders are gone");
+        self.queue.as_ref().ok_or_else(stopped)?.send(pack).map_err(|_| stopped())?;
+        // Stop reading early when storing has failed already.
+        lock(&self.shared.state).failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Stores what is still open and the index; returns what was counted. Everything added before
+    /// is durable and found by the next `Index::load` when this returns. Bundles must have been
+    /// flushed.
+    pub fn finish(mut self) -> Result<Counts> {
+        let open = [
+            (PackClass::Data, lock(&self.data).take()),
+            (PackClass::Meta, lock(&self.meta).take()),
+        ];
+        for (class, writer) in open {
+            if let Some(writer) = writer.filter(|writer| !writer.is_empty()) {
+                self.send(class, writer)?;
+            }
+        }
+        self.join()?;
+        self.shared.store_segment()?;
+        self.shared.merge_segments()?;
+        Ok(std::mem::take(&mut Arc::get_mut(&mut self.shared).map_or_else(
+            || Err(Error::new(Kind::Internal, "end a writer").why("an uploader still runs")),
+            |shared| Ok(std::mem::take(&mut shared.counts)),
+        )?))
+    }
+
+    /// Waits for the uploaders and passes on what failed there.
+    fn join(&mut self) -> Result<()> {
+        self.queue = None;
+        for uploader in self.uploaders.drain(..) {
+            if uploader.join().is_err() {
+                return Err(Error::new(Kind::Internal, "store a pack").why("an uploader panicked"));
+            }
+        }
+        lock(&self.shared.state).failure.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Writer<'_> {
+    /// A writer that is given up waits for its uploaders; what they stored is garbage for prune or
+    /// named by a checkpoint.
+    fn drop(&mut self) {
+        self.queue = None;
+        for uploader in self.uploaders.drain(..) {
+            // The failure that ended the backup is reported by whoever gave up.
+            drop(uploader.join());
+        }
+    }
+}
+
+/// Packs grow with the square root of the repository: 16 MiB up to 1 GiB, 48 MiB from 9 GiB.
+fn pack_bytes_for(stored_bytes: u64) -> u64 {
+    let gibibytes = (stored_bytes >> 30).max(1);
+    let scaled = limits::PACK_BYTES_MIN * (gibibytes * 16).isqrt() / 4;
+    scaled.clamp(limits::PACK_BYTES_MIN, limits::PACK_BYTES_MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere ends the run anyway; the data behind the lock is still whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn upload_all(&self, packs: &Mutex<Receiver<FinishedPack>>) {
+        loop {
+            let next = lock(packs).recv();
+            let Ok(pack) = next else { return };
+            if lock(&self.state).failure.is_some() {
+                continue;
+            }
+            if let Err(error) = self.upload(pack) {
+                lock(&self.state).failure.get_or_insert(error);
+            }
+        }
+    }
+
+    fn upload(&self, pack: FinishedPack) -> Result<()> {
+        verify(&self.keys, &pack).within(|| "verify a pack before storing it")?;
+        let size = units::bytes(pack.bytes.len());
+        let id = super::store_named(self.backend.as_ref(), FileKind::Pack, &pack.bytes)?;
+        self.counts.add(Counter::Packs, 1);
+        self.counts.add(Counter::BytesStored, size);
+        let entry = PackEntry {
+            id,
+            class: pack.class,
+            size,
+            header: pack.header,
+            blobs: pack.blobs,
+            marked: 0,
+        };
+        drop(pack.bytes);
+        let due = {
+            let mut state = lock(&self.state);
+            state.unnamed.push(entry);
+            state.unnamed_bytes += size;
+            state.unnamed_bytes >= self.checkpoint_bytes
+        };
+        if due { self.store_segment() } else { Ok(()) }
+    }
+
+    /// Stores an index segment of the packs that none names yet.
+    fn store_segment(&self) -> Result<()> {
+        let packs = {
+            let mut state = lock(&self.state);
+            state.unnamed_bytes = 0;
+            std::mem::take(&mut state.unnamed)
+        };
+        if packs.is_empty() {
+            return Ok(());
+        }
+        let segment = IndexSegment { packs, replaces: Vec::new() };
+        let id = self.store(&segment)?;
+        lock(&self.state).segments.push((id, segment.packs));
+        Ok(())
+    }
+
+    /// One segment per backup: the checkpoints of a long run are merged, the new one first.
+    fn merge_segments(&self) -> Result<()> {
+        let segments = std::mem::take(&mut lock(&self.state).segments);
+        let chunks: usize = segments
+            .iter()
+            .flat_map(|(_, packs)| packs)
+            .flat_map(|pack| &pack.blobs)
+            .map(|blob| blob.chunks.len())
+            .sum();
+        let append_only = self.backend.properties().append_only;
+        if segments.len() < 2 || chunks > limits::INDEX_SEGMENT_CHUNKS || append_only {
+            return Ok(());
+        }
+        let (replaces, packs): (Vec<_>, Vec<_>) = segments.into_iter().unzip();
+        let packs = packs.into_iter().flatten().collect();
+        let merged = IndexSegment { packs, replaces: replaces.clone() };
+        self.store(&merged)?;
+        for id in replaces {
+            self.backend.remove(&crate::backend::FileName::new(FileKind::Index, id))?;
+        }
+        Ok(())
+    }
+
+    fn store(&self, segment: &IndexSegment) -> Result<FileId> {
+        let salt = self.world.random_32()?;
+        let stored = envelope::seal_record(&self.keys, RecordKind::Index, salt, &segment.encode())?;
+        super::store_named(self.backend.as_ref(), FileKind::Index, &stored)
+            .within(|| "store an index segment")
+    }
+}
+
+/// Opens every blob of a finished pack the way a reader will and compares every chunk with its
+/// name: a bug in compression or a flipped bit in memory is found before it becomes a backup.
+fn verify(keys: &Keys, finished: &FinishedPack) -> Result<()> {
+    let wrong = |why: &str| Error::new(Kind::Internal, "read it back").why(why.to_owned());
+    let reader = PackReader::new(keys, finished.class, &finished.bytes)?;
+    let mut decompressor = Decompressor::new()?;
+    let (mut sealed, mut plain) = (Vec::new(), Vec::new());
+    for blob in &finished.blobs {
+        let start = units::length(blob.offset);
+        let end = start + units::length(u64::from(blob.stored_length));
+        let stored = finished.bytes.get(start..end).ok_or_else(|| wrong("a blob is cut off"))?;
+        sealed.clear();
+        sealed.extend_from_slice(stored);
+        let packed = reader.open_blob(blob.ordinal, &mut sealed)?;
+        let length = units::length(u64::from(blob.plain_length));
+        decompressor.decompress_into(blob.compression, packed, length, &mut plain)?;
+        check_chunks(keys, finished.class, &blob.chunks, &plain)?;
+    }
+    let footer = finished.bytes.len() - pack::FOOTER_BYTES;
+    let tail = finished.bytes.get(footer..).unwrap_or_default();
+    let length = units::length(pack::end_length(tail, units::bytes(finished.bytes.len()))?);
+    let end = finished.bytes.get(footer - length..footer).unwrap_or_default();
+    if reader.open_end(end)? != finished.blobs {
+        return Err(wrong("its list of blobs differs"));
+    }
+    Ok(())
+}
+
+/// Compares the chunks of a plain blob with their names.
+pub(crate) fn check_chunks(
+    keys: &Keys,
+    class: PackClass,
+    chunks: &[(ChunkId, u32)],
+    plain: &[u8],
+) -> Result<()> {
+    let mut rest = plain;
+    for (id, length) in chunks {
+        let cut = units::length(u64::from(*length)).min(rest.len());
+        let (chunk, after) = rest.split_at(cut);
+        let found = match class {
+            PackClass::Data => keys.data_id(chunk),
+            PackClass::Meta => keys.tree_id(chunk),
+        };
+        if found != *id {
+            return Err(Error::new(Kind::Damaged, format!("read chunk {id}"))
+                .why("its content does not match its name"));
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
+/// Collects small chunks into blobs of about 128 KiB; one per worker. A large chunk becomes a blob
+/// of its own.
+pub struct Bundle {
+    class: PackClass,
+    plain: Vec<u8>,
+    chunks: Vec<(ChunkId, u32)>,
+    packed: Vec<u8>,
+    compressor: Compressor,
+}
+
+impl Bundle {
+    /// Adds a chunk if the repository lacks it; says whether it was new.
+    pub fn add(&mut self, writer: &Writer<'_>, id: ChunkId, chunk: &[u8]) -> Result<bool> {
+        if !writer.claim(&id) {
+            return Ok(false);
+        }
+        let length = u32::try_from(chunk.len()).map_err(|_| {
+            Error::new(Kind::Internal, "add a chunk").why("it is larger than 4 GiB")
+        })?;
+        if chunk.len() >= limits::BUNDLE_BYTES {
+            self.packed.clear();
+            let compression = self.compressor.compress_onto(chunk, &mut self.packed);
+            writer.add_blob(self.class, &self.packed, compression, vec![(id, length)])?;
+            return Ok(true);
+        }
+        self.plain.extend_from_slice(chunk);
+        self.chunks.push((id, length));
+        if self.plain.len() >= limits::BUNDLE_BYTES {
+            self.flush(writer)?;
+        }
+        Ok(true)
+    }
+
+    /// Stores what is collected; must be called before the writer finishes.
+    pub fn flush(&mut self, writer: &Writer<'_>) -> Result<()> {
+        if self.chunks.is_empty() {
+            return Ok(());
+        }
+        self.packed.clear();
+        let compression = self.compressor.compress_onto(&self.plain, &mut self.packed);
+        let chunks = std::mem::take(&mut self.chunks);
+        self.plain.clear();
+        writer.add_blob(self.class, &self.packed, compression, chunks)
+    }
+}
+
+/// Names a chunk as its class does.
+pub fn chunk_id(repository: &Repository, class: PackClass, plain: &[u8]) -> ChunkId {
+    match class {
+        PackClass::Data => repository.keys().data_id(plain),
+        PackClass::Meta => repository.keys().tree_id(plain),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_grow_with_the_square_root_of_the_repository() {
+        let mib = |gib: u64| pack_bytes_for(gib << 30) >> 20;
+        assert_eq!((mib(0), mib(1), mib(4), mib(9), mib(1000)), (16, 16, 32, 48, 48));
+    }
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+//! The main promise, on a real disk: what was backed up comes back, byte for byte, name for name.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
+
+mod common;
+
+use common::*;
+use ghostsnap::backend::local::Local;
+use ghostsnap::backend::mem::Mem;
+use ghostsnap::backend::{Backend, FileKind};
+use ghostsnap::base::monitor::Collect;
+use ghostsnap::base::{Counter, Kind, World};
+use ghostsnap::ops::check::{ReadData, check};
+use ghostsnap::ops::restore::{Overwrite, RestoreOptions, to_folder};
+use ghostsnap::repo::Repository;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+fn check_all(backend: &Arc<dyn Backend>) -> Vec<ghostsnap::ops::check::Finding> {
+    let world = Arc::new(World::seeded(9));
+    let repository = Repository::open(Arc::clone(backend), &secret(), world).unwrap();
+    check(repository, ReadData::All, &Collect::default()).unwrap().findings
+}
+
+#[test]
+fn a_tree_comes_back_exactly() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+    sample_tree(&source);
+    let backend: Arc<dyn Backend> = Arc::new(Local::new(&folder.path().join("repository")));
+    init(Arc::clone(&backend));
+    let report = backup_now(&backend, &source);
+    assert_eq!(report.snapshot.warnings, 0);
+    let repository = open(Arc::clone(&backend));
+    let restored = restore(&repository, &report.snapshot, &source, &target);
+    assert_eq!(restored.warnings, 0);
+    assert_eq!(manifest(&target), manifest(&source));
+    // One file of two names is still one file, and holes are holes.
+    let inode = |name| fs::metadata(target.join(name)).unwrap().ino();
+    assert_eq!(inode("site/one"), inode("site/two"));
+    assert!(fs::metadata(target.join("site/sparse.img")).unwrap().blocks() * 512 < 1_000_000);
+    assert_eq!(check_all(&backend), []);
+}
+
+#[test]
+fn an_unchanged_tree_is_not_read_again_and_adds_next_to_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    sample_tree(&source);
+    let mem = Mem::new();
+    let backend: Arc<dyn Backend> = Arc::new(mem.clone());
+    init(Arc::clone(&backend));
+    let first = backup_now(&backend, &source);
+    let size = mem.bytes();
+    let second = backup_now(&backend, &source);
+    assert_eq!(second.counts.get(Counter::BytesRead), 0);
+    assert_eq!(second.snapshot.tree, first.snapshot.tree);
+    assert!(mem.bytes() - size < 1024, "{} bytes", mem.bytes() - size);
+    fs::write(source.join("site/.htaccess"), b"changed").unwrap();
+    let third = backup_now(&backend, &source);
+    assert_eq!(third.counts.get(Counter::FilesChanged), 1);
+    assert_eq!(third.counts.get(Counter::BytesRead), 7);
+}
+
+#[test]
+fn a_restored_hard_link_alone_has_its_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+    sample_tree(&source);
+    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    init(Arc::clone(&backend));
+    let report = backup_now(&backend, &source);
+    let base = base_of(&source).join(b"site").unwrap().join(b"two").unwrap();
+    to_folder(
+        &open(backend),
+        &report.snapshot,
+        &base,
+        &restore_options(),
+        &target,
+        &Collect::default(),
+    )
+    .unwrap();
+    assert_eq!(fs::read(target.join("two")).unwrap(), noise("twins", 5000));
+}
+
+#[test]
+fn restoring_in_place_writes_only_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    sample_tree(&source);
+    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    init(Arc::clone(&backend));
+    let before = manifest(&source);
+    let report = backup_now(&backend, &source);
+    let big = source.join("site/public_html/big.jpg");
+    let mut bytes = fs::read(&big).unwrap();
+    bytes[3_200_000] ^= 1;
+    fs::write(&big, &bytes).unwrap();
+    fs::remove_file(source.join("site/empty")).unwrap();
+    fs::write(source.join("site/new file"), b"later").unwrap();
+    let options = RestoreOptions { delete: true, ..restore_options() };
+    let dry = RestoreOptions { dry_run: true, ..options.clone() };
+    let repository = open(backend);
+    let restore = |options: &RestoreOptions| {
+        to_folder(
+            &repository,
+            &report.snapshot,
+            &base_of(&source),
+            options,
+            &source,
+            &Collect::default(),
+        )
+        .unwrap()
+    };
+    let damaged = manifest(&source);
+    let planned = restore(&dry);
+    assert_eq!(manifest(&source), damaged, "a dry run changes nothing");
+    let done = restore(&options);
+    assert_eq!(manifest(&source), before);
+    for counter in [Counter::FilesRemoved, Counter::BytesRestored] {
+        assert_eq!(planned.counts.get(counter), done.counts.get(counter), "{counter:?}");
+    }
+    assert_eq!(done.counts.get(Counter::FilesRemoved), 1);
+    assert!(done.counts.get(Counter::BytesRestored) < 3_300_000, "only the changed chunk");
+    let again = restore(&options);
+    assert_eq!(again.counts.get(Counter::BytesRestored), 0);
+}
+
+#[test]
+fn files_that_exist_are_treated_as_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("a"), b"old!").unwrap();
+    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    init(Arc::clone(&backend));
+    let report = backup_now(&backend, &source);
+    let repository = open(backend);
+    for (overwrite, expected) in [
+        (Overwrite::Never, &b"newer"[..]),
+        (Overwrite::IfNewer, b"newer"),
+        (Overwrite::IfChanged, b"old!"),
+        (Overwrite::Always, b"old!"),
+    ] {
+        fs::write(source.join("a"), b"newer").unwrap();
+        let options = RestoreOptions { overwrite, ..restore_options() };
+        to_folder(
+            &repository,
+            &report.snapshot,
+            &base_of(&source),
+            &options,
+            &source,
+            &Collect::default(),
+        )
+        .unwrap();
+        assert_eq!(fs::read(source.join("a")).unwrap(), expected, "{overwrite:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_makes_the_result_partial() {
+    if nix::unistd::geteuid().is_root() {
+        // Root reads everything; a file that is no file any more is the case that remains.
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("secret"), b"x").unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(source.join("secret"), fs::Permissions::from_mode(0)).unwrap();
+    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    init(Arc::clone(&backend));
+    assert!(backup_now(&backend, &source).snapshot.is_partial());
+}
+
+#[test]
+fn the_index_can_be_rebuilt_from_the_packs_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+    sample_tree(&source);
+    let mem = Mem::new();
+    let backend: Arc<dyn Backend> = Arc::new(mem.clone());
+    init(Arc::clone(&backend));
+    let report = backup_now(&backend, &source);
+    for (name, _) in backend.list(FileKind::Index).unwrap() {
+        backend.remove(&name).unwrap();
+    }
+    let plain =
+        Repository::open(Arc::clone(&backend), &secret(), Arc::new(World::seeded(4))).unwrap();
+    let found = ghostsnap::ops::repair::rebuild_index(&plain, &Collect::default()).unwrap();
+    assert_eq!(found, backend.list(FileKind::Pack).unwrap().len() as u64);
+    restore(&open(Arc::clone(&backend)), &report.snapshot, &source, &target);
+    assert_eq!(manifest(&target), manifest(&source));
+    assert_eq!(check_all(&backend), []);
+}
+
+#[test]
+fn passwords_open_and_wrong_ones_say_so() {
+    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    init(Arc::clone(&backend));
+    let world = || Arc::new(World::seeded(5));
+    let wrong = ghostsnap::format::keyslot::Secret::password("wrong");
+    let error = Repository::open(Arc::clone(&backend), &wrong, world()).err().unwrap();
+    assert_eq!(error.kind(), Kind::Password);
+    let repository = Repository::open(Arc::clone(&backend), &secret(), world()).unwrap();
+    let only = repository.key_slots().unwrap()[0].0;
+    assert_eq!(repository.remove_key(&only).unwrap_err().kind(), Kind::Forbidden);
+    let second = ghostsnap::format::keyslot::Secret::password("second");
+    repository.add_key(&second, "second").unwrap();
+    assert!(Repository::open(Arc::clone(&backend), &second, world()).is_ok());
+    let third = ghostsnap::format::keyslot::Secret::password("third");
+    repository.change_key(&second, &third, None).unwrap();
+    assert!(Repository::open(Arc::clone(&backend), &second, world()).is_err());
+    repository.remove_key(&only).unwrap();
+    assert!(Repository::open(Arc::clone(&backend), &secret(), world()).is_err());
+    assert!(Repository::open(backend, &third, world()).is_ok());
+}
+
+#[test]
+fn a_place_without_a_repository_and_a_half_made_one_are_told_apart() {
+    let mem = Mem::new();
+    let backend: Arc<dyn Backend> = Arc::new(mem.clone());
+    let world = || Arc::new(World::seeded(5));
+    let open = || Repository::open(Arc::clone(&backend), &secret(), world());
+    assert!(open().err().unwrap().one_line().contains("there is none"));
+    init(Arc::clone(&backend));
+    let again = Repository::init(Arc::clone(&backend), &secret(), "x", world()).err().unwrap();
+    assert_eq!(again.kind(), Kind::Exists);
+    backend.remove(&ghostsnap::backend::FileName::CONFIG).unwrap();
+    assert!(open().err().unwrap().one_line().contains("interrupted"));
+    let other = Arc::new(World::seeded(77));
+    Repository::init(Arc::clone(&backend), &secret(), "x", other).unwrap();
+    assert!(open().is_ok());
+}
