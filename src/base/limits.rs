@@ -97,3 +97,19 @@ pub const LINK_TARGET_BYTES_MAX: usize = 4095;
 pub const HESTIA_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Domains, databases and folders of one Hestia user.
 pub const HESTIA_OBJECTS_MAX: usize = 100_000;
+
+/// Largest configuration file of Hestia or of ours that is read: thousands of domains at a
+/// kilobyte each fit many times.
+pub const CONF_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Longest line of a configuration file; a web domain with many aliases has a few kilobytes.
+pub const CONF_LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Most entries of one folder that is listed whole, such as `/backup` or `data/users`.
+pub const LISTED_ENTRIES_MAX: usize = 1_000_000;
+/// What is kept of a command's output: its end, where the error stands.
+pub const OUTPUT_BYTES_MAX: u64 = 256 * 1024;
+/// Time that a stopped command has for cleaning up before it is killed.
+pub const STOP_SECONDS: u64 = 20;
+/// Longest name of a Hestia user, set by Hestia.
+pub const USER_NAME_BYTES_MAX: usize = 30;
+/// Seconds that a snapshot's name may lie behind its time, when the names before are taken.
+pub const SNAPSHOT_NAME_TRIES: i64 = 86_400;

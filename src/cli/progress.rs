@@ -172,6 +172,7 @@ impl Monitor for Progress<'_> {
 
     fn stage(&self, stage: Stage) {
         match (&self.view, stage) {
+            (View::Bar(bar), Stage::Note(text)) => bar.bar.suspend(|| self.output.note(&text)),
             (View::Bar(bar), stage) => bar.stage(stage, self.output.style().verbose),
             (View::Events { .. }, Stage::Step { name, total }) => {
                 let total = total.map(|(counter, amount)| {
@@ -182,9 +183,13 @@ impl Monitor for Progress<'_> {
             (View::Events { .. }, Stage::Object(name)) => {
                 self.event(&serde_json::json!({ "event": "object", "name": name }));
             }
-            (View::Silent, Stage::Object(name)) if self.output.style().verbose => {
-                self.output.note(&name);
+            (View::Events { .. }, Stage::Note(text)) => {
+                self.event(&serde_json::json!({ "event": "note", "text": text }));
             }
+            (View::Silent, Stage::Object(text)) if self.output.style().verbose => {
+                self.output.note(&text);
+            }
+            (View::Silent, Stage::Note(text)) => self.output.note(&text),
             (View::Silent, _) => {}
         }
     }
@@ -249,6 +254,7 @@ impl Bar {
                 }
                 self.bar.set_message(name);
             }
+            Stage::Note(_) => {}
         }
     }
 }
