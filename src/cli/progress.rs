@@ -6,7 +6,7 @@ use super::output::{Output, to_stderr};
 use super::signals::Stop;
 use crate::base::monitor::{Counter, Counts, Monitor, Stage};
 use crate::base::path::display_bytes;
-use crate::base::units::{ByteSize, Span};
+use crate::base::units::{ByteSize, Span, number_of};
 use crate::base::{Error, Kind, World, limits};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -37,8 +37,10 @@ enum View {
     Bar(Box<Bar>),
     /// Lines of JSON on standard output.
     Events {
-        /// Milliseconds at which the next event is due.
+        /// Milliseconds at which the next progress event is due.
         next: AtomicU64,
+        /// The same for objects: there may be a hundred thousand folders.
+        next_object: AtomicU64,
     },
 }
 
@@ -55,7 +57,7 @@ impl<'o> Progress<'o> {
         let style = output.style();
         let terminal = std::io::stderr().is_terminal() && !style.quiet && !style.panel;
         let view = if style.events {
-            View::Events { next: AtomicU64::new(0) }
+            View::Events { next: AtomicU64::new(0), next_object: AtomicU64::new(0) }
         } else if terminal {
             View::Bar(Box::new(Bar::new()))
         } else {
@@ -109,8 +111,8 @@ impl<'o> Progress<'o> {
     pub fn partial(&self, what: &str) -> Option<Error> {
         let count = self.warnings();
         (count > 0).then(|| {
-            let things = if count == 1 { "thing" } else { "things" };
-            Error::new(Kind::Partial, what).why(format!("{count} {things} failed, named above"))
+            Error::new(Kind::Partial, what)
+                .why(format!("{}, named above", number_of(count, "warning")))
         })
     }
 
@@ -152,7 +154,7 @@ impl Monitor for Progress<'_> {
         match &self.view {
             View::Silent => {}
             View::Bar(bar) => bar.count(counter, n),
-            View::Events { next } => {
+            View::Events { next, .. } => {
                 if self.event_due(next) {
                     self.progress_event();
                 }
@@ -180,8 +182,10 @@ impl Monitor for Progress<'_> {
                 });
                 self.event(&serde_json::json!({ "event": "step", "name": name, "total": total }));
             }
-            (View::Events { .. }, Stage::Object(name)) => {
-                self.event(&serde_json::json!({ "event": "object", "name": name }));
+            (View::Events { next_object, .. }, Stage::Object(name)) => {
+                if self.event_due(next_object) || self.output.style().verbose {
+                    self.event(&serde_json::json!({ "event": "object", "name": name }));
+                }
             }
             (View::Events { .. }, Stage::Note(text)) => {
                 self.event(&serde_json::json!({ "event": "note", "text": text }));
@@ -304,7 +308,7 @@ mod tests {
         }
         let error = progress.partial("back up everything").unwrap();
         assert_eq!((error.kind(), progress.counts().get(Counter::Packs)), (Kind::Partial, 2));
-        assert!(error.one_line().contains("3 things"), "{}", error.one_line());
+        assert!(error.one_line().contains("3 warnings"), "{}", error.one_line());
         progress.finish();
     }
 

@@ -50,14 +50,16 @@ const NEW: Names =
     Names { file: "new-password-file", command: "new-password-command", key: "new-key-file" };
 
 impl Asker<'_> {
-    /// The secret that opens the repository.
-    pub fn present(&self) -> Result<Secret> {
+    /// The secret that opens the repository; where nothing is said, `key_file` is tried before a
+    /// person is asked.
+    pub fn present(&self, key_file: Option<&Path>) -> Result<Secret> {
         if let Some(secret) = self.named(&PRESENT)? {
             return Ok(secret);
         }
-        match password_from_env() {
-            Some(password) => password,
-            None => self.prompt("Password of the repository: "),
+        match (password_from_env(), key_file) {
+            (Some(password), _) => password,
+            (None, Some(path)) => self.read_file(path, "key file"),
+            (None, None) => self.prompt("Password of the repository: "),
         }
     }
 
@@ -241,7 +243,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn asked(line: &[&str]) -> Result<Secret> {
-        with_asker(line, |asker| asker.present())
+        with_asker(line, |asker| asker.present(None))
     }
 
     fn with_asker<T>(line: &[&str], act: impl FnOnce(&Asker<'_>) -> T) -> T {

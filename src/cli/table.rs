@@ -180,8 +180,10 @@ impl Flag {
 /// What a column holds; decides how a person sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
-    /// Text or bytes.
+    /// Text.
     Text,
+    /// Bytes that are mostly text, such as a file's name.
+    Raw,
     /// An id; people see its first eight digits.
     Id,
     /// A number.

@@ -38,12 +38,12 @@ const SNAPSHOT_COLUMNS: &[Column] = &[
     wide("PARENT", Holds::Text, "the snapshot it was compared with"),
     wide("SECONDS", Holds::Count, "how long it took"),
     col("TAGS", Holds::List, "its labels"),
-    col("PATHS", Holds::Text, "the paths backed up"),
+    col("PATHS", Holds::Raw, "the paths backed up"),
 ];
 
 const NODE_COLUMNS: &[Column] = &[
-    col("PATH", Holds::Text, "where it lies in the snapshot"),
-    col("TYPE", Holds::Text, "file, folder, link, fifo, socket, block or char"),
+    col("PATH", Holds::Raw, "where it lies in the snapshot"),
+    col("TYPE", Holds::Text, "file, dir, symlink, fifo, socket, blockdev or chardev"),
     col("MODE", Holds::Text, "permissions, octal"),
     col("OWNER", Holds::Text, "owner and group, by name where known"),
     wide("UID", Holds::Count, "owner, as a number"),
@@ -51,25 +51,34 @@ const NODE_COLUMNS: &[Column] = &[
     col("SIZE", Holds::Bytes, "bytes of content"),
     col("DATE", Holds::Text, "day of the last change, local time"),
     col("TIME", Holds::Text, "time of that day"),
-    wide("TARGET", Holds::Text, "what a link points at"),
+    wide("TARGET", Holds::Raw, "what a link points at"),
     wide("TORN", Holds::YesNo, "whether it changed while it was read"),
 ];
 
 const FOUND_COLUMNS: &[Column] = &[
-    col("FOUND", Holds::Text, "snapshot and path, joined by a colon"),
+    col("FOUND", Holds::Raw, "snapshot and path, joined by a colon"),
     wide("SNAPSHOT", Holds::Id, "the snapshot's id"),
-    wide("PATH", Holds::Text, "where it lies in the snapshot"),
-    col("TYPE", Holds::Text, "file, folder, link, fifo, socket, block or char"),
+    wide("PATH", Holds::Raw, "where it lies in the snapshot"),
+    col("TYPE", Holds::Text, "file, dir, symlink, fifo, socket, blockdev or chardev"),
     col("SIZE", Holds::Bytes, "bytes of content"),
     col("DATE", Holds::Text, "day of the last change, local time"),
     col("TIME", Holds::Text, "time of that day"),
 ];
 
 const DIFF_COLUMNS: &[Column] = &[
-    col("PATH", Holds::Text, "where it lies"),
-    col("CHANGE", Holds::Text, "added, removed, content, type or attributes"),
-    col("OLD", Holds::Bytes, "bytes of content in the first snapshot"),
-    col("NEW", Holds::Bytes, "bytes of content in the second"),
+    col("PATH", Holds::Raw, "where it lies"),
+    col("CHANGE", Holds::Text, "added, removed, modified, or metadata (owner, mode, times)"),
+    col("TYPE", Holds::Text, "file, dir, symlink, fifo, socket, blockdev or chardev"),
+    col("SIZE", Holds::Bytes, "bytes of content, in the newer snapshot that has it"),
+];
+
+const RESTORE_COLUMNS: &[Column] = &[
+    col("TARGET", Holds::Raw, "the folder restored into"),
+    col("RESTORED", Holds::Count, "files written"),
+    col("UNCHANGED", Holds::Count, "files that were right already"),
+    col("REMOVED", Holds::Count, "files and folders removed by --delete"),
+    col("SIZE", Holds::Bytes, "bytes written"),
+    col("FAILED", Holds::Count, "what could not be restored"),
 ];
 
 const FORGET_COLUMNS: &[Column] = &[
@@ -79,7 +88,8 @@ const FORGET_COLUMNS: &[Column] = &[
     col("TIME", Holds::Text, "the time of that day"),
     col("HOST", Holds::Text, "the machine it was made on"),
     col("USER", Holds::Text, "the Hestia user; empty for plain paths"),
-    col("ACTION", Holds::Text, "forgotten, or `would be` on a dry run"),
+    col("ACTION", Holds::Text, "`keep` or `forget`"),
+    col("REASONS", Holds::List, "why it is kept"),
 ];
 
 const CHECK_COLUMNS: &[Column] = &[
@@ -102,12 +112,13 @@ const KEY_COLUMNS: &[Column] = &[
 const STATS_COLUMNS: &[Column] = &[
     col("REPOSITORY", Holds::Text, "where it is"),
     col("SNAPSHOTS", Holds::Count, "snapshots in it"),
-    col("FILES", Holds::Count, "files in all snapshots together"),
     col("SIZE", Holds::Bytes, "bytes of file content in all snapshots together"),
-    col("CHUNKS", Holds::Count, "different chunks stored"),
-    col("UNIQUE", Holds::Bytes, "plain bytes of these chunks"),
-    col("STORED", Holds::Bytes, "bytes the repository takes"),
-    col("PACKS", Holds::Count, "pack files"),
+    col("UNIQUE", Holds::Bytes, "plain bytes of the different chunks among them"),
+    col("STORED", Holds::Bytes, "bytes the repository takes for these"),
+    col("CHUNKS", Holds::Count, "different chunks"),
+    col("BLOBS", Holds::Count, "blobs they are stored in"),
+    col("PACKS", Holds::Count, "pack files of content"),
+    wide("TREES", Holds::Count, "pack files of trees"),
 ];
 
 /// How `backup` takes what it reads.
@@ -140,13 +151,38 @@ const RESTORE_FLAGS: &[Flag] = &[
     Flag::new("in-place", "restore to where the files came from"),
     INCLUDE,
     EXCLUDE,
-    Flag::new("overwrite", "what to do with files that are there already")
-        .value("WHEN", Value::Choice(&["always", "if-changed", "if-newer", "never"]))
-        .default("if-changed"),
+    Flag::new(
+        "overwrite",
+        "when to change files that are there; `always` compares the content, `if-changed` trusts \
+         size and time",
+    )
+    .value("WHEN", Value::Choice(&["always", "if-changed", "if-newer", "never"]))
+    .default("always"),
     Flag::new("delete", "remove what the snapshot does not have"),
     Flag::new("verify", "read everything back afterwards and compare"),
     Flag::new("numeric-owners", "set owners by number, not by name"),
     USER_FILTER,
+    DRY_RUN,
+    FORCE,
+];
+
+/// Which snapshots `forget` keeps.
+const FORGET_FLAGS: &[Flag] = &[
+    Flag::new("keep-last", "keep the newest N").value("N", Value::Number),
+    Flag::new("keep-hourly", "keep the newest of each of the last N hours that have one")
+        .value("N", Value::Number),
+    Flag::new("keep-daily", "the same for days").value("N", Value::Number),
+    Flag::new("keep-weekly", "the same for weeks").value("N", Value::Number),
+    Flag::new("keep-monthly", "the same for months").value("N", Value::Number),
+    Flag::new("keep-yearly", "the same for years").value("N", Value::Number),
+    Flag::new("keep-within", "keep all of the last N days before the newest")
+        .value("N", Value::Number),
+    Flag::new("keep-tag", "keep all with this tag; may be repeated")
+        .value("TAG", Value::Text)
+        .many(),
+    USER_FILTER,
+    HOST_FILTER,
+    TAG_FILTER,
     DRY_RUN,
     FORCE,
 ];
@@ -216,6 +252,7 @@ pub const ENGINE: &[Command] = &[
         flags: RESTORE_FLAGS,
         effect: Effect::Destroy,
         long: true,
+        columns: RESTORE_COLUMNS,
         run: engine::restore,
         ..LOOK
     },
@@ -310,11 +347,16 @@ pub const ENGINE: &[Command] = &[
     Command {
         name: "forget",
         about: "drop snapshots",
-        details: "Only the named snapshots are dropped. Their data stays in the repository until \
+        details: "Drops the named snapshots, or those that none of the --keep options keeps. The \
+                  options look at each user, or each machine and its paths, separately; the newest \
+                  complete snapshot of each always stays. The data stays in the repository until \
                   it is pruned. Asks first, or needs --force where there is nobody to ask.",
-        examples: &["ghostsnap forget -r /srv/backup 3f9c2a1b --dry-run"],
-        args: &[Arg::new("SNAPSHOT", "ids or names", Value::Text).many()],
-        flags: &[USER_FILTER, DRY_RUN, FORCE],
+        examples: &[
+            "ghostsnap forget -r /srv/backup 3f9c2a1b --dry-run",
+            "ghostsnap forget --user alice --keep-daily 7 --keep-weekly 4 --force",
+        ],
+        args: &[Arg::new("SNAPSHOT", "ids or names", Value::Text).optional().many()],
+        flags: FORGET_FLAGS,
         effect: Effect::Destroy,
         columns: FORGET_COLUMNS,
         run: engine::forget,
