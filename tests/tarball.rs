@@ -3,11 +3,18 @@
 //! damaged tarball is an error, never another tree.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::as_conversions)]
 
+use ghostsnap::backend::mem::Mem;
 use ghostsnap::base::monitor::Collect;
-use ghostsnap::base::{Kind, RelPath, Result, Timestamp};
+use ghostsnap::base::{Kind, RelPath, Result, Timestamp, World};
+use ghostsnap::format::Snapshot;
+use ghostsnap::format::keyslot::Secret;
 use ghostsnap::format::tree::{Meta, Node, NodeKind};
 use ghostsnap::hestia::tarball_in::HestiaTarball;
 use ghostsnap::hestia::tarball_out::{HestiaTarballSink, Mode, Options};
+use ghostsnap::ops::backup::{BackupOptions, backup};
+use ghostsnap::ops::restore::to_sink;
+use ghostsnap::repo::Repository;
+use ghostsnap::tree::Selection;
 use ghostsnap::tree::sink::Sink;
 use ghostsnap::tree::source::{Content, SIZE_UNKNOWN, Source};
 use ghostsnap::tree::tar_in::TarSource;
@@ -19,6 +26,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 /// Names from the root down, so that iteration is the order of a sink.
 type Names = Vec<Vec<u8>>;
@@ -282,6 +290,34 @@ fn a_real_tarball_packed_again_is_the_same_tree() {
             let again = open(pack(&tree, options)).unwrap();
             assert_same(&again.tree, &with_plain_modes(&tree));
         }
+    }
+}
+
+/// In through a repository in one mode, out in the other.
+#[test]
+fn a_real_tarball_survives_the_repository() {
+    for (mode, options) in [("zstd", GZIP), ("gzip", ZSTD)] {
+        let monitor = Collect::default();
+        let secret = Secret::KeyFile([7; 32].into());
+        let world = Arc::new(World::seeded(1));
+        let backend = Arc::new(Mem::new());
+        Repository::init(backend.clone(), &secret, "test", world.clone()).unwrap();
+        let open_again = || {
+            let repository = Repository::open(backend.clone(), &secret, world.clone()).unwrap();
+            repository.indexed(&monitor).unwrap()
+        };
+        let template = Snapshot { user: "bob".to_owned(), ..Snapshot::default() };
+        let mut source = HestiaTarball::open(sample(mode), "bob").unwrap();
+        let report =
+            backup(&open_again(), &mut source, &BackupOptions::new(template), &monitor).unwrap();
+        assert_eq!(report.snapshot.objects_of("DB").collect::<Vec<_>>(), ["bob_notes"]);
+        let file = tempfile::tempfile().unwrap();
+        let sink = Box::new(HestiaTarballSink::new(file.try_clone().unwrap(), options).unwrap());
+        let (root, all) = (RelPath::root(), Selection::all());
+        to_sink(&open_again(), &report.snapshot, &root, &all, sink, &monitor).unwrap();
+        assert_eq!(monitor.warnings(), Vec::<String>::new());
+        let tree = open(sample(mode)).unwrap().tree;
+        assert_same(&open(file).unwrap().tree, &with_plain_modes(&tree));
     }
 }
 

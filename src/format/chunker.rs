@@ -132,6 +132,6 @@ mod tests {
         // A golden vector: a library update that moves borders would end deduplication silently.
         let cuts = borders(&chunker(1), &data);
         let hash = blake3::hash(format!("{cuts:?}").as_bytes()).to_hex();
-        insta::assert_snapshot!(&hash[..16], @"");
+        assert_eq!(&hash[..16], "5083d249225363a0");
     }
 }
