@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! The files that are made from the table of commands are the ones that are committed.
 
+#![allow(missing_docs, clippy::unwrap_used)]
+
 use std::path::Path;
 
 #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! hestia-plugin/install.sh against a folder that stands for a machine: it places what is ours,
 //! keeps what the admin changed, and takes away exactly what it placed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test may fail
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Runs the panel's commands with bash, against a small stand-in for HestiaCP's main.sh and a
 //! program that records what it was called with.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test may fail
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use ghostsnap::cli::table::{self, Effect, Owner, Role, Shim};
 use std::fs;
