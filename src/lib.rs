@@ -2,6 +2,7 @@
 //! Ghostsnap
 pub mod backend;
 pub mod base;
+pub mod cli;
 pub mod crypto;
 pub mod format;
 pub mod hestia;

@@ -97,6 +97,11 @@ pub const USER_NAME_BYTES_MAX: usize = 30;
 pub const REASONS_MAX: usize = 50;
 /// Seconds that a snapshot's name may lie behind its time, when the names before are taken.
 pub const SNAPSHOT_NAME_TRIES: i64 = 86_400;
+/// Warnings printed one by one; what a broken disk adds beyond is only counted.
+pub const WARNINGS_SHOWN_MAX: u64 = 10_000;
+/// Longest password or key file read: they hold one or two lines.
+pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+
 /// Extended header of one tar member: room for the longest path, the longest link and all
 /// extended attributes; GNU tar writes a few hundred bytes.
 pub const TAR_EXTENSION_BYTES_MAX: u64 = 1024 * 1024;
