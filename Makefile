@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+# `make demo` shows the main job, `make test` runs all tests; each installs what it needs.
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+.PHONY: help demo test check bench deb deb-test install generate clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1  /p' $(MAKEFILE_LIST)
+
+demo: ## build, then back a sample Hestia user up and restore it; leaves nothing behind
+	@tests/tools/setup.sh build
+	$(CARGO) build --release --locked
+	@tests/demo/run.sh target/release/ghostsnap
+
+test: ## all tests
+	@tests/tools/setup.sh test
+	$(CARGO) test --locked --no-fail-fast
+
+check: ## formatting, lints, documentation, shell scripts, generated files
+	@tests/tools/setup.sh test
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
+	shellcheck --severity=style --external-sources $$(git ls-files '*.sh' '.ci/run' 'bin-shims/*')
+	$(CARGO) run --locked --quiet -- generate --check
+	$(CARGO) test --locked --test tidy
+
+bench: ## compare with restic, borg and (if there) rustic; see benches/README.md
+	@tests/tools/setup.sh bench
+	$(CARGO) build --release --locked
+	python3 benches/run.py --ghostsnap target/release/ghostsnap $(BENCH)
+
+deb: ## build the Debian package
+	@tests/tools/setup.sh deb
+	dpkg-buildpackage --build=binary --no-sign --no-check-builddeps
+
+deb-test: deb ## install, upgrade and remove the package in a scratch root
+	tests/deb.sh
+
+install: ## build and install the binary below PREFIX (no Hestia files; use the .deb for those)
+	@tests/tools/setup.sh build
+	$(CARGO) build --release --locked
+	install -D -m 0755 target/release/ghostsnap $(DESTDIR)$(PREFIX)/bin/ghostsnap
+
+generate: ## write the generated files anew
+	$(CARGO) run --locked --quiet -- generate
+
+clean:
+	$(CARGO) clean
