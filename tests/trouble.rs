@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: MIT
+//! What goes wrong around a repository on an ordinary day: full disks, files in motion, somebody
+//! else at work at the same time, a request to stop. What can be saved is saved, and what cannot is
+//! named.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
+#![allow(clippy::as_conversions)]
+
+mod common;
+
+use common::*;
+use ghostsnap::backend::fault::{Fault, Faulty};
+use ghostsnap::backend::local::Local;
+use ghostsnap::backend::mem::Mem;
+use ghostsnap::backend::{Backend, FileKind, FileName};
+use ghostsnap::base::monitor::{Collect, Monitor};
+use ghostsnap::base::{Counter, Error, Kind, RelPath, Result, World};
+use ghostsnap::format::NodeKind;
+use ghostsnap::format::tree::Meta;
+use ghostsnap::ops::check::{CheckReport, ReadData, check};
+use ghostsnap::ops::repair::rebuild_index;
+use ghostsnap::ops::restore::{Overwrite, RestoreOptions, to_folder};
+use ghostsnap::repo::Repository;
+use ghostsnap::tree::Selection;
+use ghostsnap::tree::source::{OpenFile, ReadFile};
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+fn new_repository() -> (Mem, Arc<dyn Backend>) {
+    let mem = Mem::new();
+    let backend: Arc<dyn Backend> = Arc::new(mem.clone());
+    init(Arc::clone(&backend));
+    (mem, backend)
+}
+
+fn plain(backend: &Arc<dyn Backend>) -> Repository {
+    Repository::open(Arc::clone(backend), &secret(), Arc::new(World::seeded(9))).unwrap()
+}
+
+fn check_all(backend: &Arc<dyn Backend>) -> CheckReport {
+    check(plain(backend), ReadData::All, &Collect::default()).unwrap()
+}
+
+/// A folder with files of noise, one for each name.
+fn folder_of(root: &Path, names: &[&str], length: usize) {
+    for name in names {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, noise(name, length)).unwrap();
+    }
+}
+
+fn restore_with(
+    backend: &Arc<dyn Backend>,
+    snapshot: &ghostsnap::format::Snapshot,
+    source: &Path,
+    target: &Path,
+    options: &RestoreOptions,
+    monitor: &dyn Monitor,
+) -> Result<ghostsnap::ops::restore::RestoreReport> {
+    let repository = open(Arc::clone(backend));
+    to_folder(&repository, snapshot, &base_of(source), options, target, monitor)
+}
+
+// ---- somebody else at work at the same time
+
+#[test]
+fn a_full_disk_fails_the_backup_and_nothing_else() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // mounting needs root
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (source, disk) = (folder.path().join("source"), folder.path().join("disk"));
+    let target = folder.path().join("target");
+    fs::create_dir(&disk).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=2m", "none"])
+        .arg(&disk)
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        return; // a sandbox without mounts
+    }
+    struct Unmount(std::path::PathBuf);
+    impl Drop for Unmount {
+        fn drop(&mut self) {
+            drop(std::process::Command::new("umount").arg("-l").arg(&self.0).status());
+        }
+    }
+    let _unmount = Unmount(disk.clone());
+    folder_of(&source, &["small"], 100_000);
+    let backend: Arc<dyn Backend> = Arc::new(Local::new(&disk.join("repository")));
+    init(Arc::clone(&backend));
+    let first = backup_now(&backend, &source);
+    let before = manifest(&source);
+    folder_of(&source, &["1", "2", "3", "4", "5", "6"], 600_000);
+    let error = try_backup(&open(Arc::clone(&backend)), &source).unwrap_err();
+    assert_eq!(error.kind(), Kind::Disk, "{error}");
+    assert_eq!(fs::read_dir(disk.join("repository/tmp")).unwrap().count(), 0, "leftovers");
+    let repository = open(Arc::clone(&backend));
+    assert_eq!(repository.snapshots().unwrap().len(), 1);
+    restore(&repository, &first.snapshot, &source, &target);
+    assert_eq!(manifest(&target), before);
+    assert!(!check_all(&backend).is_damaged());
+}
+
+#[test]
+fn a_stopped_backup_keeps_what_was_stored_for_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    let names: Vec<String> = (0..400).map(|n| format!("{:02}/{n}", n / 20)).collect();
+    folder_of(&source, &names.iter().map(String::as_str).collect::<Vec<_>>(), 10_000);
+    let (mem, backend) = new_repository();
+    let run = |stop_after: u64| {
+        let mut walk =
+            ghostsnap::tree::Walk::new(std::slice::from_ref(&source), Default::default()).unwrap();
+        let mut options = options();
+        options.template.paths = walk.roots();
+        let watch = Watch::new(move |asked| asked >= stop_after);
+        let repository = open(Arc::clone(&backend));
+        let done = ghostsnap::ops::backup(&repository, &mut walk, &options, &watch);
+        (done, watch)
+    };
+    let mut stored = mem.bytes();
+    for stop_after in [150, 250, 350] {
+        let (done, _) = run(stop_after);
+        assert_eq!(done.unwrap_err().kind(), Kind::Cancelled);
+        assert!(mem.bytes() > stored + 500_000, "each run gets further");
+        stored = mem.bytes();
+        let found = check_all(&backend);
+        assert!(found.findings.is_empty(), "what is stored is in the index: {:?}", found.findings);
+    }
+    let (done, _) = run(u64::MAX);
+    let new = done.unwrap().counts.get(Counter::BytesNew);
+    assert!(new < 1_500_000, "{new} bytes were stored again");
+}
+
+#[test]
+fn a_stopped_restore_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+    folder_of(&source, &["a", "b", "c"], 1000);
+    let (_, backend) = new_repository();
+    let report = backup_now(&backend, &source);
+    for stop_after in 0..3 {
+        let watch = Watch::new(move |asked| asked >= stop_after);
+        let options = restore_options();
+        let done = restore_with(&backend, &report.snapshot, &source, &target, &options, &watch);
+        assert_eq!(done.unwrap_err().kind(), Kind::Cancelled);
+    }
+}
+
+// ---- sources in motion
+
+/// A file that behaves differently every time it is opened or looked at.
+struct Moving<F>(Arc<AtomicU64>, F);
+
+struct OpenMoving {
+    metas: std::cell::RefCell<Vec<Meta>>,
+    content: Box<dyn Read + Send>,
+}
+
+impl<F: Fn(u64) -> Option<(Vec<Meta>, Box<dyn Read + Send>)> + Send> OpenFile for Moving<F> {
+    fn open(&self) -> Result<Option<Box<dyn ReadFile>>> {
+        let made = (self.1)(self.0.fetch_add(1, Ordering::SeqCst));
+        Ok(made.map(|(mut metas, content)| -> Box<dyn ReadFile> {
+            metas.reverse();
+            Box::new(OpenMoving { metas: metas.into(), content })
+        }))
+    }
+}
+
+impl Read for OpenMoving {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.content.read(buffer)
+    }
+}
+
+impl ReadFile for OpenMoving {
+    fn meta(&self) -> Result<Meta> {
+        let mut metas = self.metas.borrow_mut();
+        let meta = metas.pop().unwrap();
+        if metas.is_empty() {
+            metas.push(meta.clone());
+        }
+        Ok(meta)
+    }
+    fn extents(&self, _: u64) -> Result<Vec<(u64, u64)>> {
+        Ok(Vec::new())
+    }
+    fn seek_to(&mut self, _: u64) -> Result<()> {
+        unreachable!("it has no extents")
+    }
+}
+
+struct Story {
+    monitor: Collect,
+    opened: u64,
+    backend: Arc<dyn Backend>,
+    report: ghostsnap::ops::BackupReport,
+}
+
+/// Backs up `before`, the file in motion, and `later`.
+fn story(
+    size: u64,
+    open: impl Fn(u64, Meta) -> Option<(Vec<Meta>, Box<dyn Read + Send>)> + Send + 'static,
+) -> Story {
+    let mut source = Literal::new();
+    let mut meta = source.meta(NodeKind::File);
+    meta.size = size;
+    let opened = Arc::new(AtomicU64::new(0));
+    let told = meta.clone();
+    let moving = Moving(Arc::clone(&opened), move |turn| open(turn, told.clone()));
+    source.file("before", b"before").entry("moving", meta, Body::Opener(Box::new(moving)));
+    source.file("later", b"later");
+    let (_, backend) = new_repository();
+    let monitor = Collect::default();
+    let report = backup_source(&backend, &mut source, &monitor).unwrap();
+    let opened = opened.load(Ordering::SeqCst);
+    let found = check_all(&backend);
+    assert!(found.findings.is_empty(), "{:?}", found.findings);
+    Story { monitor, opened, backend, report }
+}
+
+impl Story {
+    fn node(&self) -> Option<ghostsnap::format::Node> {
+        let all = entries(&open(Arc::clone(&self.backend)), &self.report.snapshot);
+        for other in ["before", "later"] {
+            assert!(all.iter().any(|(path, _)| path == other), "{other} is missing");
+        }
+        all.into_iter().find(|(path, _)| path == "moving").map(|(_, node)| node)
+    }
+
+    fn content(&self) -> Vec<u8> {
+        let target = tempfile::tempdir().unwrap();
+        let repository = open(Arc::clone(&self.backend));
+        let (root, monitor) = (RelPath::root(), Collect::default());
+        let snapshot = &self.report.snapshot;
+        to_folder(&repository, snapshot, &root, &restore_options(), target.path(), &monitor)
+            .unwrap();
+        assert!(monitor.warnings().is_empty(), "{:?}", monitor.warnings());
+        fs::read(target.path().join("moving")).unwrap()
+    }
+}
+
+fn bytes(length: usize) -> Box<dyn Read + Send> {
+    Box::new(std::io::Cursor::new(noise("moving", length)))
+}
+
+#[test]
+fn a_file_that_changed_once_while_it_was_read_is_read_again() {
+    for (told, first, second) in [(5000, 5000, 7000), (5000, 3000, 5000), (900_000, 700_000, 10)] {
+        let story = story(told, move |turn, meta| {
+            let length = if turn == 0 { first } else { second };
+            let now = Meta { size: length as u64, ..meta.clone() };
+            let was = if turn == 0 { Meta { size: told, inode: 1, ..meta } } else { now.clone() };
+            let changed =
+                Meta { mtime: ghostsnap::base::Timestamp::from_seconds(9), ..now.clone() };
+            Some((vec![was, if turn == 0 { changed } else { now }], bytes(length)))
+        });
+        assert_eq!(story.opened, 2);
+        assert_eq!(story.content(), noise("moving", second));
+        assert!(!story.node().unwrap().torn);
+        assert!(story.monitor.warnings().is_empty());
+    }
+}
+
+#[test]
+fn a_file_that_never_rests_is_stored_as_it_was_read_and_named() {
+    for length in [4000, 800_000, 9_000_000] {
+        for told in [length as u64 / 2, length as u64, length as u64 * 2] {
+            let story = story(told, move |_, meta| {
+                let sizes = [told, told + 1];
+                Some((sizes.map(|size| Meta { size, ..meta.clone() }).to_vec(), bytes(length)))
+            });
+            assert_eq!(story.opened, 2);
+            let node = story.node().unwrap();
+            assert!(node.torn);
+            assert_eq!(node.meta.size, story.content().len() as u64);
+            assert!(story.content() == noise("moving", length)[..node.meta.size as usize]);
+            assert!(story.monitor.warnings()[0].contains("moving"));
+            assert!(story.report.snapshot.is_partial());
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_gone_when_its_turn_comes_is_no_failure() {
+    let story = story(500, |_, _| None);
+    assert!(story.node().is_none());
+    assert_eq!(story.report.counts.get(Counter::FilesVanished), 1);
+    assert!(!story.report.snapshot.is_partial());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_to_its_end_is_named_and_the_others_are_kept() {
+    struct Bad(u64);
+    impl Read for Bad {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            if self.0 == 0 {
+                return Err(std::io::Error::from_raw_os_error(nix::libc::EIO));
+            }
+            self.0 -= 1;
+            buffer.fill(7);
+            Ok(buffer.len())
+        }
+    }
+    for (size, good_reads) in [(400, 0), (3_000_000, 0), (90_000_000, 3)] {
+        let story =
+            story(size, move |_, meta| Some((vec![meta], Box::new(Bad(good_reads)) as Box<_>)));
+        assert!(story.node().is_none());
+        let warnings = story.monitor.warnings();
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("moving"), "{warnings:?}");
+        assert!(story.report.snapshot.is_partial());
+    }
+}
+
+#[test]
+fn sockets_and_devices_are_skipped_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    folder_of(&source, &["a"], 100);
+    let _socket = std::os::unix::net::UnixListener::bind(source.join("socket")).unwrap();
+    nix::unistd::mkfifo(&source.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let device = nix::sys::stat::mknod(
+        &source.join("device"),
+        nix::sys::stat::SFlag::S_IFCHR,
+        nix::sys::stat::Mode::S_IRWXU,
+        nix::sys::stat::makedev(1, 3),
+    );
+    let mut names = vec!["socket", "fifo"];
+    if device.is_ok() {
+        names.push("device");
+    }
+    let (_, backend) = new_repository();
+    let mut walk =
+        ghostsnap::tree::Walk::new(std::slice::from_ref(&source), Default::default()).unwrap();
+    let watch = Watch::new(|_| false);
+    let report =
+        ghostsnap::ops::backup(&open(Arc::clone(&backend)), &mut walk, &options(), &watch).unwrap();
+    let notes = watch.notes.lock().unwrap().join("\n");
+    assert!(names.iter().all(|name| notes.contains(&format!("source/{name}"))), "{notes}");
+    assert_eq!(report.counts.get(Counter::FilesSkipped), names.len() as u64);
+    assert!(!report.snapshot.is_partial(), "nobody misses a socket");
+    // Asked for, FIFOs and devices are taken as nodes and come back; sockets never.
+    let options = ghostsnap::tree::WalkOptions { special_files: true, ..Default::default() };
+    let mut walk = ghostsnap::tree::Walk::new(std::slice::from_ref(&source), options).unwrap();
+    let report = backup_source(&backend, &mut walk, &Collect::default()).unwrap();
+    let target = folder.path().join("target");
+    restore(&open(backend), &report.snapshot, &source, &target);
+    let mut expected = manifest(&source);
+    expected.remove(&b"socket"[..]);
+    assert_eq!(manifest(&target), expected);
+}
+
+#[test]
+fn attributes_and_access_lists_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+    folder_of(&source, &["a", "b/c"], 1000);
+    let long = noise("value", 2000);
+    for (path, name, value) in [
+        ("a", "user.one", &b""[..]),
+        ("a", "user.two", &long),
+        ("b", "user.folder", b"\0\xff"),
+        ("b/c", "user.comment", "grün".as_bytes()),
+    ] {
+        if xattr::set(source.join(path), name, value).is_err() {
+            return; // a file system without attributes
+        }
+    }
+    let setfacl = |arguments: &[&str], path: &str| {
+        let mut command = std::process::Command::new("setfacl");
+        command.args(arguments).arg(source.join(path)).status().is_ok_and(|done| done.success())
+    };
+    let with_access_lists = setfacl(&["-m", "u:33:rx,g:100:w"], "a")
+        && setfacl(&["-m", "u:33:rwx,d:u:33:rwx"], "b")
+        && setfacl(&["-m", "m::r"], "b/c");
+    let (_, backend) = new_repository();
+    let report = backup_now(&backend, &source);
+    restore(&open(backend), &report.snapshot, &source, &target);
+    assert_eq!(manifest(&target), manifest(&source));
+    let mut names = 0;
+    for path in ["a", "b", "b/c"] {
+        for name in xattr::list(source.join(path)).unwrap() {
+            let value = |root: &Path| xattr::get(root.join(path), &name).unwrap();
+            assert_eq!(value(&target), value(&source), "{path} {name:?}");
+            names += 1;
+        }
+    }
+    assert!(!with_access_lists || names > 4, "{names}");
+}
+
+// ---- restoring what is left
+
+#[test]
+fn a_damaged_blob_costs_the_files_in_it_by_name_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    let names: Vec<String> = (0..40).map(|n| format!("{:02}/file-{n:02}", n / 10)).collect();
+    folder_of(&source, &names.iter().map(String::as_str).collect::<Vec<_>>(), 20_000);
+    fs::write(source.join("00/big"), noise("big", 6_000_000)).unwrap();
+    fs::hard_link(source.join("00/file-00"), source.join("other name")).unwrap();
+    let (mem, backend) = new_repository();
+    let report = backup_now(&backend, &source);
+    let repository = open(Arc::clone(&backend));
+    let index = repository.index();
+    let lost_at = |place: ghostsnap::repo::index::ChunkPlace| place.blob;
+    for blob in 0..index.blobs().len() as u32 {
+        let pack = index.pack(index.blob(blob).unwrap().pack).unwrap();
+        if pack.class == ghostsnap::format::PackClass::Meta {
+            continue;
+        }
+        let disk = mem.copy();
+        let at = index.blob(blob).unwrap().offset as usize;
+        disk.tamper(&FileName::new(FileKind::Pack, pack.id), |bytes| bytes[at] ^= 1);
+        let base = base_of(&source);
+        let mut expected: Vec<String> = entries(&repository, &report.snapshot)
+            .into_iter()
+            .filter(|(_, node)| node.meta.kind == NodeKind::File)
+            .filter(|(_, node)| {
+                node.chunks.iter().any(|id| lost_at(index.find(id).unwrap()) == blob)
+            })
+            .map(|(path, _)| base.strip(&RelPath::parse(path.as_bytes()).unwrap()).unwrap())
+            .map(|path| path.to_string())
+            .collect();
+        assert!(!expected.is_empty());
+        let target = tempfile::tempdir().unwrap();
+        let monitor = Collect::default();
+        let damaged: Arc<dyn Backend> = Arc::new(disk);
+        let options = restore_options();
+        let snapshot = &report.snapshot;
+        let done =
+            restore_with(&damaged, snapshot, &source, target.path(), &options, &monitor).unwrap();
+        assert_eq!(done.warnings as usize, expected.len(), "{:?}", monitor.warnings());
+        let warnings = monitor.warnings().join("\n");
+        for name in &expected {
+            assert!(warnings.contains(name.as_str()), "{name} is not in {warnings}");
+        }
+        let restored = manifest(target.path());
+        let mut wanted = manifest(&source);
+        wanted.retain(|path, _| {
+            let path = String::from_utf8(path.clone()).unwrap();
+            !expected.contains(&path)
+        });
+        expected.clear();
+        assert_eq!(restored, wanted);
+    }
+}
+
+#[test]
+fn errors_of_a_source_keep_their_own_words() {
+    struct Broken;
+    impl ghostsnap::tree::Source for Broken {
+        fn next_entry(&mut self, _: &dyn Monitor) -> Result<Option<ghostsnap::tree::Entry<'_>>> {
+            Err(Error::new(Kind::Parsing, "read the tarball").why("it is a poem"))
+        }
+    }
+    let (_, backend) = new_repository();
+    let error = backup_source(&backend, &mut Broken, &Collect::default()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Parsing);
+    assert!(error.one_line().contains("poem"));
+}
