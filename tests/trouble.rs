@@ -452,6 +452,22 @@ fn a_damaged_blob_costs_the_files_in_it_by_name_and_no_others() {
 }
 
 #[test]
+fn files_that_are_not_ours_in_a_repository_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, root) = (folder.path().join("source"), folder.path().join("repository"));
+    folder_of(&source, &["a"], 100);
+    let backend: Arc<dyn Backend> = Arc::new(Local::new(&root));
+    init(Arc::clone(&backend));
+    backup_now(&backend, &source);
+    for stray in ["packs/README", "packs/.DS_Store", "index/x", "keys/x", "snapshots/x", "y"] {
+        fs::write(root.join(stray), b"hello").unwrap();
+    }
+    fs::create_dir(root.join("packs/lost+found")).unwrap();
+    backup_now(&backend, &source);
+    assert!(check_all(&backend).findings.is_empty());
+}
+
+#[test]
 fn errors_of_a_source_keep_their_own_words() {
     struct Broken;
     impl ghostsnap::tree::Source for Broken {
