@@ -128,6 +128,48 @@ fn rebuilding_the_index_keeps_what_it_knew_of_a_pack_whose_end_is_damaged() {
 }
 
 #[test]
+fn checking_while_somebody_backs_up_or_forgets_finds_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    folder_of(&source, &["a", "b"], 9000);
+    let (mem, backend) = new_repository();
+    backup_now(&backend, &source);
+    backup_now(&backend, &source);
+    folder_of(&source, &["c", "d"], 9000);
+    let counter = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&counter);
+    let hooked: Arc<dyn Backend> = Arc::new(Hooked::new(Arc::new(mem.copy()), move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    }));
+    check(plain(&hooked), ReadData::All, &Collect::default()).unwrap();
+    let calls = counter.load(Ordering::SeqCst);
+    assert!(calls > 10);
+    for moment in 0..calls {
+        let disk: Arc<dyn Backend> = Arc::new(mem.copy());
+        let (inner, files) = (Arc::clone(&disk), source.clone());
+        let other = Once::new(move || {
+            let mut walk = ghostsnap::tree::Walk::new(&[files], Default::default()).unwrap();
+            let mut options = options();
+            options.template.paths = walk.roots();
+            options.writer.checkpoint_bytes = 1;
+            options.writer.pack_bytes = Some(1000);
+            let repository = open(Arc::clone(&inner));
+            ghostsnap::ops::backup(&repository, &mut walk, &options, &Collect::default()).unwrap();
+            let oldest = repository.snapshots().unwrap()[0].0;
+            repository.remove_snapshot(&oldest).unwrap();
+        });
+        let count = AtomicU64::new(0);
+        let hooked: Arc<dyn Backend> = Arc::new(Hooked::new(Arc::clone(&disk), move |_| {
+            if count.fetch_add(1, Ordering::SeqCst) == moment {
+                other.act();
+            }
+        }));
+        let found = check(plain(&hooked), ReadData::All, &Collect::default()).unwrap();
+        assert!(!found.is_damaged(), "before call {moment}: {:?}", found.findings);
+    }
+}
+
+#[test]
 fn an_index_that_is_merged_while_it_is_listed_is_seen_whole() {
     // A listing need not be one moment: an entry removed meanwhile may be missing although the one
     // that replaces it, made before, is not in the list yet.
