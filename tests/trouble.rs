@@ -210,6 +210,28 @@ fn an_index_that_is_merged_while_it_is_listed_is_seen_whole() {
 }
 
 #[test]
+fn a_damaged_old_snapshot_does_not_make_a_new_one_partial() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    folder_of(&source, &["a"], 900);
+    let (mem, backend) = new_repository();
+    backup_now(&backend, &source);
+    let (name, _) = backend.list(FileKind::Snapshot).unwrap()[0];
+    mem.tamper(&name, |bytes| *bytes.last_mut().unwrap() ^= 1);
+    let monitor = Collect::default();
+    let mut walk =
+        ghostsnap::tree::Walk::new(std::slice::from_ref(&source), Default::default()).unwrap();
+    let mut options = options();
+    options.template.paths = walk.roots();
+    let repository = open(Arc::clone(&backend));
+    let report = ghostsnap::ops::backup(&repository, &mut walk, &options, &monitor).unwrap();
+    assert!(!report.snapshot.is_partial(), "all of the source is in it");
+    assert_eq!(monitor.warnings().len(), 1, "but it is told");
+}
+
+// ---- full disks and requests to stop
+
+#[test]
 fn a_full_disk_fails_the_backup_and_nothing_else() {
     if !nix::unistd::geteuid().is_root() {
         return; // mounting needs root
@@ -607,6 +629,38 @@ fn files_that_are_not_ours_in_a_repository_do_no_harm() {
     fs::create_dir(root.join("packs/lost+found")).unwrap();
     backup_now(&backend, &source);
     assert!(check_all(&backend).findings.is_empty());
+}
+
+#[test]
+fn a_tree_deeper_than_any_disk_holds_is_cut_off_by_name_and_never_overflows() {
+    let (_, backend) = new_repository();
+    let mut source = Literal::new();
+    let mut path = String::new();
+    for _ in 0..3000 {
+        path.push_str("/d");
+        source.folder(&path);
+    }
+    source.file(&format!("{path}/file"), b"deep");
+    source.file("after", b"after");
+    let monitor = Collect::default();
+    let report = backup_source(&backend, &mut source, &monitor).unwrap();
+    assert!(report.snapshot.is_partial());
+    assert_eq!(monitor.warnings().len(), 1, "{:?}", monitor.warnings());
+    assert!(check_all(&backend).findings.is_empty());
+    let target = tempfile::tempdir().unwrap();
+    let repository = open(backend);
+    let all = entries(&repository, &report.snapshot);
+    assert!(all.iter().any(|(path, _)| path == "after"));
+    to_folder(
+        &repository,
+        &report.snapshot,
+        &RelPath::root(),
+        &restore_options(),
+        target.path(),
+        &monitor,
+    )
+    .unwrap();
+    assert_eq!(fs::read(target.path().join("after")).unwrap(), b"after");
 }
 
 #[test]
