@@ -232,6 +232,24 @@ fn a_damaged_old_snapshot_does_not_make_a_new_one_partial() {
 // ---- full disks and requests to stop
 
 #[test]
+fn a_full_repository_keeps_what_was_stored_for_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    folder_of(&source, &["a", "b", "c", "d", "e", "f", "g", "h"], 600_000);
+    let (mem, _) = new_repository();
+    let small: Arc<dyn Backend> = Arc::new(mem.with_quota(3_100_000));
+    let error = try_backup(&open(Arc::clone(&small)), &source).unwrap_err();
+    assert_eq!(error.kind(), Kind::Disk, "{error}");
+    let backend: Arc<dyn Backend> = Arc::new(mem.clone());
+    assert!(open(Arc::clone(&backend)).snapshots().unwrap().is_empty());
+    assert!(check_all(&backend).findings.is_empty(), "what is stored is in the index");
+    let report = backup_now(&backend, &source);
+    let new = report.counts.get(Counter::BytesNew);
+    assert!(new < 8 * 600_000 / 2, "{new} bytes were stored again");
+    assert!(check_all(&backend).findings.is_empty());
+}
+
+#[test]
 fn a_full_disk_fails_the_backup_and_nothing_else() {
     if !nix::unistd::geteuid().is_root() {
         return; // mounting needs root
