@@ -501,6 +501,29 @@ fn a_file_that_cannot_be_read_to_its_end_is_named_and_the_others_are_kept() {
 }
 
 #[test]
+fn a_file_changed_in_the_clocks_last_tick_is_read_again_the_next_time() {
+    // The kernel's clock moves in steps of some milliseconds. A file written, read and written again
+    // within one step shows the same times and size before and after.
+    let (_, backend) = new_repository();
+    let backup = |content: &'static [u8], age_seconds: i64| {
+        let mut source = Literal::new();
+        let mut meta = source.meta(NodeKind::File);
+        let now = World::seeded(2).now();
+        meta.mtime = ghostsnap::base::Timestamp { seconds: now.seconds - age_seconds, ..now };
+        meta.ctime = meta.mtime;
+        source.file_as("a", meta, content);
+        let monitor = Collect::default();
+        backup_source(&backend, &mut source, &monitor).unwrap()
+    };
+    let first = backup(b"one", 0);
+    let second = backup(b"two", 0);
+    assert_ne!(first.snapshot.tree, second.snapshot.tree);
+    assert_eq!(second.counts.get(Counter::FilesReused), 0);
+    backup(b"old", 60);
+    assert_eq!(backup(b"old", 60).counts.get(Counter::FilesReused), 1);
+}
+
+#[test]
 fn sockets_and_devices_are_skipped_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("source");
