@@ -657,6 +657,23 @@ fn a_damaged_blob_costs_the_files_in_it_by_name_and_no_others() {
 }
 
 #[test]
+fn a_folder_of_files_with_long_attributes_fits_into_the_repository() {
+    let (_, backend) = new_repository();
+    let mut source = Literal::new();
+    let attributes = |n: usize| vec![(b"user.a".to_vec(), noise(&format!("{n}"), 200_000))];
+    for n in 0..100 {
+        let mut meta = source.meta(NodeKind::File);
+        meta.xattrs = attributes(n);
+        source.file_as(&format!("{n:03}"), meta, b"x");
+    }
+    let report = backup_source(&backend, &mut source, &Collect::default()).unwrap();
+    assert!(check_all(&backend).findings.is_empty());
+    let all = entries(&open(backend), &report.snapshot);
+    assert!(all.len() == 100);
+    assert!(all.iter().enumerate().all(|(n, (_, node))| node.meta.xattrs == attributes(n)));
+}
+
+#[test]
 fn files_that_are_not_ours_in_a_repository_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let (source, root) = (folder.path().join("source"), folder.path().join("repository"));
