@@ -657,6 +657,231 @@ fn a_damaged_blob_costs_the_files_in_it_by_name_and_no_others() {
 }
 
 #[test]
+fn a_missing_pack_of_one_folder_costs_that_folder_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+    folder_of(&source, &["old/a", "old/b"], 900);
+    let (_, backend) = new_repository();
+    backup_now(&backend, &source);
+    let old = backend.list(FileKind::Pack).unwrap();
+    folder_of(&source, &["before/c", "z/d"], 900);
+    let report = backup_now(&backend, &source);
+    for (name, _) in old {
+        backend.remove(&name).unwrap();
+    }
+    let monitor = Collect::default();
+    let options = restore_options();
+    let done =
+        restore_with(&backend, &report.snapshot, &source, &target, &options, &monitor).unwrap();
+    assert_eq!(done.warnings, 1, "{:?}", monitor.warnings());
+    assert!(monitor.warnings()[0].contains("old"), "{:?}", monitor.warnings());
+    for name in ["before/c", "z/d"] {
+        assert_eq!(fs::read(target.join(name)).unwrap(), noise(name, 900));
+    }
+}
+
+#[test]
+fn a_chunk_that_is_stored_twice_is_lost_only_with_both_copies() {
+    let contents = [("a", 9000), ("b", 9000), ("big", 3_000_000)];
+    let source = || {
+        let mut source = Literal::new();
+        for (path, length) in contents {
+            source.file(path, &noise(path, length));
+        }
+        source
+    };
+    let (mem, backend) = new_repository();
+    // Two writers that do not know of each other.
+    let handle = |seed| {
+        let world = Arc::new(World::seeded(seed));
+        let repository = Repository::open(Arc::clone(&backend), &secret(), world).unwrap();
+        repository.indexed(&Collect::default()).unwrap()
+    };
+    let (one, other) = (handle(70), handle(71));
+    let back_up =
+        |to| ghostsnap::ops::backup(to, &mut source(), &options(), &Collect::default()).unwrap();
+    let report = back_up(&one);
+    let packs = backend.list(FileKind::Pack).unwrap();
+    back_up(&other);
+    let all = backend.list(FileKind::Pack).unwrap();
+    assert_eq!(all.len(), packs.len() * 2);
+    for first_copies in [true, false] {
+        let disk = mem.copy();
+        for (name, _) in all.iter().filter(|one| packs.contains(one) == first_copies) {
+            disk.tamper(name, |bytes| bytes.iter_mut().skip(48).for_each(|byte| *byte ^= 1));
+        }
+        let repository = open(Arc::new(disk));
+        let (target, monitor) = (tempfile::tempdir().unwrap(), Collect::default());
+        let (root, options) = (RelPath::root(), restore_options());
+        to_folder(&repository, &report.snapshot, &root, &options, target.path(), &monitor).unwrap();
+        assert!(monitor.warnings().is_empty(), "{:?}", monitor.warnings());
+        for (path, length) in contents {
+            assert!(fs::read(target.path().join(path)).unwrap() == noise(path, length), "{path}");
+        }
+    }
+}
+
+#[test]
+fn an_attribute_that_cannot_be_set_costs_the_attribute_and_not_the_file() {
+    let (_, backend) = new_repository();
+    let mut source = Literal::new();
+    for (path, length) in [("small", 10), ("large", 2_000_000), ("empty", 0)] {
+        let mut meta = source.meta(NodeKind::File);
+        // More than any file system takes.
+        meta.xattrs = vec![(b"user.huge".to_vec(), vec![b'x'; 200_000])];
+        source.file_as(path, meta, &noise(path, length));
+    }
+    let report = backup_source(&backend, &mut source, &Collect::default()).unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let repository = open(backend);
+    for round in ["new", "again, in place"] {
+        let monitor = Collect::default();
+        let done = to_folder(
+            &repository,
+            &report.snapshot,
+            &RelPath::root(),
+            &restore_options(),
+            target.path(),
+            &monitor,
+        )
+        .unwrap();
+        assert_eq!(done.warnings, 3, "{round}: {:?}", monitor.warnings());
+        for (path, length) in [("small", 10), ("large", 2_000_000), ("empty", 0)] {
+            assert_eq!(fs::read(target.path().join(path)).unwrap(), noise(path, length));
+            let mode = fs::metadata(target.path().join(path)).unwrap().mode();
+            assert_eq!(mode & 0o7777, 0o644, "what can be set is set");
+        }
+    }
+}
+
+#[test]
+fn a_second_name_never_gets_content_that_is_not_the_snapshots() {
+    for (overwrite, age) in [(Overwrite::Never, 0), (Overwrite::IfNewer, 1_000_000)] {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("source");
+        folder_of(&source, &["one"], 5000);
+        let past = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age + 9);
+        fs::File::options()
+            .write(true)
+            .open(source.join("one"))
+            .unwrap()
+            .set_modified(past)
+            .unwrap();
+        fs::hard_link(source.join("one"), source.join("two")).unwrap();
+        let (_, backend) = new_repository();
+        let report = backup_now(&backend, &source);
+        // The first name got other content since; the second is gone.
+        fs::remove_file(source.join("two")).unwrap();
+        fs::write(source.join("one"), b"edited").unwrap();
+        let options = RestoreOptions { overwrite, ..restore_options() };
+        let monitor = Collect::default();
+        let snapshot = &report.snapshot;
+        restore_with(&backend, snapshot, &source, &source, &options, &monitor).unwrap();
+        assert_eq!(fs::read(source.join("one")).unwrap(), b"edited", "{overwrite:?}");
+        assert_eq!(fs::read(source.join("two")).unwrap(), noise("one", 5000), "{overwrite:?}");
+    }
+}
+
+#[test]
+fn a_newer_second_name_is_left_alone_when_only_older_files_are_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    folder_of(&source, &["one"], 5000);
+    fs::hard_link(source.join("one"), source.join("two")).unwrap();
+    let (_, backend) = new_repository();
+    let report = backup_now(&backend, &source);
+    fs::remove_file(source.join("one")).unwrap();
+    fs::remove_file(source.join("two")).unwrap();
+    fs::write(source.join("two"), b"newer").unwrap();
+    let future = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(9_000_000_000);
+    fs::File::options().write(true).open(source.join("two")).unwrap().set_modified(future).unwrap();
+    let options = RestoreOptions { overwrite: Overwrite::IfNewer, ..restore_options() };
+    let monitor = Collect::default();
+    restore_with(&backend, &report.snapshot, &source, &source, &options, &monitor).unwrap();
+    assert_eq!(fs::read(source.join("one")).unwrap(), noise("one", 5000));
+    assert_eq!(fs::read(source.join("two")).unwrap(), b"newer");
+}
+
+#[test]
+fn what_appears_at_a_files_place_meanwhile_is_neither_overwritten_nor_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    folder_of(&source, &["a", "b", "c"], 5000);
+    fs::write(source.join("big"), noise("big", 3_000_000)).unwrap();
+    let (_, backend) = new_repository();
+    let report = backup_now(&backend, &source);
+    let target = folder.path().join("target");
+    fs::create_dir(&target).unwrap();
+    // All files are planned as new; then somebody makes three of them.
+    let there = target.clone();
+    let watch = Watch::new(move |asked| {
+        if asked == 4 {
+            fs::write(there.join("a"), b"mine").unwrap();
+            fs::create_dir(there.join("b")).unwrap();
+            fs::write(there.join("b/mine"), b"mine").unwrap();
+            fs::write(there.join("big"), b"mine").unwrap();
+        }
+        false
+    });
+    let options = restore_options();
+    restore_with(&backend, &report.snapshot, &source, &target, &options, &watch).unwrap();
+    assert!(watch.asked() > 4);
+    assert_eq!(watch.collect.warnings().len(), 3, "{:?}", watch.collect.warnings());
+    assert_eq!(fs::read(target.join("a")).unwrap(), b"mine");
+    assert_eq!(fs::read(target.join("b/mine")).unwrap(), b"mine");
+    assert_eq!(fs::read(target.join("big")).unwrap(), b"mine");
+    assert_eq!(fs::read(target.join("c")).unwrap(), noise("c", 5000));
+}
+
+#[test]
+fn removing_what_the_snapshot_lacks_spares_what_is_excluded_at_any_depth() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    folder_of(&source, &["a", "kept/b"], 100);
+    let (_, backend) = new_repository();
+    let report = backup_now(&backend, &source);
+    folder_of(&source, &["new/x", "new/deep/y", "new/deep/z.log", "gone/deep/x", "a.log"], 100);
+    std::os::unix::fs::symlink(&source, source.join("new/link")).unwrap();
+    let selection = Selection::new::<&str>(&[], &["*.log"]).unwrap();
+    let options = RestoreOptions { delete: true, selection, ..restore_options() };
+    let dry = RestoreOptions { dry_run: true, ..options.clone() };
+    let run = |options: &RestoreOptions| {
+        let monitor = Collect::default();
+        let snapshot = &report.snapshot;
+        restore_with(&backend, snapshot, &source, &source, options, &monitor).unwrap();
+        assert!(monitor.warnings().is_empty(), "{:?}", monitor.warnings());
+        monitor.counts.get(Counter::FilesRemoved)
+    };
+    let planned = run(&dry);
+    let done = run(&options);
+    let left: Vec<String> =
+        manifest(&source).into_keys().map(|name| String::from_utf8(name).unwrap()).collect();
+    assert_eq!(left, ["a", "a.log", "kept", "kept/b", "new", "new/deep", "new/deep/z.log"]);
+    assert_eq!((planned, done), (6, 6), "a dry run counts what goes");
+}
+
+#[test]
+fn restoring_one_file_leaves_the_folders_above_it_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    folder_of(&source, &["a/b/file", "a/other", "c/d"], 100);
+    let (_, backend) = new_repository();
+    let report = backup_now(&backend, &source);
+    let private = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(source.join("a"), private.clone()).unwrap();
+    fs::remove_dir_all(source.join("a/b")).unwrap();
+    let selection = Selection::new::<&str>(&["a/b/file"], &[]).unwrap();
+    let options = RestoreOptions { selection, ..restore_options() };
+    let monitor = Collect::default();
+    restore_with(&backend, &report.snapshot, &source, &source, &options, &monitor).unwrap();
+    assert_eq!(fs::metadata(source.join("a")).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(source.join("a/b")).unwrap().mode() & 0o777, 0o755);
+    assert_eq!(fs::read(source.join("a/b/file")).unwrap(), noise("a/b/file", 100));
+}
+
+// ---- odd sources and repositories
+
+#[test]
 fn a_folder_of_files_with_long_attributes_fits_into_the_repository() {
     let (_, backend) = new_repository();
     let mut source = Literal::new();
@@ -671,6 +896,32 @@ fn a_folder_of_files_with_long_attributes_fits_into_the_repository() {
     let all = entries(&open(backend), &report.snapshot);
     assert!(all.len() == 100);
     assert!(all.iter().enumerate().all(|(n, (_, node))| node.meta.xattrs == attributes(n)));
+}
+
+#[test]
+fn a_program_never_lends_the_rights_of_whoever_restored_it() {
+    if !nix::unistd::geteuid().is_root() {
+        return; // others cannot make files of several owners
+    }
+    let (_, backend) = new_repository();
+    let mut source = Literal::new();
+    for (path, uid) in [("mine", 0), ("theirs", 1001)] {
+        let meta = Meta { mode: 0o6755, uid, gid: uid, ..source.meta(NodeKind::File) };
+        source.file_as(path, meta, b"#!");
+    }
+    let report = backup_source(&backend, &mut source, &Collect::default()).unwrap();
+    for (owners, mine, theirs) in [
+        (ghostsnap::tree::dir::OwnerPolicy::Keep, 0o6755, 0o755),
+        (ghostsnap::tree::dir::OwnerPolicy::Numeric, 0o6755, 0o6755),
+    ] {
+        let target = tempfile::tempdir().unwrap();
+        let options = RestoreOptions { owners, ..RestoreOptions::default() };
+        let (repository, root) = (open(Arc::clone(&backend)), RelPath::root());
+        let monitor = Collect::default();
+        to_folder(&repository, &report.snapshot, &root, &options, target.path(), &monitor).unwrap();
+        let mode = |path| fs::metadata(target.path().join(path)).unwrap().mode() & 0o7777;
+        assert_eq!((mode("mine"), mode("theirs")), (mine, theirs), "{owners:?}");
+    }
 }
 
 #[test]
