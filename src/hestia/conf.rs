@@ -60,6 +60,22 @@ impl Row {
         Ok(Self(pairs))
     }
 
+    /// As much of a line as can be read: the pairs before the first thing that is none. For rows
+    /// whose first keys matter and whose last ones a customer's file name may have broken.
+    pub fn parse_leading(line: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(line);
+        let ends = text.match_indices('\'').map(|(at, _)| at).skip(1).step_by(2);
+        let cut: Vec<&str> = ends.filter_map(|at| text.get(..=at)).collect();
+        let mut found = Self::default();
+        for part in cut {
+            match Self::parse(part.as_bytes()) {
+                Ok(row) => found = row,
+                Err(_) => break,
+            }
+        }
+        found
+    }
+
     /// The value of a key: the last one, if it comes more than once.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
@@ -285,6 +301,16 @@ mod tests {
         let long =
             [b"A='".to_vec(), vec![b'x'; limits::CONF_LINE_BYTES_MAX], b"'".to_vec()].concat();
         assert_eq!(parse_rows(&long).bad.len(), 1);
+    }
+
+    #[test]
+    fn the_sound_beginning_of_a_broken_row_can_be_read() {
+        let row = Row::parse_leading(b"BACKUP='a.tar' TYPE='local' UDIR='.ssh,it's mine' TIME='1'");
+        assert_eq!(
+            (row.text("BACKUP"), row.text("TYPE"), row.get("TIME")),
+            ("a.tar", "local", None)
+        );
+        assert_eq!(Row::parse_leading(b"junk"), Row::default());
     }
 
     #[test]

@@ -2,17 +2,20 @@
 //! Rank 5: everything that knows HestiaCP: where it keeps what ([`layout`]), its configuration
 //! files ([`conf`]), its users and what belongs to them ([`inventory`]), the words by which parts
 //! of a user are chosen ([`select`]), its tarballs ([`tarballs`], [`tarball_in`],
-//! [`tarball_out`]), its commands ([`call`]), our settings ([`settings`]), and the jobs made of
-//! all that ([`jobs`]).
+//! [`tarball_out`]), its commands ([`call`]), our settings ([`settings`]), the server's
+//! repository ([`setup`]), and the jobs made of all that ([`jobs`]).
 
 pub mod call;
 pub mod conf;
 pub mod inventory;
+pub mod jobs;
 pub mod layout;
 pub mod select;
 pub mod settings;
+pub mod setup;
 pub mod tarball_in;
 pub mod tarball_out;
+pub mod tarballs;
 pub mod userlock;
 
 pub use call::{Call, Caller, Outcome};
