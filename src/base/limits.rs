@@ -118,8 +118,3 @@ pub const LINK_TARGET_BYTES_MAX: usize = 4095;
 pub const HESTIA_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Domains, databases and folders of one Hestia user.
 pub const HESTIA_OBJECTS_MAX: usize = 100_000;
-
-/// Warnings printed one by one; what a broken disk adds beyond is only counted.
-pub const WARNINGS_SHOWN_MAX: u64 = 10_000;
-/// Longest password or key file read: they hold one or two lines.
-pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
