@@ -36,6 +36,7 @@ bench: ## compare with restic, borg and (if there) rustic; see benches/README.md
 deb: ## build the Debian package
 	@tests/tools/setup.sh deb
 	dpkg-buildpackage --build=binary --no-sign --no-check-builddeps
+	lintian --fail-on error,warning "../ghostsnap_$$(dpkg-parsechangelog -S Version)_$$(dpkg --print-architecture).changes"
 
 deb-test: deb ## install, upgrade and remove the package in a scratch root
 	tests/deb.sh

@@ -138,6 +138,7 @@
 
 pub mod backend;
 pub mod base;
+pub mod cli;
 pub mod crypto;
 pub mod format;
 pub mod hestia;

@@ -9,8 +9,12 @@ pub const PATH_BYTES_MAX: usize = 32 * 1024;
 /// Deepest nesting of folders: each level costs an open handle while walking.
 pub const TREE_DEPTH_MAX: usize = 512;
 
-/// Plain size of a blob that collects small chunks (measured: 128 KiB is where the gain flattens).
-pub const BUNDLE_BYTES: usize = 128 * 1024;
+/// Plain size of a blob that collects small chunks. Measured on 200,000 mails: 128 KiB stores 251 MB,
+/// 512 KiB 230 MB, 1 MiB 224 MB; a single mail costs the reading of one such blob.
+pub const BUNDLE_BYTES: usize = 512 * 1024;
+/// Plain size of a blob that collects large chunks which compress: zstd finds more in 4 MiB of a
+/// dump than in 1 MiB.
+pub const LARGE_BUNDLE_BYTES: usize = 4 * 1024 * 1024;
 /// Largest plain blob: the largest chunk. A length above this in a record is damage.
 pub const BLOB_PLAIN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Largest chunk list of one bundle; bounds what one record can make us allocate.
@@ -36,8 +40,11 @@ pub const KEY_SLOT_BYTES_MAX: u64 = 64 * 1024;
 pub const KEY_SLOTS_MAX: usize = 64;
 
 /// Data written after which a running backup stores an index segment, so that a killed run has
-/// not worked in vain.
-pub const CHECKPOINT_BYTES: u64 = 512 * 1024 * 1024;
+/// not worked in vain. Later ones follow when a sixteenth has been added to what was written, so
+/// that a terabyte makes some hundred of them and not thousands.
+pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+/// See [`CHECKPOINT_BYTES`].
+pub const CHECKPOINT_SHARE: u64 = 16;
 /// Most chunks in one index segment that is merged at the end of a backup.
 pub const INDEX_SEGMENT_CHUNKS: usize = 500_000;
 
@@ -75,6 +82,28 @@ pub const BLOB_CACHE_BYTES: usize = 24 * 1024 * 1024;
 pub const XATTR_BYTES_MAX: usize = 256 * 1024;
 /// Holes of one file that are kept; a file with more is stored as if it had none.
 pub const EXTENTS_MAX: usize = 4096;
+
+/// Largest configuration file of Hestia or of ours that is read: thousands of domains at a
+/// kilobyte each fit many times.
+pub const CONF_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Longest line of a configuration file; a web domain with many aliases has a few kilobytes.
+pub const CONF_LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Most entries of one folder that is listed whole, such as `/backup` or `data/users`.
+pub const LISTED_ENTRIES_MAX: usize = 1_000_000;
+/// What is kept of a command's output: its end, where the error stands.
+pub const OUTPUT_BYTES_MAX: u64 = 256 * 1024;
+/// Time that a stopped command has for cleaning up before it is killed.
+pub const STOP_SECONDS: u64 = 20;
+/// Longest name of a Hestia user, set by Hestia.
+pub const USER_NAME_BYTES_MAX: usize = 30;
+/// Warnings that a report keeps for one user; the others are in the log.
+pub const REASONS_MAX: usize = 50;
+/// Seconds that a snapshot's name may lie behind its time, when the names before are taken.
+pub const SNAPSHOT_NAME_TRIES: i64 = 86_400;
+/// Warnings printed one by one; what a broken disk adds beyond is only counted.
+pub const WARNINGS_SHOWN_MAX: u64 = 10_000;
+/// Longest password or key file read: they hold one or two lines.
+pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Extended header of one tar member: room for the longest path, the longest link and all
 /// extended attributes; GNU tar writes a few hundred bytes.

@@ -91,6 +91,12 @@ pub fn percent(part: u64, whole: u64) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
+/// `1 snapshot`, `2 snapshots`; for words that take a plain s.
+pub fn number_of(number: u64, word: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{number} {word}{end}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

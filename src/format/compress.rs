@@ -73,8 +73,9 @@ impl Compressor {
         Compression::None
     }
 
-    /// Tries the middle of a large blob; small ones are simply tried whole.
-    fn shrinks(&mut self, plain: &[u8]) -> bool {
+    /// Whether compressing is worth trying: looks at the middle of a large piece; small ones are
+    /// simply tried whole.
+    pub fn shrinks(&mut self, plain: &[u8]) -> bool {
         if plain.len() < 4 * PROBE_BYTES {
             return true;
         }

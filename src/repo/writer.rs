@@ -125,8 +125,8 @@ impl<'r> Writer<'r> {
     pub fn bundle(&self, class: PackClass) -> Result<Bundle> {
         Ok(Bundle {
             class,
-            plain: Vec::with_capacity(limits::BUNDLE_BYTES * 2),
-            chunks: Vec::new(),
+            small: Collected::default(),
+            large: Collected::default(),
             packed: Vec::new(),
             compressor: Compressor::new(self.options.level)?,
         })
@@ -283,7 +283,9 @@ impl Shared {
             let mut state = lock(&self.state);
             state.unnamed.push(entry);
             state.unnamed_bytes += size;
-            state.unnamed_bytes >= self.checkpoint_bytes
+            let written = self.counts.get(Counter::BytesStored);
+            let share = written / limits::CHECKPOINT_SHARE;
+            state.unnamed_bytes >= self.checkpoint_bytes.max(share)
         };
         if due { self.store_segment() } else { Ok(()) }
     }
@@ -387,14 +389,28 @@ pub(crate) fn check_chunks(
     Ok(())
 }
 
-/// Collects small chunks into blobs of about 128 KiB; one per worker. A large chunk becomes a blob
-/// of its own.
+/// Collects chunks into blobs; one per worker. Small chunks share blobs of 512 KiB, large ones that
+/// compress share blobs of 4 MiB, and large ones that do not are blobs of their own.
 pub struct Bundle {
     class: PackClass,
-    plain: Vec<u8>,
-    chunks: Vec<(ChunkId, u32)>,
+    small: Collected,
+    large: Collected,
     packed: Vec<u8>,
     compressor: Compressor,
+}
+
+/// The blob being filled.
+#[derive(Default)]
+struct Collected {
+    plain: Vec<u8>,
+    chunks: Vec<(ChunkId, u32)>,
+}
+
+impl Collected {
+    fn push(&mut self, id: ChunkId, length: u32, chunk: &[u8]) {
+        self.plain.extend_from_slice(chunk);
+        self.chunks.push((id, length));
+    }
 }
 
 impl Bundle {
@@ -406,31 +422,45 @@ impl Bundle {
         let length = u32::try_from(chunk.len()).map_err(|_| {
             Error::new(Kind::Internal, "add a chunk").why("it is larger than 4 GiB")
         })?;
-        if chunk.len() >= limits::BUNDLE_BYTES {
-            self.packed.clear();
-            let compression = self.compressor.compress_onto(chunk, &mut self.packed);
-            writer.add_blob(self.class, &self.packed, compression, vec![(id, length)])?;
-            return Ok(true);
-        }
-        self.plain.extend_from_slice(chunk);
-        self.chunks.push((id, length));
-        if self.plain.len() >= limits::BUNDLE_BYTES {
-            self.flush(writer)?;
+        if chunk.len() < limits::BUNDLE_BYTES {
+            self.small.push(id, length, chunk);
+            if self.small.plain.len() >= limits::BUNDLE_BYTES {
+                store(self.class, &mut self.small, &mut self.packed, &mut self.compressor, writer)?;
+            }
+        } else if self.compressor.shrinks(chunk) {
+            self.large.push(id, length, chunk);
+            if self.large.plain.len() >= limits::LARGE_BUNDLE_BYTES {
+                store(self.class, &mut self.large, &mut self.packed, &mut self.compressor, writer)?;
+            }
+        } else {
+            writer.add_blob(self.class, chunk, Compression::None, vec![(id, length)])?;
         }
         Ok(true)
     }
 
     /// Stores what is collected; must be called before the writer finishes.
     pub fn flush(&mut self, writer: &Writer<'_>) -> Result<()> {
-        if self.chunks.is_empty() {
-            return Ok(());
-        }
-        self.packed.clear();
-        let compression = self.compressor.compress_onto(&self.plain, &mut self.packed);
-        let chunks = std::mem::take(&mut self.chunks);
-        self.plain.clear();
-        writer.add_blob(self.class, &self.packed, compression, chunks)
+        store(self.class, &mut self.small, &mut self.packed, &mut self.compressor, writer)?;
+        store(self.class, &mut self.large, &mut self.packed, &mut self.compressor, writer)
     }
+}
+
+/// Compresses and stores a collected blob.
+fn store(
+    class: PackClass,
+    collected: &mut Collected,
+    packed: &mut Vec<u8>,
+    compressor: &mut Compressor,
+    writer: &Writer<'_>,
+) -> Result<()> {
+    if collected.chunks.is_empty() {
+        return Ok(());
+    }
+    packed.clear();
+    let compression = compressor.compress_onto(&collected.plain, packed);
+    let chunks = std::mem::take(&mut collected.chunks);
+    collected.plain.clear();
+    writer.add_blob(class, packed, compression, chunks)
 }
 
 /// Names a chunk as its class does.

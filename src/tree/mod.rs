@@ -7,6 +7,7 @@ pub mod dir;
 pub mod select;
 pub mod sink;
 pub mod source;
+pub mod stream;
 pub mod tar_in;
 pub(crate) mod tar_member;
 pub mod tar_out;

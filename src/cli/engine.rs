@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: MIT
+//! The engine's commands that change something: init, backup, restore, forget; and check, which
+//! may take as long. Options become requests to [`crate::ops`], reports become rows.
+
+use super::args::{self, Invocation};
+use super::progress::Progress;
+use super::repository::{self, Opened};
+use super::rows::Cell;
+use super::secret::NewSecret;
+use super::{Context, engine_look};
+use crate::backend;
+use crate::base::units::{ByteSize, bytes, number_of};
+use crate::base::{Counter, Error, FileId, Kind, RelPath, Result, WhatIo, limits};
+use crate::format::Snapshot;
+use crate::ops::backup::{BackupOptions, BackupReport, Parent};
+use crate::ops::check::{CheckReport, ReadData, Severity, check as check_repository};
+use crate::ops::forget::{self, Policy, Verdict};
+use crate::ops::restore::{Overwrite, RestoreOptions, RestoreReport, find_node, to_folder};
+use crate::repo::snapshots::find;
+use crate::repo::{IndexedRepository, Reader, Repository, WriterOptions};
+use crate::tree::dir::OwnerPolicy;
+use crate::tree::stream::StreamFile;
+use crate::tree::walk::{Walk, WalkOptions};
+use crate::tree::{Selection, Source};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// `ghostsnap init`.
+pub fn init(context: &Context, call: &Invocation) -> Result<()> {
+    let address = repository::address(call)?;
+    let backend = backend::open(&address.text)?;
+    let NewSecret { secret, made } = repository::asker(context, call).first()?;
+    let label = call.text("label").unwrap_or("first");
+    let result = Repository::init(backend, &secret, label, Arc::clone(&context.world));
+    if result.is_err()
+        && let Some(path) = &made
+    {
+        // The key opens nothing; left behind it would look as if it did.
+        fs::remove_file(path).what_io(|| format!("remove the new key file {}", path.display()))?;
+    }
+    result?;
+    context.output.note(&format!("made the repository {}", address.text));
+    match made {
+        Some(path) => context.output.important(&format!(
+            "The key file {} is the only thing that opens it. Keep a copy of it off this machine: \
+             without it nobody, you included, can ever read the backups.",
+            path.display()
+        )),
+        None => context.output.note(
+            "Keep the password in a safe place too: without it nobody can ever read the backups.",
+        ),
+    }
+    Ok(())
+}
+
+/// `ghostsnap backup`.
+pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
+    let paths: Vec<PathBuf> = call.paths("PATH").into_iter().map(Path::to_owned).collect();
+    if paths.is_empty() != call.has("stdin") {
+        return Err(Error::new(Kind::Usage, "back up").why("give either paths or --stdin"));
+    }
+    let level = call.number("level").and_then(|level| i32::try_from(level).ok());
+    let level = level.filter(|level| (1..=19).contains(level)).ok_or_else(|| {
+        Error::new(Kind::Invalid, "use this --level").why("it is a number from 1 to 19")
+    })?;
+    let opened = repository::open(context, call)?;
+    let progress = context.progress();
+    let repository = opened.indexed(&progress)?;
+    let (mut source, template) = source(context, call, &paths)?;
+    let options = BackupOptions {
+        parent: parent(&repository, call)?,
+        writer: WriterOptions { level, dry_run: call.has("dry-run"), ..WriterOptions::default() },
+        ..BackupOptions::new(template)
+    };
+    let result = crate::ops::backup(&repository, source.as_mut(), &options, &progress);
+    progress.finish();
+    let report = result?;
+    report_backup(context, call, &progress, &report)?;
+    progress.partial("back up everything").map_or(Ok(()), Err)
+}
+
+fn source(
+    context: &Context,
+    call: &Invocation,
+    paths: &[PathBuf],
+) -> Result<(Box<dyn Source>, Snapshot)> {
+    let mut template = Snapshot {
+        name: call.text("name").unwrap_or_default().to_owned(),
+        time: context.world.now(),
+        host: call.text("host").map_or_else(|| context.world.host(), str::to_owned),
+        tags: call.texts("tag").into_iter().map(str::to_owned).collect(),
+        ..Snapshot::default()
+    };
+    if call.has("stdin") {
+        let name = call.text("stdin-filename").unwrap_or("stdin");
+        let path = RelPath::parse(name.as_bytes())?;
+        if path.is_root() {
+            return Err(Error::new(Kind::Invalid, format!("name a file '{name}'")));
+        }
+        "stdin".clone_into(&mut template.source);
+        template.paths = vec![path.as_bytes().to_vec()];
+        let stream = StreamFile::new(path, template.time, std::io::stdin());
+        return Ok((Box::new(stream), template));
+    }
+    let walk = Walk::new(paths, walk_options(call)?)?;
+    "paths".clone_into(&mut template.source);
+    template.paths = walk.roots();
+    Ok((Box::new(walk), template))
+}
+
+fn walk_options(call: &Invocation) -> Result<WalkOptions> {
+    let mut exclude: Vec<String> = call.texts("exclude").into_iter().map(str::to_owned).collect();
+    for path in call.paths("exclude-file") {
+        exclude.extend(patterns_of(path)?);
+    }
+    Ok(WalkOptions {
+        selection: Selection::new::<String>(&[], &exclude)?,
+        one_file_system: call.has("one-file-system"),
+        special_files: call.has("devices"),
+        ..WalkOptions::default()
+    })
+}
+
+/// One pattern a line; empty lines and those that begin with # mean nothing.
+fn patterns_of(path: &Path) -> Result<Vec<String>> {
+    let doing = || format!("read the patterns in {}", path.display());
+    let mut text = String::new();
+    let file = File::open(path).what_io(doing)?;
+    file.take(limits::CONF_FILE_BYTES_MAX).read_to_string(&mut text).what_io(doing)?;
+    let lines = text.lines().map(str::trim);
+    Ok(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
+}
+
+fn parent(repository: &IndexedRepository, call: &Invocation) -> Result<Parent> {
+    match call.text("parent") {
+        None => Ok(Parent::Auto),
+        Some("none") => Ok(Parent::None),
+        Some(wanted) => Ok(Parent::Id(find(&repository.snapshots()?, wanted, None)?.0)),
+    }
+}
+
+fn report_backup(
+    context: &Context,
+    call: &Invocation,
+    progress: &Progress<'_>,
+    report: &BackupReport,
+) -> Result<()> {
+    let count = |counter| report.counts.get(counter);
+    context.output.note(&format!(
+        "{} new, {} changed, {} unchanged files; {}; {} new, {} stored",
+        count(Counter::FilesNew),
+        count(Counter::FilesChanged),
+        count(Counter::FilesReused),
+        progress.throughput(report.snapshot.totals.bytes),
+        ByteSize(report.snapshot.totals.bytes_new),
+        ByteSize(report.snapshot.totals.bytes_stored),
+    ));
+    let id = report.id.map_or_else(|| "dry-run".to_owned(), |id| id.to_string());
+    let mut rows = context.output.rows(call.command().columns);
+    rows.row(&engine_look::snapshot_row(&id, &report.snapshot))?;
+    rows.finish()
+}
+
+/// `ghostsnap restore`.
+pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
+    if call.has("target") == call.has("in-place") {
+        return Err(
+            Error::new(Kind::Usage, "restore").why("give either --target FOLDER or --in-place")
+        );
+    }
+    let opened = repository::open(context, call)?;
+    let all = opened.repository.snapshots()?;
+    let (id, snapshot) = find(&all, call.required("SNAPSHOT")?, call.text("user"))?;
+    if !call.has("dry-run") && (call.has("in-place") || call.has("delete")) {
+        let (day, time) = engine_look::day_and_time(snapshot.time);
+        let question = format!("Overwrite files with those of {day} {time} ({})?", id.short());
+        context.confirm(call, "restore over existing files", &question)?;
+    }
+    let options = restore_options(call)?;
+    let progress = context.progress();
+    let repository = opened.indexed(&progress)?;
+    let mut rows = context.output.rows(call.command().columns);
+    let mut failed = 0;
+    for (base, target) in places(&repository, snapshot, call)? {
+        let report = to_folder(&repository, snapshot, &base, &options, &target, &progress);
+        let report = report.inspect_err(|_| progress.finish())?;
+        failed += report.warnings;
+        rows.row(&restored_row(&target, &report))?;
+    }
+    progress.finish();
+    let counts = progress.counts();
+    context.output.note(&format!(
+        "{} files restored, {} were right already; {}",
+        counts.get(Counter::FilesRestored),
+        counts.get(Counter::FilesUnchanged),
+        progress.throughput(counts.get(Counter::BytesRestored)),
+    ));
+    rows.finish()?;
+    if failed > 0 {
+        return Err(Error::new(Kind::Partial, "restore everything")
+            .why(format!("{}, named above", number_of(failed, "failure"))));
+    }
+    progress.partial("restore everything").map_or(Ok(()), Err)
+}
+
+fn restored_row(target: &Path, report: &RestoreReport) -> [Cell; 6] {
+    let count = |counter| Cell::from(report.counts.get(counter));
+    [
+        target.as_os_str().as_bytes().into(),
+        count(Counter::FilesRestored),
+        count(Counter::FilesUnchanged),
+        count(Counter::FilesRemoved),
+        count(Counter::BytesRestored),
+        report.warnings.into(),
+    ]
+}
+
+fn restore_options(call: &Invocation) -> Result<RestoreOptions> {
+    Ok(RestoreOptions {
+        selection: Selection::new(&call.texts("include"), &call.texts("exclude"))?,
+        overwrite: match call.text("overwrite") {
+            Some("if-changed") => Overwrite::IfChanged,
+            Some("if-newer") => Overwrite::IfNewer,
+            Some("never") => Overwrite::Never,
+            _ => Overwrite::Always,
+        },
+        delete: call.has("delete"),
+        dry_run: call.has("dry-run"),
+        verify: call.has("verify"),
+        owners: if call.has("numeric-owners") { OwnerPolicy::Numeric } else { OwnerPolicy::Named },
+        workers: 0,
+    })
+}
+
+/// What of the snapshot goes where. In place, each path that was backed up is restored by itself:
+/// `--delete` must never look at what lies beside it.
+fn places(
+    repository: &IndexedRepository,
+    snapshot: &Snapshot,
+    call: &Invocation,
+) -> Result<Vec<(RelPath, PathBuf)>> {
+    let wanted = call.path("PATH").map(|path| RelPath::parse(path.as_os_str().as_bytes()));
+    let wanted = wanted.transpose()?;
+    if let Some(target) = call.path("target") {
+        return Ok(vec![(wanted.unwrap_or_default(), target.to_owned())]);
+    }
+    if snapshot.source != "paths" {
+        return Err(Error::new(Kind::Usage, "restore this snapshot in place")
+            .why("it was not made from paths of a machine")
+            .hint("use --target, or ghostsnap hestia restore for a Hestia user"));
+    }
+    let bases = match wanted {
+        Some(path) => vec![path],
+        None => snapshot.paths.iter().map(|path| RelPath::parse(path)).collect::<Result<_>>()?,
+    };
+    let reader = Reader::new(repository);
+    let mut places = Vec::new();
+    for base in bases {
+        let node = find_node(&reader, snapshot, &base)?;
+        let folder =
+            if node.is_folder() { base.clone() } else { base.parent().unwrap_or_default() };
+        let target = Path::new("/").join(OsStr::from_bytes(folder.as_bytes()));
+        places.push((base, target));
+    }
+    Ok(places)
+}
+
+/// `ghostsnap forget`.
+pub fn forget(context: &Context, call: &Invocation) -> Result<()> {
+    let ids = call.texts("SNAPSHOT");
+    let policy = policy(call)?;
+    if ids.is_empty() == policy.is_empty() {
+        return Err(Error::new(Kind::Usage, "forget snapshots")
+            .why("give either snapshots or --keep options")
+            .hint("list them with 'ghostsnap snapshots'"));
+    }
+    let Opened { repository, .. } = repository::open(context, call)?;
+    let mut all = repository.snapshots()?;
+    all.retain(|(_, snapshot)| engine_look::is_wanted(snapshot, call));
+    let plan = if ids.is_empty() { forget::plan(all, &policy)? } else { named(&all, &ids)? };
+    let going = plan.iter().filter(|verdict| !verdict.is_kept()).count();
+    if going > 0 && !call.has("dry-run") {
+        let all = number_of(bytes(plan.len()), "snapshot");
+        let question = format!("Forget {going} of {all}?");
+        context.confirm(call, "forget snapshots", &question)?;
+        forget::execute(&repository, &plan)?;
+    }
+    let mut rows = context.output.rows(call.command().columns);
+    for verdict in &plan {
+        rows.row(&verdict_row(verdict))?;
+    }
+    rows.finish()?;
+    let word = if call.has("dry-run") { "would be forgotten" } else { "forgotten" };
+    let going = number_of(bytes(going), "snapshot");
+    let staying = plan.iter().filter(|verdict| verdict.is_kept()).count();
+    context.output.note(&format!("{going} {word}, {staying} kept"));
+    Ok(())
+}
+
+fn policy(call: &Invocation) -> Result<Policy> {
+    let number = |name: &str| match call.number(name) {
+        None => Ok(0),
+        Some(number) => u32::try_from(number).map_err(|_| {
+            Error::new(Kind::Invalid, format!("use {number} for --{name}")).why("it is too large")
+        }),
+    };
+    let days = number("keep-within")?;
+    Ok(Policy {
+        last: number("keep-last")?,
+        hourly: number("keep-hourly")?,
+        daily: number("keep-daily")?,
+        weekly: number("keep-weekly")?,
+        monthly: number("keep-monthly")?,
+        yearly: number("keep-yearly")?,
+        within_seconds: (days > 0).then(|| i64::from(days) * 86_400),
+        tags: call.texts("keep-tag").into_iter().map(str::to_owned).collect(),
+    })
+}
+
+/// The plan of a person who named what is to go.
+fn named(all: &[(FileId, Snapshot)], wanted: &[&str]) -> Result<Vec<Verdict>> {
+    let mut plan: Vec<Verdict> = Vec::new();
+    for one in wanted {
+        let (id, snapshot) = find(all, one, None)?;
+        if !plan.iter().any(|verdict| verdict.id == *id) {
+            let snapshot = snapshot.clone();
+            plan.push(Verdict { id: *id, snapshot, reasons: Vec::new() });
+        }
+    }
+    Ok(plan)
+}
+
+fn verdict_row(verdict: &Verdict) -> [Cell; 8] {
+    let (day, time) = engine_look::day_and_time(verdict.snapshot.time);
+    [
+        verdict.id.to_string().into(),
+        verdict.snapshot.name.as_str().into(),
+        day.into(),
+        time.into(),
+        verdict.snapshot.host.as_str().into(),
+        verdict.snapshot.user.as_str().into(),
+        if verdict.is_kept() { "keep" } else { "forget" }.into(),
+        Cell::list(verdict.reasons.iter().map(String::as_str)),
+    ]
+}
+
+/// `ghostsnap check`.
+pub fn check(context: &Context, call: &Invocation) -> Result<()> {
+    let read = match call.text("read-data").and_then(args::percent) {
+        None => ReadData::None,
+        Some(1000) => ReadData::All,
+        Some(share) => ReadData::Percent(u8::try_from(share.div_ceil(10)).unwrap_or(100)),
+    };
+    let Opened { repository, .. } = repository::open(context, call)?;
+    let progress = context.progress();
+    let result = check_repository(repository, read, &progress);
+    progress.finish();
+    let report = result?;
+    let mut rows = context.output.rows(call.command().columns);
+    for (number, finding) in report.findings.iter().enumerate() {
+        rows.row(&[
+            bytes(number + 1).into(),
+            finding.severity.word().into(),
+            finding.object.as_str().into(),
+            finding.detail.as_str().into(),
+        ])?;
+    }
+    if !report.findings.is_empty() || context.output.is_machine() {
+        rows.finish()?;
+    }
+    context.output.note(&format!(
+        "{} and {} checked, {} read; {}",
+        number_of(report.snapshots, "snapshot"),
+        number_of(report.packs, "pack"),
+        number_of(report.packs_read, "pack"),
+        progress.throughput(progress.counts().get(Counter::BytesChecked)),
+    ));
+    verdict_of(&report, &progress)
+}
+
+fn verdict_of(report: &CheckReport, progress: &Progress<'_>) -> Result<()> {
+    let count = |severity| report.findings.iter().filter(|one| one.severity == severity).count();
+    let what = "find everything in the repository whole";
+    if report.is_damaged() {
+        let why = format!("{} damaged", number_of(bytes(count(Severity::Damaged)), "thing"));
+        return Err(Error::new(Kind::Damaged, what).why(why));
+    }
+    if count(Severity::Newer) > 0 {
+        return Err(Error::new(Kind::Newer, "judge everything in the repository").why(format!(
+            "{} written by a newer version",
+            number_of(bytes(count(Severity::Newer)), "thing")
+        )));
+    }
+    progress.partial(what).map_or(Ok(()), Err)
+}

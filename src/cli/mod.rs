@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+//! Rank 6: the outside. One table of commands ([`table`]), what was typed ([`args`]), what is
+//! printed ([`output`], [`progress`]), passwords ([`secret`]), the files made from the table
+//! ([`generate`]), and the functions behind the commands.
+
+pub mod args;
+pub mod engine;
+pub mod engine_keys;
+pub mod engine_look;
+pub mod generate;
+pub mod generate_docs;
+pub mod generate_shims;
+pub mod output;
+pub mod panel;
+pub mod progress;
+pub mod repository;
+pub mod rows;
+pub mod secret;
+pub mod signals;
+pub mod table;
+pub mod table_engine;
+pub mod table_flags;
+pub mod table_hestia;
+pub mod tools;
+pub mod words;
+
+use crate::base::{Error, Kind, Result, WhatIo, World};
+use args::{Invocation, Parsed};
+use output::{Output, Style};
+use progress::Progress;
+use rows::Format;
+use signals::Stop;
+use std::ffi::OsString;
+use std::io::{BufRead, IsTerminal};
+use std::sync::Arc;
+
+/// What every command has at hand.
+pub struct Context {
+    /// Time, randomness, this machine.
+    pub world: Arc<World>,
+    /// Where results go.
+    pub output: Output,
+    /// Whether somebody wants the program to stop.
+    pub stop: Stop,
+}
+
+impl Context {
+    /// The monitor of a long job.
+    pub fn progress(&self) -> Progress<'_> {
+        Progress::new(&self.output, &self.stop, &self.world)
+    }
+
+    /// Goes on only if a person says yes or --force was given.
+    pub fn confirm(&self, call: &Invocation, what: &str, question: &str) -> Result<()> {
+        if call.has("force") {
+            return Ok(());
+        }
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return Err(Error::new(Kind::Usage, what)
+                .why("it must be confirmed and there is nobody to ask")
+                .hint("add --force"));
+        }
+        output::to_stderr(&format!("{question} [y/N]"));
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).what_io(|| "read the answer")?;
+        if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
+            return Ok(());
+        }
+        Err(signals::declined(what))
+    }
+}
+
+/// Does what the words behind the program's name say and returns the exit code.
+pub fn run(words: &[OsString]) -> u8 {
+    match args::parse_words(words, &|name| std::env::var_os(name)) {
+        Parsed::Text(text) => match output::to_stdout(&text) {
+            Ok(()) => 0,
+            // Whoever asked for the help has seen enough of it.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
+            Err(_) => Kind::Disk.exit_code(),
+        },
+        Parsed::Refused { text, kind, panel } => {
+            if !panel {
+                output::to_stderr(&text);
+            } else if output::to_stdout(&format!("{text}\n")).is_err() {
+                return Kind::Disk.exit_code();
+            }
+            kind.exit_code()
+        }
+        Parsed::Run(call) => run_command(&call),
+    }
+}
+
+fn run_command(call: &Invocation) -> u8 {
+    let output = Output::new(style_of(call));
+    let stop = match Stop::watch() {
+        Ok(stop) => stop,
+        Err(error) => {
+            output.error(&error);
+            return error.kind().exit_code();
+        }
+    };
+    let context = Context { world: Arc::new(World::system()), output, stop };
+    match (call.command().run)(&context, call) {
+        Ok(()) => 0,
+        Err(_) if context.output.is_closed() => 0,
+        Err(error) => {
+            context.output.error(&error);
+            error.kind().exit_code()
+        }
+    }
+}
+
+fn style_of(call: &Invocation) -> Style {
+    let json = call.has("json");
+    let events = json && call.command().long;
+    let asked = call.text("format").and_then(Format::parse);
+    let panel = call.has("panel");
+    Style {
+        format: asked.or_else(|| json.then_some(Format::Json)),
+        events,
+        panel,
+        quiet: call.has("quiet"),
+        verbose: call.has("verbose"),
+    }
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+//! The only place that prints: rows, lines, events, warnings and errors, on the stream where
+//! whoever called will read them.
+
+use super::rows::{Cell, Format, Renderer};
+use super::table::Column;
+use crate::base::path::display_bytes;
+use crate::base::{Error, Kind, Result};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Bytes of rows that are collected before they are written.
+const PRINTED_BYTES: usize = 64 * 1024;
+
+/// What a command's output should look like.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Style {
+    /// The format asked for; `None` lets the kind of standard output decide.
+    pub format: Option<Format>,
+    /// One line of JSON per event, the result last (`--json` on a long job).
+    pub events: bool,
+    /// As Hestia's own commands speak: all on standard output, no colour.
+    pub panel: bool,
+    /// Results, warnings and errors only.
+    pub quiet: bool,
+    /// Every object too.
+    pub verbose: bool,
+}
+
+/// Standard output and standard error.
+#[derive(Debug)]
+pub struct Output {
+    style: Style,
+    format: Format,
+    colour: bool,
+    closed: AtomicBool,
+}
+
+impl Output {
+    /// The process's own output.
+    pub fn new(style: Style) -> Self {
+        let terminal = io::stdout().is_terminal() && !style.panel;
+        let usual = if terminal { Format::Table } else { Format::Shell };
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self {
+            style,
+            format: style.format.unwrap_or(usual),
+            colour: terminal && !no_colour,
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// How it was asked to be.
+    pub fn style(&self) -> Style {
+        self.style
+    }
+
+    /// Whether a program reads standard output rather than a person.
+    pub fn is_machine(&self) -> bool {
+        self.style.events || matches!(self.format, Format::Json | Format::Plain | Format::Csv)
+    }
+
+    /// Whether whoever read standard output has gone, which is no failure.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Takes the rows of a command as they come.
+    pub fn rows(&self, columns: &'static [Column]) -> RowPrinter<'_> {
+        let renderer = Renderer::new(columns, self.format, self.style.events, self.colour);
+        RowPrinter { output: self, renderer }
+    }
+
+    /// Prints one line of JSON.
+    pub fn event(&self, event: &serde_json::Value) -> Result<()> {
+        self.bytes(format!("{event}\n").as_bytes())
+    }
+
+    /// Prints a line of the result for a person or a script; control characters are escaped.
+    pub fn line(&self, text: &str) -> Result<()> {
+        self.bytes(format!("{}\n", display_bytes(text.as_bytes())).as_bytes())
+    }
+
+    /// Prints bytes as they are, such as a file's content.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|cause| self.write_failed(cause))
+    }
+
+    /// Turns a failed write into an error, and remembers a reader that has gone.
+    pub fn write_failed(&self, cause: io::Error) -> Error {
+        if cause.kind() == io::ErrorKind::BrokenPipe {
+            self.closed.store(true, Ordering::Relaxed);
+        }
+        Error::new(Kind::Disk, "write to standard output").cause(cause)
+    }
+
+    /// Tells a person something that is not the result. Lost if standard error is closed, since
+    /// there is nobody left to tell.
+    pub fn note(&self, text: &str) {
+        if !self.style.quiet && !self.style.panel {
+            to_stderr(&printable(text));
+        }
+    }
+
+    /// Tells what must not be missed even when quiet, such as how to keep a recovery key. The
+    /// panel reads standard output only.
+    pub fn important(&self, text: &str) {
+        if self.style.panel {
+            self.out_or_lost(&printable(text));
+        } else {
+            to_stderr(&printable(text));
+        }
+    }
+
+    /// Prints a warning.
+    pub fn warning(&self, warning: &Error) {
+        if self.style.events {
+            let event = serde_json::json!({ "event": "warning", "text": warning.one_line() });
+            self.out_or_lost(&event.to_string());
+        } else if self.style.panel {
+            self.out_or_lost(&printable(&format!("Warning: {}", warning.one_line())));
+        }
+        if !self.style.panel {
+            to_stderr(&printable(&format!("Warning: {warning}")));
+        }
+    }
+
+    /// Prints the error a command ended with.
+    pub fn error(&self, error: &Error) {
+        if self.style.events {
+            let event = serde_json::json!({
+                "event": "error",
+                "exit": error.kind().exit_code(),
+                "kind": format!("{:?}", error.kind()).to_lowercase(),
+                "text": error.one_line(),
+            });
+            self.out_or_lost(&event.to_string());
+        }
+        if self.style.panel {
+            self.out_or_lost(&printable(&format!("Error: {}", error.one_line())));
+        } else {
+            to_stderr(&printable(&format!("Error: {error}")));
+        }
+    }
+
+    /// For lines whose loss changes nothing: the exit code tells the same.
+    fn out_or_lost(&self, line: &str) {
+        if let Err(error) = self.bytes(format!("{line}\n").as_bytes()) {
+            drop(error);
+        }
+    }
+}
+
+/// Prints rows as they come.
+pub struct RowPrinter<'o> {
+    output: &'o Output,
+    renderer: Renderer,
+}
+
+impl RowPrinter<'_> {
+    /// Prints a row, now or a little later. It has one cell for each column.
+    pub fn row(&mut self, row: &[Cell]) -> Result<()> {
+        self.renderer.row(row);
+        match self.renderer.take(PRINTED_BYTES) {
+            Some(text) => self.output.bytes(text.as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints what is left. A person is told if there was nothing.
+    pub fn finish(self) -> Result<()> {
+        if self.renderer.count() == 0
+            && self.output.format == Format::Table
+            && !self.output.style.events
+        {
+            self.output.note("nothing to show");
+            return Ok(());
+        }
+        self.output.bytes(self.renderer.finish().as_bytes())
+    }
+}
+
+/// Line by line, with everything escaped that could fool a terminal.
+fn printable(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| display_bytes(line.as_bytes())).collect();
+    lines.join("\n")
+}
+
+/// Writes a line to standard error. A failure is not reported: there is nowhere to report it.
+pub fn to_stderr(line: &str) {
+    if let Err(error) = writeln!(io::stderr().lock(), "{line}") {
+        drop(error);
+    }
+}
+
+/// Writes text to standard output, for help and usage.
+pub fn to_stdout(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}

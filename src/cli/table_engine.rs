@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: MIT
+//! The rows of the engine's commands: everything that needs no HestiaCP.
+
+use super::table::{Arg, Column, Command, Effect, Flag, Holds, Value, col, wide};
+use super::table_flags::{
+    DRY_RUN, EXCLUDE, FORCE, HOST_FILTER, INCLUDE, SNAPSHOT, TAG_FILTER, USER_FILTER,
+};
+use super::{engine, engine_keys, engine_look, tools};
+
+/// A command that looks and is done; the base of the rows below.
+const LOOK: Command = Command {
+    name: "",
+    about: "",
+    details: "",
+    examples: &[],
+    args: &[],
+    flags: &[],
+    effect: Effect::Read,
+    long: false,
+    columns: &[],
+    shims: &[],
+    hidden: false,
+    run: tools::completions,
+};
+
+const SNAPSHOT_COLUMNS: &[Column] = &[
+    col("SNAPSHOT", Holds::Id, "its id"),
+    wide("NAME", Holds::Text, "its name, such as `hestia-alice-20260102-030405`"),
+    col("DATE", Holds::Text, "the day it stands for, local time"),
+    col("TIME", Holds::Text, "the time of that day"),
+    col("HOST", Holds::Text, "the machine it was made on"),
+    col("USER", Holds::Text, "the Hestia user; empty for plain paths"),
+    col("FILES", Holds::Count, "how many files it holds"),
+    col("SIZE", Holds::Bytes, "bytes of file content it holds"),
+    col("NEW", Holds::Bytes, "bytes the repository did not have before"),
+    wide("STORED", Holds::Bytes, "bytes written for them"),
+    wide("WARNINGS", Holds::Count, "what could not be backed up; 0 means it is complete"),
+    wide("PARENT", Holds::Text, "the snapshot it was compared with"),
+    wide("SECONDS", Holds::Count, "how long it took"),
+    col("TAGS", Holds::List, "its labels"),
+    col("PATHS", Holds::Raw, "the paths backed up"),
+];
+
+const NODE_COLUMNS: &[Column] = &[
+    col("PATH", Holds::Raw, "where it lies in the snapshot"),
+    col("TYPE", Holds::Text, "file, dir, symlink, fifo, socket, blockdev or chardev"),
+    col("MODE", Holds::Text, "permissions, octal"),
+    col("OWNER", Holds::Text, "owner and group, by name where known"),
+    wide("UID", Holds::Count, "owner, as a number"),
+    wide("GID", Holds::Count, "group, as a number"),
+    col("SIZE", Holds::Bytes, "bytes of content"),
+    col("DATE", Holds::Text, "day of the last change, local time"),
+    col("TIME", Holds::Text, "time of that day"),
+    wide("TARGET", Holds::Raw, "what a link points at"),
+    wide("TORN", Holds::YesNo, "whether it changed while it was read"),
+];
+
+const FOUND_COLUMNS: &[Column] = &[
+    col("FOUND", Holds::Raw, "snapshot and path, joined by a colon"),
+    wide("SNAPSHOT", Holds::Id, "the snapshot's id"),
+    wide("PATH", Holds::Raw, "where it lies in the snapshot"),
+    col("TYPE", Holds::Text, "file, dir, symlink, fifo, socket, blockdev or chardev"),
+    col("SIZE", Holds::Bytes, "bytes of content"),
+    col("DATE", Holds::Text, "day of the last change, local time"),
+    col("TIME", Holds::Text, "time of that day"),
+];
+
+const DIFF_COLUMNS: &[Column] = &[
+    col("PATH", Holds::Raw, "where it lies"),
+    col("CHANGE", Holds::Text, "added, removed, modified, or metadata (owner, mode, times)"),
+    col("TYPE", Holds::Text, "file, dir, symlink, fifo, socket, blockdev or chardev"),
+    col("SIZE", Holds::Bytes, "bytes of content, in the newer snapshot that has it"),
+];
+
+const RESTORE_COLUMNS: &[Column] = &[
+    col("TARGET", Holds::Raw, "the folder restored into"),
+    col("RESTORED", Holds::Count, "files written"),
+    col("UNCHANGED", Holds::Count, "files that were right already"),
+    col("REMOVED", Holds::Count, "files and folders removed by --delete"),
+    col("SIZE", Holds::Bytes, "bytes written"),
+    col("FAILED", Holds::Count, "what could not be restored"),
+];
+
+const FORGET_COLUMNS: &[Column] = &[
+    col("SNAPSHOT", Holds::Id, "its id"),
+    wide("NAME", Holds::Text, "its name"),
+    col("DATE", Holds::Text, "the day it stands for, local time"),
+    col("TIME", Holds::Text, "the time of that day"),
+    col("HOST", Holds::Text, "the machine it was made on"),
+    col("USER", Holds::Text, "the Hestia user; empty for plain paths"),
+    col("ACTION", Holds::Text, "`keep` or `forget`"),
+    col("REASONS", Holds::List, "why it is kept"),
+];
+
+const CHECK_COLUMNS: &[Column] = &[
+    col("FINDING", Holds::Text, "number of the finding"),
+    col("SEVERITY", Holds::Text, "damage loses data, garbage only wastes space"),
+    col("OBJECT", Holds::Text, "the file of the repository it is about"),
+    col("TEXT", Holds::Text, "what is wrong"),
+];
+
+const KEY_COLUMNS: &[Column] = &[
+    col("KEY", Holds::Id, "the slot's id"),
+    col("LABEL", Holds::Text, "what its owner called it"),
+    col("METHOD", Holds::Text, "password or key-file"),
+    col("DATE", Holds::Text, "the day it was made, local time"),
+    col("TIME", Holds::Text, "the time of that day"),
+    col("MEMORY", Holds::Bytes, "memory one try of a password costs; empty for key files"),
+    wide("PASSES", Holds::Count, "passes over that memory"),
+];
+
+const STATS_COLUMNS: &[Column] = &[
+    col("REPOSITORY", Holds::Text, "where it is"),
+    col("SNAPSHOTS", Holds::Count, "snapshots in it"),
+    col("SIZE", Holds::Bytes, "bytes of file content in all snapshots together"),
+    col("UNIQUE", Holds::Bytes, "plain bytes of the different chunks among them"),
+    col("STORED", Holds::Bytes, "bytes the repository takes for these"),
+    col("CHUNKS", Holds::Count, "different chunks"),
+    col("BLOBS", Holds::Count, "blobs they are stored in"),
+    col("PACKS", Holds::Count, "pack files of content"),
+    wide("TREES", Holds::Count, "pack files of trees"),
+];
+
+/// How `backup` takes what it reads.
+const BACKUP_FLAGS: &[Flag] = &[
+    EXCLUDE,
+    Flag::new(
+        "exclude-file",
+        "leave out what matches a glob in this file, one a line; may be repeated",
+    )
+    .value("FILE", Value::Path)
+    .many(),
+    Flag::new("one-file-system", "do not enter folders on other file systems").short('x'),
+    Flag::new("tag", "label the snapshot; may be repeated").value("TAG", Value::Text).many(),
+    Flag::new("host", "name this machine in the snapshot").value("HOST", Value::Text),
+    Flag::new("name", "name the snapshot").value("NAME", Value::Text),
+    Flag::new("stdin", "back up what comes in on standard input"),
+    Flag::new("stdin-filename", "what to call it in the snapshot")
+        .value("NAME", Value::Text)
+        .default("stdin"),
+    Flag::new("devices", "take device nodes, pipes and sockets too instead of naming them"),
+    Flag::new("parent", "compare with this snapshot; `none` reads every file again")
+        .value("SNAPSHOT", Value::Text),
+    Flag::new("level", "zstd level, 1 (fast) to 19 (small)").value("N", Value::Number).default("3"),
+    DRY_RUN,
+];
+
+/// How `restore` writes.
+const RESTORE_FLAGS: &[Flag] = &[
+    Flag::new("target", "the folder to restore into").short('t').value("FOLDER", Value::Path),
+    Flag::new("in-place", "restore to where the files came from"),
+    INCLUDE,
+    EXCLUDE,
+    Flag::new(
+        "overwrite",
+        "when to change files that are there; `always` compares the content, `if-changed` trusts \
+         size and time",
+    )
+    .value("WHEN", Value::Choice(&["always", "if-changed", "if-newer", "never"]))
+    .default("always"),
+    Flag::new("delete", "remove what the snapshot does not have"),
+    Flag::new("verify", "read everything back afterwards and compare"),
+    Flag::new("numeric-owners", "set owners by number, not by name"),
+    USER_FILTER,
+    DRY_RUN,
+    FORCE,
+];
+
+/// Which snapshots `forget` keeps.
+const FORGET_FLAGS: &[Flag] = &[
+    Flag::new("keep-last", "keep the newest N").value("N", Value::Number),
+    Flag::new("keep-hourly", "keep the newest of each of the last N hours that have one")
+        .value("N", Value::Number),
+    Flag::new("keep-daily", "the same for days").value("N", Value::Number),
+    Flag::new("keep-weekly", "the same for weeks").value("N", Value::Number),
+    Flag::new("keep-monthly", "the same for months").value("N", Value::Number),
+    Flag::new("keep-yearly", "the same for years").value("N", Value::Number),
+    Flag::new("keep-within", "keep all of the last N days before the newest")
+        .value("N", Value::Number),
+    Flag::new("keep-tag", "keep all with this tag; may be repeated")
+        .value("TAG", Value::Text)
+        .many(),
+    USER_FILTER,
+    HOST_FILTER,
+    TAG_FILTER,
+    DRY_RUN,
+    FORCE,
+];
+
+const NEW_SECRET_FLAGS: &[Flag] = &[
+    Flag::new("label", "what to call the key").value("TEXT", Value::Text),
+    Flag::new("new-password-file", "take the new password from the first line of this file")
+        .value("FILE", Value::Path),
+    Flag::new("new-password-command", "take the new password from the first line this prints")
+        .value("COMMAND", Value::Text),
+    Flag::new("new-key-file", "use this key file; a new one is made if it does not exist")
+        .value("FILE", Value::Path),
+];
+
+/// The commands, in the order of the help.
+pub const ENGINE: &[Command] = &[
+    Command {
+        name: "init",
+        about: "make a new repository",
+        details: "The password is asked for twice unless it comes from a file, a command or \
+                  the environment. With --key-file a random key is made and written to that \
+                  file if it does not exist. Without the password or key nobody can read the \
+                  repository again, so keep a copy of it somewhere else.",
+        examples: &[
+            "ghostsnap init -r /srv/backup",
+            "ghostsnap init -r /srv/backup --key-file /etc/ghostsnap/key",
+        ],
+        flags: &[Flag::new("label", "what to call the first key").value("TEXT", Value::Text)],
+        effect: Effect::Write,
+        run: engine::init,
+        ..LOOK
+    },
+    Command {
+        name: "backup",
+        about: "back up files and folders",
+        details: "Files that have not changed since the last snapshot of the same paths are not \
+                  read again. What cannot be read is named in a warning, the rest is stored, and \
+                  the exit code is 30. Interrupt it at any time: the next run goes on from what \
+                  was stored.",
+        examples: &[
+            "ghostsnap backup -r /srv/backup /etc /home --exclude '*.tmp' --tag nightly",
+            "ghostsnap backup -r /srv/backup --stdin --stdin-filename all.sql",
+        ],
+        args: &[Arg::new("PATH", "what to back up", Value::Path).optional().many()],
+        flags: BACKUP_FLAGS,
+        effect: Effect::Write,
+        long: true,
+        columns: SNAPSHOT_COLUMNS,
+        run: engine::backup,
+        ..LOOK
+    },
+    Command {
+        name: "restore",
+        about: "restore files from a snapshot",
+        details: "Give --target or --in-place. With PATH only that file or folder is restored, \
+                  and a folder's content ends up directly in the target. Only what differs is \
+                  written. --in-place and --delete ask first, or need --force where there is \
+                  nobody to ask.",
+        examples: &[
+            "ghostsnap restore -r /srv/backup latest --target /tmp/out",
+            "ghostsnap restore -r /srv/backup 3f9c2a1b etc/nginx --target /tmp/nginx --verify",
+        ],
+        args: &[
+            SNAPSHOT,
+            Arg::new("PATH", "a file or folder in the snapshot", Value::Path).optional(),
+        ],
+        flags: RESTORE_FLAGS,
+        effect: Effect::Destroy,
+        long: true,
+        columns: RESTORE_COLUMNS,
+        run: engine::restore,
+        ..LOOK
+    },
+    Command {
+        name: "snapshots",
+        about: "list the snapshots",
+        details: "Oldest first.",
+        examples: &[
+            "ghostsnap snapshots -r /srv/backup",
+            "ghostsnap snapshots --tag nightly --json",
+        ],
+        flags: &[
+            USER_FILTER,
+            HOST_FILTER,
+            TAG_FILTER,
+            Flag::new("last", "only the newest N").value("N", Value::Number),
+        ],
+        columns: SNAPSHOT_COLUMNS,
+        run: engine_look::snapshots,
+        ..LOOK
+    },
+    Command {
+        name: "ls",
+        about: "list the files in a snapshot",
+        details: "Without PATH it starts at the root of the snapshot.",
+        examples: &["ghostsnap ls latest etc", "ghostsnap ls latest --recursive --format plain"],
+        args: &[
+            SNAPSHOT,
+            Arg::new("PATH", "a file or folder in the snapshot", Value::Path).optional(),
+        ],
+        flags: &[
+            Flag::new("recursive", "enter folders too").short('R'),
+            INCLUDE,
+            EXCLUDE,
+            USER_FILTER,
+        ],
+        columns: NODE_COLUMNS,
+        run: engine_look::ls,
+        ..LOOK
+    },
+    Command {
+        name: "find",
+        about: "find files in all snapshots",
+        details: "A glob without a slash matches names in every folder, one with a slash \
+                  matches from the root of the snapshot.",
+        examples: &[
+            "ghostsnap find 'wp-config.php'",
+            "ghostsnap find --snapshot latest 'etc/**/*.conf'",
+        ],
+        args: &[Arg::new("GLOB", "what to look for", Value::Text).many()],
+        flags: &[
+            Flag::new("snapshot", "look only here").short('s').value("SNAPSHOT", Value::Text),
+            USER_FILTER,
+            HOST_FILTER,
+            TAG_FILTER,
+        ],
+        long: true,
+        columns: FOUND_COLUMNS,
+        run: engine_look::find,
+        ..LOOK
+    },
+    Command {
+        name: "dump",
+        about: "write one file of a snapshot to standard output",
+        details: "",
+        examples: &["ghostsnap dump latest etc/passwd"],
+        args: &[SNAPSHOT, Arg::new("PATH", "a file in the snapshot", Value::Path)],
+        flags: &[
+            Flag::new("output", "write it to this new file instead")
+                .short('o')
+                .value("FILE", Value::Path),
+            USER_FILTER,
+        ],
+        run: engine_look::dump,
+        ..LOOK
+    },
+    Command {
+        name: "diff",
+        about: "say what changed between two snapshots",
+        details: "Files count as changed when their content, type or target differ; with \
+                  --attributes also when owner, mode, times or extended attributes do.",
+        examples: &["ghostsnap diff 3f9c2a1b latest"],
+        args: &[
+            Arg::new("OLD", "the first snapshot", Value::Text),
+            Arg::new("NEW", "the second snapshot", Value::Text),
+        ],
+        flags: &[Flag::new("attributes", "compare owners, modes and times too")],
+        columns: DIFF_COLUMNS,
+        run: engine_look::diff,
+        ..LOOK
+    },
+    Command {
+        name: "forget",
+        about: "drop snapshots",
+        details: "Drops the named snapshots, or those that none of the --keep options keeps. The \
+                  options look at each user, or each machine and its paths, separately; the newest \
+                  complete snapshot of each always stays. The data stays in the repository until \
+                  it is pruned. Asks first, or needs --force where there is nobody to ask.",
+        examples: &[
+            "ghostsnap forget -r /srv/backup 3f9c2a1b --dry-run",
+            "ghostsnap forget --user alice --keep-daily 7 --keep-weekly 4 --force",
+        ],
+        args: &[Arg::new("SNAPSHOT", "ids or names", Value::Text).optional().many()],
+        flags: FORGET_FLAGS,
+        effect: Effect::Destroy,
+        columns: FORGET_COLUMNS,
+        run: engine::forget,
+        ..LOOK
+    },
+    Command {
+        name: "check",
+        about: "check the repository",
+        details: "Without options it checks that every snapshot, tree and index fits together \
+                  and that every pack is there. --read-data reads and decrypts everything too; \
+                  --read-data=5% a random twentieth. Exit code 31 means damage was found.",
+        examples: &[
+            "ghostsnap check -r /srv/backup",
+            "ghostsnap check -r /srv/backup --read-data=5%",
+        ],
+        flags: &[Flag::new("read-data", "read the data too, all of it or a share")
+            .value("SHARE", Value::Percent)
+            .bare("100%")],
+        long: true,
+        columns: CHECK_COLUMNS,
+        run: engine::check,
+        ..LOOK
+    },
+    Command {
+        name: "key list",
+        about: "list the keys that open the repository",
+        details: "",
+        examples: &["ghostsnap key list -r /srv/backup"],
+        columns: KEY_COLUMNS,
+        run: engine_keys::list,
+        ..LOOK
+    },
+    Command {
+        name: "key add",
+        about: "add a password or key file",
+        details: "Asks for a new password twice unless one of the options says where it is.",
+        examples: &[
+            "ghostsnap key add --label office",
+            "ghostsnap key add --new-key-file /root/recovery.key --label recovery",
+        ],
+        flags: NEW_SECRET_FLAGS,
+        effect: Effect::Write,
+        run: engine_keys::add,
+        ..LOOK
+    },
+    Command {
+        name: "key change",
+        about: "replace the password or key file used now by another",
+        details: "The new key is added first, then the old one is removed.",
+        examples: &["ghostsnap key change -r /srv/backup"],
+        flags: NEW_SECRET_FLAGS,
+        effect: Effect::Write,
+        run: engine_keys::change,
+        ..LOOK
+    },
+    Command {
+        name: "key remove",
+        about: "remove a key",
+        details: "The last key cannot be removed. Asks first, or needs --force where there is \
+                  nobody to ask.",
+        examples: &["ghostsnap key remove 3f9c2a1b --force"],
+        args: &[Arg::new("KEY", "the slot's id or the beginning of one", Value::Text)],
+        flags: &[FORCE],
+        effect: Effect::Destroy,
+        run: engine_keys::remove,
+        ..LOOK
+    },
+    Command {
+        name: "stats",
+        about: "say how large the repository is and what deduplication saves",
+        details: "",
+        examples: &["ghostsnap stats -r /srv/backup --json"],
+        long: true,
+        columns: STATS_COLUMNS,
+        run: engine_look::stats,
+        ..LOOK
+    },
+    Command {
+        name: "completions",
+        about: "print the completion script of a shell",
+        details: "",
+        examples: &["ghostsnap completions bash"],
+        args: &[Arg::new(
+            "SHELL",
+            "bash, elvish, fish, powershell or zsh",
+            Value::Choice(&["bash", "elvish", "fish", "powershell", "zsh"]),
+        )],
+        run: tools::completions,
+        ..LOOK
+    },
+    Command {
+        name: "generate",
+        about: "write the files made from the table of commands",
+        details: "Without options it writes the files that are committed; --check only compares \
+                  them. --man and --completions write what is made when a package is built.",
+        flags: &[
+            Flag::new("check", "compare, write nothing; exit code 1 if a file differs"),
+            Flag::new("root", "the project's folder").value("FOLDER", Value::Path).default("."),
+            Flag::new("man", "write the man pages into this folder").value("FOLDER", Value::Path),
+            Flag::new("completions", "write the completion scripts into this folder")
+                .value("FOLDER", Value::Path),
+        ],
+        effect: Effect::Write,
+        hidden: true,
+        run: tools::generate,
+        ..LOOK
+    },
+];

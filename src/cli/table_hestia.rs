@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: MIT
+//! The rows of the commands for HestiaCP users, and the panel's commands that end in them.
+//!
+//! A shim's `# options:` header is authorization: Hestia's API reads the position of USER from
+//! it and compares that argument with the owner of the access key. What a customer may call
+//! takes neither a path nor a repository.
+
+use super::panel;
+use super::table::{
+    Arg, Column, Command, Effect, Flag, Holds, Owner, Role, Shim, ShimArg, Value, col, wide,
+};
+use super::table_flags::{
+    FORCE, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT, SHIM_USER, USER_FILTER,
+};
+
+const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
+const SNAPSHOT_FLAG: Flag = Flag::new("snapshot", "id, beginning of one, name, or `latest`")
+    .short('s')
+    .value("SNAPSHOT", Value::Text)
+    .default("latest");
+const NOTIFY: Flag = Flag::new("notify", "mail the result to the user");
+
+/// The sections of a Hestia user, as options of `restore` and `export`.
+macro_rules! sections {
+    ($($flag:expr),* $(,)?) => {
+        &[
+            Flag::new("web", "web domains: names separated by commas, `*` for all, `no` for none")
+                .value("DOMAINS", Value::Text),
+            Flag::new("dns", "DNS zones, likewise").value("ZONES", Value::Text),
+            Flag::new("mail", "mail domains, likewise").value("DOMAINS", Value::Text),
+            Flag::new("db", "databases, likewise").value("NAMES", Value::Text),
+            Flag::new("cron", "cron jobs: `*` or `no`").value("JOBS", Value::Text),
+            Flag::new("udir", "folders of the home: names, `*` or `no`")
+                .value("FOLDERS", Value::Text),
+            $($flag),*
+        ]
+    };
+}
+
+const LIST_COLUMNS: &[Column] = &[
+    col("SNAPSHOT", Holds::Id, "its id"),
+    wide("NAME", Holds::Text, "its name, `hestia-USER-YYYYMMDD-HHMMSS` (UTC)"),
+    col("USER", Holds::Text, "the Hestia user"),
+    col("DATE", Holds::Text, "the day it stands for, local time"),
+    col("TIME", Holds::Text, "the time of that day"),
+    col("SIZE", Holds::Mib, "MiB of content it holds"),
+    wide("NEW", Holds::Mib, "MiB the repository did not have before"),
+    wide("WEB", Holds::List, "web domains in it"),
+    wide("DNS", Holds::List, "DNS zones in it"),
+    wide("MAIL", Holds::List, "mail domains in it"),
+    wide("DB", Holds::List, "databases in it"),
+    wide("CRON", Holds::Count, "number of cron jobs in it"),
+    wide("UDIR", Holds::List, "folders and files of the home in it"),
+    wide("RUNTIME", Holds::Count, "minutes it took, at least 1"),
+    col("STATUS", Holds::Text, "`complete`, or `partial` if something could not be backed up"),
+    col("TAGS", Holds::List, "its labels"),
+];
+
+const OBJECT_COLUMNS: &[Column] = &[
+    col("SNAPSHOT", Holds::Id, "its id"),
+    wide("NAME", Holds::Text, "its name, `hestia-USER-YYYYMMDD-HHMMSS` (UTC)"),
+    wide("USER", Holds::Text, "the Hestia user"),
+    col("DATE", Holds::Text, "the day it stands for, local time"),
+    col("TIME", Holds::Text, "the time of that day"),
+    col("SIZE", Holds::Mib, "MiB of content it holds"),
+    wide("NEW", Holds::Mib, "MiB the repository did not have before"),
+    col("WEB", Holds::List, "web domains in it"),
+    col("DNS", Holds::List, "DNS zones in it"),
+    col("MAIL", Holds::List, "mail domains in it"),
+    col("DB", Holds::List, "databases in it"),
+    col("CRON", Holds::Count, "number of cron jobs in it"),
+    col("UDIR", Holds::List, "folders and files of the home in it"),
+    wide("RUNTIME", Holds::Count, "minutes it took, at least 1"),
+    col("STATUS", Holds::Text, "`complete`, or `partial` if something could not be backed up"),
+    wide("TAGS", Holds::List, "its labels"),
+];
+
+const USER_COLUMNS: &[Column] = &[
+    col("USER", Holds::Text, "the user's name"),
+    wide("NAME", Holds::Text, "the full name"),
+    wide("CONTACT", Holds::Text, "the mail address"),
+    col("ROLE", Holds::Text, "`admin` or `user`"),
+    col("PACKAGE", Holds::Text, "the hosting package"),
+    col("WEB", Holds::List, "web domains"),
+    col("DNS", Holds::List, "DNS zones"),
+    col("MAIL", Holds::List, "mail domains"),
+    col("DB", Holds::List, "databases"),
+    col("CRON", Holds::Count, "number of cron jobs"),
+    wide("UDIR", Holds::List, "folders and files of the home"),
+    col("DISK", Holds::Mib, "MiB used, as Hestia counted last"),
+    col("SUSPENDED", Holds::YesNo, "whether the user is suspended"),
+    wide("BACKUPS", Holds::Text, "tarballs the package allows"),
+    wide("DATE", Holds::Text, "the day the user was added"),
+];
+
+const RESULT_COLUMNS: &[Column] = &[
+    col("USER", Holds::Text, "the Hestia user"),
+    col("RESULT", Holds::Text, "`ok`, `partial`, `failed` or `skipped`"),
+    col("SNAPSHOT", Holds::Id, "the snapshot's id"),
+    wide("NAME", Holds::Text, "the snapshot's name"),
+    col("SIZE", Holds::Bytes, "bytes of content it holds"),
+    col("NEW", Holds::Bytes, "bytes the repository did not have before"),
+    wide("STORED", Holds::Bytes, "bytes written for them"),
+    wide("WARNINGS", Holds::Count, "what could not be backed up"),
+    wide("SECONDS", Holds::Count, "how long it took"),
+    col("REASON", Holds::Text, "why it failed or was skipped"),
+];
+
+const IMPORT_COLUMNS: &[Column] = &[
+    col("TARBALL", Holds::Text, "the tarball"),
+    col("USER", Holds::Text, "the Hestia user it belongs to"),
+    col("RESULT", Holds::Text, "`ok`, `partial`, `failed` or `skipped`"),
+    col("SNAPSHOT", Holds::Id, "the snapshot's id"),
+    wide("NAME", Holds::Text, "the snapshot's name"),
+    col("SIZE", Holds::Bytes, "bytes of content it holds"),
+    col("NEW", Holds::Bytes, "bytes the repository did not have before"),
+    wide("WARNINGS", Holds::Count, "what could not be read"),
+    col("REASON", Holds::Text, "why it failed or was skipped"),
+];
+
+const EXPORT_COLUMNS: &[Column] = &[
+    col("TARBALL", Holds::Text, "the tarball that was written"),
+    col("USER", Holds::Text, "the Hestia user"),
+    col("SNAPSHOT", Holds::Id, "the snapshot it was made from"),
+    col("SIZE", Holds::Bytes, "its size"),
+];
+
+const RESTORED_COLUMNS: &[Column] = &[
+    col("OBJECT", Holds::Text, "section and name of what was restored"),
+    col("RESULT", Holds::Text, "`restored`, `failed` or `skipped`"),
+    col("TEXT", Holds::Text, "what the check afterwards saw"),
+];
+
+const DELETED_COLUMNS: &[Column] = &[
+    col("SNAPSHOT", Holds::Id, "its id"),
+    col("NAME", Holds::Text, "its name"),
+    col("USER", Holds::Text, "the Hestia user"),
+];
+
+/// A command that looks and is done; the base of the rows below.
+const LOOK: Command = Command {
+    name: "",
+    about: "",
+    details: "",
+    examples: &[],
+    args: &[],
+    flags: &[],
+    effect: Effect::Read,
+    long: false,
+    columns: &[],
+    shims: &[],
+    hidden: false,
+    run: panel::list_users,
+};
+
+/// A shim for the administrator; the base of the ones below.
+const SHIM: Shim = Shim {
+    name: "",
+    about: "",
+    details: "",
+    example: "",
+    role: Role::Admin,
+    owner: Owner::Nobody,
+    args: &[],
+    fixed: &[],
+};
+
+const POSITIONAL_USER: ShimArg = ShimArg { to: "USER", ..SHIM_USER };
+const POSITIONAL_SNAPSHOT: ShimArg = ShimArg { to: "SNAPSHOT", ..SHIM_SNAPSHOT };
+
+const fn section(name: &'static str, to: &'static str, about: &'static str) -> ShimArg {
+    ShimArg::new(name, to, about, Value::Text).default("*")
+}
+
+const fn object(name: &'static str, to: &'static str, about: &'static str) -> ShimArg {
+    ShimArg::new(name, to, about, Value::Text)
+}
+
+/// One of the commands that restore a single object.
+const fn restore_one(
+    name: &'static str,
+    about: &'static str,
+    example: &'static str,
+    args: &'static [ShimArg],
+) -> Shim {
+    Shim {
+        name,
+        about,
+        details: "Everything else of the user stays as it is.",
+        example,
+        role: Role::User,
+        owner: Owner::LiveOrGone,
+        args,
+        fixed: &["force"],
+    }
+}
+
+/// The commands, in the order of the help.
+pub const HESTIA: &[Command] = &[
+    LIST_USERS,
+    USER_INFO,
+    BACKUP,
+    IMPORT,
+    LIST_BACKUPS,
+    SHOW_BACKUP,
+    EXPORT,
+    RESTORE,
+    DELETE_BACKUP,
+];
+
+const LIST_USERS: Command = Command {
+    name: "hestia list-users",
+    about: "list the users of this server",
+    details: "Without options it prints bare names, one a line, so that a script can loop over \
+              them. Suspended users are listed too.",
+    examples: &["ghostsnap hestia list-users", "ghostsnap hestia list-users --detailed"],
+    flags: &[Flag::new("detailed", "print what each user has").short('d')],
+    columns: USER_COLUMNS,
+    run: panel::list_users,
+    shims: &[Shim {
+        name: "v-ghostsnap-list-users",
+        about: "list the users that can be backed up",
+        details: "Suspended users are listed too.",
+        example: "v-ghostsnap-list-users json",
+        args: &[SHIM_FORMAT],
+        fixed: &["detailed"],
+        ..SHIM
+    }],
+    ..LOOK
+};
+
+const USER_INFO: Command = Command {
+    name: "hestia user-info",
+    about: "say what a user has",
+    details: "A user that does not exist is an error.",
+    examples: &["ghostsnap hestia user-info alice"],
+    args: &[USER],
+    columns: USER_COLUMNS,
+    run: panel::user_info,
+    shims: &[Shim {
+        name: "v-ghostsnap-list-user",
+        about: "list what of a user can be backed up",
+        details: "The lists are read from Hestia's own files at this moment.",
+        example: "v-ghostsnap-list-user alice json",
+        role: Role::User,
+        owner: Owner::Live,
+        args: &[POSITIONAL_USER, SHIM_FORMAT],
+        ..SHIM
+    }],
+    ..LOOK
+};
+
+const BACKUP: Command = Command {
+    name: "hestia backup",
+    about: "back up Hestia users",
+    details: "Backs up the named users, or all. Hestia makes its tarball, which is opened and \
+              stored file by file, so that what has not changed takes no space. One user's \
+              failure does not stop the others; the exit code is 30 if some failed. Nothing is \
+              ever removed from /backup without --cleanup, and with it only tarballs whose \
+              content is in the repository. The first run on a server makes a local repository \
+              and a key file and says how to keep a copy of the key.",
+    examples: &[
+        "ghostsnap hestia backup --user alice",
+        "ghostsnap hestia backup --include 'prod-*' --include 'user[1-5]' --exclude 'prod-test' \
+         --cleanup --keep-tarballs 1",
+    ],
+    flags: &[
+        Flag::new("user", "back up this user; may be repeated; without it all users")
+            .short('u')
+            .value("USER", Value::Text)
+            .many(),
+        Flag::new("include", "only users whose name matches this glob; may be repeated")
+            .short('i')
+            .value("GLOB", Value::List)
+            .many(),
+        Flag::new("exclude", "no user whose name matches this glob; may be repeated")
+            .short('e')
+            .value("GLOB", Value::List)
+            .many(),
+        Flag::new("cleanup", "then remove old tarballs whose content is in the repository"),
+        Flag::new(
+            "keep-tarballs",
+            "how many of the newest tarballs --cleanup leaves, 0 allowed; without it what the \
+             settings say, or 3",
+        )
+        .value("N", Value::Number),
+        NOTIFY,
+    ],
+    effect: Effect::Write,
+    long: true,
+    columns: RESULT_COLUMNS,
+    run: panel::backup,
+    shims: &[
+        Shim {
+            name: "v-ghostsnap-backup-user",
+            about: "back up a user into the repository",
+            details: "Hestia makes its tarball, which is opened and stored encrypted and \
+                      deduplicated. The first call on a server makes a local repository and a \
+                      key file.",
+            example: "v-ghostsnap-backup-user alice",
+            owner: Owner::Live,
+            args: &[SHIM_USER, SHIM_REPOSITORY, SHIM_NOTIFY],
+            ..SHIM
+        },
+        Shim {
+            name: "v-ghostsnap-backup-users",
+            about: "back up all users into the repository",
+            details: "INCLUDE and EXCLUDE are globs on user names, several separated by commas. \
+                      One user's failure does not stop the others.",
+            example: "v-ghostsnap-backup-users 'prod-*' 'prod-test,prod-old'",
+            args: &[
+                ShimArg::new("INCLUDE", "include", "globs of the users to back up", Value::List)
+                    .optional(),
+                ShimArg::new("EXCLUDE", "exclude", "globs of the users to leave out", Value::List)
+                    .optional(),
+                SHIM_REPOSITORY,
+            ],
+            ..SHIM
+        },
+    ],
+    ..LOOK
+};
+
+const IMPORT: Command = Command {
+    name: "hestia import",
+    about: "take old Hestia tarballs into the repository",
+    details: "Each becomes a snapshot with the date of its making. A tarball whose content is in \
+              the repository already is skipped. The tarballs stay where they are.",
+    examples: &["ghostsnap hestia import /backup/alice.2026-01-02_03-04-05.tar"],
+    args: &[Arg::new("TARBALL", "a tarball, as a path or as a name in /backup", Value::Path).many()],
+    flags: &[Flag::new("user", "only if it belongs to this user")
+        .short('u')
+        .value("USER", Value::Text)],
+    effect: Effect::Write,
+    long: true,
+    columns: IMPORT_COLUMNS,
+    run: panel::import,
+    shims: &[Shim {
+        name: "v-ghostsnap-import-user-backup",
+        about: "take an old tarball of a user into the repository",
+        details: "BACKUP is the name of a tarball in /backup. The user may have been deleted.",
+        example: "v-ghostsnap-import-user-backup alice alice.2026-01-02_03-04-05.tar",
+        owner: Owner::LiveOrGone,
+        args: &[
+            SHIM_USER,
+            ShimArg::new("BACKUP", "TARBALL", "a tarball in /backup", Value::Path).check("backup"),
+        ],
+        ..SHIM
+    }],
+    ..LOOK
+};
+
+const LIST_BACKUPS: Command = Command {
+    name: "hestia list-backups",
+    about: "list the snapshots of Hestia users",
+    details: "Oldest first. Snapshots of deleted users are listed too.",
+    examples: &[
+        "ghostsnap hestia list-backups --user alice",
+        "ghostsnap hestia list-backups --json",
+    ],
+    flags: &[USER_FILTER],
+    columns: LIST_COLUMNS,
+    run: panel::list_backups,
+    shims: &[Shim {
+        name: "v-ghostsnap-list-user-backups",
+        about: "list the snapshots of a user",
+        details: "Oldest first. The user may have been deleted.",
+        example: "v-ghostsnap-list-user-backups alice json",
+        role: Role::User,
+        owner: Owner::LiveOrGone,
+        args: &[SHIM_USER, SHIM_FORMAT],
+        ..SHIM
+    }],
+    ..LOOK
+};
+
+const SHOW_BACKUP: Command = Command {
+    name: "hestia show-backup",
+    about: "list what is in one snapshot of a Hestia user",
+    details: "",
+    examples: &["ghostsnap hestia show-backup hestia-alice-20260102-030405"],
+    args: &[Arg::new("SNAPSHOT", "id, beginning of one, name, or `latest`", Value::Text)],
+    flags: &[USER_FILTER],
+    columns: OBJECT_COLUMNS,
+    run: panel::show_backup,
+    shims: &[Shim {
+        name: "v-ghostsnap-list-user-backup",
+        about: "list what is in one snapshot of a user",
+        details: "The user may have been deleted.",
+        example: "v-ghostsnap-list-user-backup alice latest json",
+        role: Role::User,
+        owner: Owner::LiveOrGone,
+        args: &[SHIM_USER, POSITIONAL_SNAPSHOT, SHIM_FORMAT],
+        ..SHIM
+    }],
+    ..LOOK
+};
+
+const EXPORT: Command = Command {
+    name: "hestia export",
+    about: "make a Hestia tarball from a snapshot",
+    details: "The tarball is one that Hestia's own restore accepts. Without --output it is \
+              written to /backup as USER.gs-SNAPSHOT.tar, where the panel can download it and \
+              Hestia's rotation leaves it alone. If any of the section options is given, \
+              sections that are not named are left out.",
+    examples: &[
+        "ghostsnap hestia export alice --output /root/alice.tar",
+        "ghostsnap hestia export alice --snapshot 3f9c2a1b --web example.com --db '*'",
+    ],
+    args: &[USER],
+    flags: sections![
+        SNAPSHOT_FLAG,
+        Flag::new("output", "the file to write; must not exist")
+            .short('o')
+            .value("FILE", Value::Path),
+    ],
+    effect: Effect::Write,
+    long: true,
+    columns: EXPORT_COLUMNS,
+    run: panel::export,
+    shims: &[Shim {
+        name: "v-ghostsnap-export-user-backup",
+        about: "make a Hestia tarball from a snapshot",
+        details: "Written to /backup as USER.gs-SNAPSHOT.tar, where the panel can download it. \
+                  The user may have been deleted.",
+        example: "v-ghostsnap-export-user-backup alice latest",
+        role: Role::User,
+        owner: Owner::LiveOrGone,
+        args: &[POSITIONAL_USER, SHIM_SNAPSHOT],
+        ..SHIM
+    }],
+    ..LOOK
+};
+
+const RESTORE: Command = Command {
+    name: "hestia restore",
+    about: "restore a Hestia user from a snapshot",
+    details: "Makes a tarball of what was chosen, lets Hestia's own v-restore-user take it, and \
+              then looks whether everything arrived. A deleted user is made again. If any of \
+              the section options is given, sections that are not named are left alone. With \
+              --target or --temp the files are only put into a folder and Hestia is not called. \
+              Asks before it overwrites, or needs --force where there is nobody to ask.",
+    examples: &[
+        "ghostsnap hestia restore alice",
+        "ghostsnap hestia restore alice --snapshot 3f9c2a1b --db alice_shop --force",
+        "ghostsnap hestia restore alice --target /tmp/alice",
+    ],
+    args: &[USER],
+    flags: sections![
+        SNAPSHOT_FLAG,
+        Flag::new("target", "put the files into this folder")
+            .short('t')
+            .value("FOLDER", Value::Path),
+        Flag::new("temp", "put the files into a new folder below /tmp and name it"),
+        NOTIFY,
+        FORCE,
+    ],
+    effect: Effect::Destroy,
+    long: true,
+    columns: RESTORED_COLUMNS,
+    run: panel::restore,
+    shims: RESTORE_SHIMS,
+    ..LOOK
+};
+
+const RESTORE_SHIMS: &[Shim] = &[
+    Shim {
+        name: "v-ghostsnap-restore-user",
+        about: "restore a user from a snapshot",
+        details: "The six selections are written as for v-restore-user: empty or * for \
+                  everything, no for nothing, or names separated by commas. A deleted user is \
+                  made again.",
+        example: "v-ghostsnap-restore-user alice latest 'example.com' no no 'alice_shop' no no",
+        role: Role::User,
+        owner: Owner::LiveOrGone,
+        args: &[
+            POSITIONAL_USER,
+            SHIM_SNAPSHOT,
+            section("WEB", "web", "web domains"),
+            section("DNS", "dns", "DNS zones"),
+            section("MAIL", "mail", "mail domains"),
+            section("DB", "db", "databases"),
+            section("CRON", "cron", "cron jobs"),
+            section("UDIR", "udir", "folders of the home"),
+            SHIM_NOTIFY,
+        ],
+        fixed: &["force"],
+    },
+    restore_one(
+        "v-ghostsnap-restore-web-domain",
+        "restore one web domain from a snapshot",
+        "v-ghostsnap-restore-web-domain alice latest example.com",
+        &[
+            POSITIONAL_USER,
+            SHIM_SNAPSHOT,
+            object("DOMAIN", "web", "the web domain").check("domain"),
+            SHIM_NOTIFY,
+        ],
+    ),
+    restore_one(
+        "v-ghostsnap-restore-mail-domain",
+        "restore one mail domain from a snapshot",
+        "v-ghostsnap-restore-mail-domain alice latest example.com",
+        &[
+            POSITIONAL_USER,
+            SHIM_SNAPSHOT,
+            object("DOMAIN", "mail", "the mail domain").check("domain"),
+            SHIM_NOTIFY,
+        ],
+    ),
+    restore_one(
+        "v-ghostsnap-restore-dns-domain",
+        "restore one DNS zone from a snapshot",
+        "v-ghostsnap-restore-dns-domain alice latest example.com",
+        &[
+            POSITIONAL_USER,
+            SHIM_SNAPSHOT,
+            object("DOMAIN", "dns", "the DNS zone").check("domain"),
+            SHIM_NOTIFY,
+        ],
+    ),
+    restore_one(
+        "v-ghostsnap-restore-database",
+        "restore one database from a snapshot",
+        "v-ghostsnap-restore-database alice latest alice_shop",
+        &[
+            POSITIONAL_USER,
+            SHIM_SNAPSHOT,
+            object("DATABASE", "db", "the database").check("database"),
+            SHIM_NOTIFY,
+        ],
+    ),
+    restore_one(
+        "v-ghostsnap-restore-cron-job",
+        "restore the cron jobs from a snapshot",
+        "v-ghostsnap-restore-cron-job alice latest '*'",
+        &[
+            POSITIONAL_USER,
+            SHIM_SNAPSHOT,
+            object("JOB", "cron", "any job: Hestia restores all of them together"),
+            SHIM_NOTIFY,
+        ],
+    ),
+];
+
+const DELETE_BACKUP: Command = Command {
+    name: "hestia delete-backup",
+    about: "drop snapshots of a Hestia user",
+    details: "The data stays in the repository until it is pruned. Asks first, or needs --force \
+              where there is nobody to ask.",
+    examples: &["ghostsnap hestia delete-backup --user alice 3f9c2a1b"],
+    args: &[Arg::new("SNAPSHOT", "ids or names", Value::Text).many()],
+    flags: &[USER_FILTER, FORCE],
+    effect: Effect::Destroy,
+    columns: DELETED_COLUMNS,
+    run: panel::delete_backup,
+    shims: &[Shim {
+        name: "v-ghostsnap-delete-user-backup",
+        about: "drop a snapshot of a user",
+        details: "The data stays in the repository until it is pruned. The user may have been \
+                  deleted.",
+        example: "v-ghostsnap-delete-user-backup alice 3f9c2a1b",
+        owner: Owner::LiveOrGone,
+        args: &[SHIM_USER, POSITIONAL_SNAPSHOT],
+        fixed: &["force"],
+        ..SHIM
+    }],
+    ..LOOK
+};

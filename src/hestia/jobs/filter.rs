@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: MIT
+//! Looks at a user's tree on its way into a tarball that Hestia will take back, and makes it safe
+//! for that. Hestia's scripts believe what stands in an archive, as root; the archive's content
+//! comes from a customer. So configuration rows that are not plain `KEY='value'` rows do not get
+//! through, and everything that a restore must be held to afterwards is noted here: which objects
+//! there are and how many tables each dump makes.
+
+use crate::base::path::display_bytes;
+use crate::base::units::bytes;
+use crate::base::{Error, Kind, RelPath, Result, WhatIo, limits};
+use crate::format::snapshot::Object;
+use crate::format::tree::{Node, NodeKind};
+use crate::hestia::conf::{self, Row};
+use crate::hestia::inventory::{DbKind, SECTIONS};
+use crate::hestia::select::{Choice, Sections};
+use crate::tree::Sink;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What was seen of a tree.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The objects, without CRON.
+    pub objects: BTreeSet<Object>,
+    /// Cron jobs.
+    pub cron_jobs: u64,
+    /// Whether there is a cron/cron.conf.
+    pub has_cron: bool,
+    /// The databases by the names of their folders.
+    pub databases: BTreeMap<String, DbFacts>,
+    /// Web domains that have files.
+    pub web_with_data: BTreeSet<String>,
+    /// What was left out, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// What was seen of one database.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct DbFacts {
+    /// Its row.
+    pub row: Option<Row>,
+    /// Its dump.
+    pub dump: Option<DumpFacts>,
+}
+
+/// What was seen of a dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DumpFacts {
+    /// The engine, by the name of the file.
+    pub kind: DbKind,
+    /// Its size.
+    pub bytes: u64,
+    /// Tables it makes.
+    pub tables: u64,
+}
+
+impl Facts {
+    /// Everything that a restore should bring back, in Hestia's order.
+    pub fn all_objects(&self) -> Vec<Object> {
+        let mut all: Vec<Object> = self.objects.iter().cloned().collect();
+        if self.has_cron && self.cron_jobs > 0 {
+            all.push(Object { section: "CRON".into(), name: self.cron_jobs.to_string() });
+        }
+        all.sort_by_key(|one| {
+            let place = SECTIONS.iter().position(|word| *word == one.section);
+            (place, one.name.clone())
+        });
+        all
+    }
+
+    /// The names of one section's objects.
+    pub fn of<'f>(&'f self, section: &'f str) -> impl Iterator<Item = &'f str> {
+        self.objects.iter().filter(move |one| one.section == section).map(|one| one.name.as_str())
+    }
+}
+
+/// A sink that looks and cleans, in front of another.
+pub struct Filter {
+    inner: Box<dyn Sink>,
+    sections: Sections,
+    facts: Arc<Mutex<Facts>>,
+}
+
+/// The facts, for the one who waits for the sink to be done.
+#[derive(Clone, Default)]
+pub struct SharedFacts(Arc<Mutex<Facts>>);
+
+impl SharedFacts {
+    /// The facts so far.
+    pub fn get(&self) -> Facts {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Filter {
+    /// Puts a filter in front of a sink; objects that `sections` do not name stay behind.
+    pub fn new(inner: Box<dyn Sink>, sections: Sections, facts: &SharedFacts) -> Self {
+        Self { inner, sections, facts: Arc::clone(&facts.0) }
+    }
+
+    /// A selection by patterns hands on the folders that lead to a match; an object is meant by
+    /// its exact name only.
+    fn is_meant(&self, names: &[&[u8]]) -> bool {
+        let [top, name, ..] = names else { return true };
+        let choice = match *top {
+            b"web" => &self.sections.web,
+            b"dns" => &self.sections.dns,
+            b"mail" => &self.sections.mail,
+            b"db" => &self.sections.db,
+            b"user_dir" => &self.sections.udir,
+            _ => return true,
+        };
+        std::str::from_utf8(name).map_or(*choice == Choice::All, |name| choice.takes(name))
+    }
+
+    fn rows(
+        &mut self,
+        path: &RelPath,
+        node: &Node,
+        content: &mut dyn Read,
+        clean: fn(&[u8]) -> (Vec<u8>, usize),
+    ) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let what = || format!("read {path}");
+        content.take(limits::CONF_FILE_BYTES_MAX + 1).read_to_end(&mut text).what_io(what)?;
+        if bytes(text.len()) > limits::CONF_FILE_BYTES_MAX {
+            return Err(Error::new(Kind::Parsing, what())
+                .why(format!("it is larger than {} bytes", limits::CONF_FILE_BYTES_MAX)));
+        }
+        let (clean, dropped) = clean(&text);
+        if dropped > 0 {
+            self.facts().warnings.push(format!(
+                "{path}: {dropped} lines are no rows that Hestia could read and were left out"
+            ));
+        }
+        let mut node = node.clone();
+        node.meta.size = bytes(clean.len());
+        node.extents.clear();
+        self.inner.entry(path, &node, &mut clean.as_slice())?;
+        Ok(clean)
+    }
+
+    fn facts(&self) -> std::sync::MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, names: &[&[u8]], node: &Node) {
+        let [top, name, rest @ ..] = names else { return };
+        let name = display_bytes(name);
+        let mut facts = self.facts();
+        let section = match (*top, rest) {
+            (b"web", []) if node.is_folder() => "WEB",
+            (b"dns", []) if node.is_folder() => "DNS",
+            (b"mail", []) if node.is_folder() => "MAIL",
+            (b"db", []) if node.is_folder() => {
+                facts.databases.entry(name.clone()).or_default();
+                "DB"
+            }
+            (b"user_dir", []) => "UDIR",
+            (b"web", [b"data"]) => {
+                facts.web_with_data.insert(name);
+                return;
+            }
+            _ => return,
+        };
+        facts.objects.insert(Object { section: section.to_owned(), name });
+    }
+
+    fn dump(
+        &mut self,
+        path: &RelPath,
+        node: &Node,
+        content: &mut dyn Read,
+        database: &[u8],
+        kind: DbKind,
+    ) -> Result<()> {
+        let mut counter = TableCounter::new(content, kind);
+        self.inner.entry(path, node, &mut counter)?;
+        let tables = counter.finish();
+        let dump = DumpFacts { kind, bytes: node.meta.size, tables };
+        self.facts().databases.entry(display_bytes(database)).or_default().dump = Some(dump);
+        Ok(())
+    }
+}
+
+impl Sink for Filter {
+    fn entry(&mut self, path: &RelPath, node: &Node, content: &mut dyn Read) -> Result<()> {
+        let names: Vec<&[u8]> = path.names().collect();
+        if !self.is_meant(&names) {
+            return io::copy(content, &mut io::sink()).map(drop).what_io(|| format!("read {path}"));
+        }
+        self.note(&names, node);
+        if node.meta.kind != NodeKind::File {
+            return self.inner.entry(path, node, content);
+        }
+        match names.as_slice() {
+            [b"hestia", b"user.conf"] => {
+                self.rows(path, node, content, clean_keys)?;
+            }
+            [b"hestia", b"backup-excludes.conf"] => {
+                self.rows(path, node, content, clean_rows)?;
+            }
+            [b"cron", b"cron.conf"] => {
+                let clean = self.rows(path, node, content, clean_rows)?;
+                let mut facts = self.facts();
+                facts.has_cron = true;
+                facts.cron_jobs = bytes(conf::parse_rows(&clean).rows.len());
+            }
+            [b"db", database, b"hestia", b"db.conf"] => {
+                let clean = self.rows(path, node, content, clean_rows)?;
+                let row = conf::parse_rows(&clean).rows.into_iter().next();
+                self.facts().databases.entry(display_bytes(database)).or_default().row = row;
+            }
+            [b"web" | b"dns" | b"mail", _, b"hestia", name] if name.ends_with(b".conf") => {
+                self.rows(path, node, content, clean_rows)?;
+            }
+            [b"db", database, name] => match dump_kind(database, name) {
+                Some(kind) => self.dump(path, node, content, database, kind)?,
+                None => self.inner.entry(path, node, content)?,
+            },
+            _ => self.inner.entry(path, node, content)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.inner.finish()
+    }
+}
+
+/// Whether this is the dump of the database whose folder it lies in, and of which engine.
+fn dump_kind(database: &[u8], name: &[u8]) -> Option<DbKind> {
+    let kind = name.strip_prefix(database)?.strip_prefix(b".")?.strip_suffix(b".sql")?;
+    DbKind::parse(std::str::from_utf8(kind).ok()?)
+}
+
+/// Keeps the lines that are rows, and counts the others.
+fn clean_rows(text: &[u8]) -> (Vec<u8>, usize) {
+    let (mut clean, mut dropped) = (Vec::with_capacity(text.len()), 0);
+    for line in text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        let is_row = line.len() <= limits::CONF_LINE_BYTES_MAX && Row::parse(line).is_ok();
+        match (line, is_row) {
+            ([] | [b'#', ..], _) => {}
+            (row, true) => {
+                clean.extend_from_slice(row);
+                clean.push(b'\n');
+            }
+            _ => dropped += 1,
+        }
+    }
+    (clean, dropped)
+}
+
+/// Keeps the lines of `KEY='value'`; a quote within a value, which only Hestia's newer releases
+/// read as such, becomes an accent.
+fn clean_keys(text: &[u8]) -> (Vec<u8>, usize) {
+    let (row, bad) = conf::parse_keys(text);
+    let line = |(key, value): (&str, &str)| format!("{key}='{}'\n", value.replace('\'', "\u{b4}"));
+    let lines: Vec<String> = row.pairs().map(line).collect();
+    (lines.concat().into_bytes(), bad.len())
+}
+
+/// Counts the tables that a dump makes while it passes by. A row of data that spans lines can hold
+/// the same words; that a wrong count can only be too high is what the check after a restore must
+/// allow for.
+struct TableCounter<'c> {
+    content: &'c mut dyn Read,
+    kind: DbKind,
+    /// The beginning of the line in hand.
+    line: Vec<u8>,
+    tables: u64,
+}
+
+/// As much of a line as the words can take up: names have up to 63 bytes each.
+const LINE_START_BYTES: usize = 512;
+
+impl<'c> TableCounter<'c> {
+    fn new(content: &'c mut dyn Read, kind: DbKind) -> Self {
+        Self { content, kind, line: Vec::with_capacity(LINE_START_BYTES), tables: 0 }
+    }
+
+    fn take(&mut self, piece: &[u8]) {
+        for (at, part) in piece.split(|byte| *byte == b'\n').enumerate() {
+            if at > 0 {
+                self.end_line();
+            }
+            let room = LINE_START_BYTES.saturating_sub(self.line.len());
+            self.line.extend_from_slice(part.get(..room.min(part.len())).unwrap_or_default());
+        }
+    }
+
+    fn end_line(&mut self) {
+        let makes_table = match self.kind {
+            DbKind::Mysql => self.line.starts_with(b"CREATE TABLE "),
+            // pg_dump announces each object; INSERTs hold raw line breaks, so a customer's text
+            // with CREATE TABLE in it must not count.
+            DbKind::Pgsql => {
+                let word = b"; Type: TABLE; Schema: ";
+                self.line.starts_with(b"-- Name: ")
+                    && self.line.windows(word.len()).any(|part| part == word)
+            }
+        };
+        self.tables += u64::from(makes_table);
+        self.line.clear();
+    }
+
+    fn finish(mut self) -> u64 {
+        self.end_line();
+        self.tables
+    }
+}
+
+impl Read for TableCounter<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.content.read(buffer)?;
+        if let Some(piece) = buffer.get(..count) {
+            self.take(piece);
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::tree::Meta;
+
+    type Written = Vec<(String, Vec<u8>)>;
+
+    /// Keeps what gets through.
+    #[derive(Clone, Default)]
+    struct Keep(Arc<Mutex<Written>>);
+
+    impl Sink for Keep {
+        fn entry(&mut self, path: &RelPath, node: &Node, content: &mut dyn Read) -> Result<()> {
+            let mut text = Vec::new();
+            // In small pieces, as a pipe would give it.
+            let mut piece = [0; 7];
+            loop {
+                match content.read(&mut piece).unwrap() {
+                    0 => break,
+                    count => text.extend_from_slice(&piece[..count]),
+                }
+            }
+            assert_eq!(node.meta.size, bytes(text.len()), "{path}");
+            self.0.lock().unwrap().push((path.to_string(), text));
+            Ok(())
+        }
+        fn finish(self: Box<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn run(entries: &[(&str, Option<&str>)]) -> (Facts, Written) {
+        run_with(Sections::all(), entries)
+    }
+
+    fn run_with(sections: Sections, entries: &[(&str, Option<&str>)]) -> (Facts, Written) {
+        let (keep, facts) = (Keep::default(), SharedFacts::default());
+        let mut filter = Filter::new(Box::new(keep.clone()), sections, &facts);
+        for (path, content) in entries {
+            let kind = if content.is_some() { NodeKind::File } else { NodeKind::Folder };
+            let text = content.unwrap_or_default().as_bytes();
+            let meta = Meta { kind, size: bytes(text.len()), ..Meta::default() };
+            let node = Node { meta, ..Node::default() };
+            filter.entry(&RelPath::parse(path.as_bytes()).unwrap(), &node, &mut &*text).unwrap();
+        }
+        let written = keep.0.lock().unwrap().clone();
+        (facts.get(), written)
+    }
+
+    #[test]
+    fn rows_that_could_run_in_a_shell_do_not_get_through() {
+        let (facts, written) = run(&[
+            (
+                "hestia/user.conf",
+                Some("NAME='O'Brien'\nROLE='user'\nA='x' $(id)\nexport B='1'\nC=`id`\n"),
+            ),
+            ("web/a.example/hestia/web.conf", Some("DOMAIN='a.example' ALIAS=''$(id)''\n")),
+            (
+                "cron/cron.conf",
+                Some("JOB='1' CMD='echo %quote%hi%quote%'\r\n\nJOB='2' CMD='it's'\n"),
+            ),
+            ("web/a.example/conf/nginx.conf", Some("server { $(kept) }\n")),
+        ]);
+        let text = |at: usize| String::from_utf8(written[at].1.clone()).unwrap();
+        assert_eq!(
+            text(0),
+            "NAME='O\u{b4}Brien'\nROLE='user'\nA='x\u{b4} $(id)'\n"
+                .replace("A='x\u{b4} $(id)'\n", "")
+        );
+        assert_eq!(text(1), "");
+        assert_eq!(text(2), "JOB='1' CMD='echo %quote%hi%quote%'\n");
+        assert_eq!(text(3), "server { $(kept) }\n");
+        assert_eq!((facts.cron_jobs, facts.has_cron, facts.warnings.len()), (1, true, 3));
+    }
+
+    #[test]
+    fn an_object_is_meant_by_its_exact_name_only() {
+        let sections = Sections::parse(&["no", "no", "no", "no", "no", "a[1]"]).unwrap();
+        let entries = [
+            ("user_dir/a1", None),
+            ("user_dir/a[1]", None),
+            ("user_dir/a[1]/x", Some("y")),
+            ("user_dir/a1/x", Some("y")),
+        ];
+        let (facts, written) = run_with(sections, &entries);
+        assert_eq!(facts.of("UDIR").collect::<Vec<_>>(), ["a[1]"]);
+        assert_eq!(written.len(), 2);
+    }
+
+    #[test]
+    fn objects_dumps_and_rows_are_noted() {
+        let (facts, _) = run(&[
+            ("web", None),
+            ("web/a.example", None),
+            ("web/a.example/data", None),
+            ("mail/a.example", None),
+            ("user_dir/.bashrc", Some("x")),
+            ("db/alice_wp", None),
+            ("db/alice_wp/hestia/db.conf", Some("DB='alice_wp' TYPE='mysql'\n")),
+            (
+                "db/alice_wp/alice_wp.mysql.sql",
+                Some(
+                    "-- x\nCREATE TABLE `a` (\n `CREATE TABLE ` int);\nINSERT x;\nCREATE TABLE `b` (x int);\n/*!50001 CREATE VIEW `v` */;",
+                ),
+            ),
+            ("db/alice_geo", None),
+            (
+                "db/alice_geo/alice_geo.pgsql.sql",
+                Some(
+                    "--\n-- Name: t; Type: TABLE; Schema: public; Owner: -\n--\nCREATE TABLE public.t (\n);\nINSERT INTO t VALUES ('a\nCREATE TABLE x');\n-- Data for Name: t; Type: TABLE DATA; Schema: public\n-- Name: s; Type: SEQUENCE; Schema: public\n",
+                ),
+            ),
+            ("db/alice_geo/other.sql", Some("CREATE TABLE x")),
+        ]);
+        let named = |section| facts.of(section).collect::<Vec<_>>();
+        assert_eq!(
+            (named("WEB"), named("MAIL"), named("UDIR")),
+            (vec!["a.example"], vec!["a.example"], vec![".bashrc"])
+        );
+        let tables = |name: &str| facts.databases[name].dump.unwrap().tables;
+        assert_eq!((tables("alice_wp"), tables("alice_geo")), (2, 1));
+        assert_eq!(facts.databases["alice_wp"].row.as_ref().unwrap().text("TYPE"), "mysql");
+        assert_eq!(facts.databases["alice_geo"].row, None);
+        assert!(facts.web_with_data.contains("a.example"));
+    }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+//! What Ghostsnap does for Hestia, each a function from (server, repository, request, monitor) to
+//! a report: back users up ([`backup`]), thin out their tarballs ([`cleanup`]), take old tarballs
+//! in ([`import`]), make tarballs ([`export`]), give users back ([`restore`]), and list, show and
+//! remove what is there ([`manage`]). Nothing here prints.
+
+pub mod backup;
+pub mod cleanup;
+pub mod export;
+pub mod filter;
+pub mod import;
+pub mod manage;
+pub mod preflight;
+pub mod report;
+pub mod restore;
+pub mod verify;
+
+use super::call::{self, Caller, Level};
+use super::layout::{Hestia, UserName};
+use super::settings::{Notify, Settings};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, World, limits};
+use crate::format::Snapshot;
+use std::sync::Arc;
+
+pub use backup::{BackupRequest, backup_users};
+pub use export::{ExportRequest, Exported, export};
+pub use import::{ImportRequest, import};
+pub use manage::{delete, find, list};
+pub use report::{RunReport, State, UserOutcome};
+pub use restore::{RestoreReport, RestoreRequest, restore};
+
+/// The machine that the jobs work on.
+#[derive(Clone)]
+pub struct Server {
+    /// Where Hestia is.
+    pub hestia: Hestia,
+    /// Our settings.
+    pub settings: Settings,
+    /// What runs Hestia's commands.
+    pub caller: Arc<dyn Caller>,
+    /// Time and randomness.
+    pub world: Arc<World>,
+}
+
+impl Server {
+    /// Writes what a job did into Hestia's history and, where the settings or the command ask for
+    /// it, rings the user's bell.
+    fn tell(&self, user: &UserName, news: &News<'_>, monitor: &dyn Monitor) {
+        let level = if news.is_problem { Level::Error } else { Level::Info };
+        let caller = self.caller.as_ref();
+        call::log_action(caller, &self.hestia, user, level, &news.text, monitor);
+        let rings = match self.settings.notify {
+            Notify::Always => true,
+            Notify::Problems => news.is_problem,
+            Notify::Never => false,
+        };
+        if rings || news.asked_for {
+            call::notify(caller, &self.hestia, user, news.topic, &news.text, monitor);
+        }
+    }
+
+    fn lock(&self, user: &UserName, purpose: &str) -> Result<super::userlock::UserLock> {
+        super::userlock::UserLock::take(&self.settings.run_folder, user, purpose)
+    }
+}
+
+/// What Hestia and the user are told of a job.
+struct News<'n> {
+    topic: &'n str,
+    text: String,
+    is_problem: bool,
+    asked_for: bool,
+}
+
+/// The tag that says which tarball a snapshot was made from.
+pub const TARBALL_TAG: &str = "tarball:";
+/// The tag with that tarball's size.
+pub const TARBALL_BYTES_TAG: &str = "tarball-bytes:";
+
+/// The tags that prove later that the content of a tarball is in the repository.
+fn tarball_tags(file_name: &str, bytes: u64) -> [String; 2] {
+    [format!("{TARBALL_TAG}{file_name}"), format!("{TARBALL_BYTES_TAG}{bytes}")]
+}
+
+/// Whether a snapshot was made from this tarball.
+fn is_made_from(snapshot: &Snapshot, file_name: &str) -> bool {
+    snapshot.tags.iter().any(|tag| tag.strip_prefix(TARBALL_TAG) == Some(file_name))
+}
+
+/// A name for a snapshot of this time: `hestia-USER-YYYYMMDD-HHMMSS` in UTC, or that of the next
+/// second that no snapshot of the user has yet.
+fn free_name(user: &UserName, time: Timestamp, taken: &[(FileId, Snapshot)]) -> Result<String> {
+    for later in 0..limits::SNAPSHOT_NAME_TRIES {
+        let time = Timestamp::from_seconds(time.seconds.saturating_add(later));
+        let name = format!("hestia-{user}-{}", time.utc().strftime("%Y%m%d-%H%M%S"));
+        if !taken.iter().any(|(_, one)| one.name == name) {
+            return Ok(name);
+        }
+    }
+    Err(Error::new(Kind::Limit, format!("find a free name for a snapshot of {user}"))
+        .why("those of a whole day are taken"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_second_gives_the_name_of_the_next() {
+        let user = UserName::parse("bob.x").unwrap();
+        let time = Timestamp::from_seconds(1_767_323_045);
+        let named = |name: &str| {
+            (FileId::default(), Snapshot { name: name.to_owned(), ..Snapshot::default() })
+        };
+        let mut taken = vec![named("hestia-bob-20260102-030405")];
+        assert_eq!(free_name(&user, time, &taken).unwrap(), "hestia-bob.x-20260102-030405");
+        taken.push(named("hestia-bob.x-20260102-030405"));
+        taken.push(named("hestia-bob.x-20260102-030406"));
+        assert_eq!(free_name(&user, time, &taken).unwrap(), "hestia-bob.x-20260102-030407");
+    }
+
+    #[test]
+    fn a_tag_names_exactly_one_tarball() {
+        let [tag, bytes] = tarball_tags("bob.x.2026-01-02_03-04-05.tar", 12);
+        assert_eq!(bytes, "tarball-bytes:12");
+        let snapshot = Snapshot { tags: vec![tag], ..Snapshot::default() };
+        assert!(is_made_from(&snapshot, "bob.x.2026-01-02_03-04-05.tar"));
+        assert!(!is_made_from(&snapshot, "x.2026-01-02_03-04-05.tar"));
+    }
+}

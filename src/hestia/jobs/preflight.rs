@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT
+//! What is looked at before Hestia is let loose on a tarball, so that nothing is half done and
+//! nothing of anybody else is touched. Hestia's restore drops the database that the archive names,
+//! as the server's root, puts values of rows into SQL, and stops in the middle at a domain that
+//! belongs to somebody else; all of that is refused here, before anything has changed.
+
+use super::filter::{DbFacts, Facts};
+use crate::base::{Error, Kind, Result};
+use crate::format::snapshot::Object;
+use crate::hestia::conf::{self, Row};
+use crate::hestia::inventory::{self, DbKind};
+use crate::hestia::layout::{Hestia, UserName};
+use std::collections::BTreeMap;
+
+/// Fails if a restore of this content for `user` would touch what is not the user's. `from` is the
+/// user the content was backed up from.
+pub fn check(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Facts) -> Result<()> {
+    let objects: Vec<&Object> = facts.objects.iter().collect();
+    check_objects(hestia, user, from, &objects)?;
+    check_databases(hestia, user, from, facts)
+}
+
+/// The part of it that needs only the list of objects that a snapshot carries.
+pub fn check_objects(
+    hestia: &Hestia,
+    user: &UserName,
+    from: &UserName,
+    objects: &[&Object],
+) -> Result<()> {
+    for object in objects.iter().filter(|one| one.section != "CRON") {
+        check_object_name(&object.section, &object.name)?;
+    }
+    let has_databases = objects.iter().any(|one| one.section == "DB");
+    if has_databases && user != from && inventory::exists(hestia, from) {
+        return Err(Error::new(Kind::Forbidden, format!("restore databases of {from} for {user}"))
+            .why(format!("Hestia would drop those of {from}, who exists on this server"))
+            .hint("restore everything but the databases: give 'no' for DB"));
+    }
+    check_domains(hestia, user, objects)
+}
+
+/// The databases that Hestia would empty or cannot restore, and why.
+pub fn unsound_databases(facts: &Facts) -> BTreeMap<String, String> {
+    let unsound = |(name, database): (&String, &DbFacts)| {
+        check_database(name, database).err().map(|why| (name.clone(), why))
+    };
+    facts.databases.iter().filter_map(unsound).collect()
+}
+
+/// Names go into unquoted words of Hestia's scripts. Folders of the home are handled with care
+/// there, the others are not.
+fn check_object_name(section: &str, name: &str) -> Result<()> {
+    let inner = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '$');
+    let first = |c: char| c.is_alphanumeric() || c == '_';
+    // Tar's listing of the home is read line by line, with unusual letters escaped.
+    let harmless_file = !name.contains(['\n', '\\']);
+    let harmless_word = name.starts_with(first) && name.chars().all(inner);
+    let harmless = if section == "UDIR" { harmless_file } else { harmless_word };
+    if harmless {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Invalid, format!("restore {section} '{}'", name.escape_debug()))
+        .why("Hestia's restore cannot handle this name")
+        .hint("restore the rest by naming the other objects, or this one into a folder"))
+}
+
+fn check_domains(hestia: &Hestia, user: &UserName, objects: &[&Object]) -> Result<()> {
+    let mut taken: Vec<(UserName, String, &str)> = Vec::new();
+    for (file, kind) in [("web.conf", "web"), ("dns.conf", "dns"), ("mail.conf", "mail")] {
+        for (owner, row) in inventory::rows_of_others(hestia, user, file)? {
+            taken.extend(row.get("DOMAIN").map(|name| (owner.clone(), name.to_owned(), kind)));
+            taken.extend(row.list("ALIAS").map(|name| (owner.clone(), name.to_owned(), "alias")));
+        }
+    }
+    for (section, file) in [("WEB", "web.conf"), ("DNS", "dns.conf"), ("MAIL", "mail.conf")] {
+        let own = conf::read_rows(&hestia.user_file(user, file))?;
+        for domain in objects.iter().filter(|one| one.section == section).map(|one| &one.name) {
+            if own.rows.iter().any(|row| row.get("DOMAIN") == Some(domain.as_str())) {
+                continue;
+            }
+            if let Some((owner, _, kind)) = taken.iter().find(|(_, name, _)| name == domain) {
+                return Err(Error::new(
+                    Kind::Exists,
+                    format!("restore {section} {domain} for {user}"),
+                )
+                .why(format!("it belongs to user {owner} here ({kind}); nothing was changed"))
+                .hint("name the domains to restore without it, or take it from that user first"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_databases(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Facts) -> Result<()> {
+    if facts.databases.is_empty() {
+        return Ok(());
+    }
+    let others = inventory::rows_of_others(hestia, user, "db.conf")?;
+    let own = conf::read_rows(&hestia.user_file(user, "db.conf"))?;
+    for (name, database) in &facts.databases {
+        let what = || format!("restore the database {name} for {user}");
+        let refuse = |why: String| Err(Error::new(Kind::Forbidden, what()).why(why));
+        let row = check_database(name, database).map_err(|why| {
+            Error::new(Kind::Parsing, what())
+                .why(why)
+                .hint("restore without it: name the others in DB")
+        })?;
+        let is_own =
+            |key: &str, value: &str| own.rows.iter().any(|row| row.get(key) == Some(value));
+        for (key, value) in [("DB", name.as_str()), ("DBUSER", row.text("DBUSER"))] {
+            if let Some((owner, _)) = others.iter().find(|(_, row)| row.get(key) == Some(value)) {
+                return refuse(format!(
+                    "{key} {value} belongs to user {owner}; nothing was changed"
+                ));
+            }
+            let is_named_after = |whose: &UserName| {
+                value.strip_prefix(whose.as_str()).is_some_and(|rest| rest.starts_with('_'))
+            };
+            let is_listed = user == from && is_own(key, value);
+            if !is_listed && !is_named_after(from) {
+                return refuse(format!(
+                    "{key} {value} does not begin with {from}_, so Hestia did not make it for this user"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a database of an archive is what Hestia makes, and returns its row.
+fn check_database<'f>(name: &str, database: &'f DbFacts) -> Result<&'f Row, String> {
+    let row = database.row.as_ref().ok_or("it has no row in the archive")?;
+    if row.text("DB") != name {
+        return Err(format!(
+            "its row in the archive is that of '{}'",
+            row.text("DB").escape_debug()
+        ));
+    }
+    let kind = DbKind::parse(row.text("TYPE")).ok_or("its row names no known engine")?;
+    match database.dump {
+        None => return Err("the archive has no dump of it, and restoring it would empty it".into()),
+        Some(dump) if dump.kind != kind => {
+            return Err("its row and its dump name two engines".into());
+        }
+        Some(dump) if dump.bytes == 0 => {
+            return Err("its dump is empty, and restoring it would empty it".into());
+        }
+        Some(_) => {}
+    }
+    // These values end up in SQL that is run as the server's root.
+    for key in ["DBUSER", "HOST", "CHARSET"] {
+        let value = row.text(key);
+        let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '$');
+        if !value.chars().all(inner) {
+            return Err(format!("its {key} '{}' is none that Hestia makes", value.escape_debug()));
+        }
+    }
+    if row
+        .text("MD5")
+        .contains(|c: char| !c.is_ascii_graphic() || matches!(c, '\\' | '`' | ';' | '"'))
+    {
+        return Err("its password hash is none that Hestia makes".into());
+    }
+    Ok(row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::filter::DumpFacts;
+    use super::*;
+    use std::fs;
+
+    fn user(name: &str) -> UserName {
+        UserName::parse(name).unwrap()
+    }
+
+    fn fixture(users: &[&str]) -> (tempfile::TempDir, Hestia) {
+        let folder = tempfile::tempdir().unwrap();
+        let hestia = Hestia::below(folder.path());
+        fs::create_dir_all(hestia.command("")).unwrap();
+        fs::create_dir_all(hestia.users()).unwrap();
+        for name in users {
+            fs::create_dir_all(hestia.user_data(&user(name))).unwrap();
+            fs::write(hestia.user_file(&user(name), "user.conf"), "").unwrap();
+        }
+        (folder, hestia)
+    }
+
+    fn with_object(section: &str, name: &str) -> Facts {
+        let mut facts = Facts::default();
+        facts.objects.insert(Object { section: section.into(), name: name.into() });
+        facts
+    }
+
+    fn with_database(name: &str, row: &str, bytes: u64) -> Facts {
+        let mut facts = Facts::default();
+        let row = Some(Row::parse(row.as_bytes()).unwrap());
+        let dump = Some(DumpFacts { kind: DbKind::Mysql, bytes, tables: 1 });
+        facts.databases.insert(name.into(), DbFacts { row, dump });
+        facts
+    }
+
+    fn row(db: &str, user: &str) -> String {
+        format!(
+            "DB='{db}' DBUSER='{user}' MD5='*56' HOST='localhost' TYPE='mysql' CHARSET='UTF8MB4'"
+        )
+    }
+
+    #[test]
+    fn a_domain_of_somebody_else_is_refused_before_anything_happens() {
+        let (_folder, hestia) = fixture(&["alice", "bob"]);
+        fs::write(
+            hestia.user_file(&user("bob"), "web.conf"),
+            "DOMAIN='b.example' ALIAS='www.b.example,x.example'\n",
+        )
+        .unwrap();
+        fs::write(hestia.user_file(&user("bob"), "mail.conf"), "DOMAIN='m.example'\n").unwrap();
+        let check = |section: &str, name: &str| {
+            check(&hestia, &user("alice"), &user("alice"), &with_object(section, name))
+        };
+        for (section, name) in [
+            ("WEB", "b.example"),
+            ("WEB", "x.example"),
+            ("DNS", "b.example"),
+            ("MAIL", "m.example"),
+        ] {
+            let error = check(section, name).unwrap_err();
+            assert_eq!(error.kind(), Kind::Exists);
+            assert!(error.one_line().contains("belongs to user bob"), "{error}");
+        }
+        check("WEB", "a.example").unwrap();
+        // An own domain is restored in place, whoever else has it as well.
+        fs::write(hestia.user_file(&user("alice"), "web.conf"), "DOMAIN='x.example'\n").unwrap();
+        check("WEB", "x.example").unwrap();
+    }
+
+    #[test]
+    fn names_that_would_become_words_of_a_script_are_refused() {
+        let (_folder, hestia) = fixture(&["alice"]);
+        let check = |section: &str, name: &str| {
+            check(&hestia, &user("alice"), &user("alice"), &with_object(section, name))
+        };
+        for name in ["a b", "$(id).example", "-x", "*.example", "a;b", "a`b"] {
+            assert_eq!(check("WEB", name).unwrap_err().kind(), Kind::Invalid, "{name}");
+        }
+        check("WEB", "xn--bcher-kva.example").unwrap();
+        check("WEB", "b\u{fc}cher.example").unwrap();
+        check("UDIR", "My Documents (old)").unwrap();
+        assert!(check("UDIR", "a\\u{a}b").is_err());
+    }
+
+    #[test]
+    fn only_databases_of_the_user_are_let_near_the_server() {
+        let (_folder, hestia) = fixture(&["alice", "alice_x", "bob"]);
+        fs::write(hestia.user_file(&user("alice_x"), "db.conf"), row("alice_x_wp", "alice_x_u"))
+            .unwrap();
+        let refused = |name: &str, row: &str, bytes: u64| {
+            let facts = with_database(name, row, bytes);
+            check(&hestia, &user("alice"), &user("alice"), &facts)
+                .err()
+                .map(|error| error.one_line())
+        };
+        assert_eq!(refused("alice_wp", &row("alice_wp", "alice_u"), 9), None);
+        for (name, row, bytes, words) in [
+            ("mysql", row("mysql", "alice_u"), 9, "does not begin with alice_"),
+            ("alice_wp", row("alice_wp", "root"), 9, "DBUSER root"),
+            ("alice_x_wp", row("alice_x_wp", "alice_u"), 9, "belongs to user alice_x"),
+            ("alice_wp", row("alice_wp", "alice_x_u"), 9, "belongs to user alice_x"),
+            ("alice_wp", row("mysql", "alice_u"), 9, "that of 'mysql'"),
+            ("alice_wp", row("alice_wp", "alice_u"), 0, "dump is empty"),
+            (
+                "alice_wp",
+                row("alice_wp", "alice_u").replace("UTF8MB4", "x; DROP DATABASE y"),
+                9,
+                "CHARSET",
+            ),
+            (
+                "alice_wp",
+                row("alice_wp", "alice_u").replace("'mysql'", "'oracle'"),
+                9,
+                "no known engine",
+            ),
+            (
+                "alice_wp",
+                row("alice_wp", "alice_u").replace("'mysql'", "'pgsql'"),
+                9,
+                "two engines",
+            ),
+        ] {
+            let message = refused(name, &row, bytes).unwrap_or_default();
+            assert!(message.contains(words), "{name} {row}: {message}");
+        }
+        // What Hestia lists as the user's own may be called anything.
+        fs::write(hestia.user_file(&user("alice"), "db.conf"), row("legacy", "legacy_u")).unwrap();
+        assert_eq!(refused("legacy", &row("legacy", "legacy_u"), 9), None);
+    }
+
+    #[test]
+    fn as_another_user_the_databases_of_a_living_one_stay_untouched() {
+        let (_folder, hestia) = fixture(&["alice", "carol"]);
+        let mut facts = with_database("alice_wp", &row("alice_wp", "alice_u"), 9);
+        facts.objects.insert(Object { section: "DB".into(), name: "alice_wp".into() });
+        let error = check(&hestia, &user("carol"), &user("alice"), &facts).unwrap_err();
+        assert_eq!(error.kind(), Kind::Forbidden);
+        fs::remove_dir_all(hestia.user_data(&user("alice"))).unwrap();
+        check(&hestia, &user("carol"), &user("alice"), &facts).unwrap();
+    }
+}

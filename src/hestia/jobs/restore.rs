@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: MIT
+//! Gives a user back: a native tarball for Hestia's `v-restore-user`, checked before and
+//! compared with the result afterwards. Configuration is restored by Hestia itself; what it
+//! swallows is found out and said.
+
+use super::export::{self, Access, Order};
+use super::filter::Facts;
+use super::preflight;
+use super::report::Gather;
+use super::verify::{self, Restored};
+use super::{News, Server, manage};
+use crate::base::error::io_error;
+use crate::base::monitor::Stage;
+use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, Within};
+use crate::format::Snapshot;
+use crate::format::snapshot::Object;
+use crate::hestia::call::{Call, Outcome};
+use crate::hestia::inventory;
+use crate::hestia::layout::UserName;
+use crate::hestia::select::{Choice, Sections};
+use crate::repo::IndexedRepository;
+use std::path::PathBuf;
+
+/// What to restore, and how far to go.
+#[derive(Debug, Clone, Default)]
+pub struct RestoreRequest {
+    /// Which snapshot: id, prefix, name or `latest`.
+    pub snapshot: String,
+    /// The user it was taken of, if that is another one than the user to restore.
+    pub from: Option<UserName>,
+    /// What of it.
+    pub sections: Sections,
+    /// Somebody said that what the user has now may be replaced.
+    pub confirmed: bool,
+    /// Take the snapshot of an earlier user of this name.
+    pub force: bool,
+    /// Let a user that is made anew be the administrator the snapshot says. Without it nobody
+    /// becomes one by a restore.
+    pub admin: bool,
+    /// Notify the user in the panel.
+    pub notify: bool,
+}
+
+/// What a restore did.
+#[derive(Debug)]
+pub struct RestoreReport {
+    /// The user.
+    pub user: UserName,
+    /// The snapshot.
+    pub snapshot: (FileId, Snapshot),
+    /// Whether the user was made anew.
+    pub created: bool,
+    /// Every object that was asked for, and whether it is back.
+    pub objects: Vec<Restored>,
+    /// Size of the tarball that Hestia was given.
+    pub tarball_bytes: u64,
+    /// What went wrong beside, one line each.
+    pub warnings: Vec<String>,
+    /// How long it took.
+    pub milliseconds: u64,
+}
+
+impl RestoreReport {
+    /// The objects that are not back.
+    pub fn problems(&self) -> impl Iterator<Item = (&Object, &str)> {
+        self.objects.iter().filter_map(|one| Some((&one.object, one.problem.as_deref()?)))
+    }
+
+    /// The kind of failure the exit code stands for; `None` if everything is back and proven.
+    pub fn kind(&self) -> Option<Kind> {
+        let clean = self.warnings.is_empty() && self.problems().next().is_none();
+        (!clean).then_some(Kind::Partial)
+    }
+}
+
+/// Restores a user, or parts of one. The user may be gone. Fails before anything has changed, or
+/// reports object by object what became of it.
+pub fn restore(
+    server: &Server,
+    repository: &IndexedRepository,
+    user: &UserName,
+    request: &RestoreRequest,
+    monitor: &dyn Monitor,
+) -> Result<RestoreReport> {
+    let started = server.world.ticks();
+    let gather = Gather::new(monitor);
+    let _lock = server.lock(user, "a restore")?;
+    let from = request.from.as_ref().unwrap_or(user);
+    let (id, snapshot) = manage::find(repository, from, &request.snapshot, monitor)?;
+    monitor.stage(Stage::Object(format!("user {user} from {}", snapshot.name)));
+    let created = check_allowed(server, user, from, &snapshot, request)?;
+    let mut job = Job { server, repository, user, from, snapshot: &snapshot, request };
+    let done = job.run(&gather);
+    let (objects, tarball_bytes) = match done {
+        Ok(done) => done,
+        Err(error) => {
+            let text = format!("Ghostsnap restored nothing: {}", error.one_line());
+            let asked_for = request.notify;
+            let news = News { topic: "Restore failed", text, is_problem: true, asked_for };
+            server.tell(user, &news, monitor);
+            return Err(error);
+        }
+    };
+    let spent = server.world.ticks().saturating_sub(started);
+    let report = RestoreReport {
+        user: user.clone(),
+        snapshot: (id, snapshot),
+        created,
+        objects,
+        tarball_bytes,
+        warnings: gather.warnings(),
+        milliseconds: u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
+    };
+    server.tell(user, &news_of(&report, request.notify), monitor);
+    Ok(report)
+}
+
+fn news_of(report: &RestoreReport, asked_for: bool) -> News<'static> {
+    let name = &report.snapshot.1.name;
+    let mut problems: Vec<String> = report
+        .problems()
+        .map(|(object, why)| format!("{} {}: {why}", object.section, object.name))
+        .collect();
+    problems.extend(report.warnings.iter().cloned());
+    if problems.is_empty() {
+        let text = format!("Ghostsnap restored {name}.");
+        return News { topic: "Restore done", text, is_problem: false, asked_for };
+    }
+    let text = format!("Ghostsnap restored {name}, but: {}", problems.join("; "));
+    News { topic: "Restore incomplete", text, is_problem: true, asked_for }
+}
+
+/// What needs no look at the content. Says whether the user has to be made anew.
+fn check_allowed(
+    server: &Server,
+    user: &UserName,
+    from: &UserName,
+    snapshot: &Snapshot,
+    request: &RestoreRequest,
+) -> Result<bool> {
+    let what = || format!("restore the user {user}");
+    if request.sections.is_nothing() {
+        return Err(Error::new(Kind::Usage, what()).why("every section is given as 'no'"));
+    }
+    request.sections.check_against(&snapshot.objects)?;
+    let wanted: Vec<&Object> =
+        snapshot.objects.iter().filter(|one| request.sections.takes(one)).collect();
+    preflight::check_objects(&server.hestia, user, from, &wanted)?;
+    if !inventory::exists(&server.hestia, user) {
+        server.hestia.check_installed()?;
+        return Ok(true);
+    }
+    if inventory::user(&server.hestia, user)?.is_suspended() {
+        return Err(Error::new(Kind::Suspended, what())
+            .why("Hestia restores nothing for a suspended user")
+            .hint(format!("v-unsuspend-user {user} lifts that")));
+    }
+    if user == from && !request.force {
+        manage::check_same_person(server, user, snapshot)?;
+    }
+    if !request.confirmed && !request.force {
+        return Err(Error::new(Kind::Usage, what())
+            .why("it would replace what the user has now, and nobody agreed to that")
+            .hint("--force agrees"));
+    }
+    Ok(false)
+}
+
+struct Job<'j> {
+    server: &'j Server,
+    repository: &'j IndexedRepository,
+    user: &'j UserName,
+    from: &'j UserName,
+    snapshot: &'j Snapshot,
+    request: &'j RestoreRequest,
+}
+
+impl Job<'_> {
+    fn run(&mut self, monitor: &dyn Monitor) -> Result<(Vec<Restored>, u64)> {
+        let tarball = TemporaryTarball(self.server.hestia.in_backup(&self.file_name()));
+        let done = self.with(&tarball, monitor);
+        tarball.remove(monitor);
+        done
+    }
+
+    /// Where Hestia looks for it, but not beginning with the user's name: older releases count
+    /// every file that does when they thin out their backups.
+    fn file_name(&self) -> String {
+        let stamp = self.snapshot.tree.first().map(crate::base::ChunkId::short);
+        format!("gs-{}-{}.tar", self.user, stamp.unwrap_or_default())
+    }
+
+    fn with(
+        &self,
+        tarball: &TemporaryTarball,
+        monitor: &dyn Monitor,
+    ) -> Result<(Vec<Restored>, u64)> {
+        let server = self.server;
+        let mut sections = self.request.sections.clone();
+        let (mut facts, mut bytes) = self.write(tarball, &sections, monitor)?;
+        let unsound = preflight::unsound_databases(&facts);
+        if !unsound.is_empty() {
+            // Hestia would empty these; the rest of the user is none the worse for them.
+            let sound = facts.databases.keys().filter(|name| !unsound.contains_key(*name));
+            sections.db = match sound.cloned().collect::<Vec<_>>() {
+                none if none.is_empty() => Choice::Nothing,
+                some => Choice::Some(some),
+            };
+            self.check_something_left(&sections, &facts, unsound.values().next())?;
+            (facts, bytes) = self.write(tarball, &sections, &Muted(monitor))?;
+        }
+        preflight::check(&server.hestia, self.user, self.from, &facts)?;
+        let outcome = self.hestia_restores(&sections, &facts, monitor)?;
+        let who = (self.user, self.from);
+        let place = (&server.hestia, server.caller.as_ref());
+        let mut objects = verify::verify(place, who, &facts, &outcome, monitor)?;
+        let lost = unsound.into_iter().map(|(name, why)| Restored {
+            object: Object { section: "DB".to_owned(), name },
+            problem: Some(format!("left alone: {why}")),
+        });
+        objects.extend(lost);
+        if !outcome.is_ok() && !objects.iter().any(|one| one.problem.is_some()) {
+            let failed = Error::new(Kind::Partial, "end the restore properly");
+            monitor.warn(failed.why(format!("v-restore-user failed: {}", outcome.complaint())));
+        }
+        verify::user_is_there(&server.hestia, self.user)?;
+        Ok((objects, bytes))
+    }
+
+    fn check_something_left(
+        &self,
+        sections: &Sections,
+        facts: &Facts,
+        why: Option<&String>,
+    ) -> Result<()> {
+        let left = facts.all_objects().iter().any(|one| sections.takes(one));
+        if left || !inventory::exists(&self.server.hestia, self.user) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Db, format!("restore the databases of {}", self.user))
+            .why(why.cloned().unwrap_or_default())
+            .hint("nothing was changed; an older snapshot may have a sound dump"))
+    }
+
+    fn write(
+        &self,
+        tarball: &TemporaryTarball,
+        sections: &Sections,
+        monitor: &dyn Monitor,
+    ) -> Result<(Facts, u64)> {
+        let order = Order { sections, access: Access::Root, admin: self.request.admin };
+        let (server, path) = (self.server, &tarball.0);
+        export::write(server, self.repository, self.snapshot, path, &order, monitor)
+    }
+
+    /// Runs `v-restore-user`. Fails if it ended before it came to anything.
+    fn hestia_restores(
+        &self,
+        sections: &Sections,
+        facts: &Facts,
+        monitor: &dyn Monitor,
+    ) -> Result<Outcome> {
+        monitor.stage(Stage::Step { name: "Hestia restores", total: None });
+        let existed = inventory::exists(&self.server.hestia, self.user);
+        let mut arguments = vec![self.user.to_string(), self.file_name()];
+        arguments.extend(selectors(sections, facts).map(str::to_owned));
+        arguments.push("no".to_owned());
+        let mut call = Call::hestia(&self.server.hestia, "v-restore-user", arguments);
+        call.low_priority = self.server.settings.low_priority;
+        call.limit = self.server.settings.restore_limit;
+        let what = || format!("restore the user {}", self.user);
+        // Stopped half-way it would leave half a user behind.
+        let outcome = self.server.caller.call(&call, &ToTheEnd(monitor)).within(what)?;
+        let made_user = !existed && inventory::exists(&self.server.hestia, self.user);
+        if made_user || verify::reached_anything(&outcome) {
+            return Ok(outcome);
+        }
+        outcome.check(what(), &call)
+    }
+}
+
+/// The arguments WEB DNS MAIL DB CRON UDIR. The tarball holds nothing but what is meant, so all of
+/// it is: Hestia takes names for patterns. What is not there is `no`: Hestia fails on an empty
+/// section.
+fn selectors(sections: &Sections, facts: &Facts) -> impl Iterator<Item = &'static str> {
+    let word = |meant: bool| if meant { "*" } else { "no" };
+    let has = |section: &str| facts.of(section).next().is_some();
+    let web = facts.of("WEB").any(|name| facts.web_with_data.contains(name));
+    let cron = facts.has_cron && !sections.cron.is_nothing();
+    [web, has("DNS"), has("MAIL"), has("DB"), cron, has("UDIR")].map(word).into_iter()
+}
+
+/// The tarball between us and Hestia; gone when the job is, however it ended.
+struct TemporaryTarball(PathBuf);
+
+impl TemporaryTarball {
+    fn remove(&self, monitor: &dyn Monitor) {
+        match std::fs::remove_file(&self.0) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                monitor.warn(io_error(error, format!("remove {}", self.0.display())));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for TemporaryTarball {
+    fn drop(&mut self) {
+        // Only after a panic is there anything left; that is what will be reported.
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// A monitor that hears no wish to stop.
+struct ToTheEnd<'m>(&'m dyn Monitor);
+
+impl Monitor for ToTheEnd<'_> {
+    fn count(&self, counter: Counter, n: u64) {
+        self.0.count(counter, n);
+    }
+    fn warn(&self, warning: Error) {
+        self.0.warn(warning);
+    }
+    fn stage(&self, stage: Stage) {
+        self.0.stage(stage);
+    }
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// A monitor for doing something a second time: its warnings have been given.
+struct Muted<'m>(&'m dyn Monitor);
+
+impl Monitor for Muted<'_> {
+    fn count(&self, counter: Counter, n: u64) {
+        self.0.count(counter, n);
+    }
+    fn warn(&self, _warning: Error) {}
+    fn stage(&self, stage: Stage) {
+        self.0.stage(stage);
+    }
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hestia_is_asked_for_all_that_is_there_and_nothing_else() {
+        let mut facts = Facts { has_cron: true, cron_jobs: 1, ..Facts::default() };
+        for (section, name) in [("WEB", "a.example"), ("DB", "alice_wp"), ("DNS", "a.example")] {
+            facts.objects.insert(Object { section: section.into(), name: name.into() });
+        }
+        let words = |sections: &Sections, facts: &Facts| -> String {
+            selectors(sections, facts).collect::<Vec<_>>().join(" ")
+        };
+        // A web domain without files is nothing to Hestia.
+        assert_eq!(words(&Sections::all(), &facts), "no * no * * no");
+        facts.web_with_data.insert("a.example".into());
+        let no_cron = Sections::parse(&["", "", "", "", "no"]).unwrap();
+        assert_eq!(words(&no_cron, &facts), "* * no * no no");
+    }
+}

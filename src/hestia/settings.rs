@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+//! `/etc/ghostsnap/ghostsnap.toml`: what an admin may set, and what holds where nothing is set.
+//! An unknown key or a bad value is an error that names the file, the line and what is allowed:
+//! a misspelt setting that is silently ignored is found out on the day of the restore.
+//!
+//! The annotated example is `hestia-plugin/conf/ghostsnap.toml`; a test holds it to this file.
+
+use super::conf;
+use crate::base::{Error, Kind, Result};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Spanned;
+
+/// Where the settings live on a real machine.
+pub const SETTINGS_FILE: &str = "/etc/ghostsnap/ghostsnap.toml";
+
+/// When a user's panel gets a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Notify {
+    /// Never, unless a command asks for it.
+    Never,
+    /// When a backup or restore failed or left something out.
+    #[default]
+    Problems,
+    /// After every job.
+    Always,
+}
+
+/// What a run over all users does with suspended ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Suspended {
+    /// What Hestia's own `POLICY_BACKUP_SUSPENDED_USERS` says.
+    #[default]
+    Hestia,
+    /// Leave them out.
+    Skip,
+}
+
+/// The settings of this server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The repository: a path or URL.
+    pub repository: String,
+    /// The file with the key that opens it.
+    pub key_file: PathBuf,
+    /// How many tarballs of a user `--cleanup` leaves in the folder of Hestia's backups.
+    pub keep_tarballs: usize,
+    /// Effort of the compression, as zstd counts it.
+    pub compression_level: i32,
+    /// When to ring the bell.
+    pub notify: Notify,
+    /// What to do with suspended users.
+    pub suspended_users: Suspended,
+    /// Whether Hestia's backup runs with the lowest priority.
+    pub low_priority: bool,
+    /// Longest time for Hestia to make a tarball.
+    pub backup_limit: Duration,
+    /// Longest time for Hestia to take a tarball back.
+    pub restore_limit: Duration,
+    /// Where the output of Hestia's commands is kept.
+    pub log_folder: PathBuf,
+    /// Where the locks are; not a setting, but tests have their own.
+    pub run_folder: PathBuf,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            repository: "/var/lib/ghostsnap/repository".to_owned(),
+            key_file: "/etc/ghostsnap/repository.key".into(),
+            keep_tarballs: 3,
+            compression_level: 3,
+            notify: Notify::default(),
+            suspended_users: Suspended::default(),
+            low_priority: true,
+            backup_limit: hours(24),
+            restore_limit: hours(24),
+            log_folder: "/var/log/ghostsnap".into(),
+            run_folder: super::userlock::RUN_FOLDER.into(),
+        }
+    }
+}
+
+const fn hours(number: u64) -> Duration {
+    Duration::from_secs(number * 3600)
+}
+
+/// The file as it is written: everything may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    repository: Option<Spanned<String>>,
+    key_file: Option<Spanned<PathBuf>>,
+    keep_tarballs: Option<Spanned<i64>>,
+    compression_level: Option<Spanned<i64>>,
+    notify: Option<Notify>,
+    suspended_users: Option<Suspended>,
+    low_priority: Option<bool>,
+    backup_hours_max: Option<Spanned<i64>>,
+    restore_hours_max: Option<Spanned<i64>>,
+    log_folder: Option<Spanned<PathBuf>>,
+}
+
+impl Settings {
+    /// Reads the settings file; the defaults, if there is none.
+    pub fn read(path: &Path) -> Result<Self> {
+        match conf::read_file(path)? {
+            None => Ok(Self::default()),
+            Some(bytes) => {
+                let text = String::from_utf8(bytes).map_err(|_| {
+                    Error::new(Kind::Invalid, format!("read the settings in {}", path.display()))
+                        .why("it is not UTF-8 text")
+                })?;
+                Self::parse(&text, path)
+            }
+        }
+    }
+
+    /// Reads the text of a settings file; `path` is for the messages.
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        let place = Place { text, path };
+        let written: Written = toml::from_str(text)
+            .map_err(|error| place.error(error.span().map(|span| span.start), error.message()))?;
+        let mut settings = Self::default();
+        if let Some(repository) = written.repository {
+            place.check(&repository, "a path or URL", |value| !value.trim().is_empty())?;
+            settings.repository = repository.into_inner();
+        }
+        for (written, setting) in [
+            (written.key_file, &mut settings.key_file),
+            (written.log_folder, &mut settings.log_folder),
+        ] {
+            if let Some(value) = written {
+                place.check(&value, "an absolute path", |value| value.is_absolute())?;
+                *setting = value.into_inner();
+            }
+        }
+        if let Some(value) = written.keep_tarballs {
+            settings.keep_tarballs = place.number(&value, 0, 100_000)?;
+        }
+        if let Some(value) = written.compression_level {
+            settings.compression_level = place.number(&value, 1, 19)?;
+        }
+        if let Some(value) = written.backup_hours_max {
+            settings.backup_limit = hours(place.number(&value, 1, 720)?);
+        }
+        if let Some(value) = written.restore_hours_max {
+            settings.restore_limit = hours(place.number(&value, 1, 720)?);
+        }
+        settings.notify = written.notify.unwrap_or(settings.notify);
+        settings.suspended_users = written.suspended_users.unwrap_or(settings.suspended_users);
+        settings.low_priority = written.low_priority.unwrap_or(settings.low_priority);
+        Ok(settings)
+    }
+
+    /// The log of Hestia's commands for one user's jobs.
+    pub fn log_of(&self, user: &super::UserName) -> PathBuf {
+        self.log_folder.join(format!("{user}.log"))
+    }
+}
+
+/// For saying where in which file.
+struct Place<'t> {
+    text: &'t str,
+    path: &'t Path,
+}
+
+impl Place<'_> {
+    fn error(&self, offset: Option<usize>, why: &str) -> Error {
+        let before = self.text.get(..offset.unwrap_or(0)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        Error::new(
+            Kind::Invalid,
+            format!("read the settings in {}, line {line}", self.path.display()),
+        )
+        .why(why.trim().replace('\n', "; "))
+    }
+
+    fn check<T>(&self, value: &Spanned<T>, allowed: &str, good: impl Fn(&T) -> bool) -> Result<()> {
+        if good(value.get_ref()) {
+            return Ok(());
+        }
+        Err(self.error(Some(value.span().start), &format!("this must be {allowed}")))
+    }
+
+    fn number<N: TryFrom<i64>>(&self, value: &Spanned<i64>, from: i64, to: i64) -> Result<N> {
+        let allowed = format!("a number from {from} to {to}");
+        self.check(value, &allowed, |number| (from..=to).contains(number))?;
+        N::try_from(*value.get_ref())
+            .map_err(|_| self.error(Some(value.span().start), &format!("this must be {allowed}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../hestia-plugin/conf/ghostsnap.toml");
+
+    fn parse(text: &str) -> Result<Settings> {
+        Settings::parse(text, Path::new("/etc/ghostsnap/ghostsnap.toml"))
+    }
+
+    #[test]
+    fn an_empty_file_and_no_file_mean_the_defaults() {
+        assert_eq!(parse("").unwrap(), Settings::default());
+        assert_eq!(Settings::read(Path::new("/nonexistent/x.toml")).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn everything_can_be_set() {
+        let text = "repository = '/srv/r'\nkey_file = '/k'\nkeep_tarballs = 0\ncompression_level = 9\n\
+                    notify = 'always'\nsuspended_users = 'skip'\nlow_priority = false\n\
+                    backup_hours_max = 2\nrestore_hours_max = 3\nlog_folder = '/l'\n";
+        let settings = parse(text).unwrap();
+        assert_eq!((settings.repository.as_str(), settings.keep_tarballs), ("/srv/r", 0));
+        assert_eq!((settings.notify, settings.suspended_users), (Notify::Always, Suspended::Skip));
+        assert_eq!((settings.backup_limit, settings.restore_limit), (hours(2), hours(3)));
+        assert_eq!((settings.compression_level, settings.low_priority), (9, false));
+    }
+
+    #[test]
+    fn a_mistake_names_file_line_and_what_is_allowed() {
+        for (text, line, words) in [
+            ("\n\nkeep_tarbals = 3\n", 3, "keep_tarballs"),
+            ("keep_tarballs = -1", 1, "a number from 0 to 100000"),
+            ("compression_level = 3\ncompression_level = 4\n", 2, "duplicate key"),
+            ("# x\ncompression_level = 99", 2, "a number from 1 to 19"),
+            ("notify = 'sometimes'", 1, "`never`, `problems`, `always`"),
+            ("key_file = 'relative'", 1, "an absolute path"),
+            ("repository = ' '", 1, "a path or URL"),
+            ("low_priority = 'yes'", 1, "boolean"),
+            ("repository = ", 1, ""),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid);
+            let message = error.one_line();
+            let place = format!("/etc/ghostsnap/ghostsnap.toml, line {line}:");
+            assert!(message.contains(&place) && message.contains(words), "{text:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_example_shows_every_setting_with_its_default() {
+        assert_eq!(parse(EXAMPLE).unwrap(), Settings::default());
+        let is_setting =
+            |line: &&str| line.starts_with('#') && line.contains(" = ") && !line.starts_with("# ");
+        let shown: Vec<&str> =
+            EXAMPLE.lines().filter(is_setting).map(|line| line.trim_start_matches('#')).collect();
+        assert_eq!(parse(&shown.join("\n")).unwrap(), Settings::default());
+        let keys: Vec<&str> = shown.iter().filter_map(|line| line.split(" = ").next()).collect();
+        assert_eq!(
+            keys,
+            [
+                "repository",
+                "key_file",
+                "keep_tarballs",
+                "compression_level",
+                "notify",
+                "suspended_users",
+                "low_priority",
+                "backup_hours_max",
+                "restore_hours_max",
+                "log_folder",
+            ]
+        );
+    }
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+//! The repository of this server. The first backup on a server where nothing is set up makes a
+//! random key file and a repository; ever after, a missing key or a missing repository is an
+//! error: a new key would not open the old backups, and an empty folder where the repository was
+//! is more likely a disk that is not mounted than a wish to begin anew.
+
+use super::call::private_folder;
+use super::conf;
+use super::settings::Settings;
+use crate::backend;
+use crate::base::error::io_error;
+use crate::base::{Error, Kind, Result, WhatIo, Within, World};
+use crate::format::keyslot::Secret;
+use crate::repo::Repository;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// The repository of this server, and whether it was made just now.
+pub struct Opened {
+    /// The repository.
+    pub repository: Repository,
+    /// What was made for it; the admin has to hear of it.
+    pub made: Option<Made>,
+}
+
+/// What the first backup made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The key file.
+    pub key_file: PathBuf,
+    /// The repository.
+    pub repository: String,
+}
+
+impl Made {
+    /// One paragraph for the admin.
+    pub fn advice(&self) -> String {
+        let key = self.key_file.display();
+        format!(
+            "A new repository was made at {}. It is encrypted, and {key} is the only key. Whoever has \
+             that file can read every backup; if it is lost, nobody can, you included. Copy it to a \
+             place off this server now, such as a password manager (it is two lines of text), or add \
+             a password as a second key with 'ghostsnap key add'.",
+            self.repository
+        )
+    }
+}
+
+/// Opens the repository that the settings name; fails if there is none.
+pub fn open(settings: &Settings, world: Arc<World>) -> Result<Repository> {
+    let Some(secret) = read_key(&settings.key_file)? else {
+        return Err(Error::new(Kind::NotFound, "open the repository of this server")
+            .why(format!("there is no key file {}", settings.key_file.display()))
+            .hint("the first backup makes one; if there are backups already, put its copy back"));
+    };
+    Repository::open(backend::open(&settings.repository)?, &secret, world)
+}
+
+/// Opens the repository that the settings name; makes it and its key, if neither is there.
+pub fn open_or_make(settings: &Settings, world: Arc<World>) -> Result<Opened> {
+    let backend = backend::open(&settings.repository)?;
+    let key_file = &settings.key_file;
+    if let Some(secret) = read_key(key_file)? {
+        let repository = Repository::open(backend, &secret, world).map_err(|error| {
+            let gone = error.kind() == Kind::NotFound;
+            if gone { error.hint(lost_repository(settings)) } else { error }
+        })?;
+        return Ok(Opened { repository, made: None });
+    }
+    if backend.size(&backend::FileName::CONFIG)?.is_some() {
+        return Err(Error::new(
+            Kind::Password,
+            format!("open the repository {}", settings.repository),
+        )
+        .why(format!("its key file {} is missing", key_file.display()))
+        .hint("put the copy of it back; a new key would not open the old backups"));
+    }
+    let secret = make_key(key_file, &world)?;
+    let repository = Repository::init(backend, &secret, "this server's key file", world)?;
+    let made = Made { key_file: key_file.clone(), repository: settings.repository.clone() };
+    Ok(Opened { repository, made: Some(made) })
+}
+
+fn lost_repository(settings: &Settings) -> String {
+    format!(
+        "{} exists, so there was one: is the disk mounted? To begin anew, run 'ghostsnap init'",
+        settings.key_file.display()
+    )
+}
+
+/// Reads a key file; `None` if there is none. One that others can read is refused.
+fn read_key(path: &Path) -> Result<Option<Secret>> {
+    let what = || format!("read the key file {}", path.display());
+    let meta = match path.symlink_metadata() {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error(error, what())),
+    };
+    let me = nix::unistd::geteuid().as_raw();
+    if meta.mode() & 0o077 != 0 || (meta.uid() != me && meta.uid() != 0) {
+        return Err(Error::new(Kind::Password, what())
+            .why("others may read it")
+            .hint(format!("chown root {0} && chmod 600 {0}", path.display())));
+    }
+    let Some(bytes) = conf::read_file(path)? else { return Ok(None) };
+    let bytes = Zeroizing::new(bytes);
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| Error::new(Kind::Password, what()).why("it is not text"))?;
+    Secret::from_file_text(text).within(what).map(Some)
+}
+
+/// Makes a key file, readable by root alone and durable before anything is sealed with it.
+fn make_key(path: &Path, world: &World) -> Result<Secret> {
+    let what = || format!("make the key file {}", path.display());
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    private_folder(folder)?;
+    let key = Zeroizing::new(world.random_32()?);
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path).what_io(what)?;
+    file.write_all(Secret::key_file_text(&key).as_bytes()).what_io(what)?;
+    file.sync_all().what_io(what)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).what_io(what)?;
+    Ok(Secret::KeyFile(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn fixture() -> (tempfile::TempDir, Settings) {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            repository: folder.path().join("lib/repository").display().to_string(),
+            key_file: folder.path().join("etc/repository.key"),
+            ..Settings::default()
+        };
+        (folder, settings)
+    }
+
+    fn world() -> Arc<World> {
+        Arc::new(World::system())
+    }
+
+    #[test]
+    fn the_first_time_makes_key_and_repository_and_the_second_opens_them() {
+        let (_folder, settings) = fixture();
+        assert_eq!(open(&settings, world()).err().unwrap().kind(), Kind::NotFound);
+        let first = open_or_make(&settings, world()).unwrap();
+        let advice = first.made.unwrap().advice();
+        assert!(advice.contains(settings.key_file.to_str().unwrap()));
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&settings.key_file), 0o600);
+        assert_eq!(mode(settings.key_file.parent().unwrap()), 0o700);
+        assert_eq!(open_or_make(&settings, world()).unwrap().made, None);
+        open(&settings, world()).unwrap();
+    }
+
+    #[test]
+    fn a_lost_key_is_never_replaced_by_a_new_one() {
+        let (_folder, settings) = fixture();
+        open_or_make(&settings, world()).unwrap();
+        fs::remove_file(&settings.key_file).unwrap();
+        let error = open_or_make(&settings, world()).err().unwrap();
+        assert_eq!(error.kind(), Kind::Password);
+        assert!(!settings.key_file.exists());
+    }
+
+    #[test]
+    fn a_disk_that_is_not_mounted_gets_no_new_repository() {
+        let (folder, settings) = fixture();
+        open_or_make(&settings, world()).unwrap();
+        fs::remove_dir_all(folder.path().join("lib")).unwrap();
+        let error = open_or_make(&settings, world()).err().unwrap();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(error.hint_text().unwrap().contains("mounted"));
+        assert!(!folder.path().join("lib").exists());
+    }
+
+    #[test]
+    fn a_key_file_that_others_can_read_is_refused() {
+        let (_folder, settings) = fixture();
+        open_or_make(&settings, world()).unwrap();
+        fs::set_permissions(&settings.key_file, fs::Permissions::from_mode(0o644)).unwrap();
+        let error = open_or_make(&settings, world()).err().unwrap();
+        assert_eq!(error.kind(), Kind::Password);
+        assert!(error.hint_text().unwrap().contains("chmod 600"));
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+//! One job at a time per Hestia user: Hestia itself locks nothing, and a backup taken while a
+//! restore runs is a backup of neither state. The lock is a flock on a file under `/run`: it is
+//! gone with the process, however that ends, so nothing is ever left behind to clean up.
+
+use super::layout::UserName;
+use crate::base::error::io_error;
+use crate::base::{Error, Kind, Result, WhatIo};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Where the locks live on a real machine.
+pub const RUN_FOLDER: &str = "/run/ghostsnap";
+
+/// A held lock; dropping it lets the next job in.
+#[derive(Debug)]
+pub struct UserLock(#[expect(dead_code, reason = "held for its drop")] Flock<File>);
+
+impl UserLock {
+    /// Takes the lock of a user or says at once who holds it. `purpose` is told to those who come
+    /// while it is held.
+    pub fn take(run_folder: &Path, user: &UserName, purpose: &str) -> Result<Self> {
+        super::call::private_folder(run_folder)?;
+        let path = run_folder.join(format!("user-{user}.lock"));
+        let what = || format!("lock the user {user}");
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).mode(0o600);
+        let file = options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(&path).what_io(what)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut held) => {
+                let note = format!("{purpose} (process {})\n", std::process::id());
+                held.set_len(0).what_io(what)?;
+                held.write_all(note.as_bytes()).what_io(what)?;
+                Ok(Self(held))
+            }
+            Err((file, Errno::EWOULDBLOCK)) => Err(Error::new(Kind::InUse, what())
+                .why(format!("{} is running", holder(file)))
+                .hint("wait for it to end, then run this again")),
+            Err((_, errno)) => Err(io_error(errno.into(), what())),
+        }
+    }
+}
+
+fn holder(file: File) -> String {
+    let mut note = Vec::new();
+    // What the holder wrote is a courtesy: without it the message only says less.
+    if file.take(200).read_to_end(&mut note).is_err() || note.is_empty() {
+        return "another job of this user".to_owned();
+    }
+    crate::base::path::display_bytes(note.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_job_of_a_user_is_told_who_is_first_and_other_users_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let name = |text| UserName::parse(text).unwrap();
+        let held = UserLock::take(&run, &name("bob"), "a backup").unwrap();
+        let error = UserLock::take(&run, &name("bob"), "a restore").unwrap_err();
+        assert_eq!(error.kind(), Kind::InUse);
+        assert!(error.one_line().contains("a backup (process "), "{error}");
+        UserLock::take(&run, &name("bob.x"), "a backup").unwrap();
+        drop(held);
+        UserLock::take(&run, &name("bob"), "a restore").unwrap();
+    }
+}

@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Installs, upgrades, removes and purges the Debian package in a folder that stands for a machine,
+# with a HestiaCP of a few files. Needs dpkg only; nothing outside the folder is touched.
+# Usage: tests/deb.sh [PACKAGE.deb]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+version=$(dpkg-parsechangelog -S Version)
+package="${1:-../ghostsnap_${version}_$(dpkg --print-architecture).deb}"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+root="$work/root"
+hestia="$root/usr/local/hestia"
+shim="$hestia/bin/v-ghostsnap-list-users"
+
+fail() { echo "deb: $*" >&2; exit 1; }
+step() { echo "deb: $*"; }
+
+# Scripts run outside the folder and get its path (DPKG_ROOT), so that it needs no shell in it.
+run_dpkg() {
+	dpkg --root="$root" --force-script-chrootless --force-not-root --log="$work/dpkg.log" "$@" >> "$work/output" 2>&1 || { cat "$work/output"; fail "dpkg $*"; }
+}
+
+# A package that owns files below /usr/local/hestia, as HestiaCP's does.
+make_hestia() { # VERSION
+	local tree="$work/hestia-$1"
+	mkdir -p "$tree/DEBIAN" "$tree/usr/local/hestia/bin" "$tree/usr/local/hestia/data/api"
+	echo "hestia $1" > "$tree/usr/local/hestia/bin/v-list-users"
+	echo "hestia $1" > "$tree/usr/local/hestia/data/api/billing"
+	printf '%s\n' 'Package: hestia' "Version: $1" 'Architecture: all' \
+		'Maintainer: Nobody <nobody@localhost>' 'Description: stand-in' > "$tree/DEBIAN/control"
+	dpkg-deb --root-owner-group -b "$tree" "$work/hestia-$1.deb" > /dev/null
+}
+
+# The package as a later version: one shim differs, one is gone.
+make_next() {
+	local tree="$work/next"
+	dpkg-deb -R "$package" "$tree"
+	sed -i "s/^Version: .*/Version: $version+next/" "$tree/DEBIAN/control"
+	echo "# next" >> "$tree/usr/share/ghostsnap/bin/v-ghostsnap-list-users"
+	rm "$tree/usr/share/ghostsnap/bin/v-ghostsnap-backup-users"
+	dpkg-deb --root-owner-group -b "$tree" "$work/next.deb" > /dev/null
+}
+
+hestia_files() { (cd "$hestia" && find . -type f | sort); }
+expect_status() { # CODE
+	local code=0
+	GHOSTSNAP_ROOT="$root" "$root/usr/share/ghostsnap/install.sh" status > "$work/status" || code=$?
+	[ "$code" -eq "$1" ] || { cat "$work/status"; fail "status gave $code instead of $1"; }
+}
+
+[ -f "$package" ] || fail "there is no $package: run make deb"
+mkdir -p "$root/var/lib/dpkg/info" "$root/var/lib/dpkg/updates"
+# What the package depends on counts as installed: dpkg holds triggers back otherwise.
+dpkg-deb -f "$package" Depends | tr ',' '\n' | awk '{ print $1 }' | while read -r name; do
+	printf '%s\n' "Package: $name" 'Status: install ok installed' 'Version: 99' \
+		"Architecture: $(dpkg --print-architecture)" 'Maintainer: Nobody <nobody@localhost>' \
+		'Description: stand-in' ''
+done > "$root/var/lib/dpkg/status"
+make_hestia 1.9.9
+make_hestia 1.10.3
+make_next
+
+step "without HestiaCP only the program is there"
+run_dpkg -i "$package"
+[ ! -e "$hestia" ] || fail "something was placed below a HestiaCP that is not there"
+"$root/usr/bin/ghostsnap" --version > /dev/null
+[ "$(stat -c %a "$root/etc/ghostsnap" "$root/var/lib/ghostsnap" | tr '\n' ' ')" = "700 700 " ] ||
+	fail "the folders of keys and backups are open to others"
+for file in share/man/man1/ghostsnap.1.gz share/man/man8/v-ghostsnap-backup-user.8.gz \
+	share/bash-completion/completions/ghostsnap share/doc/ghostsnap/examples/ghostsnap.toml; do
+	[ -e "$root/usr/$file" ] || fail "/usr/$file is missing"
+done
+
+step "when HestiaCP comes, the trigger places the commands"
+run_dpkg -i "$work/hestia-1.9.9.deb"
+[ -x "$shim" ] || fail "the commands were not placed"
+[ -f "$hestia/data/api/ghostsnap-user" ] || fail "the API profiles were not placed"
+expect_status 0
+
+step "an upgrade of HestiaCP gives back what was lost and keeps what was changed"
+rm "$shim"
+echo "# mine" >> "$hestia/bin/v-ghostsnap-backup-user"
+run_dpkg -i "$work/hestia-1.10.3.deb"
+[ -x "$shim" ] || fail "the trigger did not give the lost command back"
+grep -q '# mine' "$hestia/bin/v-ghostsnap-backup-user" || fail "a changed command was overwritten"
+expect_status 1
+
+step "an upgrade of the package replaces and drops its own commands"
+run_dpkg -i "$work/next.deb"
+grep -q '# next' "$shim" || fail "the new version of a command was not placed"
+[ ! -e "$hestia/bin/v-ghostsnap-backup-users" ] || fail "a dropped command is still there"
+grep -q '# mine' "$hestia/bin/v-ghostsnap-backup-user" || fail "a changed command was overwritten"
+
+step "removal takes away what was placed and nothing else"
+mkdir -p "$root/var/lib/ghostsnap/repository"
+echo key > "$root/etc/ghostsnap/repository.key"
+run_dpkg -r ghostsnap
+[ "$(hestia_files | tr '\n' ' ')" = \
+	"./bin/v-ghostsnap-backup-user ./bin/v-list-users ./data/api/billing " ] ||
+	fail "after the removal HestiaCP has: $(hestia_files)"
+[ ! -e "$root/usr/bin/ghostsnap" ] || fail "the program is still there"
+
+step "purging keeps keys and backups"
+mkdir -p "$root/var/log/ghostsnap"
+run_dpkg -P ghostsnap
+[ -e "$root/etc/ghostsnap/repository.key" ] || fail "purging destroyed a key"
+[ -e "$root/var/lib/ghostsnap/repository" ] || fail "purging destroyed backups"
+[ ! -e "$root/var/log/ghostsnap" ] || fail "purging left logs"
+[ ! -e "$root/var/lib/ghostsnap/manifest" ] || fail "purging left the manifest"
+
+step "and the package installs beside a HestiaCP that was there first"
+rm "$hestia/bin/v-ghostsnap-backup-user"
+run_dpkg -i "$package"
+expect_status 0
+run_dpkg -P ghostsnap
+[ "$(hestia_files | tr '\n' ' ')" = "./bin/v-list-users ./data/api/billing " ] ||
+	fail "after the last removal HestiaCP has: $(hestia_files)"
+step "all well"

@@ -1,0 +1,42 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What the stand-ins share. They find the tree they belong to by their own place in it.
+# shellcheck disable=SC2034 # the scripts that source this use these
+BASE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../../.." && pwd)
+HESTIA=$BASE/usr/local/hestia
+BACKUP_DIR=$BASE/backup
+HOMEDIR=$BASE/home
+export TZ=UTC LC_ALL=C.UTF-8
+
+fail() { # CODE TEXT
+	echo "Error: $2"
+	exit "$1"
+}
+
+faulty() { # NAME
+	[ -e "$BASE/faults/$1" ]
+}
+
+# A clock that moves one second with every look, so that no test has to wait for one.
+now() { # FORMAT
+	local tick
+	tick=$(($(cat "$BASE/clock" 2> /dev/null || echo 1795331580) + 1))
+	echo "$tick" > "$BASE/clock"
+	date -d "@$tick" "+$1"
+}
+
+stamp() { # TEXT
+	echo "$(now '%F %T') $1"
+}
+
+check_user_name() {
+	[[ $1 =~ ^[[:alnum:]]([-._[:alnum:]]{0,28}[[:alnum:]])?$ ]] || fail 2 "invalid user format :: $1"
+}
+
+setting() { # FILE KEY
+	sed -n "s/^$2='\(.*\)'\$/\1/p" "$1" | tail -n 1
+}
+
+value() { # ROW KEY
+	sed -n "s/.*\b$2='\([^']*\)'.*/\1/p" <<< "$1"
+}
