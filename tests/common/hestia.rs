@@ -162,6 +162,8 @@ impl Machine {
         fs::write(folder.join("public_html/index.php"), format!("<?php echo '{domain}';\n"))
             .unwrap();
         fs::write(folder.join("public_html/img/a.jpg"), noise(domain, 200_000)).unwrap();
+        fs::hard_link(folder.join("public_html/index.php"), folder.join("public_html/twin.php"))
+            .unwrap();
         std::os::unix::fs::symlink("index.php", folder.join("public_html/link")).unwrap();
     }
 

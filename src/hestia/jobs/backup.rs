@@ -344,6 +344,10 @@ impl<S: Source> Source for Expecting<S> {
         Ok(entry)
     }
 
+    fn names_earlier_entries(&self) -> bool {
+        self.inner.names_earlier_entries()
+    }
+
     fn objects(&self) -> Vec<Object> {
         self.inner.objects()
     }
