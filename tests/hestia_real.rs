@@ -8,7 +8,7 @@ use ghostsnap::backend;
 use ghostsnap::base::World;
 use ghostsnap::base::monitor::Collect;
 use ghostsnap::format::keyslot::Secret;
-use ghostsnap::hestia::call::{Call, SystemCaller};
+use ghostsnap::hestia::call::Call;
 use ghostsnap::hestia::jobs::{BackupRequest, RestoreRequest, Server, backup_users, restore};
 use ghostsnap::hestia::{Hestia, Settings, UserName};
 use ghostsnap::repo::Repository;
@@ -20,18 +20,13 @@ fn a_real_user_is_backed_up_and_restored() {
     let name = std::env::var("GHOSTSNAP_REAL_USER").expect("GHOSTSNAP_REAL_USER names the user");
     let user = UserName::parse(&name).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let hestia = Hestia::default();
     let settings = Settings {
         repository: folder.path().join("repository").display().to_string(),
         run_folder: folder.path().join("run"),
+        log_folder: folder.path().join("log"),
         ..Settings::default()
     };
-    let server = Server {
-        caller: Arc::new(SystemCaller::new(&hestia, Some(folder.path().join("log/calls.log")))),
-        hestia,
-        settings,
-        world: Arc::new(World::system()),
-    };
+    let server = Server::new(Hestia::default(), settings, Arc::new(World::system()));
     let monitor = Collect::default();
     let secret = Secret::from_file_text(&Secret::key_file_text(&[42; 32])).unwrap();
     let backend = backend::open(&server.settings.repository).unwrap();
@@ -51,7 +46,7 @@ fn a_real_user_is_backed_up_and_restored() {
     let request =
         RestoreRequest { snapshot: "latest".into(), confirmed: true, ..RestoreRequest::default() };
     let report = restore(&server, &repository, &user, &request, &monitor);
-    println!("{}", std::fs::read_to_string(folder.path().join("log/calls.log")).unwrap());
+    println!("{}", std::fs::read_to_string(folder.path().join("log/hestia.log")).unwrap());
     let report = report.unwrap();
     println!("{report:#?}");
     assert_eq!(report.kind(), None);

@@ -185,7 +185,7 @@ impl SystemCaller {
         };
         command.args(&call.arguments).env_clear();
         command.env("PATH", PATH).env("HOME", "/root").env("HESTIA", &self.hestia_root);
-        // GNU tar prints names beyond ASCII escaped in the C locale, and Hestia's scripts read them.
+        // GNU tar escapes names beyond ASCII in the C locale, and Hestia's scripts read its lists.
         command.env("LANG", "C.UTF-8").env("USER", "root").env("LOGNAME", "root");
         if let Some(zone) = std::env::var_os("TZ") {
             command.env("TZ", zone);
