@@ -358,6 +358,7 @@ impl Command {
 /// The words that have commands below them, and what they are about.
 pub const GROUPS: &[(&str, &str)] = &[
     ("key", "list, add, change and remove the keys that open a repository"),
+    ("repair", "mend a damaged repository"),
     ("hestia", "back up and restore HestiaCP users"),
 ];
 
