@@ -128,10 +128,8 @@ fn ranks(file: &File) -> Vec<Wrong> {
 
 /// The rooms that a line names as `crate::room` or `crate::{room::.., room::..}`.
 fn rooms_used(line: &str) -> Vec<&str> {
-    let word = |text: &'_ str| {
-        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-        end
-    };
+    let word =
+        |text: &str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     let mut used = Vec::new();
     for after in line.split("crate::").skip(1) {
         match after.strip_prefix('{') {
