@@ -30,15 +30,11 @@ use std::sync::Arc;
 
 const MIB: u64 = 1 << 20;
 
-/// The machine, as the options and settings describe it. `user` has a log of its own.
-fn server(context: &Context, call: &Invocation, user: Option<&UserName>) -> Result<Server> {
+/// The machine, as the options and settings describe it.
+fn server(context: &Context, call: &Invocation) -> Result<Server> {
     let hestia = call.path("hestia-below").map_or_else(Hestia::default, Hestia::below);
     let settings = repository::settings(call)?;
-    let log = match user {
-        Some(user) => settings.log_of(user),
-        None => settings.log_folder.join("ghostsnap.log"),
-    };
-    let caller = Arc::new(SystemCaller::new(&hestia, Some(log)));
+    let caller = Arc::new(SystemCaller::new(&hestia, Some(settings.log_file())));
     Ok(Server { hestia, settings, caller, world: Arc::clone(&context.world) })
 }
 
@@ -52,7 +48,7 @@ fn user_of(call: &Invocation, name: &str) -> Result<Option<UserName>> {
 
 /// `ghostsnap hestia list-users`.
 pub fn list_users(context: &Context, call: &Invocation) -> Result<()> {
-    let server = server(context, call, None)?;
+    let server = server(context, call)?;
     let users = inventory::users(&server.hestia)?;
     let bare = !["detailed", "format", "json", "verbose"].iter().any(|name| call.has(name));
     if bare {
@@ -70,7 +66,7 @@ pub fn list_users(context: &Context, call: &Invocation) -> Result<()> {
 
 /// `ghostsnap hestia user-info`.
 pub fn user_info(context: &Context, call: &Invocation) -> Result<()> {
-    let server = server(context, call, None)?;
+    let server = server(context, call)?;
     let user = inventory::named(&server.hestia, call.required("USER")?)?;
     let progress = context.progress();
     let row = user_row(&server, &user, &progress)?;
@@ -116,11 +112,7 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
         notify: call.has("notify"),
         tags: Vec::new(),
     };
-    let only = match request.users.as_slice() {
-        [user] if request.include.is_empty() => UserName::parse(user).ok(),
-        _ => None,
-    };
-    let server = server(context, call, only.as_ref())?;
+    let server = server(context, call)?;
     server.hestia.check_installed()?;
     let repository = open(context, call, &server, true)?;
     let progress = context.progress();
@@ -212,7 +204,7 @@ fn ending(mut report: RunReport, what: &str) -> Result<()> {
 /// `ghostsnap hestia import`.
 pub fn import(context: &Context, call: &Invocation) -> Result<()> {
     let wanted = user_of(call, "user")?;
-    let server = server(context, call, wanted.as_ref())?;
+    let server = server(context, call)?;
     let repository = open(context, call, &server, true)?;
     let progress = context.progress();
     let mut repository = repository.indexed(&progress)?;
@@ -293,7 +285,7 @@ fn visible(
 /// `ghostsnap hestia list-backups`.
 pub fn list_backups(context: &Context, call: &Invocation) -> Result<()> {
     let user = user_of(call, "user")?;
-    let server = server(context, call, user.as_ref())?;
+    let server = server(context, call)?;
     let progress = context.progress();
     // Before the first backup there is nothing, which is no failure of a list.
     let all = if repository::is_set_up(call, &server.settings)? {
@@ -348,7 +340,7 @@ fn is_ours(tag: &str) -> bool {
 /// `ghostsnap hestia show-backup`.
 pub fn show_backup(context: &Context, call: &Invocation) -> Result<()> {
     let user = user_of(call, "user")?;
-    let server = server(context, call, user.as_ref())?;
+    let server = server(context, call)?;
     let repository = open(context, call, &server, false)?;
     let progress = context.progress();
     let all = visible(call, &server, &repository, user.as_ref(), &progress)?;
@@ -373,7 +365,7 @@ fn sections(call: &Invocation) -> Result<Sections> {
 /// `ghostsnap hestia export`.
 pub fn export(context: &Context, call: &Invocation) -> Result<()> {
     let user = UserName::parse(call.required("USER")?)?;
-    let server = server(context, call, Some(&user))?;
+    let server = server(context, call)?;
     let sections = sections(call)?;
     let repository = open(context, call, &server, false)?;
     let progress = context.progress();
@@ -405,7 +397,7 @@ pub fn export(context: &Context, call: &Invocation) -> Result<()> {
 pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
     let user = UserName::parse(call.required("USER")?)?;
     let from = user_of(call, "from")?;
-    let server = server(context, call, Some(&user))?;
+    let server = server(context, call)?;
     let sections = sections(call)?;
     let repository = open(context, call, &server, false)?;
     let progress = context.progress();
@@ -517,7 +509,7 @@ fn temporary_folder(context: &Context, user: &str) -> Result<PathBuf> {
 /// `ghostsnap hestia delete-backup`.
 pub fn delete_backup(context: &Context, call: &Invocation) -> Result<()> {
     let user = user_of(call, "user")?;
-    let server = server(context, call, user.as_ref())?;
+    let server = server(context, call)?;
     let repository = open(context, call, &server, false)?;
     let progress = context.progress();
     let all = visible(call, &server, &repository, user.as_ref(), &progress)?;
