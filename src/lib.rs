@@ -88,6 +88,7 @@
 //! - `tree/build.rs`: sorted nodes, split into tree chunks
 //! - `tree/walk.rs`: source: folders on a disk
 //! - `tree/dir.rs`: target: a folder on a disk, owners, modes, times, attributes
+//! - `tree/stream.rs`: source: one file from a stream
 //! - `tree/tar_member.rs`: the members of a tar stream, strictly read
 //! - `tree/tar_in.rs`: source: a tar stream
 //! - `tree/tar_out.rs`: sink: a tar stream
@@ -117,8 +118,55 @@
 //! What it relies on is listed in `docs/hestia.md`.
 //!
 //! - `hestia/mod.rs`: what the other rooms import
-//! - `hestia/tarball_in.rs`: a native tarball as a source: the canonical tree
-//! - `hestia/tarball_out.rs`: the canonical tree as a native tarball
+//! - `hestia/layout.rs`: every path of Hestia; user names
+//! - `hestia/conf.rs`: `KEY='value'` files, read and never run
+//! - `hestia/inventory.rs`: users and what belongs to them
+//! - `hestia/select.rs`: the arguments WEB DNS MAIL DB CRON UDIR
+//! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
+//! - `hestia/setup.rs`: the repository and key file of this server, made by the first backup
+//! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
+//! - `hestia/userlock.rs`: one job per user at a time
+//! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
+//! - `hestia/tarball_in.rs`: source: a native tarball, opened into the canonical tree
+//! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
+//! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
+//! - `hestia/jobs/backup.rs`: let Hestia make a tarball, prove it, store it
+//! - `hestia/jobs/cleanup.rs`: thin out tarballs whose content is stored
+//! - `hestia/jobs/import.rs`: take old tarballs in
+//! - `hestia/jobs/export.rs`: make a native tarball of a snapshot
+//! - `hestia/jobs/preflight.rs`: what is looked at before Hestia takes a tarball
+//! - `hestia/jobs/filter.rs`: what of an archive Hestia's scripts must not believe
+//! - `hestia/jobs/restore.rs`: give a user back through `v-restore-user`
+//! - `hestia/jobs/verify.rs`: what a restore really brought back
+//! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
+//! - `hestia/jobs/report.rs`: each user's result, and the exit code of the whole
+//!
+//! # cli: the outside
+//!
+//! One table describes every command. The parser, the help, the shims, the API profiles, man pages,
+//! completions and two documents are made from it. Only this room prints.
+//!
+//! - `cli/mod.rs`: from words to an exit code
+//! - `cli/table.rs`: what a row of the table holds, and what must hold for all rows
+//! - `cli/table_engine.rs`: the rows of the engine's commands
+//! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
+//! - `cli/table_flags.rs`: options and arguments that several rows share
+//! - `cli/args.rs`: from words to an invocation
+//! - `cli/engine.rs`: init, backup, restore, forget, check
+//! - `cli/engine_look.rs`: snapshots, ls, find, dump, diff, stats
+//! - `cli/engine_keys.rs`: key list, add, change, remove
+//! - `cli/panel.rs`: the commands for Hestia users
+//! - `cli/tools.rs`: completions, generate
+//! - `cli/repository.rs`: which repository is meant, and opening it
+//! - `cli/secret.rs`: where the password or key comes from
+//! - `cli/words.rs`: splits a line into words, without a shell
+//! - `cli/output.rs`: the only place that prints
+//! - `cli/rows.rs`: rows as json, plain, csv, shell or a table
+//! - `cli/progress.rs`: what a long job tells while it runs
+//! - `cli/signals.rs`: Ctrl-C
+//! - `cli/generate.rs`: writes and compares what is made from the table
+//! - `cli/generate_docs.rs`: docs/cli.md and docs/errors.md
+//! - `cli/generate_shims.rs`: shims and API profiles
 //!
 //! # The program
 //!

@@ -4,7 +4,7 @@
 
 use super::{Backend, FileKind, FileName, Properties, missing};
 use crate::base::error::io_error;
-use crate::base::{Error, FileId, Kind, Result, WhatIo, units};
+use crate::base::{Error, FileId, Kind, Result, WhatIo, limits, units};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, PosixFadviseAdvice, RenameFlags, posix_fadvise, renameat2};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -32,29 +32,36 @@ impl Local {
         self.root.join(name.to_string())
     }
 
-    /// Writes the temporary file; on failure nothing of it remains.
-    fn write_temp(path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let written =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(
-                |mut file| {
-                    file.write_all(bytes)?;
-                    file.sync_all()?;
-                    forget_cached(&file, bytes.len());
-                    Ok(())
-                },
-            );
-        if written.is_err() {
-            // What matters is the first error; a temporary file left behind is only garbage.
-            drop(fs::remove_file(path));
+    /// Writes a temporary file of a name that nobody else uses; on failure nothing of it remains.
+    fn write_temp(&self, bytes: &[u8]) -> io::Result<PathBuf> {
+        let (path, mut file) = self.create_temp()?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        match written {
+            Ok(()) => {
+                forget_cached(&file, bytes.len());
+                Ok(path)
+            }
+            Err(error) => {
+                // What matters is the first error; a temporary file left behind is only garbage.
+                drop(fs::remove_file(path));
+                Err(error)
+            }
         }
-        written
     }
 
-    fn temp_path(&self) -> Result<PathBuf> {
+    /// A name that is taken belongs to another handle, to a process of the same number on another
+    /// machine, or is what a killed one left behind: it is neither used nor removed.
+    fn create_temp(&self) -> io::Result<(PathBuf, File)> {
         let folder = self.root.join(TEMP_FOLDER);
-        make_folder(&folder)?;
-        let serial = self.temps.fetch_add(1, Ordering::Relaxed);
-        Ok(folder.join(format!("{}-{serial}", std::process::id())))
+        for _ in 0..limits::TEMP_NAMES_TRIED {
+            let serial = self.temps.fetch_add(1, Ordering::Relaxed);
+            let path = folder.join(format!("{}-{serial}", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                opened => return opened.map(|file| (path, file)),
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::AlreadyExists))
     }
 }
 
@@ -69,7 +76,11 @@ impl Backend for Local {
             }
             FileKind::Pack => {
                 let mut files = Vec::new();
+                let ours = |name: &str| name.len() == 2 && u8::from_str_radix(name, 16).is_ok();
                 for (name, _) in read_folder(&folder).what_io(what)? {
+                    if !ours(&name) {
+                        continue;
+                    }
                     files.extend(list_files(kind, &folder.join(name)).what_io(what)?);
                 }
                 Ok(files)
@@ -110,8 +121,13 @@ impl Backend for Local {
         let what = || format!("write {}", path.display());
         let folder = path.parent().unwrap_or(&self.root);
         make_folder(folder)?;
-        let temp = self.temp_path()?;
-        Self::write_temp(&temp, bytes).what_io(what)?;
+        make_folder(&self.root.join(TEMP_FOLDER))?;
+        let temp = self.write_temp(bytes).map_err(|error| match error.kind() {
+            // Only the final name may be said to exist.
+            io::ErrorKind::AlreadyExists => Error::new(Kind::Disk, what())
+                .why(format!("{} is full of leftovers", self.root.join(TEMP_FOLDER).display())),
+            _ => io_error(error, what()),
+        })?;
         if let Err(error) = rename_new(&temp, &path) {
             // As in write_temp: only garbage.
             drop(fs::remove_file(&temp));
@@ -243,5 +259,18 @@ mod tests {
         local.create(&FileName::new(FileKind::Index, FileId([7; 32])), b"x").unwrap();
         fs::write(folder.path().join("index/README"), b"hi").unwrap();
         assert_eq!(local.list(FileKind::Index).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_temporary_file_of_somebody_else_is_neither_used_nor_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let local = Local::new(folder.path());
+        fs::create_dir(folder.path().join(TEMP_FOLDER)).unwrap();
+        let other = folder.path().join(format!("{TEMP_FOLDER}/{}-0", std::process::id()));
+        fs::write(&other, b"being written").unwrap();
+        let name = FileName::new(FileKind::Index, FileId([7; 32]));
+        local.create(&name, b"mine").unwrap();
+        assert_eq!(local.read(&name, 0..4).unwrap(), b"mine");
+        assert_eq!(fs::read(&other).unwrap(), b"being written");
     }
 }

@@ -48,13 +48,24 @@ pub const CHECKPOINT_SHARE: u64 = 16;
 /// Most chunks in one index segment that is merged at the end of a backup.
 pub const INDEX_SEGMENT_CHUNKS: usize = 500_000;
 
+/// Times the index is listed until nothing new appears.
+pub const INDEX_LISTINGS_MAX: usize = 8;
+
 /// Node count after which a tree chunk may end, and must end: a folder of 200,000 mails becomes
 /// some 800 chunks, of which a night rewrites few.
 pub const TREE_NODES_MIN: usize = 64;
 /// See [`TREE_NODES_MIN`].
 pub const TREE_NODES_MAX: usize = 1024;
+/// Encoded bytes after which a tree chunk ends whatever its nodes: it has to fit into a blob.
+pub const TREE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Chunk ids that a node holds by itself; a longer list is stored as chunks of its own.
 pub const NODE_CHUNKS_MAX: usize = 512;
+
+/// How far apart two times of a file may be and still read the same: twice the longest step of
+/// Linux' coarse clock.
+pub const TIME_STEP: std::time::Duration = std::time::Duration::from_millis(20);
+/// The same where times are whole seconds; FAT counts two at once.
+pub const COARSE_TIME_STEP: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Files smaller than this are read whole and handed to a worker in batches.
 pub const SMALL_FILE_BYTES: u64 = 512 * 1024;
@@ -121,3 +132,6 @@ pub const LINK_TARGET_BYTES_MAX: usize = 4095;
 pub const HESTIA_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Domains, databases and folders of one Hestia user.
 pub const HESTIA_OBJECTS_MAX: usize = 100_000;
+
+/// Names tried for one temporary file: each that is taken is another writer's or a leftover.
+pub const TEMP_NAMES_TRIED: usize = 10_000;

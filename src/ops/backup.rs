@@ -68,9 +68,10 @@ pub fn backup(
     options: &BackupOptions,
     monitor: &dyn Monitor,
 ) -> Result<BackupReport> {
+    // What is wrong with older snapshots is told, but does not make this one partial.
+    let parent = parent_of(repository, options, monitor)?;
     let monitor = &Scoped::new(monitor);
     let started = repository.world().ticks();
-    let parent = parent_of(repository, options, monitor)?;
     let writer = Writer::new(repository, options.writer);
     let parent_tree =
         ParentTree::new(repository, parent.as_ref().map(|(_, one)| one.tree.as_slice()));
@@ -213,6 +214,14 @@ impl<'a> Feeder<'a> {
         let Some(name) = path.name().map(<[u8]>::to_vec) else {
             return self.take_root(meta);
         };
+        // Whoever reads trees goes down name by name: no snapshot may be deeper than they can.
+        let depth = path.depth();
+        if depth > limits::TREE_DEPTH_MAX {
+            if depth == limits::TREE_DEPTH_MAX + 1 {
+                monitor.warn(too_deep(&path));
+            }
+            return Ok(());
+        }
         self.go_to_folder_of(&path)?;
         if meta.kind == NodeKind::Folder {
             monitor.count(Counter::Folders, 1);
@@ -376,6 +385,11 @@ fn fill(reader: &mut dyn Read, buffer: &mut [u8], kept: usize) -> Result<usize> 
 /// A thread at the other end is gone; its own error says why.
 fn stopped() -> Error {
     Error::new(Kind::Internal, "go on").why("a worker stopped")
+}
+
+fn too_deep(path: &RelPath) -> Error {
+    Error::new(Kind::Limit, format!("back up {path} and all in it"))
+        .why(format!("it is nested deeper than {} folders", limits::TREE_DEPTH_MAX))
 }
 
 fn out_of_order(path: &RelPath) -> Error {

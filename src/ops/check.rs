@@ -101,6 +101,10 @@ impl CheckReport {
 /// Checks a repository.
 pub fn check(repository: Repository, read: ReadData, monitor: &dyn Monitor) -> Result<CheckReport> {
     let mut report = CheckReport::default();
+    // The snapshots first: whatever one of these names was in the index before it. One that a
+    // backup adds meanwhile may need an index newer than ours and is for the next check.
+    let mut snapshots = repository.backend().list(FileKind::Snapshot)?;
+    snapshots.sort_unstable();
     let segments = check_segments(&repository, &mut report, monitor)?;
     let entries = pack_entries(segments);
     check_packs(&repository, &entries, &mut report)?;
@@ -112,7 +116,7 @@ pub fn check(repository: Repository, read: ReadData, monitor: &dyn Monitor) -> R
             return Ok(report);
         }
     };
-    check_snapshots(&repository, &mut report, monitor)?;
+    check_snapshots(&repository, &snapshots, &mut report, monitor)?;
     check_data(&repository, &entries, read, &mut report, monitor)?;
     Ok(report)
 }
@@ -124,16 +128,33 @@ fn check_segments(
 ) -> Result<Vec<(FileId, IndexSegment)>> {
     monitor.stage(Stage::Step { name: "checking the index", total: None });
     let mut segments = Vec::new();
-    for (name, _) in repository.backend().list(FileKind::Index)? {
-        check_cancelled(monitor)?;
-        let read = repository.load_record(RecordKind::Index, &name.id);
-        match read.and_then(|plain| IndexSegment::decode(&plain)) {
-            Ok(segment) => segments.push((name.id, segment)),
-            Err(error) => report.take(&name.to_string(), error)?,
+    let mut seen = HashSet::new();
+    // As in loading: what was merged away while it was listed is in a segment of the next listing.
+    for round in 0..limits::INDEX_LISTINGS_MAX {
+        let known = seen.len();
+        for (name, _) in repository.backend().list(FileKind::Index)? {
+            check_cancelled(monitor)?;
+            if !seen.insert(name) {
+                continue;
+            }
+            let read = repository.load_record(RecordKind::Index, &name.id);
+            match read.and_then(|plain| IndexSegment::decode(&plain)) {
+                Ok(segment) => segments.push((name.id, segment)),
+                Err(error) if is_gone(repository, &name, &error)? => {}
+                Err(error) => report.take(&name.to_string(), error)?,
+            }
+            monitor.count(Counter::Checked, 1);
         }
-        monitor.count(Counter::Checked, 1);
+        if round > 0 && seen.len() == known {
+            break;
+        }
     }
     Ok(segments)
+}
+
+/// Whether an error only means that somebody removed the file since it was listed.
+fn is_gone(repository: &Repository, name: &FileName, error: &Error) -> Result<bool> {
+    Ok(error.kind() == Kind::NotFound && repository.backend().size(name)?.is_none())
 }
 
 /// The packs that count: each once, without those of replaced segments.
@@ -183,22 +204,25 @@ fn check_packs(
 
 fn check_snapshots(
     repository: &IndexedRepository,
+    listed: &[(FileName, u64)],
     report: &mut CheckReport,
     monitor: &dyn Monitor,
 ) -> Result<()> {
     monitor.stage(Stage::Step { name: "checking snapshots", total: None });
     let mut trees =
         Trees { reader: Reader::new(repository), repository, seen: HashSet::new(), monitor };
-    for (name, _) in repository.backend().list(FileKind::Snapshot)? {
+    for (name, _) in listed {
         check_cancelled(monitor)?;
-        report.snapshots += 1;
         let snapshot = match repository.snapshot(&name.id) {
             Ok(snapshot) => snapshot,
+            Err(error) if is_gone(repository, name, &error)? => continue,
             Err(error) => {
+                report.snapshots += 1;
                 report.take(&name.to_string(), error)?;
                 continue;
             }
         };
+        report.snapshots += 1;
         let label = if snapshot.name.is_empty() { name.id.short() } else { snapshot.name.clone() };
         trees.folder(&snapshot.tree, &label, &RelPath::root(), report)?;
     }

@@ -9,29 +9,43 @@ use crate::format::envelope::HEADER_BYTES;
 use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
 use crate::format::{IndexSegment, PackClass, PackEntry, PackReader, RecordKind};
 use crate::repo::Repository;
+use std::collections::HashMap;
 
 /// Reads the end of every pack and stores one new index of what is really there; only then the old
-/// segments go. A pack that cannot be read is a warning and stays where it is; a segment of a newer
-/// version stays too.
+/// segments go. A pack whose end is damaged is a warning and keeps the entry it had. Anything else
+/// that cannot be read (a store that does not answer, a newer version) ends it before a change.
 pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u64> {
+    // The segments first: all they name was stored before them and so is in the list of packs. A
+    // backup that ends after this adds a segment of its own, which is not among the old ones.
+    let old = old_segments(repository)?;
     let packs = repository.backend().list(FileKind::Pack)?;
     let total = Some((Counter::Checked, units::bytes(packs.len())));
     monitor.stage(Stage::Step { name: "reading the ends of packs", total });
-    let old = old_segments(repository)?;
     let mut entries = Vec::new();
+    let mut damaged = HashMap::new();
     for (name, size) in packs {
         check_cancelled(monitor)?;
         match pack_entry(repository, &name, size) {
             Ok(entry) => entries.push(entry),
-            Err(error) => monitor.warn(error.within(format!("index {name}"))),
+            Err(error) if error.kind() == Kind::Damaged => {
+                monitor.warn(error.within(format!("index {name}")));
+                damaged.insert(name.id, size);
+            }
+            // Pruned by somebody else since the listing.
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => return Err(error.within(format!("index {name}"))),
         }
         monitor.count(Counter::Checked, 1);
     }
-    let found = units::bytes(entries.len());
-    if !entries.is_empty() {
-        let segment = IndexSegment { packs: entries, replaces: old.clone() };
-        repository.store_record(RecordKind::Index, &segment.encode())?;
+    if !damaged.is_empty() {
+        entries.extend(known_entries(repository, &old, damaged)?);
     }
+    let found = units::bytes(entries.len());
+    if entries.is_empty() {
+        return Ok(found);
+    }
+    let segment = IndexSegment { packs: entries, replaces: old.clone() };
+    repository.store_record(RecordKind::Index, &segment.encode())?;
     for id in old {
         repository.backend().remove(&FileName::new(FileKind::Index, id))?;
     }
@@ -53,6 +67,28 @@ fn old_segments(repository: &Repository) -> Result<Vec<FileId>> {
         }
     }
     Ok(old)
+}
+
+/// What the readable old segments say of these packs: a damaged end leaves most blobs whole.
+fn known_entries(
+    repository: &Repository,
+    old: &[FileId],
+    mut wanted: HashMap<FileId, u64>,
+) -> Result<Vec<PackEntry>> {
+    let mut known = Vec::new();
+    for id in old {
+        let segment = repository
+            .load_record(RecordKind::Index, id)
+            .and_then(|plain| IndexSegment::decode(&plain));
+        match segment {
+            Ok(segment) => known.extend(segment.packs.into_iter().filter(|pack| {
+                wanted.get(&pack.id) == Some(&pack.size) && wanted.remove(&pack.id).is_some()
+            })),
+            Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(known)
 }
 
 /// What lies in one pack, from its end alone.

@@ -6,12 +6,16 @@ use super::assemble::Finished;
 use super::backup::Outcome;
 use crate::base::error::io_error;
 use crate::base::monitor::check_cancelled;
-use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, limits, units};
+use crate::base::{
+    ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Timestamp, limits, units,
+};
 use crate::format::{Chunker, Node, PackClass};
 use crate::repo::{Bundle, Writer};
 use crate::tree::source::{OpenFile, ReadFile};
 use crate::tree::walk::read_full;
 use crossbeam_channel::{Receiver, Sender, bounded};
+
+const NANOS: i128 = 1_000_000_000;
 
 /// A piece of work.
 pub enum Job {
@@ -185,6 +189,17 @@ impl Worker<'_> {
         }
     }
 
+    /// Whether the file may change again without its times showing it: they move in steps, and this
+    /// one is not over. Such a file is stored without the time that would let it be reused.
+    fn may_change_unseen(&self, ctime: Timestamp) -> bool {
+        let nanos = |time: Timestamp| i128::from(time.seconds) * NANOS + i128::from(time.nanos);
+        let age = nanos(self.writer.repository().world().now()) - nanos(ctime);
+        // Whole seconds: a file system that knows no finer time.
+        let step = if ctime.nanos == 0 { limits::COARSE_TIME_STEP } else { limits::TIME_STEP };
+        let step = i128::try_from(step.as_nanos()).unwrap_or(NANOS);
+        (0..step).contains(&age)
+    }
+
     /// Reads a file; if it changed meanwhile, once more; then stores what there is and says so.
     fn store_file(&mut self, node: &Node, opener: &dyn OpenFile) -> Result<Finished, Trouble> {
         let mut torn = None;
@@ -203,6 +218,9 @@ impl Worker<'_> {
                 == (read.meta.size, read.meta.mtime, read.meta.ctime)
                 && stored == read.data_bytes();
             if stable {
+                if self.may_change_unseen(read.meta.ctime) {
+                    read.meta.ctime = Timestamp::default();
+                }
                 return Ok(Finished::Node(Box::new(read)));
             }
             // The size must say the same as the chunks, whatever the file has become since.

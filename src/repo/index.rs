@@ -5,10 +5,10 @@
 use super::Repository;
 use crate::backend::FileKind;
 use crate::base::monitor::check_cancelled;
-use crate::base::{ChunkId, Error, FileId, Kind, Monitor, Result, Within};
+use crate::base::{ChunkId, Error, FileId, Kind, Monitor, Result, Within, limits};
 use crate::format::envelope::HEADER_BYTES;
 use crate::format::{BlobEntry, Compression, IndexSegment, PackClass, PackEntry, RecordKind};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// A pack the index knows.
 #[derive(Debug, Clone)]
@@ -79,16 +79,27 @@ impl Index {
     }
 
     fn load_once(repository: &Repository, monitor: &dyn Monitor) -> Result<Self> {
-        let mut listed = repository.backend().list(FileKind::Index)?;
-        listed.sort_unstable();
-        let mut segments = Vec::with_capacity(listed.len());
-        for (name, _) in listed {
-            check_cancelled(monitor)?;
-            let plain = repository.load_record(RecordKind::Index, &name.id)?;
-            let segment = IndexSegment::decode(&plain).within(|| format!("read {name}"))?;
-            segments.push((name.id, segment));
+        let mut segments = BTreeMap::new();
+        // A listing is no single moment: it may miss a segment that was merged away and the one
+        // made of it too. That one was there before the other went, so the next listing has it.
+        for round in 0..limits::INDEX_LISTINGS_MAX {
+            let listed = repository.backend().list(FileKind::Index)?;
+            let known = segments.len();
+            for (name, _) in listed {
+                check_cancelled(monitor)?;
+                if segments.contains_key(&name.id) {
+                    continue;
+                }
+                let plain = repository.load_record(RecordKind::Index, &name.id)?;
+                let segment = IndexSegment::decode(&plain).within(|| format!("read {name}"))?;
+                segments.insert(name.id, segment);
+            }
+            if round > 0 && segments.len() == known {
+                break;
+            }
         }
-        Self::from_segments(segments)
+        // If somebody adds segments faster than they are listed, those of before are all here.
+        Self::from_segments(segments.into_iter().collect())
     }
 
     /// Builds an index from segments; what a segment replaces is left out, and a pack named twice

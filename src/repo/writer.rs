@@ -194,8 +194,21 @@ impl<'r> Writer<'r> {
 
     /// Stores what is still open and the index; returns what was counted. Everything added before
     /// is durable and found by the next `Index::load` when this returns. Bundles must have been
-    /// flushed.
+    /// flushed. After a failure, too, the packs that are stored are put into the index: the next
+    /// run need not store them again.
     pub fn finish(mut self) -> Result<Counts> {
+        let sent = self.send_open();
+        let joined = self.join();
+        let named = self.shared.store_segment();
+        sent.and(joined).and(named)?;
+        self.shared.merge_segments()?;
+        Ok(std::mem::take(&mut Arc::get_mut(&mut self.shared).map_or_else(
+            || Err(Error::new(Kind::Internal, "end a writer").why("an uploader still runs")),
+            |shared| Ok(std::mem::take(&mut shared.counts)),
+        )?))
+    }
+
+    fn send_open(&self) -> Result<()> {
         let open = [
             (PackClass::Data, lock(&self.data).take()),
             (PackClass::Meta, lock(&self.meta).take()),
@@ -205,13 +218,7 @@ impl<'r> Writer<'r> {
                 self.send(class, writer)?;
             }
         }
-        self.join()?;
-        self.shared.store_segment()?;
-        self.shared.merge_segments()?;
-        Ok(std::mem::take(&mut Arc::get_mut(&mut self.shared).map_or_else(
-            || Err(Error::new(Kind::Internal, "end a writer").why("an uploader still runs")),
-            |shared| Ok(std::mem::take(&mut shared.counts)),
-        )?))
+        Ok(())
     }
 
     /// Waits for the uploaders and passes on what failed there.

@@ -2,9 +2,13 @@
 //! From the entries of a folder to the chunks of its tree: sorted, checked for twins, split at
 //! borders that depend on names.
 
+use crate::base::id::ID_BYTES;
 use crate::base::path::display_bytes;
 use crate::base::{Error, Kind, Result, limits};
 use crate::format::{Node, Tree};
+
+/// Bytes of the longest number in a record.
+const VARINT_BYTES_MAX: usize = 10;
 
 /// Sorts the entries of one folder; two of the same name are an error.
 pub fn sort_nodes(nodes: &mut [Node]) -> Result<()> {
@@ -43,7 +47,27 @@ fn run_length(nodes: &[Node]) -> usize {
         .skip(limits::TREE_NODES_MIN - 1)
         .position(|node| Tree::ends_after(&node.name));
     let longest = nodes.len().min(limits::TREE_NODES_MAX);
-    border.map_or(longest, |place| (place + limits::TREE_NODES_MIN).min(longest))
+    let by_name = border.map_or(longest, |place| (place + limits::TREE_NODES_MIN).min(longest));
+    // Long chunk lists, many holes or large attributes: a run must fit into a blob all the same.
+    let mut bytes = 0;
+    let fits = |node: &&Node| {
+        bytes += encoded_bytes_max(node);
+        bytes <= limits::TREE_BYTES_MAX
+    };
+    nodes.iter().take(by_name).take_while(fits).count().max(1).min(by_name)
+}
+
+/// What an encoded node needs at most.
+fn encoded_bytes_max(node: &Node) -> usize {
+    let meta = &node.meta;
+    let xattrs = meta.xattrs.iter().map(|(name, value)| name.len() + value.len() + 16);
+    let owners = meta.user.len() + meta.group.len();
+    256 + node.name.len()
+        + meta.target.len()
+        + owners
+        + xattrs.sum::<usize>()
+        + node.chunks.len() * ID_BYTES
+        + node.extents.len() * 2 * VARINT_BYTES_MAX
 }
 
 #[cfg(test)]
@@ -67,6 +91,22 @@ mod tests {
             assert!(runs.iter().all(|run| run.len() <= limits::TREE_NODES_MAX));
             assert!(runs.iter().rev().skip(1).all(|run| run.len() >= limits::TREE_NODES_MIN));
         }
+    }
+
+    #[test]
+    fn runs_of_heavy_nodes_stay_small() {
+        let mut heavy = nodes(0..3000);
+        for (n, node) in heavy.iter_mut().enumerate() {
+            match n % 3 {
+                0 => node.chunks = vec![crate::base::ChunkId([7; 32]); 512],
+                1 => node.meta.xattrs = vec![(b"user.x".to_vec(), vec![7; 200_000])],
+                _ => node.extents = vec![(u64::MAX / 2, 1 << 40); 4096],
+            }
+        }
+        let runs = split_nodes(&heavy);
+        assert_eq!(runs.concat().len(), 3000);
+        let largest = runs.iter().map(|run| Tree::encode(run).len()).max().unwrap();
+        assert!(largest <= limits::TREE_BYTES_MAX, "{largest}");
     }
 
     #[test]

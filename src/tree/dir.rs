@@ -15,7 +15,7 @@ use nix::sys::stat::{
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{
-    Gid, Group, LinkatFlags, Uid, UnlinkatFlags, User, fchown, fchownat, geteuid, linkat,
+    Gid, Group, LinkatFlags, Uid, UnlinkatFlags, User, fchown, fchownat, getegid, geteuid, linkat,
     symlinkat, unlinkat,
 };
 use std::collections::HashMap;
@@ -177,6 +177,20 @@ impl Target {
         Ok(file)
     }
 
+    /// Opens an existing file only if it is still the one of this device and inode: what somebody
+    /// put in its place must not get its owner and mode.
+    pub fn open_same(&self, path: &RelPath, inode: (u64, u64)) -> Result<File> {
+        let file = self.open_file(path)?;
+        same_identity(&file, path, inode)?;
+        Ok(file)
+    }
+
+    /// The device and inode of a folder.
+    pub fn identity(&self, path: &RelPath) -> Result<(u64, u64)> {
+        let stat = nix::sys::stat::fstat(self.folder(path)?);
+        stat.what_io(|| format!("look at {path}")).map(|stat| (stat.st_dev, stat.st_ino))
+    }
+
     /// Opens a regular file for reading only.
     pub fn open_to_read(&self, path: &RelPath) -> Result<File> {
         let folder = self.folder(&path.parent().unwrap_or_default())?;
@@ -185,10 +199,13 @@ impl Target {
         file.map(File::from).what_io(|| format!("open {path}"))
     }
 
-    /// Removes a temporary file in the folder of `path`.
-    pub fn remove_beside(&self, path: &RelPath, name: &[u8]) -> Result<u64> {
+    /// Removes a file of ours in the folder of `path`; never a folder.
+    pub fn unlink(&self, path: &RelPath, name: &[u8]) -> Result<()> {
         let folder = self.folder(&path.parent().unwrap_or_default())?;
-        remove_at(&folder, name, 0)
+        match unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir) {
+            Err(Errno::ENOENT) => Ok(()),
+            removed => removed.what_io(|| format!("remove '{}'", display_bytes(name))),
+        }
     }
 
     /// Gives a temporary file of the same folder its final name, replacing what is there.
@@ -217,8 +234,15 @@ impl Target {
         }
         let (uid, gid) = self.owner_of(meta);
         if uid.is_some() || gid.is_some() {
-            fchownat(&folder, name, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)
-                .what_io(|| format!("give {path} its owner"))?;
+            let what = || format!("give {path} its owner");
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let made = openat(&folder, name, flags, Mode::empty()).what_io(what)?;
+            let found = existing(&nix::sys::stat::fstat(&made).what_io(what)?);
+            if found.kind != meta.kind || found.links != 1 {
+                return Err(Error::new(Kind::Forbidden, what())
+                    .why("it was exchanged for something else a moment ago"));
+            }
+            fchownat(&made, "", uid, gid, AtFlags::AT_EMPTY_PATH).what_io(what)?;
         }
         let time = time_spec(meta.mtime);
         utimensat(&folder, name, &time, &time, UtimensatFlags::NoFollowSymlink)
@@ -230,27 +254,45 @@ impl Target {
         self.apply(path, file, meta)
     }
 
-    /// The same for a folder.
-    pub fn finish_folder(&self, path: &RelPath, meta: &Meta) -> Result<()> {
+    /// The same for a folder, if it still is the one of this device and inode.
+    pub fn finish_folder(&self, path: &RelPath, meta: &Meta, inode: (u64, u64)) -> Result<()> {
         let folder = self.folder(path)?;
+        same_identity(&folder, path, inode)?;
         self.apply(path, &folder, meta)
     }
 
+    /// Sets all that can be set; the first failure is the result.
     fn apply(&self, path: &RelPath, file: impl AsFd, meta: &Meta) -> Result<()> {
         let (uid, gid) = self.owner_of(meta);
-        if uid.is_some() || gid.is_some() {
-            fchown(file.as_fd(), uid, gid).what_io(|| format!("give {path} its owner"))?;
-        }
+        let owned = if uid.is_some() || gid.is_some() {
+            fchown(file.as_fd(), uid, gid).what_io(|| format!("give {path} its owner"))
+        } else {
+            Ok(())
+        };
         // After the owner: changing it clears the set-id bits.
-        fchmod(file.as_fd(), Mode::from_bits_truncate(meta.mode & 0o7777))
-            .what_io(|| format!("give {path} its mode"))?;
-        self.apply_xattrs(path, &file, meta)?;
+        let mode = Mode::from_bits_truncate(self.mode_of(meta, owned.is_ok()));
+        let mode = fchmod(file.as_fd(), mode).what_io(|| format!("give {path} its mode"));
+        let xattrs = self.apply_xattrs(path, &file, meta);
         let time = time_spec(meta.mtime);
-        futimens(file.as_fd(), &time, &time).what_io(|| format!("give {path} its time"))
+        let times = futimens(file.as_fd(), &time, &time);
+        owned.and(mode).and(xattrs).and(times.what_io(|| format!("give {path} its time")))
+    }
+
+    /// The mode a restored entry gets. A program that lends its owner's rights must not lend those
+    /// of somebody else because it changed hands.
+    fn mode_of(&self, meta: &Meta, owner_can_be_set: bool) -> u32 {
+        let owner_is_set = owner_can_be_set && self.owner_of(meta).0.is_some();
+        let is_ours = meta.uid == geteuid().as_raw() && meta.gid == getegid().as_raw();
+        if owner_is_set || is_ours || meta.kind == NodeKind::Folder {
+            meta.mode & 0o7777
+        } else {
+            meta.mode & 0o1777
+        }
     }
 
     fn apply_xattrs(&self, path: &RelPath, file: &impl AsFd, meta: &Meta) -> Result<()> {
         let handle = XattrHandle(file.as_fd());
+        let mut result = Ok(());
         for (name, value) in &meta.xattrs {
             use std::os::unix::ffi::OsStrExt;
             let privileged = !name.starts_with(b"user.") && !name.starts_with(b"system.posix_acl");
@@ -262,11 +304,12 @@ impl Target {
                 // The target file system has no such attributes; content and mode are unharmed.
                 Err(error) if error.raw_os_error() == Some(nix::libc::ENOTSUP) => {}
                 set => {
-                    set.what_io(|| format!("give {path} its attribute {}", display_bytes(name)))?
+                    let what = || format!("give {path} its attribute {}", display_bytes(name));
+                    result = result.and(set.what_io(what));
                 }
             }
         }
-        Ok(())
+        result
     }
 
     /// Another name for a file restored before.
@@ -305,7 +348,7 @@ impl Target {
     /// Whether what is there already has the mode, times and owner it would be given.
     pub fn looks_right(&self, existing: &Existing, meta: &Meta) -> bool {
         let (uid, gid) = self.owner_of(meta);
-        existing.mode == meta.mode
+        existing.mode == self.mode_of(meta, true)
             && existing.mtime == meta.mtime
             && uid.is_none_or(|uid| uid.as_raw() == existing.owner.0)
             && gid.is_none_or(|gid| gid.as_raw() == existing.owner.1)
@@ -358,6 +401,15 @@ fn existing(stat: &FileStat) -> Existing {
         mode: stat.st_mode & 0o7777,
         owner: (stat.st_uid, stat.st_gid),
     }
+}
+
+fn same_identity(file: impl AsFd, path: &RelPath, inode: (u64, u64)) -> Result<()> {
+    let what = || format!("change {path}");
+    let stat = nix::sys::stat::fstat(file).what_io(what)?;
+    if (stat.st_dev, stat.st_ino) == inode {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Forbidden, what()).why("it was exchanged for something else meanwhile"))
 }
 
 fn time_spec(time: Timestamp) -> TimeSpec {

@@ -3,22 +3,27 @@
 #![allow(dead_code, missing_docs, clippy::all, clippy::pedantic)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 
-use ghostsnap::backend::Backend;
-use ghostsnap::base::monitor::Collect;
-use ghostsnap::base::{RelPath, World};
-use ghostsnap::format::Snapshot;
+use ghostsnap::backend::{Backend, FileKind, FileName, Properties};
+use ghostsnap::base::monitor::{Collect, Counter, Monitor, Stage};
+use ghostsnap::base::{Error, RelPath, Result, Timestamp, World};
 use ghostsnap::format::keyslot::Secret;
+use ghostsnap::format::tree::Meta;
+use ghostsnap::format::{NodeKind, Snapshot};
 use ghostsnap::ops::restore::{RestoreOptions, RestoreReport, to_folder};
 use ghostsnap::ops::{BackupOptions, BackupReport, backup};
 use ghostsnap::repo::{IndexedRepository, Repository};
 use ghostsnap::tree::dir::OwnerPolicy;
-use ghostsnap::tree::{Walk, WalkOptions};
-use std::collections::BTreeMap;
+use ghostsnap::tree::source::{OpenFile, ReadFile};
+use ghostsnap::tree::{Content, Entry, Source, Walk, WalkOptions};
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub fn secret() -> Secret {
     Secret::from_file_text(&Secret::key_file_text(&[42; 32])).unwrap()
@@ -43,11 +48,13 @@ pub fn try_open(backend: Arc<dyn Backend>) -> ghostsnap::base::Result<IndexedRep
     Repository::open(backend, &secret(), Arc::new(World::seeded(2)))?.indexed(&Collect::default())
 }
 
-/// Small packs, so that a small test has several.
+/// Small packs, so that a small test has several; each snapshot a second later than the one before.
 pub fn options() -> BackupOptions {
-    let world = World::seeded(3);
+    static BACKUPS: AtomicU64 = AtomicU64::new(0);
+    let mut time = World::seeded(3).now();
+    time.seconds += BACKUPS.fetch_add(1, Ordering::SeqCst) as i64;
     let mut options = BackupOptions::new(Snapshot {
-        time: world.now(),
+        time,
         host: "test.example".to_owned(),
         source: "paths".to_owned(),
         ..Snapshot::default()
@@ -163,4 +170,269 @@ pub fn sample_tree(root: &Path) {
     use std::os::unix::fs::FileExt;
     sparse.write_all_at(b"in the middle", 3_000_000).unwrap();
     fs::set_permissions(root.join("mail"), fs::Permissions::from_mode(0o2770)).unwrap();
+}
+
+/// What an entry of a [`Literal`] source holds.
+pub enum Body {
+    /// Nothing: a folder, a link, a device.
+    Nothing,
+    /// A file that opens, with the attributes its entry has.
+    Bytes(Vec<u8>),
+    /// A file that opens to whatever this makes.
+    Opener(Box<dyn OpenFile>),
+}
+
+/// A source that says exactly what a test tells it: inode numbers and times included, so that the
+/// same literal is the same snapshot on every machine.
+#[derive(Default)]
+pub struct Literal {
+    entries: VecDeque<(RelPath, Meta, Body)>,
+    serial: u64,
+}
+
+impl Literal {
+    /// A source of a root folder.
+    pub fn new() -> Self {
+        let mut literal = Self::default();
+        literal.folder("");
+        literal
+    }
+
+    /// Attributes that differ from entry to entry but not from run to run.
+    pub fn meta(&mut self, kind: NodeKind) -> Meta {
+        self.serial += 1;
+        let time = Timestamp { seconds: 1_700_000_000 + self.serial as i64, nanos: 123_456_789 };
+        Meta {
+            kind,
+            mode: if kind == NodeKind::Folder { 0o755 } else { 0o644 },
+            uid: 1001,
+            gid: 1002,
+            user: "alice".to_owned(),
+            group: "www-data".to_owned(),
+            mtime: time,
+            ctime: time,
+            inode: 100 + self.serial,
+            links: u64::from(kind == NodeKind::File),
+            ..Meta::default()
+        }
+    }
+
+    /// Adds an entry as it is.
+    pub fn entry(&mut self, path: &str, meta: Meta, body: Body) -> &mut Self {
+        let path = RelPath::parse(path.as_bytes()).unwrap();
+        self.entries.push_back((path, meta, body));
+        self
+    }
+
+    pub fn folder(&mut self, path: &str) -> &mut Self {
+        let meta = self.meta(NodeKind::Folder);
+        self.entry(path, meta, Body::Nothing)
+    }
+
+    pub fn file(&mut self, path: &str, bytes: &[u8]) -> &mut Self {
+        let meta = self.meta(NodeKind::File);
+        self.file_as(path, meta, bytes)
+    }
+
+    pub fn file_as(&mut self, path: &str, mut meta: Meta, bytes: &[u8]) -> &mut Self {
+        meta.size = bytes.len() as u64;
+        self.entry(path, meta, Body::Bytes(bytes.to_vec()))
+    }
+
+    pub fn link(&mut self, path: &str, target: &[u8]) -> &mut Self {
+        let mut meta = self.meta(NodeKind::Symlink);
+        meta.target = target.to_vec();
+        self.entry(path, meta, Body::Nothing)
+    }
+}
+
+impl Source for Literal {
+    fn next_entry(&mut self, _: &dyn Monitor) -> Result<Option<Entry<'_>>> {
+        Ok(self.entries.pop_front().map(|(path, meta, body)| {
+            let content = match body {
+                Body::Nothing => Content::Nothing,
+                Body::Opener(opener) => Content::File(opener),
+                Body::Bytes(bytes) => {
+                    Content::File(Box::new(LiteralFile { meta: meta.clone(), bytes }))
+                }
+            };
+            Entry { path, meta, content }
+        }))
+    }
+}
+
+/// A file whose attributes and content are given.
+#[derive(Clone)]
+pub struct LiteralFile {
+    pub meta: Meta,
+    pub bytes: Vec<u8>,
+}
+
+impl OpenFile for LiteralFile {
+    fn open(&self) -> Result<Option<Box<dyn ReadFile>>> {
+        let content = Cursor::new(self.bytes.clone());
+        Ok(Some(Box::new(OpenLiteral { meta: self.meta.clone(), content })))
+    }
+}
+
+struct OpenLiteral {
+    meta: Meta,
+    content: Cursor<Vec<u8>>,
+}
+
+impl Read for OpenLiteral {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.content.read(buffer)
+    }
+}
+
+impl ReadFile for OpenLiteral {
+    fn meta(&self) -> Result<Meta> {
+        Ok(self.meta.clone())
+    }
+    fn extents(&self, _: u64) -> Result<Vec<(u64, u64)>> {
+        Ok(Vec::new())
+    }
+    fn seek_to(&mut self, offset: u64) -> Result<()> {
+        self.content.seek(SeekFrom::Start(offset)).unwrap();
+        Ok(())
+    }
+}
+
+/// Backs a source up with the usual test options.
+pub fn backup_source(
+    backend: &Arc<dyn Backend>,
+    source: &mut dyn Source,
+    monitor: &dyn Monitor,
+) -> Result<BackupReport> {
+    backup(&try_open(Arc::clone(backend))?, source, &options(), monitor)
+}
+
+/// What a backend was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    List(FileKind),
+    Read(FileName),
+    Create(FileName),
+    Remove(FileName),
+}
+
+/// A backend that tells before it does anything, so that something else can happen just then.
+pub struct Hooked {
+    inner: Arc<dyn Backend>,
+    before: Box<dyn Fn(Call) + Send + Sync>,
+}
+
+impl Hooked {
+    pub fn new(inner: Arc<dyn Backend>, before: impl Fn(Call) + Send + Sync + 'static) -> Self {
+        Self { inner, before: Box::new(before) }
+    }
+}
+
+impl Backend for Hooked {
+    fn list(&self, kind: FileKind) -> Result<Vec<(FileName, u64)>> {
+        (self.before)(Call::List(kind));
+        self.inner.list(kind)
+    }
+    fn read(&self, name: &FileName, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+        (self.before)(Call::Read(*name));
+        self.inner.read(name, range)
+    }
+    fn size(&self, name: &FileName) -> Result<Option<u64>> {
+        self.inner.size(name)
+    }
+    fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
+        (self.before)(Call::Create(*name));
+        self.inner.create(name, bytes)
+    }
+    fn remove(&self, name: &FileName) -> Result<()> {
+        (self.before)(Call::Remove(*name));
+        self.inner.remove(name)
+    }
+    fn properties(&self) -> Properties {
+        self.inner.properties()
+    }
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+}
+
+/// Does something once, the first time it is asked to.
+pub struct Once(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Once {
+    pub fn new(act: impl FnOnce() + Send + 'static) -> Self {
+        Self(Mutex::new(Some(Box::new(act))))
+    }
+
+    pub fn act(&self) {
+        let act = self.0.lock().unwrap().take();
+        if let Some(act) = act {
+            act();
+        }
+    }
+}
+
+/// A monitor that is asked whether to stop, counts how often, and may do something then.
+pub struct Watch {
+    pub collect: Collect,
+    asked: AtomicU64,
+    answer: Box<dyn Fn(u64) -> bool + Send + Sync>,
+    pub notes: Mutex<Vec<String>>,
+}
+
+impl Watch {
+    /// `answer` gets the number of the question, from 0.
+    pub fn new(answer: impl Fn(u64) -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            collect: Collect::default(),
+            asked: AtomicU64::new(0),
+            answer: Box::new(answer),
+            notes: Mutex::default(),
+        }
+    }
+
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+impl Monitor for Watch {
+    fn count(&self, counter: Counter, n: u64) {
+        self.collect.count(counter, n);
+    }
+    fn warn(&self, warning: Error) {
+        self.collect.warn(warning);
+    }
+    fn stage(&self, stage: Stage) {
+        if let Stage::Note(note) = stage {
+            self.notes.lock().unwrap().push(note);
+        }
+    }
+    fn cancelled(&self) -> bool {
+        (self.answer)(self.asked.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+/// All of a snapshot's entries as (path, node), the root left out.
+pub fn entries(
+    repository: &IndexedRepository,
+    snapshot: &Snapshot,
+) -> Vec<(String, ghostsnap::format::Node)> {
+    let reader = ghostsnap::repo::Reader::new(repository);
+    let mut found = Vec::new();
+    ghostsnap::ops::list::walk(
+        &reader,
+        snapshot,
+        &RelPath::root(),
+        true,
+        &ghostsnap::tree::Selection::all(),
+        &Collect::default(),
+        &mut |path, node| {
+            found.push((path.to_string(), node.clone()));
+            Ok(())
+        },
+    )
+    .unwrap();
+    found
 }

@@ -11,7 +11,8 @@ sample=$(mktemp -d "${TMPDIR:-/tmp}/ghostsnap-demo.XXXXXX")
 trap 'rm -rf "$sample"' EXIT
 
 # Everything happens below this folder: a sample Hestia, its homes, its /backup, our repository.
-export GHOSTSNAP_HESTIA_ROOT=$sample
+export GHOSTSNAP_HESTIA_BELOW=$sample
+
 export GHOSTSNAP_CONFIG=$sample/ghostsnap.toml
 cat > "$GHOSTSNAP_CONFIG" <<TOML
 repository = "$sample/repository"

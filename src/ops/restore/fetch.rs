@@ -7,9 +7,9 @@ use crate::backend::{FileKind, FileName};
 use crate::base::error::io_error;
 use crate::base::monitor::check_cancelled;
 use crate::base::{Counter, Error, Kind, Monitor, Result, Within, limits, units};
-use crate::format::PackReader;
 use crate::format::compress::Decompressor;
-use crate::repo::IndexedRepository;
+use crate::format::{PackClass, PackReader};
+use crate::repo::{IndexedRepository, Reader};
 use crate::tree::dir::Target;
 use std::collections::HashMap;
 use std::fs::File;
@@ -34,6 +34,8 @@ pub struct Fetch<'a> {
     pub parts: &'a [Part],
     /// What is read together.
     pub reads: &'a [Read],
+    /// For chunks whose first place is damaged.
+    spare: Reader<'a>,
     open: Mutex<HashMap<u32, Arc<File>>>,
     next: AtomicUsize,
 }
@@ -49,7 +51,8 @@ impl<'a> Fetch<'a> {
         reads: &'a [Read],
     ) -> Self {
         let (open, next) = (Mutex::default(), AtomicUsize::new(0));
-        Self { repository, target, monitor, files, parts, reads, open, next }
+        let spare = Reader::new(repository);
+        Self { repository, target, monitor, files, parts, reads, spare, open, next }
     }
 
     /// Runs the workers until all parts are written or failed.
@@ -77,9 +80,10 @@ impl<'a> Fetch<'a> {
             let Some(read) = self.reads.get(turn) else { return Ok(()) };
             let parts = self.parts.get(read.parts.clone()).unwrap_or_default();
             if let Err(error) = self.fetch(read, parts, &mut decompressor, &mut plain) {
-                // Nothing of this range can be had: every file that wanted a part of it fails.
+                // Nothing of this range can be had: every file that wanted a part of it fails,
+                // unless there is another copy.
                 for part in parts {
-                    self.fail(part.file, &error);
+                    self.fetch_elsewhere(part, &error);
                 }
             }
         }
@@ -114,7 +118,7 @@ impl<'a> Fetch<'a> {
             for part in group {
                 match &opened {
                     Ok(()) => self.write_part(part, plain),
-                    Err(error) => self.fail(part.file, error),
+                    Err(error) => self.fetch_elsewhere(part, error),
                 }
             }
         }
@@ -122,14 +126,31 @@ impl<'a> Fetch<'a> {
     }
 
     fn write_part(&self, part: &Part, plain: &[u8]) {
-        let Some(file) = self.file(part.file) else { return };
         let start = units::length(u64::from(part.from));
         let end = start + units::length(u64::from(part.length));
-        let written = plain
-            .get(start..end)
-            .ok_or_else(|| Error::new(Kind::Damaged, "cut a chunk").why("its blob is too short"))
-            .and_then(|chunk| self.write(part, file, chunk));
-        match written {
+        if let Some(chunk) = plain.get(start..end) {
+            self.write_chunk(part, chunk);
+        } else {
+            let why = "its blob is too short";
+            self.fail(part.file, &Error::new(Kind::Damaged, "cut a chunk").why(why));
+        }
+    }
+
+    /// Two writers may have stored a chunk at the same time: a second place is as good.
+    fn fetch_elsewhere(&self, part: &Part, error: &Error) {
+        let index = self.repository.index();
+        if index.find_all(&part.id).nth(1).is_none() {
+            return self.fail(part.file, error);
+        }
+        match self.spare.chunk(PackClass::Data, &part.id) {
+            Ok(chunk) => self.write_chunk(part, &chunk),
+            Err(_) => self.fail(part.file, error),
+        }
+    }
+
+    fn write_chunk(&self, part: &Part, chunk: &[u8]) {
+        let Some(file) = self.file(part.file) else { return };
+        match self.write(part, file, chunk) {
             Ok(()) => {
                 self.monitor.count(Counter::BytesRestored, u64::from(part.length));
                 self.part_done(part.file, file);
@@ -181,13 +202,13 @@ impl<'a> Fetch<'a> {
                 open_new(self.target, file).and_then(|handle| finish(self.target, file, &handle))
             }
         };
-        match finished {
-            Ok(()) => self.monitor.count(Counter::FilesRestored, 1),
-            Err(error) => {
-                self.monitor.warn(error.within(format!("restore {}", file.path)));
-                give_up(self.target, file, self.monitor);
+        if let Err(error) = finished {
+            self.monitor.warn(error.within(format!("restore {}", file.path)));
+            if file.unfinished.load(Ordering::Acquire) {
+                return give_up(self.target, file, self.monitor);
             }
         }
+        self.monitor.count(Counter::FilesRestored, 1);
     }
 
     /// Marks a part as lost; the first loss of a file is reported, with its reason.
@@ -206,60 +227,61 @@ impl<'a> Fetch<'a> {
 }
 
 /// Opens the file to write to: new, beside the old one, or the old one itself. A file of many parts
-/// may be opened more than once.
+/// may be opened more than once; what somebody else put at its place is left alone.
 fn open_new(target: &Target, file: &FilePlan) -> Result<File> {
     let size = file.node.meta.size;
+    let ours = file.unfinished.load(Ordering::Acquire);
     let handle = match &file.way {
-        Way::InPlace => target.open_file(&file.path)?,
-        Way::Create => match target.create(&file.path) {
-            Err(error) if is_ours_already(file, &error) => target.open_file(&file.path)?,
-            created => created?,
-        },
-        Way::Replace(name) => match target.create_as(&file.path, name) {
-            Err(error) if is_ours_already(file, &error) => target.open_beside(&file.path, name)?,
-            created => created?,
-        },
+        Way::InPlace(inode) => target.open_same(&file.path, *inode)?,
+        Way::Create if ours => target.open_file(&file.path)?,
+        Way::Create => target.create(&file.path)?,
+        Way::Replace(name) if ours => target.open_beside(&file.path, name)?,
+        Way::Replace(name) => target.create_as(&file.path, name)?,
     };
+    let is_new = !matches!(file.way, Way::InPlace(_));
+    file.unfinished.store(is_new, Ordering::Release);
     if size > limits::SMALL_FILE_BYTES || !file.node.extents.is_empty() {
         handle.set_len(size).map_err(|error| io_error(error, format!("size {}", file.path)))?;
     }
     Ok(handle)
 }
 
-/// Only a file of several parts can have been created by us a moment ago.
-fn is_ours_already(file: &FilePlan, error: &Error) -> bool {
-    error.kind() == Kind::Exists && (file.node.indirect || file.node.chunks.len() > 1)
-}
-
-/// Content is complete: size, owner, mode, times, and its name.
+/// Content is complete: size, owner, mode, times, and its name. An attribute that cannot be set is
+/// an error, but no reason to lose the content.
 pub fn finish(target: &Target, file: &FilePlan, handle: &File) -> Result<()> {
-    if file.way == Way::InPlace {
+    if matches!(file.way, Way::InPlace(_)) {
         let size = file.node.meta.size;
         handle.set_len(size).map_err(|error| io_error(error, "set its size"))?;
     }
-    target.finish_file(&file.path, handle, &file.node.meta)?;
-    match &file.way {
-        Way::Replace(name) => target.rename(&file.path, name),
-        _ => Ok(()),
+    let dressed = target.finish_file(&file.path, handle, &file.node.meta);
+    if let Way::Replace(name) = &file.way {
+        target.rename(&file.path, name)?;
     }
+    file.unfinished.store(false, Ordering::Release);
+    dressed
 }
 
 /// A file without content: made and finished at once.
-pub fn write_empty(target: &Target, file: &FilePlan) -> Result<()> {
+pub fn write_empty(target: &Target, file: &FilePlan, monitor: &dyn Monitor) -> Result<()> {
     let handle = open_new(target, file)?;
     let size = file.node.meta.size;
-    if size > 0 {
-        handle.set_len(size).map_err(|error| io_error(error, "set its size"))?;
+    let sized = handle.set_len(size).map_err(|error| io_error(error, "set its size"));
+    let finished = sized.and_then(|()| finish(target, file, &handle));
+    if finished.is_err() {
+        give_up(target, file, monitor);
     }
-    finish(target, file, &handle)
+    finished
 }
 
 /// A file that could not be completed must not look like one that was.
 fn give_up(target: &Target, file: &FilePlan, monitor: &dyn Monitor) {
+    if !file.unfinished.load(Ordering::Acquire) {
+        return;
+    }
     let removed = match &file.way {
-        Way::Create => target.remove(&file.path),
-        Way::Replace(name) => target.remove_beside(&file.path, name),
-        Way::InPlace => return,
+        Way::Create => target.unlink(&file.path, file.path.name().unwrap_or_default()),
+        Way::Replace(name) => target.unlink(&file.path, name),
+        Way::InPlace(_) => return,
     };
     if let Err(error) = removed {
         monitor.warn(error.within(format!("remove the incomplete {}", file.path)));

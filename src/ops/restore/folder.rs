@@ -19,7 +19,6 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32};
 
 /// Restores what lies at `base` in the snapshot into `target`: the content of a folder, or one
 /// file under its own name. Single failures are warnings; the report counts them.
@@ -72,8 +71,8 @@ struct Restore<'a> {
     /// The batch being planned.
     files: Vec<FilePlan>,
     parts: Vec<Part>,
-    /// Folders whose attributes are set at the end, parents first.
-    folders: Vec<(RelPath, Meta)>,
+    /// Folders whose attributes are set at the end, parents first, with their device and inode.
+    folders: Vec<(RelPath, Meta, (u64, u64))>,
     /// The first path restored of each file with several names.
     links: HashMap<(u64, u64), RelPath>,
     /// Further names: (first path, this path).
@@ -125,17 +124,23 @@ impl Restore<'_> {
     fn enter(&mut self, node: Node, path: &RelPath, verdict: Verdict) -> Result<()> {
         self.monitor.stage(Stage::Object(path.to_string()));
         if !self.options.dry_run {
-            if let Err(error) = self.make_folder(path, verdict) {
-                self.monitor.warn(error.within(format!("restore {path} and all in it")));
-                return Ok(());
-            }
+            let (made, inode) = match self.make_folder(path, verdict) {
+                Ok(made) => made,
+                Err(error) => {
+                    self.monitor.warn(error.within(format!("restore {path} and all in it")));
+                    return Ok(());
+                }
+            };
             if verdict == Verdict::Take {
                 self.monitor.count(Counter::Folders, 1);
             }
-            self.folders.push((path.clone(), node.meta));
+            // A folder that is there and only leads to what is meant stays as it is.
+            if made || verdict == Verdict::Take {
+                self.folders.push((path.clone(), node.meta, inode));
+            }
         }
         match self.folder(&node.chunks, path) {
-            Err(error) if error.kind() == Kind::Damaged => {
+            Err(error) if !matters_to_all(&error) => {
                 self.monitor.warn(error);
                 Ok(())
             }
@@ -143,7 +148,8 @@ impl Restore<'_> {
         }
     }
 
-    fn make_folder(&self, path: &RelPath, verdict: Verdict) -> Result<()> {
+    /// Makes sure of a folder; says whether it is new, and its identity.
+    fn make_folder(&self, path: &RelPath, verdict: Verdict) -> Result<(bool, (u64, u64))> {
         let in_the_way = self.target.look(path)?.is_some_and(|one| one.kind != NodeKind::Folder);
         if in_the_way {
             if self.options.overwrite == Overwrite::Never || verdict == Verdict::Enter {
@@ -152,21 +158,25 @@ impl Restore<'_> {
             }
             self.target.remove(path)?;
         }
-        self.target.make_folder(path).map(|_| ())
+        let made = self.target.make_folder(path)?;
+        Ok((made, self.target.identity(path)?))
     }
 
     fn file(&mut self, node: Node, path: &RelPath) -> Result<()> {
-        if let Some(key) = node.meta.hard_link() {
+        let existing = self.target.look(path)?;
+        let keep = existing.is_some_and(|existing| !self.may_overwrite(&existing, &node.meta));
+        let taken_to_be_right = keep && self.options.overwrite == Overwrite::IfChanged;
+        if let Some(key) = node.meta.hard_link()
+            && (!keep || taken_to_be_right)
+        {
+            // Only a name whose content will be the snapshot's may lend it to others.
             if let Some(first) = self.links.get(&key) {
                 self.waiting_links.push((first.clone(), path.clone()));
                 return Ok(());
             }
             self.links.insert(key, path.clone());
         }
-        let existing = self.target.look(path)?;
-        if let Some(existing) = existing
-            && !self.may_overwrite(&existing, &node.meta)
-        {
+        if keep {
             self.monitor.count(Counter::FilesUnchanged, 1);
             return Ok(());
         }
@@ -180,11 +190,11 @@ impl Restore<'_> {
         }
         let (way, keep) = self.way_for(path, existing.as_ref(), &node, &places)?;
         let missing: Vec<_> = places.iter().filter(|place| !keep.contains(&place.1)).collect();
-        if way == Way::InPlace
+        if matches!(way, Way::InPlace(_))
             && missing.is_empty()
             && existing.map(|one| one.size) == Some(node.meta.size)
         {
-            return self.content_is_right(node, path);
+            return self.content_is_right(node, path, way);
         }
         if self.options.dry_run {
             self.monitor.count(Counter::FilesRestored, 1);
@@ -212,11 +222,10 @@ impl Restore<'_> {
     ) -> Result<()> {
         let full = |_| Error::new(Kind::Limit, "plan the restore").why("it has too many parts");
         let file = u32::try_from(self.files.len()).map_err(full)?;
-        let parts_left = AtomicU32::new(u32::try_from(missing.len()).map_err(full)?);
-        let failed = AtomicBool::new(false);
-        let plan = FilePlan { path: path.clone(), node, way, parts_left, failed };
+        let parts = u32::try_from(missing.len()).map_err(full)?;
+        let plan = FilePlan::new(path.clone(), node, way, parts);
         if missing.is_empty() {
-            write_empty(&self.target, &plan)?;
+            write_empty(&self.target, &plan, self.monitor)?;
             self.monitor.count(Counter::FilesRestored, 1);
             return Ok(());
         }
@@ -225,6 +234,7 @@ impl Restore<'_> {
                 Error::new(Kind::Damaged, "plan the restore").why("a chunk is missing")
             })?;
             self.parts.push(Part {
+                id: *id,
                 blob: place.blob,
                 from: place.offset,
                 length: place.length,
@@ -270,12 +280,14 @@ impl Restore<'_> {
         if existing.kind != NodeKind::File || existing.links != 1 || !node.extents.is_empty() {
             return Ok((beside()?, HashSet::new()));
         }
-        let Ok(file) = self.target.open_file(path) else { return Ok((beside()?, HashSet::new())) };
+        let Ok(file) = self.target.open_same(path, existing.inode) else {
+            return Ok((beside()?, HashSet::new()));
+        };
         let keep = self.matching(&file, places);
         let all_right = keep.len() == places.len() && existing.size == node.meta.size;
         // A small file is replaced in one step; a large one keeps what is right.
         if all_right || places.len() > 1 {
-            Ok((Way::InPlace, keep))
+            Ok((Way::InPlace(existing.inode), keep))
         } else {
             Ok((beside()?, HashSet::new()))
         }
@@ -319,20 +331,14 @@ impl Restore<'_> {
         right
     }
 
-    fn content_is_right(&mut self, node: Node, path: &RelPath) -> Result<()> {
+    fn content_is_right(&mut self, node: Node, path: &RelPath, way: Way) -> Result<()> {
         self.monitor.count(Counter::FilesUnchanged, 1);
         if self.options.dry_run {
             return Ok(());
         }
-        let file = self.target.open_file(path)?;
-        let plan = FilePlan {
-            path: path.clone(),
-            node,
-            way: Way::InPlace,
-            parts_left: AtomicU32::new(0),
-            failed: AtomicBool::new(false),
-        };
-        finish(&self.target, &plan, &file)
+        let Way::InPlace(inode) = way else { return Ok(()) };
+        let file = self.target.open_same(path, inode)?;
+        finish(&self.target, &FilePlan::new(path.clone(), node, way, 0), &file)
     }
 
     fn special(&mut self, node: &Node, path: &RelPath) -> Result<()> {
@@ -363,19 +369,34 @@ impl Restore<'_> {
             if nodes.binary_search_by(|node| node.name.cmp(&name)).is_ok() {
                 continue;
             }
-            let removed = path.join(&name).and_then(|below| {
-                let excluded = self.options.selection.verdict(&below, false) == Verdict::Leave;
-                match (excluded, self.options.dry_run) {
-                    (true, _) => Ok(0),
-                    (false, true) => Ok(1),
-                    (false, false) => self.target.remove(&below),
-                }
-            });
+            let removed = path.join(&name).and_then(|below| self.remove_other(&below));
             match removed {
-                Ok(count) => self.monitor.count(Counter::FilesRemoved, count),
+                Ok((count, _)) => self.monitor.count(Counter::FilesRemoved, count),
                 Err(error) => self.monitor.warn(error),
             }
         }
+    }
+
+    /// Removes an entry that the snapshot lacks, with all in it but what is left out at any depth;
+    /// says how many went and whether the entry itself did.
+    fn remove_other(&self, path: &RelPath) -> Result<(u64, bool)> {
+        if self.options.selection.verdict(path, false) == Verdict::Leave {
+            return Ok((0, false));
+        }
+        let Some(existing) = self.target.look(path)? else { return Ok((0, true)) };
+        let (mut removed, mut empty) = (0, true);
+        let in_parts = self.options.dry_run || !self.options.selection.is_all();
+        if existing.kind == NodeKind::Folder && in_parts && path.depth() < limits::TREE_DEPTH_MAX {
+            for name in self.target.names(path)? {
+                let (count, gone) = self.remove_other(&path.join(&name)?)?;
+                removed += count;
+                empty &= gone;
+            }
+        }
+        if empty {
+            removed += if self.options.dry_run { 1 } else { self.target.remove(path)? };
+        }
+        Ok((removed, empty))
     }
 
     fn run_batch(&mut self) -> Result<()> {
@@ -396,8 +417,8 @@ impl Restore<'_> {
             }
         }
         // Children before parents: setting a time or mode must be the last touch.
-        for (path, meta) in self.folders.iter().rev() {
-            if let Err(error) = self.target.finish_folder(path, meta) {
+        for (path, meta, inode) in self.folders.iter().rev() {
+            if let Err(error) = self.target.finish_folder(path, meta, *inode) {
                 self.monitor.warn(error);
             }
         }
@@ -458,7 +479,7 @@ fn same_time(a: Timestamp, b: Timestamp) -> bool {
     a == b || (a.seconds == b.seconds && (a.nanos == 0 || b.nanos == 0))
 }
 
-/// Whether going on makes no sense: the disk is full, or somebody said stop.
+/// Whether going on makes no sense: the store is gone, or somebody said stop.
 fn matters_to_all(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Cancelled | Kind::Internal | Kind::Newer)
+    matches!(error.kind(), Kind::Cancelled | Kind::Internal | Kind::Newer | Kind::Connect)
 }

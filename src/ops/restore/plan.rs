@@ -14,8 +14,8 @@ pub enum Way {
     Create,
     /// Write another file beside it, then rename over it.
     Replace(Vec<u8>),
-    /// Write the changed parts into it.
-    InPlace,
+    /// Write the changed parts into it, if it still is the file of this device and inode.
+    InPlace((u64, u64)),
 }
 
 /// One file to be written.
@@ -31,11 +31,23 @@ pub struct FilePlan {
     pub parts_left: AtomicU32,
     /// Some part could not be had.
     pub failed: AtomicBool,
+    /// We made a file for it that is not complete yet; nothing else is ours to remove.
+    pub unfinished: AtomicBool,
+}
+
+impl FilePlan {
+    /// A file of which so many parts are to be written.
+    pub fn new(path: RelPath, node: Node, way: Way, parts: u32) -> Self {
+        let (failed, unfinished) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { path, node, way, parts_left: AtomicU32::new(parts), failed, unfinished }
+    }
 }
 
 /// One part of one file: `length` bytes at `from` of a plain blob, to `to` of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
+    /// The chunk, for finding it elsewhere if this place is damaged.
+    pub id: ChunkId,
     /// Place of the blob in the index.
     pub blob: u32,
     /// First byte in the plain blob.
@@ -145,7 +157,7 @@ mod tests {
 
     #[test]
     fn neighbours_are_read_together_and_far_ones_apart() {
-        let part = |blob| Part { blob, from: 0, length: 10, file: 0, to: 0 };
+        let part = |blob| Part { id: ChunkId([0; 32]), blob, from: 0, length: 10, file: 0, to: 0 };
         let mut parts = [part(2), part(0), part(1)];
         let reads = reads(&index(), &mut parts).unwrap();
         assert_eq!(reads.len(), 2);
