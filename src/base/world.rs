@@ -4,7 +4,9 @@
 #![allow(clippy::disallowed_methods)] // this file is the replacement that clippy.toml names
 
 use super::error::{Error, Kind, Result};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point in time: seconds since 1970 (negative before) and nanoseconds below one second.
@@ -51,7 +53,7 @@ pub struct World(Inner);
 #[derive(Debug)]
 enum Inner {
     System { started: Instant },
-    Seeded { seed: u64, draws: AtomicU64, nanos: AtomicU64 },
+    Seeded { seed: u64, draws: Mutex<BTreeMap<&'static str, u64>>, nanos: AtomicU64 },
 }
 
 impl World {
@@ -63,7 +65,7 @@ impl World {
     /// A replayable world: each draw of randomness and each look at the clock depends only on the
     /// seed and on how many came before. Never for real data.
     pub fn seeded(seed: u64) -> Self {
-        Self(Inner::Seeded { seed, draws: AtomicU64::new(0), nanos: AtomicU64::new(0) })
+        Self(Inner::Seeded { seed, draws: Mutex::default(), nanos: AtomicU64::new(0) })
     }
 
     /// The time now. A seeded world starts at 2026-01-02 03:04:05 UTC and moves a millisecond
@@ -99,19 +101,35 @@ impl World {
 
     /// Fills the buffer with randomness fit for keys.
     pub fn fill_random(&self, buffer: &mut [u8]) -> Result<()> {
+        self.fill_random_for("", buffer)
+    }
+
+    fn fill_random_for(&self, purpose: &'static str, buffer: &mut [u8]) -> Result<()> {
         match &self.0 {
             Inner::System { .. } => getrandom::fill(buffer).map_err(|cause| {
                 Error::new(Kind::Internal, "draw random numbers").why(cause.to_string())
             }),
             Inner::Seeded { seed, draws, .. } => {
-                let draw = draws.fetch_add(1, Ordering::Relaxed);
+                let mut draws = draws.lock().unwrap_or_else(PoisonError::into_inner);
+                let next = draws.entry(purpose).or_default();
+                let draw = *next;
+                *next += 1;
                 let mut hasher = blake3::Hasher::new_derive_key("ghostsnap seeded test world");
                 hasher.update(&seed.to_le_bytes());
                 hasher.update(&draw.to_le_bytes());
+                hasher.update(purpose.as_bytes());
                 hasher.finalize_xof().fill(buffer);
                 Ok(())
             }
         }
+    }
+
+    /// 32 random bytes for one purpose; draws for one do not move those for another, so
+    /// that a seeded world replays whatever the order of threads.
+    pub fn random_32_for(&self, purpose: &'static str) -> Result<[u8; 32]> {
+        let mut bytes = [0; 32];
+        self.fill_random_for(purpose, &mut bytes)?;
+        Ok(bytes)
     }
 
     /// 32 random bytes.
@@ -171,6 +189,9 @@ mod tests {
         assert_eq!(a.random_32().unwrap(), b.random_32().unwrap());
         assert_ne!(a.random_32().unwrap(), World::seeded(7).random_32().unwrap());
         assert_eq!(a.now(), b.now());
+        // a has drawn twice, b once: another purpose does not notice.
+        assert_eq!(a.random_32_for("x").unwrap(), b.random_32_for("x").unwrap());
+        assert_ne!(a.random_32_for("x").unwrap(), a.random_32_for("y").unwrap());
         assert_eq!(World::seeded(1).now().rfc3339(), "2026-01-02T03:04:05Z");
     }
 

@@ -176,7 +176,7 @@ impl<'r> Writer<'r> {
     }
 
     fn new_pack(&self, class: PackClass, target: u64) -> Result<PackWriter> {
-        let salt = self.repository.world().random_32()?;
+        let salt = self.repository.world().random_32_for(class.kind().word())?;
         // The last blob may pass the target by its own size.
         let room = units::length(target) + limits::BLOB_PLAIN_BYTES_MAX / 2;
         Ok(PackWriter::new(self.repository.keys(), class, salt, room))
@@ -299,7 +299,7 @@ impl Shared {
 
     /// Stores an index segment of the packs that none names yet.
     fn store_segment(&self) -> Result<()> {
-        let packs = {
+        let mut packs = {
             let mut state = lock(&self.state);
             state.unnamed_bytes = 0;
             std::mem::take(&mut state.unnamed)
@@ -307,6 +307,9 @@ impl Shared {
         if packs.is_empty() {
             return Ok(());
         }
+        // Not in the order in which the uploaders happened to end: the same backup is the same
+        // bytes.
+        packs.sort_unstable_by_key(|pack| pack.id);
         let segment = IndexSegment { packs, replaces: Vec::new() };
         let id = self.store(&segment)?;
         lock(&self.state).segments.push((id, segment.packs));

@@ -55,7 +55,7 @@ pub struct Walk {
     roots: Vec<PathBuf>,
     /// Folders above the roots that were handed out already.
     announced: Vec<RelPath>,
-    pending: Vec<(RelPath, PathBuf)>,
+    pending: Vec<RelPath>,
     stack: Vec<Frame>,
     started: bool,
 }
@@ -107,37 +107,39 @@ impl Walk {
             at = path.parent();
             let is_root_itself = path == full;
             if is_root_itself || !self.announced.contains(&path) {
-                let on_disk = Path::new("/").join(std::ffi::OsStr::from_bytes(path.as_bytes()));
                 if !is_root_itself {
                     self.announced.push(path.clone());
                 }
-                steps.push((path, on_disk));
+                steps.push(path);
             }
         }
         self.pending = steps;
         Ok(())
     }
 
-    /// An entry for a folder above a root, or for a root, by its path on disk.
+    /// An entry for a folder above a root, or for a root. Its path was free of links when the walk
+    /// began; it is gone down name by name, so that a link put there since leads nowhere.
     fn take_pending(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'static>>> {
-        let Some((path, on_disk)) = self.pending.pop() else { return Ok(None) };
+        let Some(path) = self.pending.pop() else { return Ok(None) };
         let is_root = self.pending.is_empty();
-        let what = || format!("read {}", on_disk.display());
-        let stat = nix::sys::stat::lstat(&on_disk).what_io(what)?;
+        let what = || format!("read /{path}");
+        let above = open_from_the_top(&path.parent().unwrap_or_default()).what_io(what)?;
+        let name = path.name().unwrap_or(b".").to_vec();
+        let stat = fstatat(&above, name.as_slice(), AtFlags::AT_SYMLINK_NOFOLLOW).what_io(what)?;
         let mut meta = self.owners.meta(&stat);
-        if meta.kind == NodeKind::Folder {
-            let folder = open_folder(None, on_disk.as_os_str().as_encoded_bytes()).what_io(what)?;
+        if is_root && meta.kind == NodeKind::Folder {
+            let folder = open_folder(&above, &name).what_io(what)?;
             meta = self.folder_meta(&folder, monitor, &path)?;
-            if is_root {
-                self.push_frame(path.clone(), folder, monitor)?;
-            }
-            return Ok(Some(Entry { path, meta, content: Content::Nothing }));
+            self.push_frame(path.clone(), folder, monitor)?;
+        } else if is_root {
+            return self.entry_of(path, &Arc::new(above), &name, meta, monitor);
+        } else if meta.kind != NodeKind::Folder {
+            return Err(Error::new(Kind::Forbidden, what())
+                .why("it was a folder a moment ago and is something else now"));
+        } else if let Ok(folder) = open_folder(&above, &name) {
+            meta = self.folder_meta(&folder, monitor, &path)?;
         }
-        let above = on_disk.parent().unwrap_or(Path::new("/"));
-        let folder =
-            Arc::new(open_folder(None, above.as_os_str().as_encoded_bytes()).what_io(what)?);
-        let name = path.name().unwrap_or_default().to_vec();
-        self.entry_of(path, &folder, &name, meta, monitor)
+        Ok(Some(Entry { path, meta, content: Content::Nothing }))
     }
 
     fn folder_meta(&self, folder: &OwnedFd, monitor: &dyn Monitor, path: &RelPath) -> Result<Meta> {
@@ -221,7 +223,7 @@ impl Walk {
         (device, device_above): (u64, u64),
         monitor: &dyn Monitor,
     ) -> Result<Option<Entry<'static>>> {
-        let folder = match open_folder(Some(above), name) {
+        let folder = match open_folder(above, name) {
             Ok(folder) => folder,
             Err(Errno::ENOENT) => {
                 monitor.count(Counter::FilesVanished, 1);
@@ -410,13 +412,17 @@ fn extents_of_empty(size: u64, whole: bool) -> Vec<(u64, u64)> {
     if whole { Vec::new() } else { vec![(size - 1, 1)] }
 }
 
-/// Opens a folder below another one, or by its path.
-fn open_folder(above: Option<&OwnedFd>, name: &[u8]) -> nix::Result<OwnedFd> {
+/// Opens a folder below another one.
+fn open_folder(above: &OwnedFd, name: &[u8]) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    match above {
-        Some(above) => openat(above, name, flags, Mode::empty()),
-        None => nix::fcntl::open(name, flags, Mode::empty()),
-    }
+    openat(above, name, flags, Mode::empty())
+}
+
+/// Opens a folder for going on from it, name by name from `/`, following no link.
+fn open_from_the_top(path: &RelPath) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let top = nix::fcntl::open("/", flags, Mode::empty())?;
+    path.names().try_fold(top, |above, name| openat(&above, name, flags, Mode::empty()))
 }
 
 /// The names in an open folder, sorted.
