@@ -1,5 +1,189 @@
 // SPDX-License-Identifier: MIT
-//! Ghostsnap
+//! Ghostsnap: encrypted, deduplicated backups of HestiaCP users, and their restore.
+//!
+//! This page is the map of the house. What the words mean and why things are as they are stands in
+//! `docs/design.md`; every byte on a disk is defined in `docs/format.md`. A room is a folder of
+//! `src/` and uses only rooms of lower rank:
+//!
+//! ```text
+//! rank 6   cli            the outside: words, formats, arguments
+//! rank 5   hestia         all that knows HestiaCP
+//! rank 4   ops            the verbs: back up, restore, check, forget, list
+//! rank 3   repo   tree    chunks in a repository     entries of a file tree
+//! rank 2   format         docs/format.md in Rust
+//! rank 1   crypto backend keys and sealing           named immutable files
+//! rank 0   base           words everybody uses
+//! ```
+//!
+//! `tests/tidy.rs` fails on an import against the ranks, and on a file that this map lacks.
+//!
+//! # base: the words everybody uses
+//!
+//! Knows nothing of backups. Everything that another room might be tempted to make a second time
+//! lives here: one error type, one clock, one notion of a path.
+//!
+//! - `base/mod.rs`: what the other rooms import
+//! - `base/error.rs`: `Error` with what, why, hint and kind; `Kind` and its exit codes
+//! - `base/id.rs`: `ChunkId` and `FileId`
+//! - `base/limits.rs`: every bound of the program, with its reason
+//! - `base/monitor.rs`: counts, stages, warnings and the wish to stop; nothing is printed
+//! - `base/path.rs`: `RelPath`, raw bytes that never leave their tree; display without deceit
+//! - `base/units.rs`: sizes and durations, parsed and printed
+//! - `base/world.rs`: the only clock and the only random generator, real or seeded
+//!
+//! # crypto: the room an auditor reads in one sitting
+//!
+//! Pure functions on bytes: no I/O, no clock, no generator.
+//!
+//! - `crypto/mod.rs`: what the other rooms import
+//! - `crypto/kdf.rs`: passwords into keys by Argon2id, with floor and ceiling; key files
+//! - `crypto/keys.rs`: the master key, its sub-keys, file keys, chunk ids, the chunker's table
+//! - `crypto/seal.rs`: ChaCha20-Poly1305 with counted nonces
+//!
+//! # backend: named immutable files somewhere
+//!
+//! Sees opaque bytes, never a key or a snapshot. One suite (`tests/backend.rs`) runs against every
+//! backend and every wrapper.
+//!
+//! - `backend/mod.rs`: the trait `Backend`, file kinds and names
+//! - `backend/open.rs`: from an address to a backend; the only list of schemes
+//! - `backend/local.rs`: a folder; files appear whole and durable or not at all
+//! - `backend/mem.rs`: in memory, with an optional quota: the disk of most tests
+//! - `backend/fault.rs`: fails on purpose: dies at the n-th change, full disk, cut listing
+//!
+//! # format: docs/format.md in Rust
+//!
+//! Bytes in, values out. What is decoded here may be anything: the answer is a value or an error.
+//!
+//! - `format/mod.rs`: what the other rooms import
+//! - `format/envelope.rs`: the 48-byte header, framing, sealed records
+//! - `format/chunker.rs`: content-defined borders from a secret table
+//! - `format/compress.rs`: zstd per blob, bounded by the recorded length
+//! - `format/config.rs`: the repository's own description
+//! - `format/keyslot.rs`: the master key wrapped under a password or key file
+//! - `format/pack.rs`: blobs, the sealed end, the footer
+//! - `format/index.rs`: index segments
+//! - `format/snapshot.rs`: the commit record, with all that a list shows
+//! - `format/tree.rs`: nodes of a folder
+//!
+//! # repo: chunks in, chunks out
+//!
+//! Never a path of a backed-up tree, never a Hestia word.
+//!
+//! - `repo/mod.rs`: `Repository` (make, open) and `IndexedRepository`
+//! - `repo/keys.rs`: key slots: unlock, list, add, change, remove
+//! - `repo/index.rs`: the index in memory: which chunk lies where
+//! - `repo/writer.rs`: chunk, blob, pack, verify, upload, index; `finish` makes all durable
+//! - `repo/reader.rs`: chunks and trees back, with a cache of blobs
+//! - `repo/snapshots.rs`: list, find, save, remove
+//!
+//! # tree: where entries come from and where they go
+//!
+//! Never a repository. Paths that a hosting user controls are walked beneath an open handle.
+//!
+//! - `tree/mod.rs`: what the other rooms import
+//! - `tree/source.rs`: the trait `Source`, `Entry` and its content
+//! - `tree/sink.rs`: the trait `Sink`
+//! - `tree/select.rs`: which entries are meant: globs
+//! - `tree/build.rs`: sorted nodes, split into tree chunks
+//! - `tree/walk.rs`: source: folders on a disk
+//! - `tree/dir.rs`: target: a folder on a disk, owners, modes, times, attributes
+//! - `tree/stream.rs`: source: one file from a stream
+//! - `tree/tar_member.rs`: the members of a tar stream, strictly read
+//! - `tree/tar_in.rs`: source: a tar stream
+//! - `tree/tar_out.rs`: sink: a tar stream
+//!
+//! # ops: the verbs
+//!
+//! Functions from (repository, options, monitor) to a report. They print nothing and ask nobody.
+//!
+//! - `ops/mod.rs`: what the other rooms import
+//! - `ops/backup.rs`: from a source to a snapshot: the feeder of the pipeline
+//! - `ops/work.rs`: its workers: read, cut, hash, hand to the writer
+//! - `ops/assemble.rs`: its assembler: trees, bottom up, in the order of the source
+//! - `ops/parent.rs`: the snapshot that unchanged files are taken over from
+//! - `ops/restore/mod.rs`: options, report, finding an entry by its path
+//! - `ops/restore/plan.rs`: which parts of which packs go where
+//! - `ops/restore/fetch.rs`: the workers that read packs and write files
+//! - `ops/restore/folder.rs`: into a folder: decide, fetch, links, attributes, sync
+//! - `ops/restore/sink.rs`: into a sink, in the order of the tree
+//! - `ops/list.rs`: walk, find, compare
+//! - `ops/forget.rs`: which snapshots a policy keeps, and why
+//! - `ops/check.rs`: structure and data; typed findings
+//! - `ops/repair.rs`: a new index from the ends of all packs
+//! - `ops/stats.rs`: numbers about a repository
+//!
+//! # hestia: all that knows HestiaCP
+//!
+//! What it relies on is listed in `docs/hestia.md`.
+//!
+//! - `hestia/mod.rs`: what the other rooms import
+//! - `hestia/layout.rs`: every path of Hestia; user names
+//! - `hestia/conf.rs`: `KEY='value'` files, read and never run
+//! - `hestia/inventory.rs`: users and what belongs to them
+//! - `hestia/select.rs`: the arguments WEB DNS MAIL DB CRON UDIR
+//! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
+//! - `hestia/setup.rs`: the repository and key file of this server, made by the first backup
+//! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
+//! - `hestia/userlock.rs`: one job per user at a time
+//! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
+//! - `hestia/tarball_in.rs`: source: a native tarball, opened into the canonical tree
+//! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
+//! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
+//! - `hestia/jobs/backup.rs`: let Hestia make a tarball, prove it, store it
+//! - `hestia/jobs/cleanup.rs`: thin out tarballs whose content is stored
+//! - `hestia/jobs/import.rs`: take old tarballs in
+//! - `hestia/jobs/export.rs`: make a native tarball of a snapshot
+//! - `hestia/jobs/preflight.rs`: what is looked at before Hestia takes a tarball
+//! - `hestia/jobs/filter.rs`: what of an archive Hestia's scripts must not believe
+//! - `hestia/jobs/restore.rs`: give a user back through `v-restore-user`
+//! - `hestia/jobs/verify.rs`: what a restore really brought back
+//! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
+//! - `hestia/jobs/report.rs`: each user's result, and the exit code of the whole
+//!
+//! # cli: the outside
+//!
+//! One table describes every command. The parser, the help, the shims, the API profiles, man pages,
+//! completions and two documents are made from it. Only this room prints.
+//!
+//! - `cli/mod.rs`: from words to an exit code
+//! - `cli/table.rs`: what a row of the table holds, and what must hold for all rows
+//! - `cli/table_engine.rs`: the rows of the engine's commands
+//! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
+//! - `cli/table_flags.rs`: options and arguments that several rows share
+//! - `cli/args.rs`: from words to an invocation
+//! - `cli/engine.rs`: init, backup, restore, forget, check
+//! - `cli/engine_look.rs`: snapshots, ls, find, dump, diff, stats
+//! - `cli/engine_keys.rs`: key list, add, change, remove
+//! - `cli/panel.rs`: the commands for Hestia users
+//! - `cli/tools.rs`: completions, generate
+//! - `cli/repository.rs`: which repository is meant, and opening it
+//! - `cli/secret.rs`: where the password or key comes from
+//! - `cli/words.rs`: splits a line into words, without a shell
+//! - `cli/output.rs`: the only place that prints
+//! - `cli/rows.rs`: rows as json, plain, csv, shell or a table
+//! - `cli/progress.rs`: what a long job tells while it runs
+//! - `cli/signals.rs`: Ctrl-C
+//! - `cli/generate.rs`: writes and compares what is made from the table
+//! - `cli/generate_docs.rs`: docs/cli.md and docs/errors.md
+//! - `cli/generate_shims.rs`: shims and API profiles
+//!
+//! # The program
+//!
+//! - `main.rs`: arguments in, exit code out
+//!
+//! # Where do I add ...
+//!
+//! - a place to store repositories? A file in `backend`, a line in its `open`, a row in the suite.
+//! - a fact about an entry? `format/tree.rs` with a new field number, `docs/format.md`, then
+//!   `tree/walk.rs` and `tree/dir.rs`.
+//! - something to back up? A `Source` in `tree` (or in `hestia`, if it knows Hestia).
+//! - something to restore into? A `Sink`.
+//! - a verb? A function in `ops` with options and a report, then a row in the table of `cli`.
+//! - a command for Hestia? A job in `hestia`, then a row with a shim.
+//! - a bound? `base/limits.rs`, with its reason.
+//! - an exit code? Think twice, then `base/error.rs`: others parse them.
+
 pub mod backend;
 pub mod base;
 pub mod cli;

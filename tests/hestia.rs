@@ -345,6 +345,8 @@ fn a_restore_that_hestia_refuses_at_once_is_an_error_and_leaves_nothing_behind()
     let machine = machine();
     machine.good_backup("alice");
     let before = (machine.backups(), machine.state_of("alice"));
+    // What a killed restore left goes with the next one; what the admin put there stays.
+    fs::write(machine.hestia.in_backup("gs-alice-0123abcd.tar"), "").unwrap();
     machine.fault("restore-fails");
     let error = machine.restore("alice", all()).unwrap_err();
     assert_eq!(error.kind(), Kind::Disk);

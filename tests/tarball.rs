@@ -234,7 +234,13 @@ fn with_plain_modes(tree: &Tree) -> Tree {
     let mut tree = tree.clone();
     for (names, (meta, _)) in &mut tree {
         if !is_inner(names) {
-            meta.mode = if meta.kind == NodeKind::Folder { 0o755 } else { 0o644 };
+            let is_private = names.first().is_some_and(|name| name == b"hestia");
+            meta.mode = match meta.kind {
+                NodeKind::File => meta.mode & 0o755,
+                NodeKind::Folder if is_private => meta.mode & 0o755,
+                NodeKind::Folder => 0o755,
+                _ => 0o644,
+            };
         }
     }
     tree.get_mut(&Vec::new()).unwrap().0 = minimal().get(&Vec::new()).unwrap().0.clone();

@@ -40,8 +40,11 @@ pub const KEY_SLOT_BYTES_MAX: u64 = 64 * 1024;
 pub const KEY_SLOTS_MAX: usize = 64;
 
 /// Data written after which a running backup stores an index segment, so that a killed run has
-/// not worked in vain.
-pub const CHECKPOINT_BYTES: u64 = 512 * 1024 * 1024;
+/// not worked in vain. Later ones follow when a sixteenth has been added to what was written, so
+/// that a terabyte makes some hundred of them and not thousands.
+pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+/// See [`CHECKPOINT_BYTES`].
+pub const CHECKPOINT_SHARE: u64 = 16;
 /// Most chunks in one index segment that is merged at the end of a backup.
 pub const INDEX_SEGMENT_CHUNKS: usize = 500_000;
 

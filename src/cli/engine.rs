@@ -15,6 +15,7 @@ use crate::format::Snapshot;
 use crate::ops::backup::{BackupOptions, BackupReport, Parent};
 use crate::ops::check::{CheckReport, ReadData, Severity, check as check_repository};
 use crate::ops::forget::{self, Policy, Verdict};
+use crate::ops::repair::rebuild_index;
 use crate::ops::restore::{Overwrite, RestoreOptions, RestoreReport, find_node, to_folder};
 use crate::repo::snapshots::find;
 use crate::repo::{IndexedRepository, Reader, Repository, WriterOptions};
@@ -380,6 +381,17 @@ pub fn check(context: &Context, call: &Invocation) -> Result<()> {
         progress.throughput(progress.counts().get(Counter::BytesChecked)),
     ));
     verdict_of(&report, &progress)
+}
+
+/// `ghostsnap repair index`.
+pub fn repair_index(context: &Context, call: &Invocation) -> Result<()> {
+    let Opened { repository, .. } = repository::open(context, call)?;
+    let progress = context.progress();
+    let result = rebuild_index(&repository, &progress);
+    progress.finish();
+    let packs = result?;
+    context.output.note(&format!("the index names {} now", number_of(packs, "pack")));
+    progress.partial("index every pack").map_or(Ok(()), Err)
 }
 
 fn verdict_of(report: &CheckReport, progress: &Progress<'_>) -> Result<()> {

@@ -1,40 +1,543 @@
 // SPDX-License-Identifier: MIT
-//! x
-use super::{Context, args::Invocation};
-use crate::base::{Error, Kind, Result};
-/// x
-pub fn list_users(_: &Context, _: &Invocation) -> Result<()> {
-    Err(Error::new(Kind::Disabled, "x"))
+//! The commands for HestiaCP users, behind `ghostsnap hestia ...` and behind the panel's commands.
+//! Options become requests to [`crate::hestia::jobs`], reports become rows.
+
+use super::Context;
+use super::args::Invocation;
+use super::engine_look::day_and_time;
+use super::progress::Progress;
+use super::repository;
+use super::rows::Cell;
+use crate::base::units::{ByteSize, bytes, number_of};
+use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo};
+use crate::format::Snapshot;
+use crate::hestia::call::SystemCaller;
+use crate::hestia::inventory::{self, SECTIONS, User};
+use crate::hestia::jobs::{
+    self, BackupRequest, ExportRequest, ImportRequest, RestoreReport, RestoreRequest, RunReport,
+    Server, State, UserOutcome,
+};
+use crate::hestia::select::Sections;
+use crate::hestia::tarballs::TarballName;
+use crate::hestia::{Hestia, UserName};
+use crate::ops::restore::{RestoreOptions, to_folder};
+use crate::repo::{Repository, snapshots};
+use std::fs::DirBuilder;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const MIB: u64 = 1 << 20;
+
+/// The machine, as the options and settings describe it.
+fn server(context: &Context, call: &Invocation) -> Result<Server> {
+    let hestia = call.path("hestia-below").map_or_else(Hestia::default, Hestia::below);
+    let settings = repository::settings(call)?;
+    let caller = Arc::new(SystemCaller::new(&hestia, Some(settings.log_file())));
+    Ok(Server { hestia, settings, caller, world: Arc::clone(&context.world) })
 }
-/// x
-pub fn user_info(_: &Context, _: &Invocation) -> Result<()> {
-    Err(Error::new(Kind::Disabled, "x"))
+
+fn open(context: &Context, call: &Invocation, server: &Server, make: bool) -> Result<Repository> {
+    repository::open_of_server(context, call, &server.settings, make)
 }
-/// x
-pub fn backup(_: &Context, _: &Invocation) -> Result<()> {
-    Err(Error::new(Kind::Disabled, "x"))
+
+fn user_of(call: &Invocation, name: &str) -> Result<Option<UserName>> {
+    call.text(name).map(UserName::parse).transpose()
 }
-/// x
-pub fn import(_: &Context, _: &Invocation) -> Result<()> {
-    Err(Error::new(Kind::Disabled, "x"))
+
+/// `ghostsnap hestia list-users`.
+pub fn list_users(context: &Context, call: &Invocation) -> Result<()> {
+    let server = server(context, call)?;
+    let users = inventory::users(&server.hestia)?;
+    let bare = !["detailed", "format", "json", "verbose"].iter().any(|name| call.has(name));
+    if bare {
+        return users.iter().try_for_each(|user| context.output.line(user.as_str()));
+    }
+    let progress = context.progress();
+    let mut rows = context.output.rows(call.command().columns);
+    for name in users {
+        let user = inventory::user(&server.hestia, &name)?;
+        rows.row(&user_row(&server, &user, &progress)?)?;
+    }
+    progress.finish();
+    rows.finish()
 }
-/// x
-pub fn list_backups(_: &Context, _: &Invocation) -> Result<()> {
-    Err(Error::new(Kind::Disabled, "x"))
+
+/// `ghostsnap hestia user-info`.
+pub fn user_info(context: &Context, call: &Invocation) -> Result<()> {
+    let server = server(context, call)?;
+    let user = inventory::named(&server.hestia, call.required("USER")?)?;
+    let progress = context.progress();
+    let row = user_row(&server, &user, &progress)?;
+    progress.finish();
+    let mut rows = context.output.rows(call.command().columns);
+    rows.row(&row)?;
+    rows.finish()
 }
-/// x
-pub fn show_backup(_: &Context, _: &Invocation) -> Result<()> {
-    Err(Error::new(Kind::Disabled, "x"))
+
+fn user_row(server: &Server, user: &User, monitor: &dyn Monitor) -> Result<[Cell; 15]> {
+    let has = inventory::of_user(&server.hestia, &user.name)?;
+    let names = |list: &[String]| Cell::list(list.iter().map(String::as_str));
+    let row = [
+        user.name.as_str().into(),
+        user.row.text("NAME").into(),
+        user.contact().into(),
+        user.row.text("ROLE").into(),
+        user.package().into(),
+        names(&has.web),
+        names(&has.dns),
+        Cell::list(has.mail.iter().map(|domain| domain.name.as_str())),
+        Cell::list(has.databases.iter().map(|database| database.name.as_str())),
+        bytes(has.cron.len()).into(),
+        names(&has.user_dirs),
+        user.row.number("U_DISK").into(),
+        user.is_suspended().into(),
+        user.tarballs_kept().into(),
+        user.row.text("DATE").into(),
+    ];
+    has.problems.into_iter().for_each(|problem| monitor.warn(problem));
+    Ok(row)
 }
-/// x
-pub fn export(_: &Context, _: &Invocation) -> Result<()> {
-    Err(Error::new(Kind::Disabled, "x"))
+
+/// `ghostsnap hestia backup`.
+pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
+    let texts = |name| call.texts(name).into_iter().map(str::to_owned).collect::<Vec<String>>();
+    let request = BackupRequest {
+        users: texts("user"),
+        include: texts("include"),
+        exclude: texts("exclude"),
+        cleanup: call.has("cleanup"),
+        keep_tarballs: call.number("keep-tarballs").map(crate::base::units::length),
+        notify: call.has("notify"),
+        tags: Vec::new(),
+    };
+    let server = server(context, call)?;
+    server.hestia.check_installed()?;
+    let repository = open(context, call, &server, true)?;
+    let progress = context.progress();
+    let mut repository = repository.indexed(&progress)?;
+    let result = jobs::backup_users(&server, &mut repository, &request, &progress);
+    progress.finish();
+    let report = result?;
+    let mut rows = context.output.rows(call.command().columns);
+    for outcome in &report.users {
+        rows.row(&backup_row(outcome))?;
+    }
+    rows.finish()?;
+    tell_notes(context, &report);
+    tell_sum(context, &progress, &report);
+    ending(report, "back up every user")
 }
-/// x
-pub fn restore(_: &Context, _: &Invocation) -> Result<()> {
-    Err(Error::new(Kind::Disabled, "x"))
+
+/// The columns of a backup and, without the last three and the stored size, of an import.
+fn backup_row(outcome: &UserOutcome) -> [Cell; 12] {
+    let (id, snapshot) =
+        outcome.snapshot.as_ref().map_or((None, None), |(id, one)| (Some(id), Some(one)));
+    let number = |number: fn(&Snapshot) -> u64| {
+        snapshot.map_or_else(Cell::empty, |snapshot| number(snapshot).into())
+    };
+    [
+        outcome.user.as_str().into(),
+        outcome.state.word().into(),
+        id.map(FileId::to_string).unwrap_or_default().into(),
+        snapshot.map(|one| one.name.as_str()).unwrap_or_default().into(),
+        number(|one| one.totals.bytes),
+        number(|one| one.totals.bytes_new),
+        number(|one| one.totals.bytes_stored),
+        bytes(outcome.warnings.len()).into(),
+        (outcome.milliseconds / 1000).into(),
+        outcome.tarball.as_deref().unwrap_or_default().into(),
+        Cell::list(outcome.removed.iter().map(String::as_str)),
+        outcome.reasons().join("; ").into(),
+    ]
 }
-/// x
-pub fn delete_backup(_: &Context, _: &Invocation) -> Result<()> {
-    Err(Error::new(Kind::Disabled, "x"))
+
+/// What is worth knowing and no fault, such as a tarball that a cleanup left.
+fn tell_notes(context: &Context, report: &RunReport) {
+    for outcome in &report.users {
+        for note in &outcome.notes {
+            context.output.note(&format!("{}: {note}", outcome.user));
+        }
+    }
+}
+
+fn tell_sum(context: &Context, progress: &Progress<'_>, report: &RunReport) {
+    let words = ["succeeded", "partial", "failed", "skipped"];
+    let counts = words.map(|word| (report.count(word), word));
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+    let snapshots = || report.users.iter().filter_map(|one| Some(&one.snapshot.as_ref()?.1));
+    let size = snapshots().map(|one| one.totals.bytes).sum();
+    let new = snapshots().map(|one| one.totals.bytes_new).sum();
+    let stored = snapshots().map(|one| one.totals.bytes_stored).sum();
+    context.output.note(&format!(
+        "{}; {}; {} new, {} stored",
+        counts.join(", "),
+        progress.throughput(size),
+        ByteSize(new),
+        ByteSize(stored),
+    ));
+}
+
+/// The error that a run ends with: of a single user the user's own.
+fn ending(mut report: RunReport, what: &str) -> Result<()> {
+    let Some(kind) = report.kind() else { return Ok(()) };
+    if report.users.len() == 1
+        && let Some(UserOutcome { state: State::Failed(error) | State::Skipped(error), .. }) =
+            report.users.pop()
+    {
+        return Err(error);
+    }
+    let words = ["failed", "partial"];
+    let counts = words.map(|word| (report.count(word), word));
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
+    let why = match (report.cancelled, counts.is_empty()) {
+        (true, _) => "stopped on request".to_owned(),
+        (false, true) => "see the warnings above".to_owned(),
+        (false, false) => format!("{}, see above", counts.join(", ")),
+    };
+    Err(Error::new(kind, what).why(why))
+}
+
+/// `ghostsnap hestia import`.
+pub fn import(context: &Context, call: &Invocation) -> Result<()> {
+    let wanted = user_of(call, "user")?;
+    let server = server(context, call)?;
+    let repository = open(context, call, &server, true)?;
+    let progress = context.progress();
+    let mut repository = repository.indexed(&progress)?;
+    let request = ImportRequest { force: call.has("force"), tags: Vec::new() };
+    let mut rows = context.output.rows(call.command().columns);
+    let mut report = RunReport::default();
+    for given in call.paths("TARBALL") {
+        let path = tarball_path(&server.hestia, given);
+        let result = check_owner(&path, wanted.as_ref())
+            .and_then(|()| jobs::import(&server, &mut repository, &path, &request, &progress));
+        let outcome = result.unwrap_or_else(|error| failed_import(&path, error));
+        let [user, state, id, name, size, new, _, warnings, _, _, _, reason] = backup_row(&outcome);
+        let tarball = given.as_os_str().as_bytes().into();
+        rows.row(&[tarball, user, state, id, name, size, new, warnings, reason])?;
+        report.users.push(outcome);
+        report.cancelled |= progress.cancelled();
+        if report.cancelled {
+            break;
+        }
+    }
+    progress.finish();
+    rows.finish()?;
+    tell_sum(context, &progress, &report);
+    ending(report, "import every tarball")
+}
+
+/// A bare name means the folder of Hestia's backups.
+fn tarball_path(hestia: &Hestia, given: &Path) -> PathBuf {
+    match given.to_str() {
+        Some(name) if !name.contains('/') => hestia.in_backup(name),
+        _ => given.to_owned(),
+    }
+}
+
+fn check_owner(path: &Path, wanted: Option<&UserName>) -> Result<()> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(TarballName::parse);
+    match name {
+        Some(name) if name.user != *wanted => {
+            Err(Error::new(Kind::NotFound, format!("import {}", path.display()))
+                .why(format!("it is not a tarball of the user {wanted}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is in the repository already is no failure of a run over many.
+fn failed_import(path: &Path, error: Error) -> UserOutcome {
+    let name = path.file_name().and_then(|name| name.to_str()).and_then(TarballName::parse);
+    let user = name.map(|name| name.user.to_string()).unwrap_or_default();
+    let state = match error.kind() {
+        Kind::Exists => State::Skipped(error),
+        _ => State::Failed(error),
+    };
+    UserOutcome::without(user, state)
+}
+
+/// The snapshots that the caller may know of. The panel's commands act for the person who has the
+/// name today: snapshots of an earlier user of that name do not exist for them.
+fn visible(
+    call: &Invocation,
+    server: &Server,
+    repository: &Repository,
+    user: Option<&UserName>,
+    monitor: &dyn Monitor,
+) -> Result<Vec<(FileId, Snapshot)>> {
+    let mut all = jobs::list(repository, user, monitor)?;
+    if call.shim().is_some()
+        && let Some(user) = user
+        && inventory::exists(&server.hestia, user)
+    {
+        let identity = inventory::user(&server.hestia, user)?.identity;
+        all.retain(|(_, one)| jobs::manage::is_of_today(one, &identity));
+    }
+    Ok(all)
+}
+
+/// `ghostsnap hestia list-backups`.
+pub fn list_backups(context: &Context, call: &Invocation) -> Result<()> {
+    let user = user_of(call, "user")?;
+    let server = server(context, call)?;
+    let progress = context.progress();
+    // Before the first backup there is nothing, which is no failure of a list.
+    let all = if repository::is_set_up(call, &server.settings)? {
+        let repository = open(context, call, &server, false)?;
+        visible(call, &server, &repository, user.as_ref(), &progress)?
+    } else {
+        Vec::new()
+    };
+    progress.finish();
+    if let (true, Some(user)) = (all.is_empty(), &user) {
+        // A user without snapshots is an empty list; nobody is an error.
+        inventory::user(&server.hestia, user)?;
+    }
+    let mut rows = context.output.rows(call.command().columns);
+    for (id, snapshot) in &all {
+        rows.row(&list_row(id, snapshot))?;
+    }
+    rows.finish()?;
+    context.output.note(&number_of(bytes(all.len()), "snapshot"));
+    progress.partial("list all snapshots").map_or(Ok(()), Err)
+}
+
+fn list_row(id: &FileId, snapshot: &Snapshot) -> [Cell; 16] {
+    let (day, time) = day_and_time(snapshot.time);
+    let section = |name| Cell::list(snapshot.objects_of(name));
+    let totals = snapshot.totals;
+    [
+        id.to_string().into(),
+        snapshot.name.as_str().into(),
+        snapshot.user.as_str().into(),
+        day.into(),
+        time.into(),
+        totals.bytes.div_ceil(MIB).into(),
+        totals.bytes_new.div_ceil(MIB).into(),
+        section("WEB"),
+        section("DNS"),
+        section("MAIL"),
+        section("DB"),
+        section("CRON"),
+        section("UDIR"),
+        totals.milliseconds.div_ceil(60_000).max(1).into(),
+        if snapshot.is_partial() { "partial" } else { "complete" }.into(),
+        Cell::list(snapshot.tags.iter().map(String::as_str).filter(|tag| !is_ours(tag))),
+    ]
+}
+
+/// Whether the tag is a note of the program to itself.
+fn is_ours(tag: &str) -> bool {
+    [jobs::TARBALL_TAG, jobs::TARBALL_BYTES_TAG].iter().any(|ours| tag.starts_with(ours))
+}
+
+/// `ghostsnap hestia show-backup`.
+pub fn show_backup(context: &Context, call: &Invocation) -> Result<()> {
+    let user = user_of(call, "user")?;
+    let server = server(context, call)?;
+    let repository = open(context, call, &server, false)?;
+    let progress = context.progress();
+    let all = visible(call, &server, &repository, user.as_ref(), &progress)?;
+    progress.finish();
+    let user = user.as_ref().map(UserName::as_str);
+    let (id, snapshot) = snapshots::find(&all, call.required("SNAPSHOT")?, user)?;
+    let mut rows = context.output.rows(call.command().columns);
+    rows.row(&list_row(id, snapshot))?;
+    rows.finish()
+}
+
+/// What of the user is meant. Naming one section leaves the others out.
+fn sections(call: &Invocation) -> Result<Sections> {
+    let options = SECTIONS.map(str::to_lowercase);
+    if !options.iter().any(|name| call.has(name)) {
+        return Ok(Sections::all());
+    }
+    let words = options.each_ref().map(|name| call.text(name).unwrap_or("no"));
+    Sections::parse(&words)
+}
+
+/// `ghostsnap hestia export`.
+pub fn export(context: &Context, call: &Invocation) -> Result<()> {
+    let user = UserName::parse(call.required("USER")?)?;
+    let server = server(context, call)?;
+    let sections = sections(call)?;
+    let repository = open(context, call, &server, false)?;
+    let progress = context.progress();
+    let all = visible(call, &server, &repository, Some(&user), &progress)?;
+    let wanted = call.required("snapshot")?;
+    let (id, _) = snapshots::find(&all, wanted, Some(user.as_str()))?;
+    let repository = repository.indexed(&progress)?;
+    let request = ExportRequest {
+        snapshot: id.to_string(),
+        sections,
+        output: call.path("output").map(Path::to_owned),
+        force: call.has("force"),
+    };
+    let result = jobs::export(&server, &repository, &user, &request, &progress);
+    progress.finish();
+    let exported = result?;
+    let mut rows = context.output.rows(call.command().columns);
+    rows.row(&[
+        exported.path.as_os_str().as_bytes().into(),
+        user.as_str().into(),
+        exported.snapshot.0.to_string().into(),
+        exported.bytes.into(),
+    ])?;
+    rows.finish()?;
+    progress.partial("export everything").map_or(Ok(()), Err)
+}
+
+/// `ghostsnap hestia restore`.
+pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
+    let user = UserName::parse(call.required("USER")?)?;
+    let from = user_of(call, "from")?;
+    let server = server(context, call)?;
+    let sections = sections(call)?;
+    let repository = open(context, call, &server, false)?;
+    let progress = context.progress();
+    let owner = from.as_ref().unwrap_or(&user);
+    let all = visible(call, &server, &repository, Some(owner), &progress)?;
+    let (id, snapshot) =
+        snapshots::find(&all, call.required("snapshot")?, Some(owner.as_str()))?.clone();
+    if call.has("target") || call.has("temp") {
+        return restore_files(context, call, repository, &snapshot, &sections, &progress);
+    }
+    if inventory::exists(&server.hestia, &user) {
+        let (day, time) = day_and_time(snapshot.time);
+        let what = if sections.is_all() { "everything" } else { "the chosen parts" };
+        let question = format!("Replace {what} of {user} by what it was on {day} at {time}?");
+        context.confirm(call, &format!("restore the user {user}"), &question)?;
+    }
+    let request = RestoreRequest {
+        snapshot: id.to_string(),
+        from,
+        sections,
+        confirmed: true,
+        // The panel acts for whoever has the name today, never for an earlier user of it.
+        force: call.has("force") && call.shim().is_none(),
+        admin: call.has("admin"),
+        notify: call.has("notify"),
+    };
+    let repository = repository.indexed(&progress)?;
+    let result = jobs::restore(&server, &repository, &user, &request, &progress);
+    progress.finish();
+    report_restore(context, call, &result?)
+}
+
+fn report_restore(context: &Context, call: &Invocation, report: &RestoreReport) -> Result<()> {
+    let mut rows = context.output.rows(call.command().columns);
+    for one in &report.objects {
+        rows.row(&[
+            format!("{} {}", one.object.section, one.object.name).into(),
+            if one.problem.is_some() { "failed" } else { "restored" }.into(),
+            one.problem.as_deref().unwrap_or_default().into(),
+        ])?;
+    }
+    rows.finish()?;
+    let made = if report.created { ", who was made anew" } else { "" };
+    context.output.note(&format!(
+        "restored {} of {}{made}",
+        number_of(bytes(report.objects.len() - report.problems().count()), "object"),
+        report.user,
+    ));
+    let Some(kind) = report.kind() else { return Ok(()) };
+    let failed: Vec<String> = report
+        .problems()
+        .map(|(object, _)| format!("{} {}", object.section, object.name))
+        .chain(report.warnings.iter().cloned())
+        .collect();
+    Err(Error::new(kind, format!("restore everything of {}", report.user)).why(failed.join("; ")))
+}
+
+/// Puts the chosen parts into a folder, in the shape they have in the repository.
+fn restore_files(
+    context: &Context,
+    call: &Invocation,
+    repository: Repository,
+    snapshot: &Snapshot,
+    sections: &Sections,
+    progress: &Progress<'_>,
+) -> Result<()> {
+    if call.has("target") && call.has("temp") {
+        return Err(Error::new(Kind::Usage, "restore").why("give either --target or --temp"));
+    }
+    sections.check_against(&snapshot.objects)?;
+    let target = match call.path("target") {
+        Some(target) => target.to_owned(),
+        None => temporary_folder(context, &snapshot.user)?,
+    };
+    let occupied = target.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    if occupied {
+        let question = format!("{} is not empty. Overwrite what is in it?", target.display());
+        context.confirm(call, "restore over existing files", &question)?;
+    }
+    let repository = repository.indexed(progress)?;
+    let options = RestoreOptions { selection: sections.selection()?, ..RestoreOptions::default() };
+    let base = RelPath::root();
+    let result = to_folder(&repository, snapshot, &base, &options, &target, progress);
+    progress.finish();
+    let report = result?;
+    let mut rows = context.output.rows(call.command().columns);
+    for object in snapshot.objects.iter().filter(|object| sections.takes(object)) {
+        let name = format!("{} {}", object.section, object.name);
+        rows.row(&[name.into(), "restored".into(), Cell::empty()])?;
+    }
+    rows.finish()?;
+    context.output.important(&format!("the files are in {}", target.display()));
+    if report.warnings > 0 {
+        return Err(Error::new(Kind::Partial, "restore everything")
+            .why(format!("{}, named above", number_of(report.warnings, "failure"))));
+    }
+    Ok(())
+}
+
+/// A folder that nobody else can look into or has prepared.
+fn temporary_folder(context: &Context, user: &str) -> Result<PathBuf> {
+    let random = FileId(context.world.random_32()?);
+    let path = std::env::temp_dir().join(format!("ghostsnap-{user}-{}", random.short()));
+    let what = || format!("make the folder {}", path.display());
+    DirBuilder::new().mode(0o700).create(&path).what_io(what)?;
+    Ok(path)
+}
+
+/// `ghostsnap hestia delete-backup`.
+pub fn delete_backup(context: &Context, call: &Invocation) -> Result<()> {
+    let user = user_of(call, "user")?;
+    let server = server(context, call)?;
+    let repository = open(context, call, &server, false)?;
+    let progress = context.progress();
+    let all = visible(call, &server, &repository, user.as_ref(), &progress)?;
+    let mut going: Vec<&(FileId, Snapshot)> = Vec::new();
+    for wanted in call.texts("SNAPSHOT") {
+        if wanted == "latest" && user.is_none() {
+            return Err(Error::new(Kind::Usage, "remove the latest snapshot")
+                .why("it does not say whose")
+                .hint("add --user"));
+        }
+        let found = snapshots::find(&all, wanted, user.as_ref().map(UserName::as_str))?;
+        if !going.iter().any(|(id, _)| *id == found.0) {
+            going.push(found);
+        }
+    }
+    let names: Vec<&str> = going.iter().map(|(_, one)| one.name.as_str()).collect();
+    let question = format!("Remove {}?", names.join(", "));
+    context.confirm(call, "remove snapshots", &question)?;
+    let mut rows = context.output.rows(call.command().columns);
+    for (id, snapshot) in going {
+        let owner = UserName::parse(&snapshot.user)?;
+        jobs::delete(&server, &repository, &owner, &id.to_string(), &progress)?;
+        rows.row(&[
+            id.to_string().into(),
+            snapshot.name.as_str().into(),
+            snapshot.user.as_str().into(),
+        ])?;
+    }
+    progress.finish();
+    rows.finish()
 }

@@ -8,8 +8,8 @@ use super::secret::Asker;
 use crate::backend::{self, FileName};
 use crate::base::{Error, Kind, Monitor, Result};
 use crate::format::keyslot::Secret;
-use crate::hestia::Settings;
 use crate::hestia::settings::SETTINGS_FILE;
+use crate::hestia::{Settings, setup};
 use crate::repo::{IndexedRepository, Repository};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,9 +37,66 @@ impl Opened {
     }
 }
 
-/// The settings of this server.
+/// The settings of this server. With `--hestia-below`, everything they name by default lies below
+/// that folder too.
 pub fn settings(call: &Invocation) -> Result<Settings> {
-    Settings::read(call.path("config").unwrap_or(Path::new(SETTINGS_FILE)))
+    let path = call.path("config").unwrap_or(Path::new(SETTINGS_FILE));
+    let Some(folder) = call.path("hestia-below") else { return Settings::read(path) };
+    let below = |path: &Path| folder.join(path.strip_prefix("/").unwrap_or(path));
+    let path = if path == Path::new(SETTINGS_FILE) { below(path) } else { path.to_owned() };
+    let mut settings = Settings::read(&path)?;
+    let usual = Settings::default();
+    if settings.repository == usual.repository {
+        settings.repository = below(Path::new(&usual.repository)).display().to_string();
+    }
+    if settings.key_file == usual.key_file {
+        settings.key_file = below(&usual.key_file);
+    }
+    if settings.log_folder == usual.log_folder {
+        settings.log_folder = below(&usual.log_folder);
+    }
+    settings.run_folder = below(&usual.run_folder);
+    Ok(settings)
+}
+
+/// Whether there was a first backup, or somebody says where the repository is.
+pub fn is_set_up(call: &Invocation, settings: &Settings) -> Result<bool> {
+    if call.has("repository") || settings.key_file.exists() {
+        return Ok(true);
+    }
+    Ok(backend::open(&settings.repository)?.size(&FileName::CONFIG)?.is_some())
+}
+
+/// Opens the repository of this server with the key file of its settings; `-r` and `--key-file`
+/// take their place. `make` says that the first backup may make both; a repository that somebody
+/// named is never made by the way.
+pub fn open_of_server(
+    context: &Context,
+    call: &Invocation,
+    settings: &Settings,
+    make: bool,
+) -> Result<Repository> {
+    let named = call.text("repository");
+    let says_password = call.has("password-file")
+        || call.has("password-command")
+        || call.has("key-file")
+        || std::env::var_os("GHOSTSNAP_PASSWORD").is_some();
+    if says_password || (named.is_some() && !settings.key_file.exists()) {
+        return open(context, call).map(|opened| opened.repository);
+    }
+    let mut settings = settings.clone();
+    if let Some(named) = named {
+        named.clone_into(&mut settings.repository);
+    }
+    let world = Arc::clone(&context.world);
+    if !make || named.is_some() {
+        return setup::open(&settings, world);
+    }
+    let opened = setup::open_or_make(&settings, world)?;
+    if let Some(made) = opened.made {
+        context.output.important(&made.advice());
+    }
+    Ok(opened.repository)
 }
 
 /// The repository that is meant. The one of the settings counts if there are settings, or if it
@@ -49,7 +106,7 @@ pub fn address(call: &Invocation) -> Result<Address> {
         return Ok(Address { text: text.to_owned(), key_file: None });
     }
     let settings = settings(call)?;
-    let has_settings = call.path("config").is_some_and(Path::exists);
+    let has_settings = call.path("config").is_some_and(Path::exists) || call.has("hestia-below");
     if has_settings || Path::new(&settings.repository).exists() {
         let key_file = Some(settings.key_file).filter(|path| path.exists());
         return Ok(Address { text: settings.repository, key_file });

@@ -358,6 +358,7 @@ impl Command {
 /// The words that have commands below them, and what they are about.
 pub const GROUPS: &[(&str, &str)] = &[
     ("key", "list, add, change and remove the keys that open a repository"),
+    ("repair", "mend a damaged repository"),
     ("hestia", "back up and restore HestiaCP users"),
 ];
 
@@ -450,7 +451,7 @@ mod tests {
         for one in commands() {
             let force = one.flags.iter().any(|flag| flag.long == "force");
             let asks = one.effect == Effect::Destroy;
-            assert_eq!(asks, force, "{}: --force is for what asks, and only for that", one.name);
+            assert!(!asks || force, "{} asks and cannot be told not to", one.name);
             for shim in one.shims {
                 assert_eq!(asks, shim.fixed.contains(&"force"), "{}", shim.name);
             }

@@ -381,6 +381,18 @@ pub const ENGINE: &[Command] = &[
         ..LOOK
     },
     Command {
+        name: "repair index",
+        about: "make the index anew from the packs",
+        details: "For a repository whose index is lost or damaged. Reads the sealed end of every \
+                  pack, stores one new index of what is really there, and only then removes the \
+                  old one. Packs that cannot be read are named and left where they are.",
+        examples: &["ghostsnap repair index -r /srv/backup"],
+        effect: Effect::Write,
+        long: true,
+        run: engine::repair_index,
+        ..LOOK
+    },
+    Command {
         name: "key list",
         about: "list the keys that open the repository",
         details: "",

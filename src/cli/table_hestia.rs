@@ -95,7 +95,7 @@ const USER_COLUMNS: &[Column] = &[
 
 const RESULT_COLUMNS: &[Column] = &[
     col("USER", Holds::Text, "the Hestia user"),
-    col("RESULT", Holds::Text, "`ok`, `partial`, `failed` or `skipped`"),
+    col("RESULT", Holds::Text, "`succeeded`, `partial`, `failed` or `skipped`"),
     col("SNAPSHOT", Holds::Id, "the snapshot's id"),
     wide("NAME", Holds::Text, "the snapshot's name"),
     col("SIZE", Holds::Bytes, "bytes of content it holds"),
@@ -103,23 +103,25 @@ const RESULT_COLUMNS: &[Column] = &[
     wide("STORED", Holds::Bytes, "bytes written for them"),
     wide("WARNINGS", Holds::Count, "what could not be backed up"),
     wide("SECONDS", Holds::Count, "how long it took"),
-    col("REASON", Holds::Text, "why it failed or was skipped"),
+    wide("TARBALL", Holds::Text, "the tarball it was made from"),
+    wide("REMOVED", Holds::List, "tarballs that --cleanup removed"),
+    col("REASON", Holds::Text, "why it is not a plain success"),
 ];
 
 const IMPORT_COLUMNS: &[Column] = &[
-    col("TARBALL", Holds::Text, "the tarball"),
+    col("TARBALL", Holds::Raw, "the tarball"),
     col("USER", Holds::Text, "the Hestia user it belongs to"),
-    col("RESULT", Holds::Text, "`ok`, `partial`, `failed` or `skipped`"),
+    col("RESULT", Holds::Text, "`succeeded`, `partial`, `failed` or `skipped`"),
     col("SNAPSHOT", Holds::Id, "the snapshot's id"),
     wide("NAME", Holds::Text, "the snapshot's name"),
     col("SIZE", Holds::Bytes, "bytes of content it holds"),
     col("NEW", Holds::Bytes, "bytes the repository did not have before"),
     wide("WARNINGS", Holds::Count, "what could not be read"),
-    col("REASON", Holds::Text, "why it failed or was skipped"),
+    col("REASON", Holds::Text, "why it is not a plain success"),
 ];
 
 const EXPORT_COLUMNS: &[Column] = &[
-    col("TARBALL", Holds::Text, "the tarball that was written"),
+    col("TARBALL", Holds::Raw, "the tarball that was written"),
     col("USER", Holds::Text, "the Hestia user"),
     col("SNAPSHOT", Holds::Id, "the snapshot it was made from"),
     col("SIZE", Holds::Bytes, "its size"),
@@ -127,8 +129,8 @@ const EXPORT_COLUMNS: &[Column] = &[
 
 const RESTORED_COLUMNS: &[Column] = &[
     col("OBJECT", Holds::Text, "section and name of what was restored"),
-    col("RESULT", Holds::Text, "`restored`, `failed` or `skipped`"),
-    col("TEXT", Holds::Text, "what the check afterwards saw"),
+    col("RESULT", Holds::Text, "`restored` or `failed`"),
+    col("REASON", Holds::Text, "what the check afterwards missed"),
 ];
 
 const DELETED_COLUMNS: &[Column] = &[
@@ -328,9 +330,10 @@ const IMPORT: Command = Command {
               the repository already is skipped. The tarballs stay where they are.",
     examples: &["ghostsnap hestia import /backup/alice.2026-01-02_03-04-05.tar"],
     args: &[Arg::new("TARBALL", "a tarball, as a path or as a name in /backup", Value::Path).many()],
-    flags: &[Flag::new("user", "only if it belongs to this user")
-        .short('u')
-        .value("USER", Value::Text)],
+    flags: &[
+        Flag::new("user", "only if it belongs to this user").short('u').value("USER", Value::Text),
+        Flag::new("force", "also if its content is in the repository already").short('f'),
+    ],
     effect: Effect::Write,
     long: true,
     columns: IMPORT_COLUMNS,
@@ -410,9 +413,8 @@ const EXPORT: Command = Command {
     args: &[USER],
     flags: sections![
         SNAPSHOT_FLAG,
-        Flag::new("output", "the file to write; must not exist")
-            .short('o')
-            .value("FILE", Value::Path),
+        Flag::new("output", "the file to write").short('o').value("FILE", Value::Path),
+        Flag::new("force", "overwrite that file if it exists").short('f'),
     ],
     effect: Effect::Write,
     long: true,
@@ -452,6 +454,9 @@ const RESTORE: Command = Command {
             .short('t')
             .value("FOLDER", Value::Path),
         Flag::new("temp", "put the files into a new folder below /tmp and name it"),
+        Flag::new("from", "the user the snapshot is of, if it is another one")
+            .value("USER", Value::Text),
+        Flag::new("admin", "let a user that is made anew be an administrator if it was one"),
         NOTIFY,
         FORCE,
     ],

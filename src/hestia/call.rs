@@ -185,7 +185,7 @@ impl SystemCaller {
         };
         command.args(&call.arguments).env_clear();
         command.env("PATH", PATH).env("HOME", "/root").env("HESTIA", &self.hestia_root);
-        // GNU tar prints names beyond ASCII escaped in the C locale, and Hestia's scripts read them.
+        // GNU tar escapes names beyond ASCII in the C locale, and Hestia's scripts read its lists.
         command.env("LANG", "C.UTF-8").env("USER", "root").env("LOGNAME", "root");
         if let Some(zone) = std::env::var_os("TZ") {
             command.env("TZ", zone);
@@ -263,10 +263,15 @@ impl Caller for SystemCaller {
     }
 }
 
-/// Keeps line breaks, escapes the rest of what a terminal must not get.
+/// Keeps line breaks, escapes the rest of what a terminal must not get. Of a line that a progress
+/// display wrote over and over, only the last state is kept, as a terminal would show it.
 fn readable(bytes: &[u8]) -> String {
-    let lines: Vec<String> =
-        bytes.split(|byte| *byte == b'\n').map(crate::base::path::display_bytes).collect();
+    let last_state = |line: &[u8]| {
+        let mut states = line.rsplit(|byte| *byte == b'\r');
+        let shown = states.find(|state| !state.trim_ascii().is_empty()).unwrap_or_default();
+        crate::base::path::display_bytes(shown)
+    };
+    let lines: Vec<String> = bytes.split(|byte| *byte == b'\n').map(last_state).collect();
     lines.join("\n")
 }
 
@@ -433,6 +438,14 @@ mod tests {
         );
         assert_eq!(outcome.output, "4\na b\n$(id)\n'; rm\n\noops\n");
         assert_eq!(outcome.code, Some(12));
+    }
+
+    #[test]
+    fn a_progress_display_is_kept_in_its_last_state() {
+        assert_eq!(
+            readable(b"a\r    \rWritten: 9\nline\r\n\x1b[2J\n"),
+            "Written: 9\nline\n\\u{1b}[2J\n"
+        );
     }
 
     #[test]

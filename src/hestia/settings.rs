@@ -156,9 +156,9 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The log of Hestia's commands for one user's jobs.
-    pub fn log_of(&self, user: &super::UserName) -> PathBuf {
-        self.log_folder.join(format!("{user}.log"))
+    /// The log of Hestia's commands.
+    pub fn log_file(&self) -> PathBuf {
+        self.log_folder.join("hestia.log")
     }
 }
 

@@ -41,10 +41,10 @@ impl Made {
     pub fn advice(&self) -> String {
         let key = self.key_file.display();
         format!(
-            "A new repository was made at {}. It is encrypted, and {key} is the only key. Whoever has \
-             that file can read every backup; if it is lost, nobody can, you included. Copy it to a \
-             place off this server now, such as a password manager (it is two lines of text), or add \
-             a password as a second key with 'ghostsnap key add'.",
+            "A new repository was made at {}. It is encrypted, and {key} is the only key. Whoever \
+             has that file can read every backup; if it is lost, nobody can, you included. Copy it \
+             to a place off this server now, such as a password manager (it is two lines of text), \
+             or add a password as a second key with 'ghostsnap key add'.",
             self.repository
         )
     }

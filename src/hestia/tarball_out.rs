@@ -37,9 +37,9 @@ pub struct Options {
 /// Writes a native tarball.
 ///
 /// Takes a canonical tree, whole or selected; `pam/passwd` must be in it, and a `cron/cron.conf`
-/// is made up if it is not (so a restore of a selection must say `no` to CRON). Folders, owners and
-/// modes of the outer archive are written as Hestia writes them: owner root, folders 0755, files
-/// 0644, whole seconds. Entries in the archives within keep all their metadata. Left out are an
+/// is made up if it is not (so a restore of a selection must say `no` to CRON). The outer archive
+/// is written as Hestia writes it: owner root, folders 0755 but for those of `hestia/`, files with
+/// the modes they had but writable for nobody else, whole seconds. Entries in the archives within keep all their metadata. Left out are an
 /// empty `user_dir`, a folder `vesta` (it would make Hestia read the old layout), and sockets and
 /// device nodes (the restore runs as the user, who cannot make them, and would stop there); no
 /// source yields those.
@@ -142,7 +142,13 @@ impl HestiaTarballSink {
             b"cron/cron.conf" => self.has_cron = is_file,
             _ => {}
         }
-        let meta = plain_meta(node.meta.kind, &node.meta);
+        let mut meta = plain_meta(node.meta.kind, &node.meta);
+        // Hestia copies these with the modes they have here: a certificate's key stays private.
+        // What leads to an inner archive must stay readable: those are unpacked as the user.
+        let is_private = path.names().next() == Some(b"hestia");
+        if is_file || (is_private && node.is_folder()) {
+            meta.mode = node.meta.mode & 0o755;
+        }
         self.outer()?.member(&member_name(b"./", path, node), &meta, content)
     }
 
@@ -159,6 +165,7 @@ impl HestiaTarballSink {
             text = with_role_user(&text);
         }
         let mut meta = plain_meta(NodeKind::File, &node.meta);
+        meta.mode = node.meta.mode & 0o755;
         meta.size = bytes(text.len());
         self.outer()?.member(&member_name(b"./", path, node), &meta, &mut text.as_slice())
     }

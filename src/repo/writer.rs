@@ -290,7 +290,9 @@ impl Shared {
             let mut state = lock(&self.state);
             state.unnamed.push(entry);
             state.unnamed_bytes += size;
-            state.unnamed_bytes >= self.checkpoint_bytes
+            let written = self.counts.get(Counter::BytesStored);
+            let share = written / limits::CHECKPOINT_SHARE;
+            state.unnamed_bytes >= self.checkpoint_bytes.max(share)
         };
         if due { self.store_segment() } else { Ok(()) }
     }

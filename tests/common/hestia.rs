@@ -9,7 +9,6 @@ use ghostsnap::base::monitor::Collect;
 use ghostsnap::base::{FileId, Result, World};
 use ghostsnap::format::Snapshot;
 use ghostsnap::format::keyslot::Secret;
-use ghostsnap::hestia::call::SystemCaller;
 use ghostsnap::hestia::jobs::{
     self, BackupRequest, RestoreReport, RestoreRequest, RunReport, Server, UserOutcome,
 };
@@ -84,16 +83,11 @@ impl Machine {
             repository: folder.path().join("repository").display().to_string(),
             key_file: folder.path().join("key"),
             run_folder: folder.path().join("run"),
+            log_folder: folder.path().join("log"),
             low_priority: false,
             ..Settings::default()
         };
-        let log = Some(folder.path().join("log/calls.log"));
-        let server = Server {
-            caller: Arc::new(SystemCaller::new(&hestia, log)),
-            hestia: hestia.clone(),
-            settings,
-            world: Arc::new(World::seeded(1)),
-        };
+        let server = Server::new(hestia.clone(), settings, Arc::new(World::seeded(1)));
         let machine = Self { folder, hestia, server, monitor: Collect::default() };
         let backend = backend::open(&machine.server.settings.repository).unwrap();
         Repository::init(backend, &secret(), "test", Arc::new(World::seeded(2))).unwrap();
@@ -162,6 +156,8 @@ impl Machine {
         fs::write(folder.join("public_html/index.php"), format!("<?php echo '{domain}';\n"))
             .unwrap();
         fs::write(folder.join("public_html/img/a.jpg"), noise(domain, 200_000)).unwrap();
+        fs::hard_link(folder.join("public_html/index.php"), folder.join("public_html/twin.php"))
+            .unwrap();
         std::os::unix::fs::symlink("index.php", folder.join("public_html/link")).unwrap();
     }
 

@@ -136,7 +136,7 @@ fn skip_reason(server: &Server, name: &UserName, named: bool) -> Result<Option<E
         if policy != "yes" {
             return skip(
                 Kind::Suspended,
-                "the user is suspended, and Hestia's setting POLICY_BACKUP_SUSPENDED_USERS is not 'yes'",
+                "the user is suspended, and Hestia's POLICY_BACKUP_SUSPENDED_USERS is not 'yes'",
             );
         }
         if server.settings.suspended_users == Suspended::Skip && !named {
@@ -342,6 +342,10 @@ impl<S: Source> Source for Expecting<S> {
             None => complain(&self.expected, &self.seen, monitor),
         }
         Ok(entry)
+    }
+
+    fn names_earlier_entries(&self) -> bool {
+        self.inner.names_earlier_entries()
     }
 
     fn objects(&self) -> Vec<Object> {

@@ -135,8 +135,7 @@ mod tests {
                 fs::remove_file(there.in_backup(words[1])).unwrap();
                 let conf = there.user_file(&user, "backup.conf");
                 let rows = fs::read_to_string(&conf).unwrap();
-                let kept: Vec<&str> =
-                    rows.lines().filter(|row| !row.contains(words[1])).collect();
+                let kept: Vec<&str> = rows.lines().filter(|row| !row.contains(words[1])).collect();
                 fs::write(conf, kept.join("\n")).unwrap();
             }
             outcome(0, "")

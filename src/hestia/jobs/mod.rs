@@ -15,7 +15,7 @@ pub mod report;
 pub mod restore;
 pub mod verify;
 
-use super::call::{self, Caller, Level};
+use super::call::{self, Caller, Level, SystemCaller};
 use super::layout::{Hestia, UserName};
 use super::settings::{Notify, Settings};
 use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, World, limits};
@@ -43,6 +43,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// A server whose commands really run.
+    pub fn new(hestia: Hestia, settings: Settings, world: Arc<World>) -> Self {
+        let caller = Arc::new(SystemCaller::new(&hestia, Some(settings.log_file())));
+        Self { hestia, settings, caller, world }
+    }
+
     /// Writes what a job did into Hestia's history and, where the settings or the command ask for
     /// it, rings the user's bell.
     fn tell(&self, user: &UserName, news: &News<'_>, monitor: &dyn Monitor) {

@@ -119,7 +119,7 @@ fn check_databases(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Fa
             let is_listed = user == from && is_own(key, value);
             if !is_listed && !is_named_after(from) {
                 return refuse(format!(
-                    "{key} {value} does not begin with {from}_, so Hestia did not make it for this user"
+                    "{key} {value} does not begin with {from}_, so Hestia made it for nobody here"
                 ));
             }
         }

@@ -11,7 +11,7 @@ use super::verify::{self, Restored};
 use super::{News, Server, manage};
 use crate::base::error::io_error;
 use crate::base::monitor::Stage;
-use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, Within};
+use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, Within, limits};
 use crate::format::Snapshot;
 use crate::format::snapshot::Object;
 use crate::hestia::call::{Call, Outcome};
@@ -177,10 +177,25 @@ struct Job<'j> {
 
 impl Job<'_> {
     fn run(&mut self, monitor: &dyn Monitor) -> Result<(Vec<Restored>, u64)> {
+        self.remove_leftovers(monitor);
         let tarball = TemporaryTarball(self.server.hestia.in_backup(&self.file_name()));
         let done = self.with(&tarball, monitor);
         tarball.remove(monitor);
         done
+    }
+
+    /// A restore that was killed leaves its tarball behind; with the user's lock held, whatever
+    /// bears such a name is one.
+    fn remove_leftovers(&self, monitor: &dyn Monitor) {
+        let folder = &self.server.hestia.backup;
+        // What cannot be listed cannot be tidied; writing there will tell.
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        for entry in entries.take(limits::LISTED_ENTRIES_MAX) {
+            let name = entry.file_name();
+            if name.to_str().is_some_and(|name| is_ours(name, self.user)) {
+                TemporaryTarball(entry.path()).remove(monitor);
+            }
+        }
     }
 
     /// Where Hestia looks for it, but not beginning with the user's name: older releases count
@@ -290,6 +305,21 @@ fn selectors(sections: &Sections, facts: &Facts) -> impl Iterator<Item = &'stati
     [web, has("DNS"), has("MAIL"), has("DB"), cron, has("UDIR")].map(word).into_iter()
 }
 
+/// Whether a restore of this user gave a file this name: `gs-USER-<8 digits>.tar`, or that with a
+/// dot before and `.<process>.part` behind while it is written.
+fn is_ours(name: &str, user: &UserName) -> bool {
+    let draft = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".part"));
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let draft = draft.and_then(|rest| rest.rsplit_once('.')).filter(|(_, process)| number(process));
+    let name = draft.map_or(name, |(name, _)| name);
+    let stamp = name
+        .strip_prefix("gs-")
+        .and_then(|rest| rest.strip_prefix(user.as_str()))
+        .and_then(|rest| rest.strip_prefix('-'))
+        .and_then(|rest| rest.strip_suffix(".tar"));
+    stamp.is_some_and(|stamp| stamp.len() == 8 && stamp.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 /// The tarball between us and Hestia; gone when the job is, however it ended.
 struct TemporaryTarball(PathBuf);
 
@@ -348,6 +378,24 @@ impl Monitor for Muted<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn leftovers_are_told_from_what_belongs_to_others() {
+        let user = UserName::parse("a").unwrap();
+        for ours in ["gs-a-0123abcd.tar", ".gs-a-0123abcd.tar.4711.part"] {
+            assert!(is_ours(ours, &user), "{ours}");
+        }
+        for other in [
+            "gs-a-b-0123abcd.tar",
+            "gs-ab-0123abcd.tar",
+            "a.gs-0123abcd.tar",
+            "gs-a-mine.tar",
+            ".gs-a-0123abcd.tar.x.part",
+            "gs-a-0123abcd.tar.gz",
+        ] {
+            assert!(!is_ours(other, &user), "{other}");
+        }
+    }
 
     #[test]
     fn hestia_is_asked_for_all_that_is_there_and_nothing_else() {

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: MIT
+//! The program as people and scripts call it: words in, output and exit code out.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
+
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A folder with something to back up and a place for a repository.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self(tempfile::tempdir().unwrap());
+        fs::create_dir_all(desk.path("data/sub")).unwrap();
+        fs::write(desk.path("data/a.txt"), "first").unwrap();
+        fs::write(desk.path("data/sub/b.txt"), "second").unwrap();
+        symlink("a.txt", desk.path("data/link")).unwrap();
+        desk
+    }
+
+    fn with_repository() -> Self {
+        let desk = Self::new();
+        assert_eq!(code(&desk.run(&["init"])), 0);
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// The path of a file inside a snapshot.
+    fn stored(&self, name: &str) -> String {
+        self.text(name).trim_start_matches('/').to_owned()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ghostsnap"));
+        command
+            .args(args)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("GHOSTSNAP_REPOSITORY", self.path("repository"))
+            .env("GHOSTSNAP_PASSWORD", "correct horse")
+            .current_dir(self.0.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs what must go well and returns its standard output.
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(code(&output), 0, "{args:?}: {}", stderr(&output));
+        stdout(&output)
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(args)).unwrap()
+    }
+
+    fn backup(&self) -> String {
+        let text = self.ok(&["backup", "data", "--format", "plain"]);
+        text.split('\t').next().unwrap().to_owned()
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn what_was_backed_up_comes_back() {
+    let desk = Desk::with_repository();
+    let id = desk.backup();
+    assert_eq!(id.len(), 64);
+    fs::remove_dir_all(desk.path("data")).unwrap();
+    let rows = desk.json(&["restore", &id, "--in-place", "--force", "--format", "json"]);
+    assert_eq!(rows[desk.text("data")]["RESTORED"], "3");
+    assert_eq!(fs::read_to_string(desk.path("data/sub/b.txt")).unwrap(), "second");
+    assert_eq!(fs::read_link(desk.path("data/link")).unwrap(), Path::new("a.txt"));
+}
+
+#[test]
+fn a_part_can_be_restored_elsewhere_and_verified() {
+    let desk = Desk::with_repository();
+    desk.backup();
+    let from = desk.stored("data/sub");
+    desk.ok(&["restore", "latest", &from, "--target", "out", "--verify"]);
+    assert_eq!(fs::read_to_string(desk.path("out/b.txt")).unwrap(), "second");
+    assert!(!desk.path("out/a.txt").exists());
+}
+
+#[test]
+fn in_place_with_delete_stays_inside_what_was_backed_up() {
+    let desk = Desk::with_repository();
+    desk.backup();
+    fs::write(desk.path("data/later.txt"), "x").unwrap();
+    fs::write(desk.path("beside.txt"), "x").unwrap();
+    let refused = desk.run(&["restore", "latest", "--in-place", "--delete"]);
+    assert_eq!(code(&refused), 1);
+    assert!(stderr(&refused).contains("--force"), "{}", stderr(&refused));
+    desk.ok(&["restore", "latest", "--in-place", "--delete", "--force"]);
+    assert!(!desk.path("data/later.txt").exists());
+    assert!(desk.path("beside.txt").exists() && desk.path("repository").exists());
+}
+
+#[test]
+fn each_failure_has_its_exit_code_and_says_what_why_and_what_to_do() {
+    let desk = Desk::with_repository();
+    let wrong = desk.command(&["snapshots"]).env("GHOSTSNAP_PASSWORD", "x").output().unwrap();
+    assert_eq!(code(&wrong), 9, "{}", stderr(&wrong));
+    let none = desk.run(&["snapshots", "-r", "/nowhere/at/all"]);
+    assert_eq!(code(&none), 3, "{}", stderr(&none));
+    assert_eq!(code(&desk.run(&["init"])), 4);
+    assert_eq!(code(&desk.run(&["ls", "latest"])), 3);
+    assert_eq!(code(&desk.run(&["backup"])), 1);
+    assert_eq!(code(&desk.run(&["backup", "/nowhere"])), 3);
+    assert_eq!(code(&desk.run(&["backup", "data", "--level", "99"])), 2);
+    assert_eq!(code(&desk.run(&["restore", "latest"])), 1);
+    let error = stderr(&none);
+    assert!(error.starts_with("Error: cannot open the repository"), "{error}");
+    assert!(error.contains("\n  why:  ") && error.contains("\n  hint: "), "{error}");
+    assert!(stdout(&none).is_empty());
+}
+
+#[test]
+fn without_any_password_the_error_names_the_ways() {
+    let desk = Desk::with_repository();
+    let mut command = desk.command(&["snapshots"]);
+    // A session of its own has no terminal to ask on.
+    let program = command.get_program().to_owned();
+    let mut alone = Command::new("setsid");
+    alone.arg("--wait").arg(program).arg("snapshots").env_clear();
+    alone.env("GHOSTSNAP_REPOSITORY", desk.path("repository"));
+    alone.env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+    let output = alone.output().unwrap();
+    assert_eq!(code(&output), 9, "{}", stderr(&output));
+    assert!(stderr(&output).contains("--password-file"), "{}", stderr(&output));
+    assert_eq!(code(&command.output().unwrap()), 0);
+}
+
+#[test]
+fn passwords_come_from_files_and_commands_and_never_show() {
+    let desk = Desk::with_repository();
+    fs::write(desk.path("password"), "correct horse\n").unwrap();
+    for source in [
+        ["--password-file", &desk.text("password")],
+        ["--password-command", &format!("cat {}", desk.text("password"))],
+    ] {
+        let mut command = desk.command(&["snapshots"]);
+        let output = command.args(source).env_remove("GHOSTSNAP_PASSWORD").output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        assert!(!stderr(&output).contains("correct horse"));
+    }
+    let open = desk.run(&["snapshots", "--password-file", &desk.text("password")]);
+    assert!(stderr(&open).contains("chmod 600"), "others can read the file: {}", stderr(&open));
+}
+
+#[test]
+fn keys_can_be_added_changed_and_removed_but_not_the_last() {
+    let desk = Desk::with_repository();
+    let key = desk.text("recovery.key");
+    desk.ok(&["key", "add", "--new-key-file", &key, "--label", "recovery"]);
+    assert_eq!(fs::metadata(&key).unwrap().mode() & 0o777, 0o600);
+    let slots = desk.json(&["key", "list", "--json"]);
+    let labels: Vec<&Value> =
+        slots.as_object().unwrap().values().map(|one| &one["LABEL"]).collect();
+    assert_eq!(labels, ["first", "recovery"]);
+    let with_key = |args: &[&str]| {
+        let mut command = desk.command(args);
+        command.args(["--key-file", &key]).env_remove("GHOSTSNAP_PASSWORD");
+        command.output().unwrap()
+    };
+    assert_eq!(code(&with_key(&["snapshots"])), 0);
+    let first = slots.as_object().unwrap().keys().next().unwrap();
+    assert_eq!(code(&with_key(&["key", "remove", first])), 1, "it asks first");
+    assert_eq!(code(&with_key(&["key", "remove", &first[..8], "--force"])), 0);
+    assert_eq!(code(&desk.run(&["snapshots"])), 9, "the password opens nothing any more");
+    let last = stdout(&with_key(&["key", "list", "--format", "plain"]));
+    let last = last.split('\t').next().unwrap().to_owned();
+    assert_ne!(code(&with_key(&["key", "remove", &last, "--force"])), 0);
+    let new = desk.text("new.key");
+    assert_eq!(code(&with_key(&["key", "change", "--new-key-file", &new])), 0);
+    assert_eq!(code(&with_key(&["snapshots"])), 9);
+}
+
+#[test]
+fn a_stream_is_one_file_and_comes_out_as_it_went_in() {
+    let desk = Desk::with_repository();
+    let mut command = desk.command(&["backup", "--stdin", "--stdin-filename", "db/all.sql"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let content: Vec<u8> = (0..3_000_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+    child.stdin.take().unwrap().write_all(&content).unwrap();
+    assert!(child.wait().unwrap().success());
+    let back = desk.run(&["dump", "latest", "db/all.sql"]);
+    assert_eq!(code(&back), 0);
+    assert!(back.stdout == content);
+    desk.ok(&["dump", "latest", "db/all.sql", "--output", "copy.sql"]);
+    assert!(fs::read(desk.path("copy.sql")).unwrap() == content);
+    let again = desk.run(&["dump", "latest", "db/all.sql", "--output", "copy.sql"]);
+    assert_eq!(code(&again), 4, "nothing is overwritten");
+}
+
+#[test]
+fn lists_are_the_same_rows_in_every_format() {
+    let desk = Desk::with_repository();
+    let odd = desk.path("data").join(std::ffi::OsStr::from_bytes(b"x\xff\n\"y"));
+    fs::write(odd, "odd").unwrap();
+    desk.backup();
+    let base = desk.stored("data");
+    let list = |format: &str| desk.ok(&["ls", "latest", &base, "-R", "--format", format]);
+    let json: Value = serde_json::from_str(&list("json")).unwrap();
+    let paths: Vec<&String> = json.as_object().unwrap().keys().collect();
+    assert_eq!(paths.len(), 5);
+    assert_eq!(json[format!("{base}/a.txt")]["SIZE"], "5");
+    let exact = json.as_object().unwrap().values().find_map(|one| one["PATH_B64"].as_str());
+    assert!(exact.is_some(), "bytes that are no text come along");
+    assert_eq!(list("plain").lines().count(), 5);
+    assert_eq!(list("csv").lines().count(), 6);
+    assert_eq!(list("shell").lines().count(), 7);
+    assert_eq!(list("table").lines().count(), 6);
+    let found = desk.ok(&["find", "b.*", "--format", "plain"]);
+    assert!(found.contains("data/sub/b.txt"), "{found}");
+}
+
+#[test]
+fn changes_between_two_snapshots_are_named() {
+    let desk = Desk::with_repository();
+    let old = desk.backup();
+    fs::write(desk.path("data/a.txt"), "changed").unwrap();
+    fs::remove_file(desk.path("data/link")).unwrap();
+    fs::write(desk.path("data/new.txt"), "").unwrap();
+    let new = desk.backup();
+    let rows = desk.json(&["diff", &old, &new, "--json"]);
+    let change = |name: &str| rows[desk.stored(name)]["CHANGE"].as_str().unwrap().to_owned();
+    assert_eq!(change("data/a.txt"), "modified");
+    assert_eq!(change("data/link"), "removed");
+    assert_eq!(change("data/new.txt"), "added");
+    assert_eq!(rows.as_object().unwrap().len(), 3);
+}
+
+#[test]
+fn exclusions_come_from_options_and_files() {
+    let desk = Desk::with_repository();
+    fs::write(desk.path("patterns"), "# comment\n\nsub\n").unwrap();
+    desk.ok(&["backup", "data", "-e", "*.txt", "--exclude-file", "patterns"]);
+    let rows = desk.ok(&["ls", "latest", &desk.stored("data"), "-R", "--format", "plain"]);
+    assert_eq!(rows.lines().count(), 1, "{rows}");
+}
+
+#[test]
+fn a_dry_run_stores_nothing() {
+    let desk = Desk::with_repository();
+    let rows = desk.json(&["backup", "data", "--dry-run", "--format", "json"]);
+    assert_eq!(rows["dry-run"]["FILES"], "2");
+    assert_eq!(desk.ok(&["snapshots", "--json"]), "{\n}\n");
+}
+
+#[test]
+fn forgetting_asks_and_keeps_what_a_policy_keeps() {
+    let desk = Desk::with_repository();
+    let first = desk.backup();
+    let second = desk.backup();
+    assert_eq!(code(&desk.run(&["forget", &first])), 1);
+    assert_eq!(code(&desk.run(&["forget", "--force"])), 1, "neither ids nor a policy");
+    let rows = desk.json(&["forget", "--keep-last", "1", "--dry-run", "--json"]);
+    assert_eq!(
+        (&rows[&first]["ACTION"], &rows[&second]["ACTION"]),
+        (&"forget".into(), &"keep".into())
+    );
+    assert_eq!(desk.ok(&["snapshots", "--format", "plain"]).lines().count(), 2);
+    desk.ok(&["forget", "--keep-last", "1", "--force"]);
+    assert_eq!(desk.backup().len(), 64, "life goes on");
+    assert_eq!(code(&desk.run(&["ls", &first])), 3);
+    desk.ok(&["check", "--read-data"]);
+}
+
+#[test]
+fn damage_is_found_and_has_its_exit_code() {
+    let desk = Desk::with_repository();
+    fs::write(desk.path("data/big"), vec![7; 100_000]).unwrap();
+    desk.backup();
+    desk.ok(&["check"]);
+    let mut packs = Vec::new();
+    for folder in fs::read_dir(desk.path("repository/packs")).unwrap() {
+        for file in fs::read_dir(folder.unwrap().path()).unwrap() {
+            packs.push(file.unwrap().path());
+        }
+    }
+    let pack = packs.first().unwrap();
+    let mut bytes = fs::read(pack).unwrap();
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 1;
+    fs::set_permissions(pack, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    fs::write(pack, bytes).unwrap();
+    let output = desk.run(&["check", "--read-data", "--format", "csv"]);
+    assert_eq!(code(&output), 31, "{}", stderr(&output));
+    assert!(stdout(&output).contains("damaged"), "{}", stdout(&output));
+}
+
+#[test]
+fn events_are_json_lines_and_the_result_is_last() {
+    let desk = Desk::with_repository();
+    let text = desk.ok(&["backup", "data", "--json"]);
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(events.iter().any(|event| event["event"] == "progress"));
+    let last = events.last().unwrap();
+    assert_eq!(last["event"], "result");
+    let row = last["rows"].as_object().unwrap().values().next().unwrap();
+    assert_eq!((&row["FILES"], &row["WARNINGS"]), (&"2".into(), &"0".into()));
+    let failed = desk.run(&["restore", "ffff0000", "--target", "x", "--json"]);
+    let last = stdout(&failed);
+    let last: Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], &last["exit"]), (&"error".into(), &3.into()));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let desk = Desk::with_repository();
+    for number in 0..3000 {
+        fs::write(desk.path(&format!("data/file-with-a-long-name-{number}")), "").unwrap();
+    }
+    desk.backup();
+    let mut command = desk.command(&["ls", "latest", "-R", "--format", "plain"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+}
+
+/// Starts a backup of a stream that never ends by itself and waits until it runs.
+fn endless_backup(desk: &Desk) -> (std::process::Child, std::process::ChildStdin) {
+    let mut command = desk.command(&["backup", "--stdin", "--json"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let input = child.stdin.take().unwrap();
+    let mut events = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    events.read_line(&mut line).unwrap();
+    assert!(line.contains("event"), "{line}");
+    // Somebody has to read on, or the backup would wait for us.
+    std::thread::spawn(move || std::io::copy(&mut events, &mut std::io::sink()));
+    (child, input)
+}
+
+fn interrupt(child: &std::process::Child) {
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+}
+
+#[test]
+fn one_interrupt_stops_in_good_order_and_the_next_backup_works() {
+    let desk = Desk::with_repository();
+    let (mut child, mut input) = endless_backup(&desk);
+    interrupt(&child);
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    errors.read_line(&mut line).unwrap();
+    assert!(line.starts_with("Stopping"), "{line}");
+    let block = vec![1; 1 << 16];
+    while input.write_all(&block).is_ok() {}
+    assert_eq!(child.wait().unwrap().code(), Some(33));
+    let mut rest = String::new();
+    errors.read_to_string(&mut rest).unwrap();
+    assert!(rest.starts_with("Error: cannot"), "{rest}");
+    desk.backup();
+    desk.ok(&["check", "--read-data"]);
+}
+
+#[test]
+fn the_second_interrupt_stops_at_once() {
+    let desk = Desk::with_repository();
+    let (mut child, _input) = endless_backup(&desk);
+    interrupt(&child);
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    errors.read_line(&mut String::new()).unwrap();
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(33));
+    desk.backup();
+    desk.ok(&["check"]);
+}
+
+#[test]
+fn completions_and_help_need_no_repository() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(desk.ok(&["completions", shell]).contains("ghostsnap"));
+    }
+    assert!(desk.ok(&["--version"]).starts_with("ghostsnap "));
+    assert!(desk.ok(&["hestia", "restore", "--help"]).contains("--udir"));
+}
