@@ -60,7 +60,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("line length", "src/hestia/tarball_out.rs", "a comment that wants one word less"),
     ("line length", "src/hestia/jobs/filter.rs", "a row as Hestia writes it, in a test"),
     ("line length", "src/repo/index.rs", "a comment that wants one word less"),
-    ("line length", "tests/trouble.rs", "a comment that wants one word less"),
     ("line length", "tests/common/hestia.rs", "rows as Hestia writes them"),
 ];
 

@@ -218,15 +218,15 @@ fn a_damaged_old_snapshot_does_not_make_a_new_one_partial() {
     backup_now(&backend, &source);
     let (name, _) = backend.list(FileKind::Snapshot).unwrap()[0];
     mem.tamper(&name, |bytes| *bytes.last_mut().unwrap() ^= 1);
-    let monitor = Collect::default();
+    let watch = Watch::new(|_| false);
     let mut walk =
         ghostsnap::tree::Walk::new(std::slice::from_ref(&source), Default::default()).unwrap();
     let mut options = options();
     options.template.paths = walk.roots();
     let repository = open(Arc::clone(&backend));
-    let report = ghostsnap::ops::backup(&repository, &mut walk, &options, &monitor).unwrap();
+    let report = ghostsnap::ops::backup(&repository, &mut walk, &options, &watch).unwrap();
     assert!(!report.snapshot.is_partial(), "all of the source is in it");
-    assert_eq!(monitor.warnings().len(), 1, "but it is told");
+    assert_eq!(watch.notes.lock().unwrap().len(), 1, "but it is told");
 }
 
 // ---- full disks and requests to stop
@@ -502,8 +502,8 @@ fn a_file_that_cannot_be_read_to_its_end_is_named_and_the_others_are_kept() {
 
 #[test]
 fn a_file_changed_in_the_clocks_last_tick_is_read_again_the_next_time() {
-    // The kernel's clock moves in steps of some milliseconds. A file written, read and written again
-    // within one step shows the same times and size before and after.
+    // The kernel's clock moves in steps of some milliseconds. A file written, read and written
+    // again within one step shows the same times and size before and after.
     let (_, backend) = new_repository();
     let backup = |content: &'static [u8], age_seconds: i64| {
         let mut source = Literal::new();
@@ -877,6 +877,43 @@ fn restoring_one_file_leaves_the_folders_above_it_as_they_are() {
     assert_eq!(fs::metadata(source.join("a")).unwrap().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(source.join("a/b")).unwrap().mode() & 0o777, 0o755);
     assert_eq!(fs::read(source.join("a/b/file")).unwrap(), noise("a/b/file", 100));
+}
+
+#[test]
+fn a_dry_run_warns_of_nothing_that_would_go_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    folder_of(&source, &["a/b/c", "d"], 100);
+    std::os::unix::fs::symlink("d", source.join("a/link")).unwrap();
+    let (_, backend) = new_repository();
+    let report = backup_now(&backend, &source);
+    fs::remove_dir_all(source.join("a")).unwrap();
+    std::os::unix::fs::symlink("/etc", source.join("a")).unwrap();
+    for dry_run in [true, false] {
+        let options = RestoreOptions { delete: true, dry_run, ..restore_options() };
+        let monitor = Collect::default();
+        restore_with(&backend, &report.snapshot, &source, &source, &options, &monitor).unwrap();
+        assert!(monitor.warnings().is_empty(), "{:?}", monitor.warnings());
+        assert_eq!(monitor.counts.get(Counter::FilesRestored), 2);
+        assert_eq!(fs::symlink_metadata(source.join("a")).unwrap().is_symlink(), dry_run);
+    }
+}
+
+#[test]
+fn folders_in_which_nothing_is_meant_are_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+    folder_of(&source, &["a/b/x.php", "a/c/y", "d/e/f", "g.php"], 100);
+    let (_, backend) = new_repository();
+    let report = backup_now(&backend, &source);
+    let selection = Selection::new::<&str>(&["*.php"], &[]).unwrap();
+    let options = RestoreOptions { selection, ..restore_options() };
+    let monitor = Collect::default();
+    restore_with(&backend, &report.snapshot, &source, &target, &options, &monitor).unwrap();
+    let found: Vec<Vec<u8>> = manifest(&target).into_keys().collect();
+    assert_eq!(found, [&b"a"[..], b"a/b", b"a/b/x.php", b"g.php"]);
+    let whole = manifest(&source);
+    assert!(manifest(&target).iter().all(|(path, line)| whole[path] == *line));
 }
 
 // ---- odd sources and repositories

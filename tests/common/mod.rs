@@ -124,8 +124,9 @@ fn collect(root: &Path, folder: &Path, found: &mut BTreeMap<Vec<u8>, String>) {
         } else {
             "folder".to_owned()
         };
-        let mut xattrs: Vec<_> =
-            xattr::list(&path).map(|names| names.collect()).unwrap_or_default();
+        let mut xattrs: Vec<_> = xattr::list(&path)
+            .map(|names| names.map(|name| (xattr::get(&path, &name).unwrap(), name)).collect())
+            .unwrap_or_default();
         xattrs.sort();
         let time = format!("{}.{:09}", meta.mtime(), meta.mtime_nsec());
         let line = format!(

@@ -46,6 +46,7 @@ pub fn to_folder(
         files: Vec::new(),
         parts: Vec::new(),
         folders: Vec::new(),
+        entered: Vec::new(),
         links: HashMap::new(),
         waiting_links: Vec::new(),
         verify: Vec::new(),
@@ -73,6 +74,8 @@ struct Restore<'a> {
     parts: Vec<Part>,
     /// Folders whose attributes are set at the end, parents first, with their device and inode.
     folders: Vec<(RelPath, Meta, (u64, u64))>,
+    /// Folders on the way down that only lead to what is meant, and whether they were made.
+    entered: Vec<(RelPath, Meta, bool)>,
     /// The first path restored of each file with several names.
     links: HashMap<(u64, u64), RelPath>,
     /// Further names: (first path, this path).
@@ -104,6 +107,12 @@ impl Restore<'_> {
     fn entry(&mut self, node: Node, above: &RelPath, verdict: Verdict) -> Result<()> {
         let name = node.name.clone();
         let path = if name.is_empty() { above.clone() } else { above.join(&name)? };
+        if verdict == Verdict::Take
+            && let Err(error) = self.make_entered()
+        {
+            self.monitor.warn(error.within(format!("restore {path}")));
+            return Ok(());
+        }
         let result = match node.meta.kind {
             NodeKind::Folder => return self.enter(node, &path, verdict),
             NodeKind::File => self.file(node, &path),
@@ -123,23 +132,25 @@ impl Restore<'_> {
 
     fn enter(&mut self, node: Node, path: &RelPath, verdict: Verdict) -> Result<()> {
         self.monitor.stage(Stage::Object(path.to_string()));
-        if !self.options.dry_run {
-            let (made, inode) = match self.make_folder(path, verdict) {
-                Ok(made) => made,
+        if verdict == Verdict::Enter {
+            // Made when something in it is meant, or never.
+            self.entered.push((path.clone(), node.meta, false));
+        } else {
+            match self.make_folder(path, verdict) {
+                Ok(_) if self.options.dry_run => {}
+                Ok((_, inode)) => self.folders.push((path.clone(), node.meta, inode)),
                 Err(error) => {
                     self.monitor.warn(error.within(format!("restore {path} and all in it")));
                     return Ok(());
                 }
-            };
-            if verdict == Verdict::Take {
-                self.monitor.count(Counter::Folders, 1);
             }
-            // A folder that is there and only leads to what is meant stays as it is.
-            if made || verdict == Verdict::Take {
-                self.folders.push((path.clone(), node.meta, inode));
-            }
+            self.monitor.count(Counter::Folders, 1);
         }
-        match self.folder(&node.chunks, path) {
+        let done = self.folder(&node.chunks, path);
+        if verdict == Verdict::Enter {
+            self.entered.pop();
+        }
+        match done {
             Err(error) if !matters_to_all(&error) => {
                 self.monitor.warn(error);
                 Ok(())
@@ -148,22 +159,53 @@ impl Restore<'_> {
         }
     }
 
+    /// Makes the folders that lead to what is meant. One that is there stays as it is.
+    fn make_entered(&mut self) -> Result<()> {
+        let mut entered = std::mem::take(&mut self.entered);
+        let mut result = Ok(());
+        for (path, meta, made) in entered.iter_mut().filter(|(_, _, made)| !made) {
+            match self.make_folder(path, Verdict::Enter) {
+                Ok((true, inode)) => self.folders.push((path.clone(), meta.clone(), inode)),
+                Ok((false, _)) => {}
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+            *made = true;
+        }
+        self.entered = entered;
+        result
+    }
+
     /// Makes sure of a folder; says whether it is new, and its identity.
     fn make_folder(&self, path: &RelPath, verdict: Verdict) -> Result<(bool, (u64, u64))> {
-        let in_the_way = self.target.look(path)?.is_some_and(|one| one.kind != NodeKind::Folder);
+        let in_the_way = self.look(path)?.is_some_and(|one| one.kind != NodeKind::Folder);
+        if in_the_way && (self.options.overwrite == Overwrite::Never || verdict == Verdict::Enter) {
+            return Err(Error::new(Kind::Exists, format!("make the folder {path}"))
+                .why("something else is in its place"));
+        }
+        if self.options.dry_run {
+            return Ok((false, (0, 0)));
+        }
         if in_the_way {
-            if self.options.overwrite == Overwrite::Never || verdict == Verdict::Enter {
-                return Err(Error::new(Kind::Exists, format!("make the folder {path}"))
-                    .why("something else is in its place"));
-            }
             self.target.remove(path)?;
         }
         let made = self.target.make_folder(path)?;
         Ok((made, self.target.identity(path)?))
     }
 
+    /// What lies at a path now. On a dry run that is nothing where a folder above would first
+    /// have to take the place of something else.
+    fn look(&self, path: &RelPath) -> Result<Option<Existing>> {
+        match self.target.look(path) {
+            Err(error) if self.options.dry_run && error.kind() == Kind::Forbidden => Ok(None),
+            found => found,
+        }
+    }
+
     fn file(&mut self, node: Node, path: &RelPath) -> Result<()> {
-        let existing = self.target.look(path)?;
+        let existing = self.look(path)?;
         let keep = existing.is_some_and(|existing| !self.may_overwrite(&existing, &node.meta));
         let taken_to_be_right = keep && self.options.overwrite == Overwrite::IfChanged;
         if let Some(key) = node.meta.hard_link()
@@ -342,7 +384,7 @@ impl Restore<'_> {
     }
 
     fn special(&mut self, node: &Node, path: &RelPath) -> Result<()> {
-        if let Some(existing) = self.target.look(path)? {
+        if let Some(existing) = self.look(path)? {
             if !self.may_overwrite(&existing, &node.meta)
                 && self.options.overwrite != Overwrite::IfChanged
             {
@@ -362,6 +404,7 @@ impl Restore<'_> {
         let names = match self.target.names(path) {
             // A folder that is not there has nothing to remove.
             Err(error) if error.kind() == Kind::NotFound => return,
+            Err(error) if self.options.dry_run && error.kind() == Kind::Forbidden => return,
             Err(error) => return self.monitor.warn(error),
             Ok(names) => names,
         };
