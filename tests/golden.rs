@@ -135,6 +135,36 @@ fn the_same_seed_makes_the_same_bytes() {
 }
 
 #[test]
+fn many_packs_stored_side_by_side_are_the_same_bytes_too() {
+    let made = || {
+        let mem = Mem::new();
+        let backend: Arc<dyn Backend> = Arc::new(mem.clone());
+        init(Arc::clone(&backend));
+        let mut source = Literal::new();
+        for folder in 0..16 {
+            source.folder(&format!("{folder:02}"));
+            source.file(&format!("{folder:02}/large"), &noise(&format!("{folder}"), 600_000));
+            for n in 0..600 {
+                let path = format!("{folder:02}/{n:03} with a name that takes some room in a tree");
+                source.file(&path, path.as_bytes());
+            }
+        }
+        let mut options = options(0);
+        options.writer.pack_bytes = Some(64 * 1024);
+        let repository = open(Arc::clone(&backend));
+        let monitor = Collect::default();
+        ghostsnap::ops::backup(&repository, &mut source, &options, &monitor).unwrap();
+        files(&mem)
+    };
+    let first = made();
+    let packs = first.keys().filter(|name| name.starts_with("packs/")).count();
+    assert!(packs > 18, "{packs}");
+    for _ in 0..3 {
+        assert!(first == made());
+    }
+}
+
+#[test]
 fn every_golden_folder_is_tested() {
     let mut found: Vec<String> = fs::read_dir(folder(""))
         .unwrap()
