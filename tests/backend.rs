@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! The conformance suite: every backend and every wrapper keeps the contract of `trait Backend`.
-#![allow(missing_docs, clippy::unwrap_used, clippy::pedantic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
 
 use ghostsnap::backend::fault::{Fault, Faulty};
 use ghostsnap::backend::local::Local;

@@ -115,7 +115,8 @@ fn sweep(name: &str, operation: Operation) {
     let healthy: Arc<dyn Backend> = Arc::new(fixture.before.copy());
     let old = contents(&healthy, &fixture.source);
     let counter = Arc::new(Faulty::new(Arc::new(fixture.before.copy()), Fault::None));
-    operation(Arc::clone(&counter) as Arc<dyn Backend>, &fixture.source).unwrap();
+    let backend: Arc<dyn Backend> = counter.clone();
+    operation(backend, &fixture.source).unwrap();
     let mutations = counter.mutations();
     assert!(mutations > 0, "{name} changes nothing");
     for k in 0..mutations {

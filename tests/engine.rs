@@ -169,7 +169,7 @@ fn what_cannot_be_read_is_named_and_makes_the_result_partial() {
     fs::create_dir(&source).unwrap();
     fs::write(source.join("secret"), b"x").unwrap();
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(source.join("secret"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(source.join("secret"), fs::Permissions::from_mode(0o0)).unwrap();
     let backend: Arc<dyn Backend> = Arc::new(Mem::new());
     init(Arc::clone(&backend));
     assert!(backup_now(&backend, &source).snapshot.is_partial());
@@ -190,7 +190,7 @@ fn the_index_can_be_rebuilt_from_the_packs_alone() {
     let plain =
         Repository::open(Arc::clone(&backend), &secret(), Arc::new(World::seeded(4))).unwrap();
     let found = ghostsnap::ops::repair::rebuild_index(&plain, &Collect::default()).unwrap();
-    assert_eq!(found, backend.list(FileKind::Pack).unwrap().len() as u64);
+    assert_eq!(found, u64::try_from(backend.list(FileKind::Pack).unwrap().len()).unwrap());
     restore(&open(Arc::clone(&backend)), &report.snapshot, &source, &target);
     assert_eq!(manifest(&target), manifest(&source));
     assert_eq!(check_all(&backend), []);

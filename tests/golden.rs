@@ -61,7 +61,7 @@ fn source(night: u64) -> Literal {
     source.file_as("mail/one", twin.clone(), b"one file of two names");
     source.file_as("mail/two", twin, b"one file of two names");
     let mut odd = source.meta(NodeKind::File);
-    odd.ctime.seconds += night as i64;
+    odd.ctime.seconds += i64::try_from(night).unwrap();
     odd.mode = 0o1640;
     odd.mtime = Timestamp { seconds: -1, nanos: 999_999_999 };
     odd.xattrs = vec![(b"user.comment".to_vec(), b"gr\xc3\xbcn\0".to_vec())];
@@ -75,7 +75,10 @@ fn source(night: u64) -> Literal {
 fn options(night: u64) -> BackupOptions {
     let mut options = BackupOptions::new(Snapshot {
         name: format!("hestia-alice-2026010{}-030405", night + 1),
-        time: Timestamp { seconds: 1_767_323_045 + 86_400 * night as i64, nanos: 5 },
+        time: Timestamp {
+            seconds: 1_767_323_045 + 86_400 * i64::try_from(night).unwrap(),
+            nanos: 5,
+        },
         host: "server.example.com".to_owned(),
         user: "alice".to_owned(),
         user_identity: "alice 1001".to_owned(),

@@ -46,7 +46,9 @@ impl Program for Machine {
 }
 
 fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    let parsed = serde_json::from_str(text);
+    assert!(parsed.is_ok(), "{text}");
+    parsed.unwrap()
 }
 
 /// Values of the only row.

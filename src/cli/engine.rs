@@ -81,7 +81,9 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
     progress.finish();
     let report = result?;
     report_backup(context, call, &progress, &report)?;
-    progress.partial("back up everything").map_or(Ok(()), Err)
+    // Trouble with older snapshots is printed, but it is no fault of this backup.
+    let partial = report.snapshot.is_partial().then(|| progress.partial("back up everything"));
+    partial.flatten().map_or(Ok(()), Err)
 }
 
 fn source(

@@ -34,22 +34,23 @@ pub fn cli() -> String {
 }
 
 const OUTPUT: &str = "
-Rows are printed in one of five formats. `json` is an object keyed by the first column with upper-case
-keys and string values, as HestiaCP prints; `plain` has tabs and no header; `csv` has a header; `shell`
-has aligned columns under a dashed rule and an empty value is a dash; `table` is for a person. Control
-characters are escaped in every format. A value that is not UTF-8 is escaped too, and its exact bytes
-are in a further column with `_B64` behind its name. With `--json`, long jobs print one JSON object per
-line: `step`, `object`, `progress`, `warning`, and `result` or `error` last.
+Rows are printed in one of five formats. `json` is an object keyed by the first column with upper-
+case keys and string values, as HestiaCP prints; `plain` has tabs and no header; `csv` has a
+header; `shell` has aligned columns under a dashed rule and an empty value is a dash; `table` is
+for a person. Control characters are escaped in every format. A value that is not UTF-8 is escaped
+too, and its exact bytes are in a further column with `_B64` behind its name. With `--json`, long
+jobs print one JSON object per line: `step`, `object`, `progress`, `warning`, and `result` or
+`error` last.
 ";
 
 const SHIMS: &str = "
 ## Commands of the panel
 
-These lie in `/usr/local/hestia/bin`. They take positions, not options, in HestiaCP's order; an empty
-argument means the same as none. They print errors on standard output as `Error: ...`, log as
-HestiaCP's own commands do, and can be called by root, by the panel, from cron and through the API.
-Access keys are allowed them by the profiles `ghostsnap-user` (a customer, for the own user only) and
-`ghostsnap-admin`.
+These lie in `/usr/local/hestia/bin`. They take positions, not options, in HestiaCP's order; an
+empty argument means the same as none. They print errors on standard output as `Error: ...`, log
+as HestiaCP's own commands do, and can be called by root, by the panel, from cron and through the
+API. Access keys are allowed them by the profiles `ghostsnap-user` (a customer, for the own user
+only) and `ghostsnap-admin`.
 ";
 
 fn shown() -> impl Iterator<Item = &'static Command> {
@@ -181,8 +182,9 @@ pub fn errors() -> String {
     let mut text = format!("# Exit codes and errors\n\n{MADE}\n");
     text.push_str(
         "An error says what could not be done, why, and where it helps what to do:\n\n    \
-         Error: cannot open the repository /srv/backup\n      why:  no such file or directory\n      \
-         hint: ghostsnap init -r /srv/backup\n\n\
+         Error: cannot open the repository /srv/backup\n      \
+         why:  there is none at this place\n      \
+         hint: make one with 'ghostsnap init', or check the address\n\n\
          Run from the panel or through the API it is one line on standard output. Codes up to 17 \
          are HestiaCP's own. Treat a code that is not in this list as a failure.\n\n\
          | Code | Meaning | What to do | HTTP status of the API |\n|---|---|---|---|\n\

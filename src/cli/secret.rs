@@ -174,7 +174,11 @@ impl Asker<'_> {
                 ));
         }
         let answer = self.stop.while_asking(|| rpassword::prompt_password(question));
-        answer.map(Zeroizing::new).what(Kind::Password, || "read the password from the terminal")
+        let answer = answer.what_io(|| "read the password from the terminal");
+        answer.map(Zeroizing::new).map_err(|error| match error.kind() {
+            Kind::Cancelled => error,
+            _ => error.with_kind(Kind::Password),
+        })
     }
 }
 

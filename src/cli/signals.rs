@@ -76,9 +76,15 @@ impl Inner {
         let first = !self.asked.swap(true, Ordering::Relaxed);
         let prompt = self.prompt().take();
         if first && prompt.is_none() && self.listening.load(Ordering::Relaxed) {
-            to_stderr(
-                "Stopping as soon as the repository is in a good state. Once more stops at once.",
-            );
+            // A terminal that takes no output must not hold the second signal back.
+            let told = std::thread::Builder::new().spawn(|| {
+                to_stderr(
+                    "Stopping as soon as the repository is in a good state. Once more stops at \
+                     once.",
+                );
+            });
+            // Without a thread to say it, the job stops all the same.
+            drop(told);
             return;
         }
         if let Some((tty, settings)) = prompt {

@@ -90,7 +90,8 @@ pub const SHIM_FORMAT: ShimArg = ShimArg::new(
 .check("format");
 /// Whether to write a mail.
 pub const SHIM_NOTIFY: ShimArg =
-    ShimArg::new("NOTIFY", "notify", "`yes` mails the result to the user", Value::YesNo).optional();
+    ShimArg::new("NOTIFY", "notify", "`yes` notifies the user in the panel", Value::YesNo)
+        .optional();
 /// Another repository than the configured one.
 pub const SHIM_REPOSITORY: ShimArg = ShimArg::new(
     "REPOSITORY",

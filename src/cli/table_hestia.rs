@@ -18,7 +18,7 @@ const SNAPSHOT_FLAG: Flag = Flag::new("snapshot", "id, beginning of one, name, o
     .short('s')
     .value("SNAPSHOT", Value::Text)
     .default("latest");
-const NOTIFY: Flag = Flag::new("notify", "mail the result to the user");
+const NOTIFY: Flag = Flag::new("notify", "notify the user in the panel, however it went");
 
 /// The sections of a Hestia user, as options of `restore` and `export`.
 macro_rules! sections {
@@ -441,7 +441,8 @@ const RESTORE: Command = Command {
               then looks whether everything arrived. A deleted user is made again. If any of \
               the section options is given, sections that are not named are left alone. With \
               --target or --temp the files are only put into a folder and Hestia is not called. \
-              Asks before it overwrites, or needs --force where there is nobody to ask.",
+              Asks before it overwrites, or needs --force where there is nobody to ask; --force \
+              also takes the snapshot of an earlier user of the same name.",
     examples: &[
         "ghostsnap hestia restore alice",
         "ghostsnap hestia restore alice --snapshot 3f9c2a1b --db alice_shop --force",

@@ -27,7 +27,7 @@ impl ChunkSizes {
         even && self.average.is_power_of_two()
             && (64..=1024 * 1024).contains(&self.min)
             && (256..=4 * 1024 * 1024).contains(&self.average)
-            && (1024..=8 * 1024 * 1024).contains(&self.max)
+            && (1024..=4 * 1024 * 1024).contains(&self.max)
             && self.min <= self.average
             && self.average < self.max
     }

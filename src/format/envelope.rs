@@ -140,12 +140,18 @@ impl Header {
         if *version == 0 {
             return Err(damaged(what(), "its format version is 0"));
         }
+        let epoch = u16::from_le_bytes(*epoch);
+        if epoch != 0 {
+            return Err(Error::new(Kind::Newer, what())
+                .why("it is sealed under a rotated key, which this program does not know")
+                .hint("it was written by a newer ghostsnap: update this one"));
+        }
         let found = RecordKind::ALL.into_iter().find(|one| one.code() == *kind);
         if found != Some(expected) {
             let found = found.map_or("of an unknown kind", RecordKind::word);
             return Err(damaged(what(), format!("the file is a {found}")));
         }
-        Ok(Self { kind: expected, epoch: u16::from_le_bytes(*epoch), features, salt: *salt })
+        Ok(Self { kind: expected, epoch, features, salt: *salt })
     }
 }
 
@@ -273,7 +279,9 @@ mod tests {
         version[5] = 99;
         let mut feature = stored.clone();
         feature[8] = 1;
-        for bytes in [version, feature] {
+        let mut epoch = stored.clone();
+        epoch[6] = 1;
+        for bytes in [version, feature, epoch] {
             assert_eq!(
                 open_record(&keys(), RecordKind::Config, &bytes).unwrap_err().kind(),
                 Kind::Newer

@@ -5,8 +5,8 @@
 use super::damaged;
 use super::envelope::HEADER_BYTES;
 use super::pack::{BlobEntry, BlobRecord, PackClass, blob_records, blobs_end, blobs_from};
-use crate::base::Result;
 use crate::base::id::FileId;
+use crate::base::{Error, Kind, Result};
 use prost::Message;
 
 /// One pack in an index segment.
@@ -93,7 +93,10 @@ impl IndexSegment {
                 class: match pack.class {
                     1 => PackClass::Data,
                     2 => PackClass::Meta,
-                    other => return Err(damaged(what, format!("pack class {other} is unknown"))),
+                    other => {
+                        return Err(Error::new(Kind::Newer, what)
+                            .why(format!("packs of class {other} are not known to this program")));
+                    }
                 },
                 size: pack.size,
                 blobs: blobs_from(pack.blobs)?,

@@ -222,7 +222,11 @@ impl PackReader {
         let kind = class.kind();
         let header = Header::decode(start, kind)?;
         let purpose = kind.purpose().unwrap_or(crate::crypto::Purpose::DataPack);
-        Ok(Self { key: keys.file_key(purpose, &header.salt), header: header.encode() })
+        // The bytes as stored are what the blobs are bound to, whatever version wrote them.
+        let stored = start
+            .first_chunk::<HEADER_BYTES>()
+            .ok_or_else(|| damaged("read a pack", "it is shorter than its header"))?;
+        Ok(Self { key: keys.file_key(purpose, &header.salt), header: *stored })
     }
 
     /// Prepares from the header that the index keeps, so that no read is spent on it.

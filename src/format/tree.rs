@@ -302,7 +302,7 @@ fn node_record(node: &Node) -> NodeRecord {
 }
 
 fn node_from(record: NodeRecord, users: &[OwnerRecord], groups: &[OwnerRecord]) -> Result<Node> {
-    let time = |seconds, nanos| Timestamp { seconds, nanos };
+    let time = |seconds, nanos: u32| Timestamp { seconds, nanos: nanos.min(999_999_999) };
     let xattr = |one: XattrRecord| (one.name, one.value);
     let meta = Meta {
         kind: NodeKind::from_code(record.kind)?,

@@ -89,7 +89,7 @@ impl CheckReport {
     fn take(&mut self, object: &str, error: Error) -> Result<()> {
         match error.kind() {
             Kind::Damaged | Kind::NotFound => {
-                self.add(Severity::Damaged, object, error.reasons_or_what())
+                self.add(Severity::Damaged, object, error.reasons_or_what());
             }
             Kind::Newer => self.add(Severity::Newer, object, error.reasons_or_what()),
             _ => return Err(error),

@@ -3,8 +3,7 @@
 //! it cannot be read is read from the source instead.
 
 use super::backup::{BackupOptions, Parent};
-use crate::base::monitor::Stage;
-use crate::base::{ChunkId, Counter, Error, FileId, Monitor, Result};
+use crate::base::{ChunkId, FileId, Monitor, Result};
 use crate::format::{Node, Snapshot};
 use crate::repo::{IndexedRepository, Reader, Writer};
 
@@ -19,30 +18,10 @@ pub fn parent_of(
         Parent::Id(id) => repository.snapshot(&id).map(|snapshot| Some((id, snapshot))),
         Parent::Auto => {
             let template = &options.template;
-            // A snapshot that cannot be read is no fault of this backup: check reports it.
-            let quiet = Quiet(monitor);
-            let mut all = repository.readable_snapshots(&quiet)?;
+            let mut all = repository.readable_snapshots(monitor)?;
             let place = all.iter().rposition(|(_, one)| is_parent(one, template));
             Ok(place.map(|place| all.swap_remove(place)))
         }
-    }
-}
-
-/// Turns warnings into notes.
-struct Quiet<'m>(&'m dyn Monitor);
-
-impl Monitor for Quiet<'_> {
-    fn count(&self, counter: Counter, n: u64) {
-        self.0.count(counter, n);
-    }
-    fn warn(&self, warning: Error) {
-        self.0.stage(Stage::Note(warning.one_line()));
-    }
-    fn stage(&self, stage: Stage) {
-        self.0.stage(stage);
-    }
-    fn cancelled(&self) -> bool {
-        self.0.cancelled()
     }
 }
 

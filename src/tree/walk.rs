@@ -132,7 +132,7 @@ impl Walk {
             meta = self.folder_meta(&folder, monitor, &path)?;
             self.push_frame(path.clone(), folder, monitor)?;
         } else if is_root {
-            return self.entry_of(path, &Arc::new(above), &name, meta, monitor);
+            return Ok(self.entry_of(path, &Arc::new(above), &name, meta, monitor));
         } else if meta.kind != NodeKind::Folder {
             return Err(Error::new(Kind::Forbidden, what())
                 .why("it was a folder a moment ago and is something else now"));
@@ -208,11 +208,11 @@ impl Walk {
             return Ok(Step::Again);
         }
         if meta.kind != NodeKind::Folder {
-            let entry = self.entry_of(path, &folder, &name, meta, monitor)?;
-            return Ok(entry.map_or(Step::Again, Step::Entry));
+            let entry = self.entry_of(path, &folder, &name, meta, monitor);
+            return Ok(entry.map_or(Step::Again, |entry| Step::Entry(Box::new(entry))));
         }
         let entry = self.enter(path, &folder, &name, (stat.st_dev, device), monitor)?;
-        Ok(entry.map_or(Step::Again, Step::Entry))
+        Ok(entry.map_or(Step::Again, |entry| Step::Entry(Box::new(entry))))
     }
 
     fn enter(
@@ -251,7 +251,7 @@ impl Walk {
         name: &[u8],
         mut meta: Meta,
         monitor: &dyn Monitor,
-    ) -> Result<Option<Entry<'static>>> {
+    ) -> Option<Entry<'static>> {
         let content = match meta.kind {
             NodeKind::File => Content::File(Box::new(DiskFile {
                 folder: Arc::clone(folder),
@@ -265,17 +265,17 @@ impl Walk {
                     Ok(target) => meta.target = target.into_vec(),
                     Err(errno) => {
                         monitor.warn(io_error(errno.into(), format!("read the link {path}")));
-                        return Ok(None);
+                        return None;
                     }
                 }
                 meta.size = 0;
                 Content::Nothing
             }
-            NodeKind::Socket => return Ok(skip(&path, meta.kind, monitor)),
-            _ if !self.options.special_files => return Ok(skip(&path, meta.kind, monitor)),
+            NodeKind::Socket => return skip(&path, meta.kind, monitor),
+            _ if !self.options.special_files => return skip(&path, meta.kind, monitor),
             _ => Content::Nothing,
         };
-        Ok(Some(Entry { path, meta, content }))
+        Some(Entry { path, meta, content })
     }
 }
 
@@ -288,7 +288,7 @@ fn skip(path: &RelPath, kind: NodeKind, monitor: &dyn Monitor) -> Option<Entry<'
 }
 
 enum Step {
-    Entry(Entry<'static>),
+    Entry(Box<Entry<'static>>),
     Again,
     Done,
 }
@@ -304,7 +304,7 @@ impl Source for Walk {
                 continue;
             }
             match self.step(monitor)? {
-                Step::Entry(entry) => return Ok(Some(entry)),
+                Step::Entry(entry) => return Ok(Some(*entry)),
                 Step::Again => {}
                 Step::Done => match self.roots.pop() {
                     Some(root) => self.queue_root(&root)?,

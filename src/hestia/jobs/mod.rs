@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! What Ghostsnap does for Hestia, each a function from (server, repository, request, monitor) to
 //! a report: back users up ([`backup`]), thin out their tarballs ([`cleanup`]), take old tarballs
-//! in ([`import`]), make tarballs ([`export`]), give users back ([`restore`]), and list, show and
-//! remove what is there ([`manage`]). Nothing here prints.
+//! in ([`mod@import`]), make tarballs ([`mod@export`]), give users back ([`mod@restore`]), and
+//! list, show and remove what is there ([`manage`]). Nothing here prints.
 
 pub mod backup;
 pub mod cleanup;
