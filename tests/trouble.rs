@@ -218,15 +218,15 @@ fn a_damaged_old_snapshot_does_not_make_a_new_one_partial() {
     backup_now(&backend, &source);
     let (name, _) = backend.list(FileKind::Snapshot).unwrap()[0];
     mem.tamper(&name, |bytes| *bytes.last_mut().unwrap() ^= 1);
-    let watch = Watch::new(|_| false);
+    let monitor = Collect::default();
     let mut walk =
         ghostsnap::tree::Walk::new(std::slice::from_ref(&source), Default::default()).unwrap();
     let mut options = options();
     options.template.paths = walk.roots();
     let repository = open(Arc::clone(&backend));
-    let report = ghostsnap::ops::backup(&repository, &mut walk, &options, &watch).unwrap();
+    let report = ghostsnap::ops::backup(&repository, &mut walk, &options, &monitor).unwrap();
     assert!(!report.snapshot.is_partial(), "all of the source is in it");
-    assert_eq!(watch.notes.lock().unwrap().len(), 1, "but it is told");
+    assert_eq!(monitor.warnings().len(), 1, "but it is told");
 }
 
 // ---- full disks and requests to stop
