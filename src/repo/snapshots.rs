@@ -12,7 +12,12 @@ impl Repository {
     pub fn snapshots(&self) -> Result<Vec<(FileId, Snapshot)>> {
         let mut found = Vec::new();
         for (name, _) in self.backend.list(FileKind::Snapshot)? {
-            found.push((name.id, self.snapshot(&name.id)?));
+            match self.snapshot(&name.id) {
+                // Forgotten by another process since the listing.
+                Err(error)
+                    if error.kind() == Kind::NotFound && self.backend.size(&name)?.is_none() => {}
+                snapshot => found.push((name.id, snapshot?)),
+            }
         }
         sort(&mut found);
         Ok(found)
