@@ -44,17 +44,11 @@ impl Row {
         let mut pairs = Vec::new();
         let mut rest = line.trim_ascii();
         while !rest.is_empty() {
-            let (key, after) = rest.split_once('=').ok_or("a key has no value")?;
-            check_key(key)?;
-            let after = after.strip_prefix('\'').ok_or("a value is not quoted")?;
-            let (value, after) = after.split_once('\'').ok_or("a quote is not closed")?;
-            if value.contains(is_forbidden) {
-                return Err("a value holds control characters".to_owned());
-            }
+            let (pair, after) = split_pair(rest)?;
             if !after.is_empty() && !after.starts_with([' ', '\t']) {
                 return Err("something follows a closing quote".to_owned());
             }
-            pairs.push((key.to_owned(), value.to_owned()));
+            pairs.push(pair);
             rest = after.trim_ascii_start();
         }
         Ok(Self(pairs))
@@ -64,16 +58,16 @@ impl Row {
     /// whose first keys matter and whose last ones a customer's file name may have broken.
     pub fn parse_leading(line: &[u8]) -> Self {
         let text = String::from_utf8_lossy(line);
-        let ends = text.match_indices('\'').map(|(at, _)| at).skip(1).step_by(2);
-        let cut: Vec<&str> = ends.filter_map(|at| text.get(..=at)).collect();
-        let mut found = Self::default();
-        for part in cut {
-            match Self::parse(part.as_bytes()) {
-                Ok(row) => found = row,
-                Err(_) => break,
+        let mut pairs = Vec::new();
+        let mut rest = text.trim_ascii();
+        while let Ok((pair, after)) = split_pair(rest) {
+            pairs.push(pair);
+            if !after.starts_with([' ', '\t']) {
+                break;
             }
+            rest = after.trim_ascii_start();
         }
-        found
+        Self(pairs)
     }
 
     /// The value of a key: the last one, if it comes more than once.
@@ -138,6 +132,18 @@ impl Row {
             self.pairs().map(|(key, value)| format!("{key}='{value}'")).collect();
         if pairs.is_empty() { String::new() } else { pairs.join("\n") + "\n" }
     }
+}
+
+/// Takes one `KEY='value'` off the front of a line.
+fn split_pair(text: &str) -> Result<((String, String), &str), String> {
+    let (key, after) = text.split_once('=').ok_or("a key has no value")?;
+    check_key(key)?;
+    let after = after.strip_prefix('\'').ok_or("a value is not quoted")?;
+    let (value, after) = after.split_once('\'').ok_or("a quote is not closed")?;
+    if value.contains(is_forbidden) {
+        return Err("a value holds control characters".to_owned());
+    }
+    Ok(((key.to_owned(), value.to_owned()), after))
 }
 
 fn check_key(key: &str) -> Result<(), String> {
