@@ -56,6 +56,9 @@ pub const INDEX_LISTINGS_MAX: usize = 8;
 pub const TREE_NODES_MIN: usize = 64;
 /// See [`TREE_NODES_MIN`].
 pub const TREE_NODES_MAX: usize = 1024;
+/// Most entries, owners and groups that a tree chunk is believed to hold: many times what is
+/// written, for the sake of later versions.
+pub const TREE_FIELDS_MAX: usize = 64 * 1024;
 /// Encoded bytes after which a tree chunk ends whatever its nodes: it has to fit into a blob.
 pub const TREE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Chunk ids that a node holds by itself; a longer list is stored as chunks of its own.

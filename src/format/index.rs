@@ -6,7 +6,7 @@ use super::damaged;
 use super::envelope::HEADER_BYTES;
 use super::pack::{BlobEntry, BlobRecord, PackClass, blob_records, blobs_end, blobs_from};
 use crate::base::id::FileId;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, limits};
 use prost::Message;
 
 /// One pack in an index segment.
@@ -104,6 +104,9 @@ impl IndexSegment {
                 header: <[u8; HEADER_BYTES]>::try_from(pack.header.as_slice())
                     .map_err(|_| damaged(what, "it holds a header of a wrong length"))?,
             };
+            if entry.size > limits::PACK_FILE_BYTES_MAX {
+                return Err(damaged(what, format!("pack {} is too large to be one", entry.id)));
+            }
             if entry.size < blobs_end(&entry.blobs) {
                 return Err(damaged(what, format!("pack {} is smaller than its blobs", entry.id)));
             }

@@ -6,6 +6,7 @@ use super::damaged;
 use crate::base::id::{ChunkId, ID_BYTES};
 use crate::base::{Error, Kind, Result, Timestamp, limits, path};
 use prost::Message;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -237,6 +238,10 @@ impl Tree {
     /// Reads a plain record. Names are checked: sorted, unique, and harmless as names.
     pub fn decode(plain: &[u8]) -> Result<Self> {
         let what = "read a tree";
+        // Before anything is made of them: an empty entry has two bytes here, some hundred there.
+        if fields_of(plain) > limits::TREE_FIELDS_MAX {
+            return Err(damaged(what, "it has more entries than a part of a tree may have"));
+        }
         let record = TreeRecord::decode(plain).map_err(|cause| damaged(what, cause.to_string()))?;
         let mut nodes = Vec::with_capacity(record.nodes.len());
         for one in record.nodes {
@@ -259,6 +264,18 @@ impl Tree {
         let hash = blake3::hash(name);
         hash.as_bytes().first().is_some_and(|byte| *byte == 0)
     }
+}
+
+/// Counts the fields of a record, nested ones not; what is no record is left to the decoder.
+fn fields_of(mut record: &[u8]) -> usize {
+    let mut count = 0;
+    while let Ok((number, kind)) = decode_key(&mut record) {
+        if skip_field(kind, number, &mut record, DecodeContext::default()).is_err() {
+            break;
+        }
+        count += 1;
+    }
+    count
 }
 
 fn add_owner(owners: &mut Vec<OwnerRecord>, id: u32, name: &str) {
