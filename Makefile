@@ -15,8 +15,10 @@ demo: ## build, then back a sample Hestia user up and restore it; leaves nothing
 	$(CARGO) build --release --locked
 	@tests/demo/run.sh target/release/ghostsnap
 
-test: ## all tests
+test: ## all tests; for a quick round while working: cargo test
 	@tests/tools/setup.sh test
+	@tests/tools/setup.sh deb
+	$(MAKE) deb-test
 	$(CARGO) test --locked --no-fail-fast
 
 check: ## formatting, lints, documentation, shell scripts, generated files
@@ -33,10 +35,16 @@ bench: ## compare with restic, borg and (if there) rustic; see benches/README.md
 	$(CARGO) build --release --locked
 	python3 benches/run.py --ghostsnap target/release/ghostsnap $(BENCH)
 
-deb: ## build the Debian package
+# Built in a copy of the tracked files, so that what dpkg-buildpackage puts beside its folder stays
+# below target/.
+deb: ## build the Debian package: target/package/ghostsnap_VERSION_ARCH.deb
 	@tests/tools/setup.sh deb
-	dpkg-buildpackage --build=binary --no-sign --no-check-builddeps
-	lintian --fail-on error,warning "../ghostsnap_$$(dpkg-parsechangelog -S Version)_$$(dpkg --print-architecture).changes"
+	rm -rf target/package
+	mkdir -p target/package/ghostsnap
+	git ls-files -z | xargs -0 cp --parents -t target/package/ghostsnap
+	cd target/package/ghostsnap && CARGO_TARGET_DIR="$(CURDIR)/target" \
+		dpkg-buildpackage --build=binary --no-sign --no-check-builddeps
+	lintian --fail-on error,warning target/package/ghostsnap_*.changes
 
 deb-test: deb ## install, upgrade and remove the package in a scratch root
 	tests/deb.sh

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 version=$(dpkg-parsechangelog -S Version)
-package="${1:-../ghostsnap_${version}_$(dpkg --print-architecture).deb}"
+package="${1:-target/package/ghostsnap_${version}_$(dpkg --print-architecture).deb}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root="$work/root"

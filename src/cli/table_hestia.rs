@@ -271,7 +271,7 @@ const BACKUP: Command = Command {
             .short('u')
             .value("USER", Value::Text)
             .many(),
-        Flag::new("include", "only users whose name matches this glob; may be repeated")
+        Flag::new("include", "also users whose name matches this glob; may be repeated")
             .short('i')
             .value("GLOB", Value::List)
             .many(),
