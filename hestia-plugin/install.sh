@@ -54,6 +54,11 @@ place_one() {
 	recorded=$(recorded_sum "$target")
 	if plain "$target" && cmp -s "$share/$file" "$target"; then
 		chmod "$(mode_of "$file")" "$target"
+	elif [[ $file == api/* && -n "$recorded" && "$force" == no ]] && ! exists "$target"; then
+		# HestiaCP never removes it: the admin withdrew these rights.
+		say "left out $target, which was removed here: '$share/install.sh place --force' brings it back"
+		record "$recorded" "$target"
+		return
 	elif ! exists "$target" || is_ours "$target" ||
 		{ [ "$force" = yes ] && { [ -L "$target" ] || [ ! -d "$target" ]; }; }; then
 		mkdir -p "$(dirname "$target")"

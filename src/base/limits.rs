@@ -94,8 +94,10 @@ pub const BLOB_CACHE_BYTES: usize = 24 * 1024 * 1024;
 
 /// Extended attributes of one entry, in bytes; the kernel allows 64 KiB each.
 pub const XATTR_BYTES_MAX: usize = 256 * 1024;
-/// Holes of one file that are kept; a file with more is stored as if it had none.
+/// Holes of one file that are kept; of a file with more, the smallest are read as zeros.
 pub const EXTENTS_MAX: usize = 4096;
+/// Holes of one file that are looked at; a file with more is read whole.
+pub const EXTENTS_READ_MAX: usize = 1_000_000;
 
 /// Largest configuration file of Hestia or of ours that is read: thousands of domains at a
 /// kilobyte each fit many times.

@@ -330,9 +330,18 @@ fn skipped(member: &str, why: &str) -> Error {
     Error::new(Kind::Partial, format!("keep all of '{member}' of the Hestia tarball")).why(why)
 }
 
+/// Hard links never leave the inner archive they are in.
+fn ends_inner_archive(folder: &RelPath) -> bool {
+    let names: Vec<&[u8]> = folder.names().collect();
+    matches!(
+        names.as_slice(),
+        [b"web", _, b"data"] | [b"mail", _, b"accounts"] | [b"user_dir", _] | []
+    )
+}
+
 impl Source for HestiaTarball {
-    fn names_earlier_entries(&self) -> bool {
-        true
+    fn names_earlier_entries(&self) -> Option<fn(&RelPath) -> bool> {
+        Some(ends_inner_archive)
     }
 
     fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'_>>> {

@@ -3,7 +3,7 @@
 //! restore runs is a backup of neither state. The lock is a flock on a file under `/run`: it is
 //! gone with the process, however that ends, so nothing is ever left behind to clean up.
 
-use super::layout::UserName;
+use super::layout::{Hestia, UserName};
 use crate::base::error::io_error;
 use crate::base::{Error, Kind, Result, WhatIo};
 use nix::errno::Errno;
@@ -43,6 +43,32 @@ impl UserLock {
             Err((_, errno)) => Err(io_error(errno.into(), what())),
         }
     }
+}
+
+/// Fails while a `v-backup-user` or `v-restore-user` of this user runs, whoever started it.
+pub fn refuse_while_hestia_works(hestia: &Hestia, user: &UserName) -> Result<()> {
+    let what = || format!("work on the user {user}");
+    let scripts = ["v-backup-user", "v-restore-user"].map(|name| (name, hestia.command(name)));
+    for entry in std::fs::read_dir("/proc").what_io(what)? {
+        let folder = entry.what_io(what)?.path();
+        // What ended meanwhile, and what is no process, has no command line.
+        let Ok(line) = std::fs::read(folder.join("cmdline")) else { continue };
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).take(8).collect();
+        for (name, path) in &scripts {
+            let is_it = words.windows(2).any(|pair| {
+                matches!(pair, [script, whose]
+                    if *script == path.as_os_str().as_encoded_bytes()
+                        && *whose == user.as_str().as_bytes())
+            });
+            if is_it {
+                let process = folder.file_name().unwrap_or_default().display();
+                return Err(Error::new(Kind::InUse, what())
+                    .why(format!("Hestia's {name} is running for it (process {process})"))
+                    .hint("wait for it to end, then run this again"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn holder(file: File) -> String {

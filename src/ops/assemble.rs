@@ -78,7 +78,7 @@ pub struct Assembler<'w> {
     bundle: Bundle,
     open: Vec<OpenFolder>,
     /// The entries so far, if the source may name them again.
-    earlier: Option<HashMap<RelPath, Node>>,
+    earlier: Option<(HashMap<[u8; 32], Earlier>, fn(&RelPath) -> bool)>,
     result: Assembly,
 }
 
@@ -92,13 +92,17 @@ struct OpenFolder {
 impl<'w> Assembler<'w> {
     /// An assembler that stores trees through this writer; `remember` for sources that may name
     /// earlier entries again.
-    pub fn new(writer: &'w Writer<'w>, remember: bool, monitor: &'w dyn Monitor) -> Result<Self> {
+    pub fn new(
+        writer: &'w Writer<'w>,
+        remember: Option<fn(&RelPath) -> bool>,
+        monitor: &'w dyn Monitor,
+    ) -> Result<Self> {
         Ok(Self {
             writer,
             monitor,
             bundle: writer.bundle(PackClass::Meta)?,
             open: Vec::new(),
-            earlier: remember.then(HashMap::new),
+            earlier: remember.map(|ends| (HashMap::new(), ends)),
             result: Assembly::default(),
         })
     }
@@ -151,9 +155,9 @@ impl<'w> Assembler<'w> {
             self.result.bytes += node.meta.size;
         }
         if self.earlier.is_some() {
-            let path = self.path_of(&node)?;
-            if let Some(earlier) = &mut self.earlier {
-                earlier.insert(path, node.clone());
+            let key = key_of(&self.path_of(&node.name)?);
+            if let Some((earlier, _)) = &mut self.earlier {
+                earlier.insert(key, Earlier::of(&node));
             }
         }
         let folder = self.open.last_mut().ok_or_else(unfinished)?;
@@ -163,31 +167,38 @@ impl<'w> Assembler<'w> {
     }
 
     /// Where an entry of the current folder lies.
-    fn path_of(&self, node: &Node) -> Result<RelPath> {
+    fn path_of(&self, name: &[u8]) -> Result<RelPath> {
         let mut path = RelPath::root();
         for folder in self.open.iter().skip(1) {
             path.push(&folder.node.name)?;
         }
-        path.push(&node.name)?;
+        path.push(name)?;
         Ok(path)
     }
 
     /// Gives an entry the content of an earlier one.
     fn same_as(&self, node: Node, path: &RelPath) -> Result<Node> {
-        let earlier = self.earlier.as_ref().and_then(|earlier| earlier.get(path));
+        let earlier = self.earlier.as_ref().and_then(|(earlier, _)| earlier.get(&key_of(path)));
         let Some(earlier) = earlier else {
             let name = crate::base::path::display_bytes(&node.name);
             return Err(Error::new(Kind::Parsing, format!("store '{name}'"))
                 .why(format!("it is another name of {path}, which does not come before it")));
         };
         let meta = Meta {
-            kind: earlier.meta.kind,
-            size: earlier.meta.size,
-            target: earlier.meta.target.clone(),
-            rdev: earlier.meta.rdev,
+            kind: earlier.kind,
+            size: earlier.size,
+            target: earlier.target.to_vec(),
+            rdev: earlier.rdev,
             ..node.meta
         };
-        Ok(Node { name: node.name, meta, ..earlier.clone() })
+        Ok(Node {
+            name: node.name,
+            meta,
+            chunks: earlier.chunks.to_vec(),
+            indirect: earlier.indirect,
+            extents: earlier.extents.to_vec(),
+            torn: earlier.torn,
+        })
     }
 
     /// Ends the current folder; true if it was the root.
@@ -207,6 +218,13 @@ impl<'w> Assembler<'w> {
             return Ok(true);
         }
         let mut node = folder.node;
+        let path = self.path_of(&node.name)?;
+        if let Some((earlier, ends)) = &mut self.earlier
+            && ends(&path)
+        {
+            earlier.clear();
+            earlier.shrink_to_fit();
+        }
         node.chunks = chunks;
         let same = folder.parent.and_then(|parent| parent.node).as_ref() == Some(&node);
         let above = self.open.last_mut().ok_or_else(unfinished)?;
@@ -262,6 +280,37 @@ impl<'w> Assembler<'w> {
         node.indirect = true;
         Ok(node)
     }
+}
+
+/// What another name of an entry needs to know of it, and no more: a tarball may have millions.
+struct Earlier {
+    kind: NodeKind,
+    size: u64,
+    rdev: u64,
+    target: Box<[u8]>,
+    chunks: Box<[ChunkId]>,
+    extents: Box<[(u64, u64)]>,
+    indirect: bool,
+    torn: bool,
+}
+
+impl Earlier {
+    fn of(node: &Node) -> Self {
+        Self {
+            kind: node.meta.kind,
+            size: node.meta.size,
+            rdev: node.meta.rdev,
+            target: node.meta.target.as_slice().into(),
+            chunks: node.chunks.as_slice().into(),
+            extents: node.extents.as_slice().into(),
+            indirect: node.indirect,
+            torn: node.torn,
+        }
+    }
+}
+
+fn key_of(path: &RelPath) -> [u8; 32] {
+    *blake3::hash(path.as_bytes()).as_bytes()
 }
 
 /// The events ended in the middle: somebody else failed and says why.

@@ -49,6 +49,8 @@ impl Repository {
                 Secret::KeyFile(_) => None,
             },
         };
+        // Slots that an interrupted init left wrap another key: they would only look like keys.
+        let stale = backend.list(FileKind::Key)?;
         let stored = keyslot::seal_slot(&master, secret, &slot, &world)?;
         store_named(backend.as_ref(), FileKind::Key, &stored).within(what)?;
         let config = Config {
@@ -60,6 +62,9 @@ impl Repository {
         let salt = world.random_32()?;
         let stored = envelope::seal_record(&keys, RecordKind::Config, salt, &config.encode())?;
         backend.create(&FileName::CONFIG, &stored).within(what)?;
+        for (name, _) in stale {
+            backend.remove(&name).within(what)?;
+        }
         Ok(Self { backend, keys: Arc::new(keys), config, world })
     }
 

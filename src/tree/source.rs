@@ -17,10 +17,10 @@ pub trait Source {
     /// means that the source as a whole is unusable.
     fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'_>>>;
 
-    /// Whether [`Content::SameAs`] may come: what an entry's content was is then remembered for as
-    /// long as the backup runs.
-    fn names_earlier_entries(&self) -> bool {
-        false
+    /// Whether [`Content::SameAs`] may come, and if so, for how long an entry must be remembered:
+    /// the function says of a folder that ends whether nothing later names an entry in it.
+    fn names_earlier_entries(&self) -> Option<fn(&RelPath) -> bool> {
+        None
     }
 
     /// The parts of it that a person would restore by themselves, for the snapshot's list. Asked

@@ -107,8 +107,8 @@ impl<R: Read> TarSource<R> {
 }
 
 impl<R: Read> Source for TarSource<R> {
-    fn names_earlier_entries(&self) -> bool {
-        true
+    fn names_earlier_entries(&self) -> Option<fn(&RelPath) -> bool> {
+        Some(RelPath::is_root)
     }
 
     fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'_>>> {

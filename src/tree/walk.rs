@@ -397,15 +397,39 @@ pub fn data_extents(file: &File, size: u64) -> Result<Vec<(u64, u64)>> {
         };
         let end = lseek(file, number(start), Whence::SeekHole).what_io(what)?;
         let end = u64::try_from(end).unwrap_or(size).min(size);
-        if end <= start || extents.len() >= limits::EXTENTS_MAX {
+        if end <= start || extents.len() >= limits::EXTENTS_READ_MAX {
             return Ok(Vec::new());
         }
         extents.push((start, end - start));
         at = end;
     }
+    let extents = without_smallest_holes(extents);
     let whole = extents == [(0, size)];
     // A file that is one hole must not look like one without holes.
     Ok(if whole || extents.is_empty() { extents_of_empty(size, whole) } else { extents })
+}
+
+/// Fills the smallest holes until few enough are left: the others are still not read.
+fn without_smallest_holes(extents: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    if extents.len() <= limits::EXTENTS_MAX {
+        return extents;
+    }
+    let gap = |pair: &[(u64, u64)]| match pair {
+        [(start, length), (next, _)] => next.saturating_sub(start + length),
+        _ => 0,
+    };
+    let mut gaps: Vec<u64> = extents.windows(2).map(gap).collect();
+    gaps.sort_unstable_by(|a, b| b.cmp(a));
+    // Holes at least this large stay; with many of one size, fewer than allowed do.
+    let keep = gaps.get(limits::EXTENTS_MAX - 1).copied().unwrap_or(0);
+    let mut kept: Vec<(u64, u64)> = Vec::new();
+    for (start, length) in extents {
+        match kept.last_mut() {
+            Some(last) if start - (last.0 + last.1) <= keep => last.1 = start + length - last.0,
+            _ => kept.push((start, length)),
+        }
+    }
+    kept
 }
 
 fn extents_of_empty(size: u64, whole: bool) -> Vec<(u64, u64)> {

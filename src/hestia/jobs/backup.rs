@@ -6,7 +6,7 @@ use super::cleanup::{self, Cleanup};
 use super::report::{Gather, RunReport, State, UserOutcome};
 use super::{News, Server, free_name, tarball_tags};
 use crate::base::monitor::Stage;
-use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, Within, limits};
+use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, Within, limits};
 use crate::format::Snapshot;
 use crate::format::snapshot::Object;
 use crate::hestia::call::{Call, Caller};
@@ -21,6 +21,7 @@ use crate::repo::{IndexedRepository, WriterOptions};
 use crate::tree::{Entry, Source};
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::ErrorKind;
 
 /// Which users to back up, and what to do beside.
 #[derive(Debug, Clone, Default)]
@@ -190,7 +191,10 @@ fn tried(
     check_same_user(server, &user, monitor);
     if request.cleanup {
         let keep = request.keep_tarballs.unwrap_or(server.settings.keep_tarballs);
-        match cleanup::cleanup(server, name, keep, snapshots, monitor) {
+        // What is in the repository now, not what was when the run began: a forget may have been
+        // at work meanwhile.
+        let proven = repository.readable_snapshots(monitor)?;
+        match cleanup::cleanup(server, name, keep, &proven, monitor) {
             Ok(Cleanup { removed, kept }) => {
                 outcome.removed = removed;
                 let note = |(name, why): &(String, String)| format!("kept {name}: {why}");
@@ -205,6 +209,7 @@ fn tried(
 /// Has Hestia make a tarball and proves that it did.
 fn make_tarball(server: &Server, user: &User, monitor: &dyn Monitor) -> Result<(Tarball, Row)> {
     let (hestia, name) = (&server.hestia, &user.name);
+    refuse_option_like_names(server, name)?;
     monitor.stage(Stage::Step { name: "Hestia makes a tarball", total: None });
     let before = tarballs::of_user(hestia, name)?;
     let mut call = Call::hestia(hestia, "v-backup-user", [name.as_str()]);
@@ -225,6 +230,42 @@ fn make_tarball(server: &Server, user: &User, monitor: &dyn Monitor) -> Result<(
     let after = tarballs::of_user(hestia, name)?;
     let (tarball, row) = tarballs::made(hestia, name, &before, &after)?;
     Ok((tarball.clone(), row))
+}
+
+/// Hestia's script hands the names in a mail domain's folder to tar as they are, as root: one that
+/// begins with a dash would be an option, and options of tar run programs.
+fn refuse_option_like_names(server: &Server, user: &UserName) -> Result<()> {
+    let home = server.hestia.user_home(user);
+    let mut folders = vec![home.clone(), home.join("web"), home.join("mail"), home.join("dns")];
+    folders.extend(list(&home.join("mail"))?);
+    for path in folders {
+        for entry in list(&path)? {
+            let is_option =
+                entry.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"-"));
+            if is_option {
+                return Err(Error::new(Kind::Forbidden, format!("back up the user {user}"))
+                    .why(format!(
+                        "{} would be taken for an option by Hestia's backup, which runs as root",
+                        entry.display().to_string().escape_debug()
+                    ))
+                    .hint("rename or remove it, and ask who put it there"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The entries of a folder; none if it is not there.
+fn list(folder: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {
+    let what = || format!("read {}", folder.display());
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        entries => entries.what_io(what)?,
+    };
+    let paths = entries.take(limits::LISTED_ENTRIES_MAX).map(|entry| entry.map(|one| one.path()));
+    paths.collect::<std::io::Result<Vec<_>>>().what_io(what)
 }
 
 /// The folders in which Hestia puts tarballs together; a stopped run leaves its own behind.
@@ -344,7 +385,7 @@ impl<S: Source> Source for Expecting<S> {
         Ok(entry)
     }
 
-    fn names_earlier_entries(&self) -> bool {
+    fn names_earlier_entries(&self) -> Option<fn(&RelPath) -> bool> {
         self.inner.names_earlier_entries()
     }
 

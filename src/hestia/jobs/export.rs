@@ -5,7 +5,7 @@
 use super::filter::{Facts, Filter, SharedFacts};
 use super::{Server, manage};
 use crate::base::monitor::Stage;
-use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, Within};
+use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, Within, limits, units};
 use crate::format::Snapshot;
 use crate::hestia::inventory;
 use crate::hestia::layout::{Hestia, UserName};
@@ -52,6 +52,7 @@ pub fn export(
     request: &ExportRequest,
     monitor: &dyn Monitor,
 ) -> Result<Exported> {
+    let _lock = server.lock(user, "an export")?;
     let (id, snapshot) = manage::find(repository, user, &request.snapshot, monitor)?;
     request.sections.check_against(&snapshot.objects)?;
     let standard = server.hestia.in_backup(&format!("{user}.gs-{}.tar", id.short()));
@@ -63,7 +64,48 @@ pub fn export(
     }
     let order = Order { sections: &request.sections, access: Access::Panel(user), admin: false };
     let (facts, bytes) = write(server, repository, &snapshot, &path, &order, monitor)?;
+    if request.output.is_none() {
+        remove_older_exports(server, user, &path)?;
+    }
     Ok(Exported { path, bytes, facts, snapshot: (id, snapshot) })
+}
+
+/// One export per user lies in Hestia's folder: customers make them, and the folder is everybody's.
+fn remove_older_exports(server: &Server, user: &UserName, newest: &Path) -> Result<()> {
+    let folder = &server.hestia.backup;
+    let what = || format!("remove older exports of {user}");
+    let start = format!("{user}.gs-");
+    for entry in std::fs::read_dir(folder).what_io(what)?.take(limits::LISTED_ENTRIES_MAX) {
+        let path = entry.what_io(what)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let id = name.strip_prefix(&start).and_then(|rest| rest.strip_suffix(".tar"));
+        let is_export =
+            id.is_some_and(|id| id.len() == 8 && id.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        if is_export && path != newest {
+            std::fs::remove_file(&path).what_io(what)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to fill the disk: everybody's backups pass through it. A whole user rarely shrinks to
+/// less than half.
+fn check_room(snapshot: &Snapshot, path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let what = || format!("write {}", path.display());
+    let disk = nix::sys::statvfs::statvfs(folder).what_io(what)?;
+    let free = disk.blocks_available() * disk.fragment_size();
+    let needed = snapshot.totals.bytes / 2;
+    if free > needed {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Disk, what())
+        .why(format!(
+            "{} are free, and the tarball needs about {}",
+            units::ByteSize(free),
+            units::ByteSize(needed)
+        ))
+        .hint("free some space there, or choose less of the snapshot"))
 }
 
 /// How a tarball is written.
@@ -95,6 +137,9 @@ pub(super) fn write(
 ) -> Result<(Facts, u64)> {
     let what = || format!("write {}", path.display());
     monitor.stage(Stage::Step { name: "writing a tarball", total: None });
+    if *order.sections == Sections::all() {
+        check_room(snapshot, path)?;
+    }
     let draft = Draft::new(path)?;
     let file = draft.file.try_clone().what_io(what)?;
     let options = options(&server.hestia, order.admin)?;

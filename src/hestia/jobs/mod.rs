@@ -66,7 +66,10 @@ impl Server {
     }
 
     fn lock(&self, user: &UserName, purpose: &str) -> Result<super::userlock::UserLock> {
-        super::userlock::UserLock::take(&self.settings.run_folder, user, purpose)
+        let lock = super::userlock::UserLock::take(&self.settings.run_folder, user, purpose)?;
+        // A killed job leaves Hestia's command running; and Hestia's own jobs take no lock.
+        super::userlock::refuse_while_hestia_works(&self.hestia, user)?;
+        Ok(lock)
     }
 }
 

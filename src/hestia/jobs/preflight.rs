@@ -39,6 +39,40 @@ pub fn check_objects(
     check_domains(hestia, user, objects)
 }
 
+/// Fails if a folder that Hestia empties or writes as root has been exchanged for a link: whoever
+/// owns it would choose what is emptied.
+pub fn check_live_folders(hestia: &Hestia, user: &UserName, objects: &[&Object]) -> Result<()> {
+    let home = hestia.user_home(user);
+    let mut folders = vec![home.clone(), home.join("web"), home.join("mail")];
+    for object in objects {
+        match object.section.as_str() {
+            "WEB" => {
+                let domain = home.join("web").join(&object.name);
+                let parts = ["public_html", "public_shtml", "private", "cgi-bin", "stats", "logs"];
+                folders
+                    .extend(parts.iter().chain(&["document_errors"]).map(|one| domain.join(one)));
+                folders.push(domain);
+            }
+            "MAIL" => folders.push(home.join("mail").join(&object.name)),
+            // A file of the home may be a link of the user's own; a folder must be one.
+            "UDIR" => folders.push(home.join(&object.name)),
+            _ => {}
+        }
+    }
+    for folder in folders {
+        let is_link = folder.symlink_metadata().is_ok_and(|meta| meta.file_type().is_symlink());
+        if is_link {
+            return Err(Error::new(Kind::Forbidden, format!("restore the user {user}"))
+                .why(format!(
+                    "{} is a link, and Hestia would follow it as root",
+                    folder.display().to_string().escape_debug()
+                ))
+                .hint("look where it leads, remove it, then restore again"));
+        }
+    }
+    Ok(())
+}
+
 /// The databases that Hestia would empty or cannot restore, and why.
 pub fn unsound_databases(facts: &Facts) -> BTreeMap<String, String> {
     let unsound = |(name, database): (&String, &DbFacts)| {

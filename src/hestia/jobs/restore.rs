@@ -225,6 +225,8 @@ impl Job<'_> {
             (facts, bytes) = self.write(tarball, &sections, &Muted(monitor))?;
         }
         preflight::check(&server.hestia, self.user, self.from, &facts)?;
+        let objects: Vec<&Object> = facts.objects.iter().collect();
+        preflight::check_live_folders(&server.hestia, self.user, &objects)?;
         let outcome = self.hestia_restores(&sections, &facts, monitor)?;
         let who = (self.user, self.from);
         let place = (&server.hestia, server.caller.as_ref());
