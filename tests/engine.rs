@@ -234,3 +234,48 @@ fn a_place_without_a_repository_and_a_half_made_one_are_told_apart() {
     Repository::init(Arc::clone(&backend), &secret(), "x", other).unwrap();
     assert!(open().is_ok());
 }
+
+#[test]
+fn what_a_lost_pack_held_is_stored_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+    sample_tree(&source);
+    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    init(Arc::clone(&backend));
+    backup_now(&backend, &source);
+    for (name, size) in backend.list(FileKind::Pack).unwrap() {
+        if size > 1_000_000 {
+            backend.remove(&name).unwrap();
+        }
+    }
+    let mut repository = open(Arc::clone(&backend));
+    let monitor = Collect::default();
+    repository.leave_out_lost_packs(&monitor).unwrap();
+    assert!(!monitor.warnings().is_empty(), "lost packs are named");
+    let report = try_backup(&repository, &source).unwrap();
+    assert!(report.counts.get(Counter::BytesNew) > 1_000_000);
+    let restored = restore(&open(backend), &report.snapshot, &source, &target);
+    assert_eq!(restored.warnings, 0);
+    assert_eq!(manifest(&target), manifest(&source));
+}
+
+#[test]
+fn a_folder_with_content_gives_way_only_where_removing_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("a"), b"file").unwrap();
+    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    init(Arc::clone(&backend));
+    let report = backup_now(&backend, &source);
+    fs::create_dir_all(target.join("a")).unwrap();
+    fs::write(target.join("a/important"), b"mine").unwrap();
+    let repository = open(backend);
+    assert_eq!(restore(&repository, &report.snapshot, &source, &target).warnings, 1);
+    assert_eq!(fs::read(target.join("a/important")).unwrap(), b"mine");
+    let options = RestoreOptions { delete: true, ..restore_options() };
+    let base = base_of(&source);
+    to_folder(&repository, &report.snapshot, &base, &options, &target, &Collect::default())
+        .unwrap();
+    assert_eq!(fs::read(target.join("a")).unwrap(), b"file");
+}

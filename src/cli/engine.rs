@@ -70,7 +70,8 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
     })?;
     let opened = repository::open(context, call)?;
     let progress = context.progress();
-    let repository = opened.indexed(&progress)?;
+    let mut repository = opened.indexed(&progress)?;
+    repository.leave_out_lost_packs(&progress)?;
     let (mut source, template) = source(context, call, &paths)?;
     let options = BackupOptions {
         parent: parent(&repository, call)?,
@@ -203,6 +204,13 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
         progress.throughput(counts.get(Counter::BytesRestored)),
     ));
     rows.finish()?;
+    let found = [Counter::FilesRestored, Counter::FilesUnchanged, Counter::Folders];
+    let nothing = found.iter().all(|counter| counts.get(*counter) == 0);
+    if failed == 0 && nothing && !call.texts("include").is_empty() && !call.has("dry-run") {
+        return Err(Error::new(Kind::NotFound, "find anything to restore")
+            .why("no --include pattern matches anything in the snapshot")
+            .hint("'ghostsnap ls' and 'ghostsnap find' show the paths in it"));
+    }
     if failed > 0 {
         return Err(Error::new(Kind::Partial, "restore everything")
             .why(format!("{}, named above", number_of(failed, "failure"))));

@@ -117,6 +117,7 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
     let repository = open(context, call, &server, true)?;
     let progress = context.progress();
     let mut repository = repository.indexed(&progress)?;
+    repository.leave_out_lost_packs(&progress)?;
     let result = jobs::backup_users(&server, &mut repository, &request, &progress);
     progress.finish();
     let report = result?;

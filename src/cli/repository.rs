@@ -41,6 +41,11 @@ impl Opened {
 /// that folder too.
 pub fn settings(call: &Invocation) -> Result<Settings> {
     let path = call.path("config").unwrap_or(Path::new(SETTINGS_FILE));
+    if path != Path::new(SETTINGS_FILE) && !path.exists() {
+        return Err(Error::new(Kind::NotFound, format!("read the settings in {}", path.display()))
+            .why("there is no such file")
+            .hint("check --config and GHOSTSNAP_CONFIG"));
+    }
     let Some(folder) = call.path("hestia-below") else { return Settings::read(path) };
     let below = |path: &Path| folder.join(path.strip_prefix("/").unwrap_or(path));
     let path = if path == Path::new(SETTINGS_FILE) { below(path) } else { path.to_owned() };

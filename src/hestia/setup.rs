@@ -87,7 +87,7 @@ pub fn open_or_make(settings: &Settings, world: Arc<World>) -> Result<Opened> {
 
 fn lost_repository(settings: &Settings) -> String {
     format!(
-        "{} exists, so there was one: is the disk mounted? To begin anew, run 'ghostsnap init'",
+        "{} exists, so there was one: is the disk mounted? To begin anew, run 'ghostsnap --key-file KEY init'",
         settings.key_file.display()
     )
 }

@@ -162,6 +162,28 @@ impl Index {
         Ok(())
     }
 
+    /// Forgets the chunks of the packs that `is_lost` names; returns those packs.
+    pub fn leave_out(&mut self, is_lost: impl Fn(&Pack) -> bool) -> Vec<FileId> {
+        let lost: HashSet<u32> = (0u32..)
+            .zip(&self.packs)
+            .filter(|(_, pack)| is_lost(pack))
+            .map(|(place, _)| place)
+            .collect();
+        if lost.is_empty() {
+            return Vec::new();
+        }
+        let blobs = &self.blobs;
+        let pack_of = |place: &ChunkPlace| {
+            blobs.get(crate::base::units::length(u64::from(place.blob))).map(|blob| blob.pack)
+        };
+        self.chunks.retain(|(_, place)| pack_of(place).is_some_and(|pack| !lost.contains(&pack)));
+        (0u32..)
+            .zip(&self.packs)
+            .filter(|(place, _)| lost.contains(place))
+            .map(|(_, pack)| pack.id)
+            .collect()
+    }
+
     /// Where a chunk lies.
     pub fn find(&self, id: &ChunkId) -> Option<ChunkPlace> {
         self.find_all(id).next()

@@ -18,6 +18,7 @@ use crate::crypto::{KdfParams, Keys, MasterKey};
 use crate::format::chunker::ChunkSizes;
 use crate::format::keyslot::{self, KeySlot, Secret};
 use crate::format::{Chunker, Config, RecordKind, envelope, pack};
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -143,6 +144,24 @@ impl IndexedRepository {
     /// Loads the index again, after a backup has added to it.
     pub fn reload(&mut self, monitor: &dyn Monitor) -> Result<()> {
         self.index = Index::load(&self.repository, monitor)?;
+        self.leave_out_lost_packs(monitor)
+    }
+
+    /// Takes packs that are gone or of a wrong size out of the index in memory, so that a backup
+    /// stores their chunks again as far as the files still exist. They are named in warnings.
+    pub fn leave_out_lost_packs(&mut self, monitor: &dyn Monitor) -> Result<()> {
+        let sizes: HashMap<FileName, u64> =
+            self.repository.backend.list(FileKind::Pack)?.into_iter().collect();
+        let is_lost = |pack: &index::Pack| {
+            sizes.get(&FileName::new(FileKind::Pack, pack.id)) != Some(&pack.size)
+        };
+        for pack in self.index.leave_out(is_lost) {
+            monitor.warn(
+                Error::new(Kind::Damaged, format!("count on pack {pack}"))
+                    .why("it is missing or cut off; what it held is stored again where it still is")
+                    .hint("run 'ghostsnap check', then 'ghostsnap repair index'"),
+            );
+        }
         Ok(())
     }
 }
@@ -186,6 +205,11 @@ fn read_config(backend: &dyn Backend) -> Result<Vec<u8>> {
             Err(Error::new(Kind::NotFound, "find a repository there")
                 .why("there is none at this place")
                 .hint("make one with 'ghostsnap init', or check the address"))
+        }
+        None if !backend.list(FileKind::Snapshot)?.is_empty() => {
+            Err(Error::new(Kind::Damaged, "read the repository's config")
+                .why("the file is missing, though there are snapshots")
+                .hint("put it back from a copy of the repository; it cannot be made anew"))
         }
         None => Err(Error::new(Kind::NotFound, "find a complete repository there")
             .why("making it was interrupted before its config was written")

@@ -73,7 +73,10 @@ impl Target {
     /// administrator's word: links in it are followed.
     pub fn open(path: &Path, owners: OwnerPolicy) -> Result<Self> {
         let what = || format!("open the target folder {}", path.display());
-        std::fs::create_dir_all(path).what_io(what)?;
+        // What is restored may be anybody's mail and passwords: a new folder is for its owner only.
+        let mut builder = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(path).what_io(what)?;
         let root = File::open(path).what_io(what)?;
         if !root.metadata().what_io(what)?.is_dir() {
             return Err(Error::new(Kind::Invalid, what()).why("it is not a folder"));

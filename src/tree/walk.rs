@@ -58,6 +58,8 @@ pub struct Walk {
     pending: Vec<RelPath>,
     stack: Vec<Frame>,
     started: bool,
+    /// Why paths are left out; told when the walk begins.
+    missing: Vec<Error>,
 }
 
 /// A folder being walked.
@@ -70,12 +72,21 @@ struct Frame {
 
 impl Walk {
     /// A walk over these paths; links in them are resolved first, and a path inside another one is
-    /// dropped. A path that does not exist is an error.
+    /// dropped. One that does not exist is a warning; if none does, that is an error.
     pub fn new(paths: &[PathBuf], options: WalkOptions) -> Result<Self> {
         let mut roots = Vec::new();
+        let mut missing = Vec::new();
         for path in paths {
             let what = || format!("back up {}", path.display());
-            roots.push(std::fs::canonicalize(path).what_io(what)?);
+            match std::fs::canonicalize(path).what_io(what) {
+                Ok(root) => roots.push(root),
+                Err(error) => missing.push(error),
+            }
+        }
+        if roots.is_empty()
+            && let Some(error) = missing.pop()
+        {
+            return Err(error);
         }
         roots.sort();
         roots.dedup_by(|later, earlier| later.starts_with(&*earlier));
@@ -88,6 +99,7 @@ impl Walk {
             pending: Vec::new(),
             stack: Vec::new(),
             started: false,
+            missing,
         })
     }
 
@@ -295,6 +307,9 @@ enum Step {
 
 impl Source for Walk {
     fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'_>>> {
+        for error in self.missing.drain(..) {
+            monitor.warn(error);
+        }
         loop {
             if !self.pending.is_empty() {
                 if let Some(entry) = self.take_pending(monitor)? {

@@ -238,6 +238,7 @@ impl Restore<'_> {
         {
             return self.content_is_right(node, path, way);
         }
+        self.refuse_full_folder(path, existing.as_ref())?;
         if self.options.dry_run {
             self.monitor.count(Counter::FilesRestored, 1);
             let bytes = missing.iter().map(|(_, _, length)| u64::from(*length)).sum();
@@ -253,6 +254,17 @@ impl Restore<'_> {
             self.verify.push((path.clone(), node.clone()));
         }
         self.plan_file(node, path, way, &missing)
+    }
+
+    /// A folder with something in it gives way to a file only where removing was asked for.
+    fn refuse_full_folder(&self, path: &RelPath, existing: Option<&Existing>) -> Result<()> {
+        let is_folder = existing.is_some_and(|one| one.kind == NodeKind::Folder);
+        if !is_folder || self.options.delete || self.target.names(path)?.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Exists, format!("put {path} in place"))
+            .why("a folder that is not empty is there")
+            .hint("--delete removes what the snapshot does not have"))
     }
 
     fn plan_file(
@@ -391,6 +403,7 @@ impl Restore<'_> {
                 self.monitor.count(Counter::FilesUnchanged, 1);
                 return Ok(());
             }
+            self.refuse_full_folder(path, Some(&existing))?;
             if !self.options.dry_run {
                 self.target.remove(path)?;
             }
@@ -487,6 +500,7 @@ impl Restore<'_> {
                 self.monitor.count(Counter::FilesUnchanged, 1);
                 return Ok(());
             }
+            self.refuse_full_folder(path, Some(&existing))?;
             self.target.remove(path)?;
         }
         self.target.link(first, path)?;
