@@ -19,6 +19,7 @@ use ghostsnap::ops::{BackupReport, backup};
 use ghostsnap::repo::{IndexedRepository, Repository};
 use ghostsnap::tree::{Walk, WalkOptions};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -200,7 +201,8 @@ fn forgetting_while_somebody_backs_up_costs_neither_anything() {
             while !stop.load(Ordering::Relaxed) {
                 let repository = handle(&root);
                 let policy = Policy { last: 1, ..Policy::default() };
-                let plan = plan(repository.snapshots().unwrap(), &policy).unwrap();
+                let now = repository.world().now();
+                let plan = plan(repository.snapshots().unwrap(), &policy, now).unwrap();
                 forgotten += execute(&repository, &plan).unwrap();
             }
             forgotten
@@ -263,6 +265,7 @@ fn processes_share_a_repository() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     };
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     init(Arc::new(Local::new(&root)));
     let sources: Vec<PathBuf> = (0..3).map(|n| source(folder.path(), &format!("{n}"))).collect();
     for round in 0..2 {

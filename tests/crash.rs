@@ -38,7 +38,7 @@ fn backup_second(backend: Arc<dyn Backend>, source: &Path) -> Result<()> {
 fn forget_oldest(backend: Arc<dyn Backend>, _: &Path) -> Result<()> {
     let repository = open_other(backend)?;
     let policy = Policy { last: 1, ..Policy::default() };
-    let plan = plan(repository.snapshots()?, &policy)?;
+    let plan = plan(repository.snapshots()?, &policy, repository.world().now())?;
     execute(&repository, &plan).map(|_| ())
 }
 

@@ -345,7 +345,7 @@ impl History {
         let mut stay = Vec::new();
         let done = self.open(backend).and_then(|repository| {
             let policy = Policy { last, ..Policy::default() };
-            let plan = plan(repository.snapshots()?, &policy)?;
+            let plan = plan(repository.snapshots()?, &policy, repository.world().now())?;
             stay = plan.iter().filter(|one| one.is_kept()).map(|one| one.id).collect();
             execute(&repository, &plan)
         });

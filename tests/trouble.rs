@@ -501,6 +501,50 @@ fn a_file_that_cannot_be_read_to_its_end_is_named_and_the_others_are_kept() {
 }
 
 #[test]
+fn a_file_whose_attributes_cannot_be_read_is_stored_without_them() {
+    struct Odd(LiteralFile);
+    struct OpenOdd(Box<dyn ReadFile>);
+    impl OpenFile for Odd {
+        fn open(&self) -> Result<Option<Box<dyn ReadFile>>> {
+            Ok(self.0.open()?.map(|file| -> Box<dyn ReadFile> { Box::new(OpenOdd(file)) }))
+        }
+    }
+    impl Read for OpenOdd {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+    impl ReadFile for OpenOdd {
+        fn meta(&self) -> Result<Meta> {
+            self.0.meta()
+        }
+        fn xattrs(&self) -> Result<Option<ghostsnap::tree::source::Xattrs>> {
+            Err(Error::new(Kind::Limit, "read extended attributes").why("they are too large"))
+        }
+        fn extents(&self, size: u64) -> Result<Vec<(u64, u64)>> {
+            self.0.extents(size)
+        }
+        fn seek_to(&mut self, offset: u64) -> Result<()> {
+            self.0.seek_to(offset)
+        }
+    }
+    let (_, backend) = new_repository();
+    for _ in 0..2 {
+        let mut source = Literal::new();
+        let mut meta = source.meta(NodeKind::File);
+        meta.size = 7;
+        let file = LiteralFile { meta: meta.clone(), bytes: b"content".to_vec() };
+        source.entry("odd", meta, Body::Opener(Box::new(Odd(file))));
+        let monitor = Collect::default();
+        let report = backup_source(&backend, &mut source, &monitor).unwrap();
+        // Each time: the second snapshot is no more complete than the first.
+        assert!(report.snapshot.is_partial());
+        assert!(monitor.warnings()[0].contains("attributes of odd"), "{:?}", monitor.warnings());
+        assert_eq!(entries(&open(Arc::clone(&backend)), &report.snapshot)[0].1.meta.size, 7);
+    }
+}
+
+#[test]
 fn a_file_changed_in_the_clocks_last_tick_is_read_again_the_next_time() {
     // The kernel's clock moves in steps of some milliseconds. A file written, read and written
     // again within one step shows the same times and size before and after.
@@ -1021,4 +1065,64 @@ fn errors_of_a_source_keep_their_own_words() {
     let error = backup_source(&backend, &mut Broken, &Collect::default()).unwrap_err();
     assert_eq!(error.kind(), Kind::Parsing);
     assert!(error.one_line().contains("poem"));
+}
+
+// ---- memory
+
+/// Its own process, since memory is counted by process.
+#[test]
+#[ignore = "moves several gigabytes: cargo test --test trouble -- --ignored memory"]
+fn backing_up_and_restoring_a_large_file_stays_within_the_memory_budget() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let (source, root) = (folder.path().join("source"), folder.path().join("repository"));
+    fs::create_dir(&source).unwrap();
+    let mut file = fs::File::create(source.join("large")).unwrap();
+    for n in 0..150 {
+        file.write_all(&noise(&format!("{n}"), 10_000_000)).unwrap();
+    }
+    file.set_len(3_000_000_000).unwrap();
+    for n in 0..20_000 {
+        fs::write(source.join(format!("{n}")), noise(&format!("small {n}"), 3000)).unwrap();
+    }
+    let key = folder.path().join("key");
+    let text = ghostsnap::format::keyslot::Secret::key_file_text(&[42; 32]);
+    fs::write(&key, text.as_str()).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    init(Arc::new(Local::new(&root)));
+    let target = folder.path().join("target");
+    for arguments in [
+        &["backup", source.to_str().unwrap()][..],
+        &["restore", "latest", "--target", target.to_str().unwrap(), "--verify"],
+        &["check", "--read-data"],
+    ] {
+        let peak = peak_memory_of(
+            std::process::Command::new(env!("CARGO_BIN_EXE_ghostsnap"))
+                .args(arguments)
+                .arg("--quiet")
+                .arg("--repository")
+                .arg(&root)
+                .arg("--key-file")
+                .arg(&key),
+        );
+        assert!(peak < 256 << 20, "{arguments:?}: {} MiB", peak >> 20);
+    }
+}
+
+/// Runs a program and says how much memory it had at most.
+fn peak_memory_of(command: &mut std::process::Command) -> u64 {
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    loop {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        peak = peak.max(kib.unwrap_or(0) * 1024);
+        if let Some(done) = child.try_wait().unwrap() {
+            assert!(done.success());
+            return peak;
+        }
+        World::system().sleep(std::time::Duration::from_millis(5));
+    }
 }

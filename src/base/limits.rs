@@ -48,6 +48,9 @@ pub const CHECKPOINT_SHARE: u64 = 16;
 /// Most chunks in one index segment that is merged at the end of a backup.
 pub const INDEX_SEGMENT_CHUNKS: usize = 500_000;
 
+/// How far the clocks of two servers may differ and still be believed.
+pub const CLOCK_SKEW_SECONDS: i64 = 86_400;
+
 /// Times the index is listed until nothing new appears.
 pub const INDEX_LISTINGS_MAX: usize = 8;
 

@@ -292,7 +292,11 @@ pub fn forget(context: &Context, call: &Invocation) -> Result<()> {
     let Opened { repository, .. } = repository::open(context, call)?;
     let mut all = repository.snapshots()?;
     all.retain(|(_, snapshot)| engine_look::is_wanted(snapshot, call));
-    let plan = if ids.is_empty() { forget::plan(all, &policy)? } else { named(&all, &ids)? };
+    let plan = if ids.is_empty() {
+        forget::plan(all, &policy, repository.world().now())?
+    } else {
+        named(&all, &ids)?
+    };
     let going = plan.iter().filter(|verdict| !verdict.is_kept()).count();
     if going > 0 && !call.has("dry-run") {
         let all = number_of(bytes(plan.len()), "snapshot");

@@ -2,7 +2,7 @@
 //! Which snapshots to keep: a pure plan with a reason for each, then the removal. Data is not
 //! touched here; prune frees it later.
 
-use crate::base::{Error, FileId, Kind, Result, Timestamp};
+use crate::base::{Error, FileId, Kind, Result, Timestamp, limits};
 use crate::format::Snapshot;
 use crate::repo::Repository;
 use std::collections::BTreeMap;
@@ -62,18 +62,29 @@ fn group_of(snapshot: &Snapshot) -> (String, String, Vec<Vec<u8>>) {
 }
 
 /// Applies a policy; the newest first within each group. An empty policy is an error: it would
-/// keep next to nothing. The newest complete snapshot of a group, pinned ones, and those a policy
-/// cannot judge (a time in the future) always stay.
-pub fn plan(snapshots: Vec<(FileId, Snapshot)>, policy: &Policy) -> Result<Vec<Verdict>> {
+/// keep next to nothing. The newest complete snapshot of a group and pinned ones always stay. So do
+/// those of a time still to come, made while a clock was wrong; they take no place of others, or
+/// each new snapshot would be older than they are and go at once.
+pub fn plan(
+    snapshots: Vec<(FileId, Snapshot)>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Vec<Verdict>> {
     if policy.is_empty() {
         return Err(Error::new(Kind::Usage, "forget snapshots by a policy")
             .why("no --keep option is given, so nearly nothing would be kept"));
     }
     let mut groups: BTreeMap<_, Vec<(FileId, Snapshot)>> = BTreeMap::new();
+    let mut verdicts = Vec::new();
     for (id, snapshot) in snapshots {
+        if snapshot.time.seconds > now.seconds.saturating_add(limits::CLOCK_SKEW_SECONDS) {
+            verdicts.push(Verdict { id, snapshot, reasons: vec!["future".to_owned()] });
+            continue;
+        }
         groups.entry(group_of(&snapshot)).or_default().push((id, snapshot));
     }
-    Ok(groups.into_values().flat_map(|group| plan_group(group, policy)).collect())
+    verdicts.extend(groups.into_values().flat_map(|group| plan_group(group, policy)));
+    Ok(verdicts)
 }
 
 type PeriodName = fn(Timestamp) -> String;
@@ -177,6 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     const DAY: i64 = 86_400;
+    const NOW: Timestamp = Timestamp::from_seconds(1000 * DAY);
 
     fn snapshot(number: u8, user: &str, seconds: i64, warnings: u64) -> (FileId, Snapshot) {
         let snapshot = Snapshot {
@@ -201,7 +213,7 @@ mod tests {
         // Ten days without a backup: a policy of seven dailies keeps the seven newest all the same.
         let all: Vec<_> = (0..20).map(|n| snapshot(n, "a", i64::from(n) * DAY, 0)).collect();
         let policy = Policy { daily: 7, ..Policy::default() };
-        assert_eq!(kept(&plan(all, &policy).unwrap()), [13, 14, 15, 16, 17, 18, 19]);
+        assert_eq!(kept(&plan(all, &policy, NOW).unwrap()), [13, 14, 15, 16, 17, 18, 19]);
     }
 
     #[test]
@@ -209,21 +221,32 @@ mod tests {
         let all =
             vec![snapshot(1, "bob", 1, 0), snapshot(2, "alice", 2, 0), snapshot(3, "alice", 3, 0)];
         let policy = Policy { last: 1, ..Policy::default() };
-        assert_eq!(kept(&plan(all, &policy).unwrap()), [1, 3]);
+        assert_eq!(kept(&plan(all, &policy, NOW).unwrap()), [1, 3]);
     }
 
     #[test]
     fn a_partial_snapshot_never_pushes_out_a_complete_one() {
         let all = vec![snapshot(1, "a", 1, 0), snapshot(2, "a", 2, 0), snapshot(3, "a", 3, 5)];
         let policy = Policy { last: 1, ..Policy::default() };
-        assert_eq!(kept(&plan(all.clone(), &policy).unwrap()), [2, 3]);
+        assert_eq!(kept(&plan(all.clone(), &policy, NOW).unwrap()), [2, 3]);
         let policy = Policy { daily: 1, ..Policy::default() };
-        assert_eq!(kept(&plan(all, &policy).unwrap()), [2]);
+        assert_eq!(kept(&plan(all, &policy, NOW).unwrap()), [2]);
+    }
+
+    #[test]
+    fn a_snapshot_of_a_wrong_clock_neither_goes_nor_pushes_out_the_true_newest() {
+        let all = vec![
+            snapshot(1, "a", 998 * DAY, 0),
+            snapshot(2, "a", 999 * DAY, 0),
+            snapshot(3, "a", 5000 * DAY, 0),
+        ];
+        let policy = Policy { last: 1, daily: 1, ..Policy::default() };
+        assert_eq!(kept(&plan(all, &policy, NOW).unwrap()), [2, 3]);
     }
 
     #[test]
     fn an_empty_policy_is_refused() {
-        assert_eq!(plan(vec![], &Policy::default()).unwrap_err().kind(), Kind::Usage);
+        assert_eq!(plan(vec![], &Policy::default(), NOW).unwrap_err().kind(), Kind::Usage);
     }
 
     proptest! {
@@ -238,7 +261,7 @@ mod tests {
                 (id, one)
             }).collect();
             let policy = Policy { last, daily, yearly, hourly: 1, ..Policy::default() };
-            let plan = plan(all.clone(), &policy).unwrap();
+            let plan = plan(all.clone(), &policy, NOW).unwrap();
             prop_assert_eq!(plan.len(), all.len());
             let newest = plan.iter().find(|one| !one.snapshot.is_partial());
             prop_assert!(newest.is_none_or(Verdict::is_kept));

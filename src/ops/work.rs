@@ -168,24 +168,26 @@ impl Worker<'_> {
                 node.chunks = if data.is_empty() { vec![] } else { vec![self.add_chunk(&data)?] };
                 Ok(Finished::Node(Box::new(node)))
             }
-            Pending::File { node, path, opener } => match self.store_file(&node, opener.as_ref()) {
-                Ok(finished) => {
-                    if let Finished::Node(node) = &finished
-                        && node.torn
-                    {
-                        self.monitor.warn(
-                            Error::new(Kind::Partial, format!("read {path} in one state"))
-                                .why("it kept changing while it was read"),
-                        );
+            Pending::File { node, path, opener } => {
+                match self.store_file(&node, &path, opener.as_ref()) {
+                    Ok(finished) => {
+                        if let Finished::Node(node) = &finished
+                            && node.torn
+                        {
+                            self.monitor.warn(
+                                Error::new(Kind::Partial, format!("read {path} in one state"))
+                                    .why("it kept changing while it was read"),
+                            );
+                        }
+                        Ok(finished)
                     }
-                    Ok(finished)
+                    Err(Trouble::File(error)) => {
+                        self.monitor.warn(error.within(format!("back up {path}")));
+                        Ok(Finished::LeftOut)
+                    }
+                    Err(Trouble::Repository(error)) => Err(error),
                 }
-                Err(Trouble::File(error)) => {
-                    self.monitor.warn(error.within(format!("back up {path}")));
-                    Ok(Finished::LeftOut)
-                }
-                Err(Trouble::Repository(error)) => Err(error),
-            },
+            }
         }
     }
 
@@ -201,7 +203,12 @@ impl Worker<'_> {
     }
 
     /// Reads a file; if it changed meanwhile, once more; then stores what there is and says so.
-    fn store_file(&mut self, node: &Node, opener: &dyn OpenFile) -> Result<Finished, Trouble> {
+    fn store_file(
+        &mut self,
+        node: &Node,
+        path: &RelPath,
+        opener: &dyn OpenFile,
+    ) -> Result<Finished, Trouble> {
         let mut torn = None;
         for attempt in 0..2 {
             let Some(mut file) = opener.open().map_err(Trouble::File)? else {
@@ -217,6 +224,7 @@ impl Worker<'_> {
             let stable = (before.size, before.mtime, before.ctime)
                 == (read.meta.size, read.meta.mtime, read.meta.ctime)
                 && stored == read.data_bytes();
+            self.read_xattrs(&mut read, path, file.as_ref());
             if stable {
                 if self.may_change_unseen(read.meta.ctime) {
                     read.meta.ctime = Timestamp::default();
@@ -229,6 +237,18 @@ impl Worker<'_> {
             torn = Some(read);
         }
         Ok(torn.map_or(Finished::LeftOut, |node| Finished::Node(Box::new(node))))
+    }
+
+    /// A file whose attributes cannot be read is stored without them, and read again next time.
+    fn read_xattrs(&self, node: &mut Node, path: &RelPath, file: &dyn ReadFile) {
+        match file.xattrs() {
+            Ok(None) => {}
+            Ok(Some(xattrs)) => node.meta.xattrs = xattrs,
+            Err(error) => {
+                self.monitor.warn(error.within(format!("read the attributes of {path}")));
+                node.meta.ctime = Timestamp::default();
+            }
+        }
     }
 
     /// Stores the content of an open file in `node`; returns how many bytes that were.

@@ -67,10 +67,18 @@ pub trait OpenFile: Send {
     fn open(&self) -> Result<Option<Box<dyn ReadFile>>>;
 }
 
+/// Extended attributes: names and values, sorted.
+pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// An open file of a live file system.
 pub trait ReadFile: Read {
-    /// What the open file is now, extended attributes included.
+    /// What the open file is now; extended attributes only if [`Self::xattrs`] has none.
     fn meta(&self) -> Result<Meta>;
+    /// Its extended attributes, asked apart: a file whose attributes cannot be read still has its
+    /// content. `None` if [`Self::meta`] said them.
+    fn xattrs(&self) -> Result<Option<Xattrs>> {
+        Ok(None)
+    }
     /// Where its data lies: empty if it has no holes.
     fn extents(&self, size: u64) -> Result<Vec<(u64, u64)>>;
     /// Moves to a position.

@@ -3,7 +3,7 @@
 //! follows a link, so that whoever owns the files cannot lead the walk out of its tree.
 
 use super::select::{Selection, Verdict};
-use super::source::{Content, Entry, OpenFile, ReadFile, Source};
+use super::source::{Content, Entry, OpenFile, ReadFile, Source, Xattrs};
 use crate::base::error::io_error;
 use crate::base::path::display_bytes;
 use crate::base::{
@@ -372,11 +372,11 @@ impl Read for LiveFile {
 impl ReadFile for LiveFile {
     fn meta(&self) -> Result<Meta> {
         let stat = fstat(&self.file).what_io(|| "look at an open file")?;
-        let mut meta = self.owners.meta(&stat);
-        if self.xattrs {
-            meta.xattrs = xattrs_of(&self.file)?;
-        }
-        Ok(meta)
+        Ok(self.owners.meta(&stat))
+    }
+
+    fn xattrs(&self) -> Result<Option<Xattrs>> {
+        if self.xattrs { xattrs_of(&self.file).map(Some) } else { Ok(None) }
     }
 
     fn extents(&self, size: u64) -> Result<Vec<(u64, u64)>> {
@@ -495,7 +495,7 @@ fn kind_of(stat: &FileStat) -> NodeKind {
 }
 
 /// Extended attributes, sorted; none where the file system has none.
-fn xattrs_of<F: AsFd>(file: &F) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+fn xattrs_of<F: AsFd>(file: &F) -> Result<Xattrs> {
     use std::os::unix::ffi::OsStringExt;
     let what = || "read extended attributes";
     let file = Handle(file.as_fd());
