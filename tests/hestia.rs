@@ -8,12 +8,14 @@
 mod double;
 
 use double::*;
-use ghostsnap::base::Kind;
+use ghostsnap::base::{Error, Kind, Monitor, Result};
+use ghostsnap::hestia::call::{Call, Caller, Outcome};
 use ghostsnap::hestia::jobs::{
     self, BackupRequest, ExportRequest, ImportRequest, RestoreRequest, State, export, import,
 };
 use ghostsnap::hestia::userlock::UserLock;
 use std::fs;
+use std::sync::Arc;
 
 fn failed_with(state: &State) -> (Kind, String) {
     match state {
@@ -483,6 +485,69 @@ fn restoring_as_another_user_never_touches_the_originals_databases() {
     let report = machine.restore("carol", as_carol(["no", "no", "no", "", "no", "no"])).unwrap();
     assert_eq!(report.kind(), None, "{report:?}");
     assert_eq!(fs::read_to_string(machine.path("mysql/carol_wp.sql")).unwrap(), dump("mysql", 3));
+    // What carol has by now is not dropped for what alice had.
+    let before = machine.state_of("carol");
+    let error = machine.restore("carol", as_carol(["no", "no", "no", "", "no", "no"])).unwrap_err();
+    assert_eq!(error.kind(), Kind::Exists, "{error}");
+    assert_eq!(machine.state_of("carol"), before);
+}
+
+/// Calls for real, but v-restore-user is stopped when it has done its work.
+struct Impatient(Arc<dyn Caller>);
+
+impl Caller for Impatient {
+    fn call(&self, call: &Call, monitor: &dyn Monitor) -> Result<Outcome> {
+        let outcome = self.0.call(call, monitor)?;
+        if call.name() == "v-restore-user" {
+            return Err(Error::new(Kind::Load, "wait for v-restore-user").why("it took too long"));
+        }
+        Ok(outcome)
+    }
+}
+
+#[test]
+fn a_restore_that_was_stopped_half_way_is_never_called_nothing() {
+    let mut machine = machine();
+    machine.good_backup("alice");
+    machine.server.caller = Arc::new(Impatient(Arc::clone(&machine.server.caller)));
+    let report = machine.restore("alice", all()).unwrap();
+    assert_eq!(report.kind(), Some(Kind::Partial));
+    assert!(report.objects.len() > 5, "{report:?}");
+    assert_eq!(report.problems().count(), report.objects.len());
+    for (object, why) in report.problems() {
+        assert!(why.starts_with("not verified: ") && why.contains("too long"), "{object:?} {why}");
+    }
+    let history = machine.history();
+    assert!(history.contains("began to restore") && !history.contains("nothing"), "{history}");
+}
+
+#[test]
+fn what_cannot_be_looked_at_after_a_restore_is_reported_object_by_object() {
+    let mut machine = machine();
+    machine.good_backup("bob");
+    machine.server.caller = Arc::new(Spoiler(
+        Arc::clone(&machine.server.caller),
+        machine.hestia.user_file(&user("bob"), "web.conf"),
+    ));
+    let report = machine.restore("bob", all()).unwrap();
+    assert_eq!(report.kind(), Some(Kind::Partial));
+    assert!(!report.objects.is_empty());
+    assert!(report.problems().all(|(_, why)| why.starts_with("not verified: ")), "{report:?}");
+    assert_eq!(report.problems().count(), report.objects.len());
+}
+
+/// Calls for real; after v-restore-user a file of rows is a folder.
+struct Spoiler(Arc<dyn Caller>, std::path::PathBuf);
+
+impl Caller for Spoiler {
+    fn call(&self, call: &Call, monitor: &dyn Monitor) -> Result<Outcome> {
+        let outcome = self.0.call(call, monitor)?;
+        if call.name() == "v-restore-user" {
+            fs::remove_file(&self.1).unwrap();
+            fs::create_dir(&self.1).unwrap();
+        }
+        Ok(outcome)
+    }
 }
 
 #[test]

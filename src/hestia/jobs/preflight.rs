@@ -5,6 +5,7 @@
 //! belongs to somebody else; all of that is refused here, before anything has changed.
 
 use super::filter::{DbFacts, Facts};
+use super::verify;
 use crate::base::{Error, Kind, Result};
 use crate::format::snapshot::Object;
 use crate::hestia::conf::{self, Row};
@@ -156,6 +157,36 @@ fn check_databases(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Fa
                     "{key} {value} does not begin with {from}_, so Hestia made it for nobody here"
                 ));
             }
+        }
+        if user != from {
+            check_new_names(name, row, (user, from), &own.rows, &others)?;
+        }
+    }
+    Ok(())
+}
+
+/// Hestia gives what it restores for another user names of that user, and drops what has them.
+fn check_new_names(
+    name: &str,
+    row: &Row,
+    (user, from): (&UserName, &UserName),
+    own: &[Row],
+    others: &[(UserName, Row)],
+) -> Result<()> {
+    for (key, value) in [("DB", name), ("DBUSER", row.text("DBUSER"))] {
+        let new = verify::renamed(value, user, from);
+        let kind_and_owner = if own.iter().any(|row| row.get(key) == Some(&new)) {
+            Some((Kind::Exists, user))
+        } else {
+            let other = others.iter().find(|(_, row)| row.get(key) == Some(&new));
+            other.map(|(owner, _)| (Kind::Forbidden, owner))
+        };
+        if let Some((kind, owner)) = kind_and_owner {
+            return Err(Error::new(kind, format!("restore the database {name} for {user}"))
+                .why(format!(
+                    "it would get the {key} {new}, which user {owner} has; nothing was changed"
+                ))
+                .hint("restore without it: name the others in DB, or give 'no'"));
         }
     }
     Ok(())
@@ -338,5 +369,32 @@ mod tests {
         assert_eq!(error.kind(), Kind::Forbidden);
         fs::remove_dir_all(hestia.user_data(&user("alice"))).unwrap();
         check(&hestia, &user("carol"), &user("alice"), &facts).unwrap();
+    }
+
+    #[test]
+    fn under_the_names_it_would_get_nothing_may_be_there_already() {
+        let (_folder, hestia) = fixture(&["carol", "carol_x"]);
+        let refused = |database: &str, db_user: &str| {
+            let facts = with_database(database, &row(database, db_user), 9);
+            check(&hestia, &user("carol"), &user("old"), &facts)
+                .err()
+                .map(|error| (error.kind(), error.one_line()))
+        };
+        assert_eq!(refused("old_wp", "old_u"), None);
+        let listed = row("carol_wp", "carol_u");
+        fs::write(hestia.user_file(&user("carol"), "db.conf"), listed).unwrap();
+        let listed = row("carol_x_wp", "carol_x_u");
+        fs::write(hestia.user_file(&user("carol_x"), "db.conf"), listed).unwrap();
+        for (database, db_user, kind, words) in [
+            ("old_wp", "old_new", Kind::Exists, "DB carol_wp, which user carol has"),
+            ("old_new", "old_u", Kind::Exists, "DBUSER carol_u, which user carol has"),
+            ("old_x_wp", "old_new", Kind::Forbidden, "DB carol_x_wp, which user carol_x has"),
+            ("old_new", "old_x_u", Kind::Forbidden, "DBUSER carol_x_u, which user carol_x has"),
+        ] {
+            let (found, message) = refused(database, db_user).unwrap();
+            assert_eq!(found, kind, "{message}");
+            assert!(message.contains(words), "{message}");
+        }
+        assert_eq!(refused("old_new", "old_new"), None);
     }
 }

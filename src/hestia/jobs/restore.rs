@@ -105,7 +105,7 @@ pub fn restore(
     let report = RestoreReport {
         user: user.clone(),
         snapshot: (id, snapshot),
-        created,
+        created: created && inventory::exists(&server.hestia, user),
         objects,
         tarball_bytes,
         warnings: gather.warnings(),
@@ -126,7 +126,9 @@ fn news_of(report: &RestoreReport, asked_for: bool) -> News<'static> {
         let text = format!("Ghostsnap restored {name}.");
         return News { topic: "Restore done", text, is_problem: false, asked_for };
     }
-    let text = format!("Ghostsnap restored {name}, but: {}", problems.join("; "));
+    let some_are_back = report.objects.iter().any(|one| one.problem.is_none());
+    let done = if some_are_back { "restored" } else { "began to restore" };
+    let text = format!("Ghostsnap {done} {name}, but: {}", problems.join("; "));
     News { topic: "Restore incomplete", text, is_problem: true, asked_for }
 }
 
@@ -227,20 +229,34 @@ impl Job<'_> {
         preflight::check(&server.hestia, self.user, self.from, &facts)?;
         let objects: Vec<&Object> = facts.objects.iter().collect();
         preflight::check_live_folders(&server.hestia, self.user, &objects)?;
-        let outcome = self.hestia_restores(&sections, &facts, monitor)?;
+        let outcome = match self.hestia_restores(&sections, &facts, monitor)? {
+            Ended::ByItself(outcome) => Ok(outcome),
+            Ended::Unknown(error) => Err(error),
+        };
+        // From here on something has been done, so whatever goes wrong is said beside it.
         let who = (self.user, self.from);
         let place = (&server.hestia, server.caller.as_ref());
-        let mut objects = verify::verify(place, who, &facts, &outcome, monitor)?;
+        let verified = outcome.and_then(|outcome| {
+            let objects = verify::verify(place, who, &facts, &outcome, monitor)?;
+            if !outcome.is_ok() && !objects.iter().any(|one| one.problem.is_some()) {
+                let failed = Error::new(Kind::Partial, "end the restore properly");
+                monitor.warn(failed.why(format!("v-restore-user failed: {}", outcome.complaint())));
+            }
+            Ok(objects)
+        });
+        let mut objects = verified.unwrap_or_else(|error| {
+            let objects = verify::unverified(&facts, &error);
+            monitor.warn(error.within(format!("verify the restore of {}", self.user)));
+            objects
+        });
         let lost = unsound.into_iter().map(|(name, why)| Restored {
             object: Object { section: "DB".to_owned(), name },
             problem: Some(format!("left alone: {why}")),
         });
         objects.extend(lost);
-        if !outcome.is_ok() && !objects.iter().any(|one| one.problem.is_some()) {
-            let failed = Error::new(Kind::Partial, "end the restore properly");
-            monitor.warn(failed.why(format!("v-restore-user failed: {}", outcome.complaint())));
+        if let Err(error) = verify::user_is_there(&server.hestia, self.user) {
+            monitor.warn(error);
         }
-        verify::user_is_there(&server.hestia, self.user)?;
         Ok((objects, bytes))
     }
 
@@ -270,13 +286,13 @@ impl Job<'_> {
         export::write(server, self.repository, self.snapshot, path, &order, monitor)
     }
 
-    /// Runs `v-restore-user`. Fails if it ended before it came to anything.
+    /// Runs `v-restore-user`. Fails if it did not start or ended before it came to anything.
     fn hestia_restores(
         &self,
         sections: &Sections,
         facts: &Facts,
         monitor: &dyn Monitor,
-    ) -> Result<Outcome> {
+    ) -> Result<Ended> {
         monitor.stage(Stage::Step { name: "Hestia restores", total: None });
         let existed = inventory::exists(&self.server.hestia, self.user);
         let mut arguments = vec![self.user.to_string(), self.file_name()];
@@ -287,13 +303,28 @@ impl Job<'_> {
         call.limit = self.server.settings.restore_limit;
         let what = || format!("restore the user {}", self.user);
         // Stopped half-way it would leave half a user behind.
-        let outcome = self.server.caller.call(&call, &ToTheEnd(monitor)).within(what)?;
+        let outcome = match self.server.caller.call(&call, &ToTheEnd(monitor)).within(what) {
+            Ok(outcome) => outcome,
+            // Only a command that is not there or may not be run fails like this.
+            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Forbidden) => {
+                return Err(error);
+            }
+            Err(error) => return Ok(Ended::Unknown(error)),
+        };
         let made_user = !existed && inventory::exists(&self.server.hestia, self.user);
         if made_user || verify::reached_anything(&outcome) {
-            return Ok(outcome);
+            return Ok(Ended::ByItself(outcome));
         }
-        outcome.check(what(), &call)
+        outcome.check(what(), &call).map(Ended::ByItself)
     }
+}
+
+/// How a restore by Hestia that was started ended.
+enum Ended {
+    /// It says how.
+    ByItself(Outcome),
+    /// It was stopped or lost sight of; nobody knows how far it came.
+    Unknown(Error),
 }
 
 /// The arguments WEB DNS MAIL DB CRON UDIR. The tarball holds nothing but what is meant, so all of

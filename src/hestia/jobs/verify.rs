@@ -106,6 +106,13 @@ pub fn verify(
     Ok(restored)
 }
 
+/// The objects of a restore whose end could not be looked at: what became of them is not known.
+pub fn unverified(facts: &Facts, error: &Error) -> Vec<Restored> {
+    let problem = format!("not verified: {}", error.one_line());
+    let one = |object| Restored { object, problem: Some(problem.clone()) };
+    facts.all_objects().into_iter().map(one).collect()
+}
+
 /// What Hestia has of the user now.
 struct Live {
     domains: BTreeMap<&'static str, BTreeSet<String>>,
