@@ -9,8 +9,8 @@ use super::progress::Progress;
 use super::repository;
 use super::rows::Cell;
 use crate::base::units::{ByteSize, bytes, number_of};
-use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo};
-use crate::format::Snapshot;
+use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, WhatIo};
+use crate::format::snapshot::{Object, Snapshot};
 use crate::hestia::call::SystemCaller;
 use crate::hestia::inventory::{self, SECTIONS, User};
 use crate::hestia::jobs::{
@@ -22,11 +22,12 @@ use crate::hestia::tarballs::TarballName;
 use crate::hestia::{Hestia, UserName};
 use crate::ops::restore::{RestoreOptions, to_folder};
 use crate::repo::{Repository, snapshots};
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 const MIB: u64 = 1 << 20;
 
@@ -481,13 +482,19 @@ fn restore_files(
     let repository = repository.indexed(progress)?;
     let options = RestoreOptions { selection: sections.selection()?, ..RestoreOptions::default() };
     let base = RelPath::root();
-    let result = to_folder(&repository, snapshot, &base, &options, &target, progress);
+    let objects: Vec<_> = snapshot.objects.iter().filter(|one| sections.takes(one)).collect();
+    let places = objects.iter().map(|one| place_of(one)).collect();
+    let losses = Losses { outer: progress, places, found: Mutex::default() };
+    let result = to_folder(&repository, snapshot, &base, &options, &target, &losses);
     progress.finish();
     let report = result?;
     let mut rows = context.output.rows(call.command().columns);
-    for object in snapshot.objects.iter().filter(|object| sections.takes(object)) {
+    let mut found = losses.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (number, object) in objects.iter().enumerate() {
         let name = format!("{} {}", object.section, object.name);
-        rows.row(&[name.into(), "restored".into(), Cell::empty()])?;
+        let why = found.remove(&number);
+        let result = if why.is_some() { "partial" } else { "restored" };
+        rows.row(&[name.into(), result.into(), why.unwrap_or_default().into()])?;
     }
     rows.finish()?;
     context.output.important(&format!("the files are in {}", target.display()));
@@ -496,6 +503,55 @@ fn restore_files(
             .why(format!("{}, named above", number_of(report.warnings, "failure"))));
     }
     Ok(())
+}
+
+/// Keeps for each object its first warning; one that tells no object concerns them all.
+struct Losses<'l> {
+    outer: &'l dyn Monitor,
+    places: Vec<String>,
+    found: Mutex<BTreeMap<usize, String>>,
+}
+
+impl Monitor for Losses<'_> {
+    fn count(&self, counter: Counter, n: u64) {
+        self.outer.count(counter, n);
+    }
+    fn warn(&self, warning: Error) {
+        let path = path_in(warning.what());
+        let is_within = |path: &str, folder: &str| {
+            path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let concerns = |place: &String| is_within(path, place) || is_within(place, path);
+        let is_known = self.places.iter().any(concerns);
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        for (number, place) in self.places.iter().enumerate() {
+            if !is_known || concerns(place) {
+                found.entry(number).or_insert_with(|| warning.one_line());
+            }
+        }
+        self.outer.warn(warning);
+    }
+    fn stage(&self, stage: crate::base::monitor::Stage) {
+        self.outer.stage(stage);
+    }
+    fn cancelled(&self) -> bool {
+        self.outer.cancelled()
+    }
+}
+
+fn place_of(object: &Object) -> String {
+    match object.section.as_str() {
+        "CRON" => "cron".to_owned(),
+        "UDIR" => format!("user_dir/{}", object.name),
+        section => format!("{}/{}", section.to_lowercase(), object.name),
+    }
+}
+
+/// The path that words like `restore PATH and all in it` or `give PATH its mode` are about.
+fn path_in(what: &str) -> &str {
+    let path = what.split_once(' ').map_or(what, |(_, path)| path);
+    let mut endings = [" and all in it", " its owner", " its mode", " its time"].into_iter();
+    endings.find_map(|ending| path.strip_suffix(ending)).unwrap_or(path)
 }
 
 /// A folder that nobody else can look into or has prepared.
@@ -541,4 +597,46 @@ pub fn delete_backup(context: &Context, call: &Invocation) -> Result<()> {
     }
     progress.finish();
     rows.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::monitor::Collect;
+
+    #[test]
+    fn files_that_were_not_restored_make_their_object_partial_and_no_other() {
+        let objects: Vec<Object> = [
+            ("WEB", "a.example"),
+            ("WEB", "a.example.org"),
+            ("MAIL", "a.example"),
+            ("DB", "alice_wp"),
+            ("CRON", "2"),
+            ("UDIR", "My"),
+            ("UDIR", "My Files"),
+        ]
+        .map(|(section, name)| Object { section: section.into(), name: name.into() })
+        .into();
+        let partial = |what: &str| -> Vec<String> {
+            let outer = Collect::default();
+            let places = objects.iter().map(place_of).collect();
+            let losses = Losses { outer: &outer, places, found: Mutex::default() };
+            losses.warn(Error::new(Kind::Disk, what).why("no space"));
+            assert_eq!(outer.warnings().len(), 1);
+            let found = losses.found.into_inner().unwrap();
+            assert!(found.values().all(|why| why.ends_with("no space")));
+            let name =
+                |number: &usize| format!("{} {}", objects[*number].section, objects[*number].name);
+            found.keys().map(name).collect()
+        };
+        assert_eq!(partial("restore web/a.example/data/x y"), ["WEB a.example"]);
+        assert_eq!(partial("restore web/a.example.org and all in it"), ["WEB a.example.org"]);
+        assert_eq!(partial("restore web and all in it"), ["WEB a.example", "WEB a.example.org"]);
+        assert_eq!(partial("give user_dir/My Files its mode"), ["UDIR My Files"]);
+        assert_eq!(partial("verify user_dir/My"), ["UDIR My"]);
+        assert_eq!(partial("restore cron/cron.conf"), ["CRON 2"]);
+        assert_eq!(partial("restore db/alice_wp/alice_wp.mysql.sql"), ["DB alice_wp"]);
+        assert_eq!(partial("flush the folder").len(), objects.len());
+        assert_eq!(partial("restore hestia/user.conf").len(), objects.len());
+    }
 }
