@@ -11,7 +11,6 @@ use super::rows::Cell;
 use crate::base::units::{ByteSize, bytes, number_of};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, WhatIo};
 use crate::format::snapshot::{Object, Snapshot};
-use crate::hestia::call::SystemCaller;
 use crate::hestia::inventory::{self, SECTIONS, User};
 use crate::hestia::jobs::{
     self, BackupRequest, ExportRequest, ImportRequest, RestoreReport, RestoreRequest, RunReport,
@@ -35,8 +34,7 @@ const MIB: u64 = 1 << 20;
 fn server(context: &Context, call: &Invocation) -> Result<Server> {
     let hestia = call.path("hestia-below").map_or_else(Hestia::default, Hestia::below);
     let settings = repository::settings(call)?;
-    let caller = Arc::new(SystemCaller::new(&hestia, Some(settings.log_file())));
-    Ok(Server { hestia, settings, caller, world: Arc::clone(&context.world) })
+    Ok(Server::new(hestia, settings, Arc::clone(&context.world)))
 }
 
 fn open(context: &Context, call: &Invocation, server: &Server, make: bool) -> Result<Repository> {

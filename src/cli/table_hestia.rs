@@ -129,7 +129,7 @@ const EXPORT_COLUMNS: &[Column] = &[
 
 const RESTORED_COLUMNS: &[Column] = &[
     col("OBJECT", Holds::Text, "section and name of what was restored"),
-    col("RESULT", Holds::Text, "`restored` or `failed`"),
+    col("RESULT", Holds::Text, "`restored`, `partial` or `failed`"),
     col("REASON", Holds::Text, "what the check afterwards missed"),
 ];
 

@@ -119,7 +119,7 @@ impl Filter {
         path: &RelPath,
         node: &Node,
         content: &mut dyn Read,
-        clean: fn(&[u8]) -> (Vec<u8>, usize),
+        clean: impl Fn(&[u8]) -> (Vec<u8>, usize),
     ) -> Result<Vec<u8>> {
         let mut text = Vec::new();
         let what = || format!("read {path}");
@@ -199,7 +199,7 @@ impl Sink for Filter {
                 self.rows(path, node, content, clean_keys)?;
             }
             [b"hestia", b"backup-excludes.conf"] => {
-                self.rows(path, node, content, clean_rows)?;
+                self.rows(path, node, content, clean_excludes)?;
             }
             [b"cron", b"cron.conf"] => {
                 let clean = self.rows(path, node, content, clean_rows)?;
@@ -211,6 +211,12 @@ impl Sink for Filter {
                 let clean = self.rows(path, node, content, clean_rows)?;
                 let row = conf::parse_rows(&clean).rows.into_iter().next();
                 self.facts().databases.entry(display_bytes(database)).or_default().row = row;
+            }
+            [top @ (b"web" | b"dns" | b"mail"), domain, b"hestia", name]
+                if name.strip_suffix(b".conf") == Some(*top) =>
+            {
+                let domain = display_bytes(domain);
+                self.rows(path, node, content, |text| row_of_domain(text, &domain))?;
             }
             [b"web" | b"dns" | b"mail", _, b"hestia", name] if name.ends_with(b".conf") => {
                 self.rows(path, node, content, clean_rows)?;
@@ -239,7 +245,8 @@ fn dump_kind(database: &[u8], name: &[u8]) -> Option<DbKind> {
 fn clean_rows(text: &[u8]) -> (Vec<u8>, usize) {
     let (mut clean, mut dropped) = (Vec::with_capacity(text.len()), 0);
     for line in text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
-        let is_row = line.len() <= limits::CONF_LINE_BYTES_MAX && Row::parse(line).is_ok();
+        let is_row = line.len() <= limits::CONF_LINE_BYTES_MAX
+            && Row::parse(line).is_ok_and(|row| row.pairs().all(|(key, _)| is_harmless(key)));
         match (line, is_row) {
             ([] | [b'#', ..], _) => {}
             (row, true) => {
@@ -252,13 +259,91 @@ fn clean_rows(text: &[u8]) -> (Vec<u8>, usize) {
     (clean, dropped)
 }
 
+/// Hestia's scripts turn the keys of a row into variables of a shell that runs as root: one that
+/// means something to the shell, or to the scripts, must not come out of an archive.
+fn is_harmless(key: &str) -> bool {
+    const MEANINGFUL: [&str; 24] = [
+        "PATH",
+        "IFS",
+        "ENV",
+        "HOME",
+        "SHELL",
+        "SHELLOPTS",
+        "HESTIA",
+        "BIN",
+        "HOMEDIR",
+        "BACKUP",
+        "BACKUP_TEMP",
+        "BACKUP_DISK_LIMIT",
+        "BACKUP_LA_LIMIT",
+        "BACKUP_GZIP",
+        "BACKUP_MODE",
+        "BACKUP_SYSTEM",
+        "USER_DATA",
+        "USER",
+        "PWD",
+        "TMPDIR",
+        "PS4",
+        "PROMPT_COMMAND",
+        "FUNCNAME",
+        "ROOT_USER",
+    ];
+    let is_name = key.starts_with(|c: char| c.is_ascii_uppercase())
+        && key.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b'_');
+    is_name
+        && !MEANINGFUL.contains(&key)
+        && !["BASH", "LD_"].iter().any(|start| key.starts_with(start))
+}
+
+/// Keeps the six lines that exclusions have: Hestia's backup sources this file as root.
+fn clean_excludes(text: &[u8]) -> (Vec<u8>, usize) {
+    let (mut clean, mut dropped) = (Vec::new(), 0);
+    for line in text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        let is_exclusion = Row::parse(line).is_ok_and(|row| {
+            let pairs: Vec<(&str, &str)> = row.pairs().collect();
+            let harmless = |c: char| {
+                c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | ',' | '*' | '@')
+            };
+            matches!(pairs.as_slice(),
+                [("WEB" | "DNS" | "MAIL" | "DB" | "CRON" | "USER", value)]
+                    if value.chars().all(harmless))
+        });
+        match (line, is_exclusion) {
+            ([] | [b'#', ..], _) => {}
+            (row, true) => {
+                clean.extend_from_slice(row);
+                clean.push(b'\n');
+            }
+            _ => dropped += 1,
+        }
+    }
+    (clean, dropped)
+}
+
+/// Keeps the one row of the domain whose folder this is: any other would be taken over unread.
+fn row_of_domain(text: &[u8], domain: &str) -> (Vec<u8>, usize) {
+    let (rows, mut dropped) = clean_rows(text);
+    let mut kept = Vec::new();
+    for line in rows.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let is_own = Row::parse(line).is_ok_and(|row| row.get("DOMAIN") == Some(domain));
+        if is_own && kept.is_empty() {
+            kept = [line, b"\n"].concat();
+        } else {
+            dropped += 1;
+        }
+    }
+    (kept, dropped)
+}
+
 /// Keeps the lines of `KEY='value'`; a quote within a value, which only Hestia's newer releases
 /// read as such, becomes an accent.
 fn clean_keys(text: &[u8]) -> (Vec<u8>, usize) {
     let (row, bad) = conf::parse_keys(text);
     let line = |(key, value): (&str, &str)| format!("{key}='{}'\n", value.replace('\'', "\u{b4}"));
-    let lines: Vec<String> = row.pairs().map(line).collect();
-    (lines.concat().into_bytes(), bad.len())
+    let is_kept = |(key, _): &(&str, &str)| is_harmless(key) || *key == "SHELL";
+    let lines: Vec<String> = row.pairs().filter(is_kept).map(line).collect();
+    let dropped = row.pairs().filter(|pair| !is_kept(pair)).count();
+    (lines.concat().into_bytes(), bad.len() + dropped)
 }
 
 /// Counts the tables that a dump makes while it passes by. A row of data that spans lines can hold
@@ -394,6 +479,28 @@ mod tests {
         assert_eq!(text(2), "JOB='1' CMD='echo %quote%hi%quote%'\n");
         assert_eq!(text(3), "server { $(kept) }\n");
         assert_eq!((facts.cron_jobs, facts.has_cron, facts.warnings.len()), (1, true, 3));
+    }
+
+    #[test]
+    fn keys_that_mean_something_to_a_shell_do_not_get_through() {
+        let (facts, written) = run(&[
+            (
+                "hestia/backup-excludes.conf",
+                Some("WEB='a.example:cache,tmp'\nPATH='/home/alice/bin'\nDB='x;id'\nUSER='*'\n"),
+            ),
+            (
+                "mail/a.example/hestia/mail.conf",
+                Some("DOMAIN='a.example' DKIM='no'\nDOMAIN='bob.example' DKIM='no'\n"),
+            ),
+            ("web/a.example/hestia/web.conf", Some("DOMAIN='a.example' BASH_ENV='/tmp/x'\n")),
+            ("cron/cron.conf", Some("JOB='1' CMD='true' IFS='x'\nJOB='2' CMD='true'\n")),
+        ]);
+        let text = |at: usize| String::from_utf8(written[at].1.clone()).unwrap();
+        assert_eq!(text(0), "WEB='a.example:cache,tmp'\nUSER='*'\n");
+        assert_eq!(text(1), "DOMAIN='a.example' DKIM='no'\n");
+        assert_eq!(text(2), "");
+        assert_eq!(text(3), "JOB='2' CMD='true'\n");
+        assert_eq!(facts.warnings.len(), 4);
     }
 
     #[test]
