@@ -248,7 +248,8 @@ fn user_position_as_the_api_sees_it(text: &str) -> usize {
 
 #[test]
 fn the_api_compares_the_user_of_every_shim_a_customer_may_call() {
-    let profile = fs::read_to_string(project("hestia-plugin/api/ghostsnap-user")).unwrap();
+    let read = |name: &str| fs::read_to_string(project("hestia-plugin/api").join(name)).unwrap();
+    let profile = read("ghostsnap-user") + &read("ghostsnap-user-restore");
     for (_, shim) in table::shims() {
         let text = fs::read_to_string(project("bin-shims").join(shim.name)).unwrap();
         let position = user_position_as_the_api_sees_it(&text);

@@ -113,19 +113,23 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Name and text of the API profiles: which shims an access key may call.
+/// Name and text of the API profiles: which shims an access key may call. Restoring is a profile of
+/// its own: Hestia's restore runs as root on folders that belong to the key's owner meanwhile, so an
+/// admin grants it knowingly.
 pub fn api_profiles() -> Vec<(&'static str, String)> {
-    let profile = |role: Role, word: &str| {
+    let restores = |name: &str| name.starts_with("v-ghostsnap-restore-");
+    let profile = |role: Role, word: &str, restoring: bool| {
         let names: Vec<&str> = table::shims()
             .into_iter()
-            .filter(|(_, shim)| shim.role == role)
+            .filter(|(_, shim)| shim.role == role && restores(shim.name) == restoring)
             .map(|(_, shim)| shim.name)
             .collect();
         format!("ROLE='{word}'\nCOMMANDS='{}'\n", names.join(","))
     };
     vec![
-        ("ghostsnap-admin", profile(Role::Admin, "admin")),
-        ("ghostsnap-user", profile(Role::User, "user")),
+        ("ghostsnap-admin", profile(Role::Admin, "admin", false)),
+        ("ghostsnap-user", profile(Role::User, "user", false)),
+        ("ghostsnap-user-restore", profile(Role::User, "user", true)),
     ]
 }
 

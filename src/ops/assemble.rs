@@ -78,9 +78,12 @@ pub struct Assembler<'w> {
     bundle: Bundle,
     open: Vec<OpenFolder>,
     /// The entries so far, if the source may name them again.
-    earlier: Option<(HashMap<[u8; 32], Earlier>, fn(&RelPath) -> bool)>,
+    earlier: Option<(EarlierEntries, fn(&RelPath) -> bool)>,
     result: Assembly,
 }
+
+/// Entries by the hash of their path.
+type EarlierEntries = HashMap<[u8; 32], Earlier>;
 
 struct OpenFolder {
     node: Node,
