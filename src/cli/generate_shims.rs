@@ -113,9 +113,9 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Name and text of the API profiles: which shims an access key may call. Restoring is a profile of
-/// its own: Hestia's restore runs as root on folders that belong to the key's owner meanwhile, so an
-/// admin grants it knowingly.
+/// Name and text of the API profiles: which shims an access key may call. Restoring is a profile
+/// of its own: Hestia's restore runs as root on folders that belong to the key's owner meanwhile,
+/// so an admin grants it knowingly.
 pub fn api_profiles() -> Vec<(&'static str, String)> {
     let restores = |name: &str| name.starts_with("v-ghostsnap-restore-");
     let profile = |role: Role, word: &str, restoring: bool| {
