@@ -86,6 +86,7 @@
 //! - `tree/sink.rs`: the trait `Sink`
 //! - `tree/select.rs`: which entries are meant: globs
 //! - `tree/build.rs`: sorted nodes, split into tree chunks
+//! - `tree/live.rs`: folders and files of a live file system, held by handles
 //! - `tree/walk.rs`: source: folders on a disk
 //! - `tree/dir.rs`: target: a folder on a disk, owners, modes, times, attributes
 //! - `tree/stream.rs`: source: one file from a stream

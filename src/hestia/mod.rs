@@ -7,9 +7,12 @@
 
 pub mod call;
 pub mod conf;
+pub mod direct;
+pub mod excludes;
 pub mod inventory;
 pub mod jobs;
 pub mod layout;
+pub mod objects;
 pub mod select;
 pub mod settings;
 pub mod setup;

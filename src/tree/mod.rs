@@ -4,6 +4,7 @@
 
 pub mod build;
 pub mod dir;
+pub mod live;
 pub mod select;
 pub mod sink;
 pub mod source;
