@@ -74,7 +74,7 @@ pub const ROW_GROUP_BYTES_MAX: usize = 64 * 1024;
 pub const ROW_GROUP_BYTES: u32 = 1024;
 /// Bytes of new rows that become a chunk. Smaller ones compress worse; of larger ones more is
 /// read in vain once most of their rows are out of date.
-pub const ROW_CHUNK_BYTES: usize = 256 * 1024;
+pub const ROW_CHUNK_BYTES: usize = 512 * 1024;
 /// Groups known from earlier backups, and new ones, that are looked up at most: 32 bytes each.
 /// Groups of larger dumps are larger.
 pub const ROW_GROUPS_MAX: usize = 2 * 1024 * 1024;
@@ -119,7 +119,7 @@ pub const COALESCE_READ_BYTES: u64 = 8 * 1024 * 1024;
 /// Files planned together in a restore: bounds the plan's memory.
 pub const RESTORE_BATCH_FILES: usize = 50_000;
 /// Decoded blobs kept by a reader.
-pub const BLOB_CACHE_BYTES: usize = 24 * 1024 * 1024;
+pub const BLOB_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Extended attributes of one entry, in bytes; the kernel allows 64 KiB each.
 pub const XATTR_BYTES_MAX: usize = 256 * 1024;
