@@ -62,6 +62,7 @@
 //! - `format/config.rs`: the repository's own description
 //! - `format/keyslot.rs`: the master key wrapped under a password or key file
 //! - `format/pack.rs`: blobs, the sealed end, the footer
+//! - `format/rows.rs`: SQL dumps: groups of rows, row tables, row maps
 //! - `format/index.rs`: index segments
 //! - `format/snapshot.rs`: the commit record, with all that a list shows
 //! - `format/tree.rs`: nodes of a folder
@@ -102,6 +103,7 @@
 //! - `ops/backup.rs`: from a source to a snapshot: the feeder of the pipeline
 //! - `ops/work.rs`: its workers: read, cut, hash, hand to the writer
 //! - `ops/assemble.rs`: its assembler: trees, bottom up, in the order of the source
+//! - `ops/rows.rs`: SQL dumps, row by row against the parent's
 //! - `ops/parent.rs`: the snapshot that unchanged files are taken over from
 //! - `ops/restore/mod.rs`: options, report, finding an entry by its path
 //! - `ops/restore/plan.rs`: which parts of which packs go where

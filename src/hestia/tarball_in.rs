@@ -356,7 +356,7 @@ impl Source for HestiaTarball {
             }
             (Body::Stream, _) => match (&mut self.inner, &mut self.dump) {
                 (Some(inner), _) => Content::Stream(inner.source.content()),
-                (None, Some(dump)) => Content::Stream(Box::new(dump)),
+                (None, Some(dump)) => Content::Rows(Box::new(dump)),
                 (None, None) => return Err(Error::new(Kind::Internal, READ)),
             },
         };
@@ -411,6 +411,8 @@ struct Dump {
     tail: Vec<u8>,
     total: u64,
     ended: bool,
+    /// Why it cannot be read: a tarball that is damaged here is not to be trusted elsewhere.
+    broken: Option<(Kind, String)>,
 }
 
 impl Dump {
@@ -424,11 +426,14 @@ impl Dump {
             None
         };
         let member = member.to_owned();
-        Self { decoder, member, closing, tail: Vec::new(), total: 0, ended: false }
+        Self { decoder, member, closing, tail: Vec::new(), total: 0, ended: false, broken: None }
     }
 
     /// Reads what was not taken, so that a broken end is seen, and looks at the last lines.
     fn end(&mut self, monitor: &dyn Monitor) -> Result<()> {
+        if let Some((kind, why)) = self.broken.take() {
+            return Err(Error::new(kind, unpack(&self.member)).why(why));
+        }
         let mut buffer = vec![0; COMPRESSED_BYTES];
         while !self.ended {
             let what = unpack(&self.member);
@@ -458,10 +463,15 @@ impl Read for Dump {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let got = self.decoder.read(buffer).map_err(|cause| match cause.kind() {
-            io::ErrorKind::Interrupted => cause,
-            _ => foreign(cause, unpack(&self.member)).into(),
-        })?;
+        let got = match self.decoder.read(buffer) {
+            Ok(got) => got,
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => return Err(cause),
+            Err(cause) => {
+                let error = foreign(cause, unpack(&self.member));
+                self.broken = Some((error.kind(), error.reasons()));
+                return Err(error.into());
+            }
+        };
         self.ended = got == 0;
         self.total += bytes(got);
         let piece = buffer.get(got.saturating_sub(DUMP_TAIL_BYTES)..got).unwrap_or_default();
