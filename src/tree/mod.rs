@@ -3,6 +3,7 @@
 //! and where they go ([`sink`]). Never a repository.
 
 pub mod build;
+pub mod command;
 pub mod dir;
 pub mod live;
 pub mod select;

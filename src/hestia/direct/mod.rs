@@ -11,22 +11,22 @@
 
 mod copies;
 mod extra;
-mod grants;
 mod idn;
 mod sections;
 mod subject;
 
-use super::call::Caller;
-use super::inventory::{Database, User};
+use super::database::{DatabaseRow, RunOptions};
+use super::dump;
+use super::inventory::User;
 use super::layout::Hestia;
 use super::objects::Seen;
 use crate::base::{Monitor, RelPath, Result, Within, limits};
 use crate::format::snapshot::Object;
+use crate::format::tree::Meta;
 use crate::tree::Walk;
 use crate::tree::source::{Content, Entry, SIZE_UNKNOWN, Source};
 use sections::{Steps, dressed};
 use std::collections::VecDeque;
-use std::io::Read;
 use subject::Subject;
 
 /// What no restore misses, since it is made anew by itself: caches and sessions, and downloads of
@@ -50,7 +50,7 @@ pub const DEFAULT_EXCLUDES: [&str; 15] = [
 ];
 
 /// What of a user is read.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DirectOptions {
     /// Globs of what to leave out, as paths in the home, beside what the user has excluded.
     pub exclude: Vec<String>,
@@ -58,22 +58,25 @@ pub struct DirectOptions {
     pub default_excludes: bool,
     /// Leave out what is mounted within a site, a mail domain or the home, with a warning.
     pub one_file_system: bool,
+    /// How the programs that dump databases are run.
+    pub run: RunOptions,
 }
 
 impl Default for DirectOptions {
     fn default() -> Self {
-        Self { exclude: Vec::new(), default_excludes: true, one_file_system: true }
+        Self {
+            exclude: Vec::new(),
+            default_excludes: true,
+            one_file_system: true,
+            run: RunOptions::default(),
+        }
     }
 }
 
-/// How the dump of a database is opened. The reader fails if the dump is not complete.
-pub type OpenDump<'d> = dyn Fn(&Database) -> Result<Box<dyn Read + 'd>> + 'd;
-
 /// A source over a live user.
-pub struct HestiaDirect<'d> {
+pub struct HestiaDirect {
     subject: Subject,
-    caller: &'d dyn Caller,
-    dumps: &'d OpenDump<'d>,
+    run: RunOptions,
     steps: VecDeque<Step>,
     walk: Option<(Box<Walk>, Dress, bool)>,
     seen: Seen,
@@ -90,9 +93,9 @@ enum Step {
     /// The home.
     Home,
     /// What grants a database, as Hestia keeps it.
-    Grants(RelPath, Database),
+    Grants(RelPath, Box<DatabaseRow>),
     /// The dump of a database.
-    Dump(RelPath, Database),
+    Dump(RelPath, Box<DatabaseRow>),
     /// What Hestia's tarballs leave out.
     Extra,
 }
@@ -132,14 +135,12 @@ enum Dress {
     CopiedInto,
 }
 
-impl<'d> HestiaDirect<'d> {
+impl HestiaDirect {
     /// Opens a user. Fails if there is no such user or home, or if a pattern makes no sense.
     pub fn open(
         hestia: &Hestia,
         user: &User,
         options: &DirectOptions,
-        caller: &'d dyn Caller,
-        dumps: &'d OpenDump<'d>,
         monitor: &dyn Monitor,
     ) -> Result<Self> {
         let subject = Subject::open(hestia, user, options, monitor)
@@ -168,7 +169,7 @@ impl<'d> HestiaDirect<'d> {
             let jobs = subject.data.read(b"cron.conf", limits::CONF_FILE_BYTES_MAX)?;
             seen.count_jobs(&jobs.unwrap_or_default());
         }
-        Ok(Self { subject, caller, dumps, steps, walk: None, seen })
+        Ok(Self { subject, run: options.run.clone(), steps, walk: None, seen })
     }
 
     /// Turns a step into others, which take its place.
@@ -225,8 +226,7 @@ impl<'d> HestiaDirect<'d> {
                     self.next_are(steps.into_vec());
                 }
                 Some(Step::Grants(path, database)) => {
-                    let hestia = &self.subject.hestia;
-                    match grants::of(hestia, self.caller, &database, monitor) {
+                    match dump::grants(&self.subject.hestia, &database) {
                         Ok(text) => {
                             let entry = copies::text(path, text, self.subject.made);
                             return Ok(Some(Next::Entry(entry)));
@@ -241,10 +241,10 @@ impl<'d> HestiaDirect<'d> {
 
 enum Next {
     Entry(Entry<'static>),
-    Dump(RelPath, Database),
+    Dump(RelPath, Box<DatabaseRow>),
 }
 
-impl Source for HestiaDirect<'_> {
+impl Source for HestiaDirect {
     fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'_>>> {
         loop {
             let (path, database) = match self.next_plain(monitor)? {
@@ -255,17 +255,14 @@ impl Source for HestiaDirect<'_> {
                 }
                 Some(Next::Dump(path, database)) => (path, database),
             };
-            match (self.dumps)(&database) {
-                Ok(reader) => {
-                    let mut entry = copies::text(path, Vec::new(), self.subject.made);
-                    entry.meta.size = SIZE_UNKNOWN;
-                    let Entry { path, meta, .. } = entry;
-                    return Ok(Some(Entry { path, meta, content: Content::Stream(reader) }));
+            match dump::open(&self.subject.hestia, &database, &self.run) {
+                Ok(dump) => {
+                    let entry = copies::text(path, Vec::new(), self.subject.made);
+                    let meta = Meta { size: SIZE_UNKNOWN, ..entry.meta };
+                    let content = Content::Rows(Box::new(dump));
+                    return Ok(Some(Entry { path: entry.path, meta, content }));
                 }
-                Err(error) => {
-                    let what = format!("dump the database {}", database.name);
-                    monitor.warn(error.within(what));
-                }
+                Err(error) => monitor.warn(error),
             }
         }
     }

@@ -10,7 +10,8 @@ use super::{Dress, Step};
 use crate::base::{Error, Kind, Monitor, RelPath, Result, limits};
 use crate::format::tree::{Meta, NodeKind};
 use crate::hestia::conf;
-use crate::hestia::inventory::{Database, DbKind};
+use crate::hestia::database::DatabaseRow;
+use crate::hestia::dump;
 use crate::tree::live::Folder;
 use crate::tree::source::{Content, Entry};
 use crate::tree::{Selection, Walk, WalkOptions};
@@ -331,25 +332,11 @@ impl<'s> Steps<'s> {
         self.folder(&["db", name, "hestia"])?;
         self.text(&["db", name, "hestia", "db.conf"], object.text.clone())?;
         self.folder(&["db", name, "conf"])?;
-        let kind = DbKind::parse(row.text("TYPE"));
-        let database = Database {
-            name: name.to_owned(),
-            user: row.text("DBUSER").to_owned(),
-            kind,
-            host: row.text("HOST").to_owned(),
-        };
-        if let Some(kind) = kind {
-            let grants = format!("{name}.{}.{}", kind.word(), database.user);
-            self.steps.push(Step::Grants(path(&["db", name, "conf", &grants])?, database.clone()));
-            let dump = format!("{name}.{}.sql", kind.word());
-            self.steps.push(Step::Dump(path(&["db", name, &dump])?, database));
-        } else {
-            let word = row.text("TYPE").escape_debug().to_string();
-            self.warn(
-                format!("back up the database {name}"),
-                &format!("'{word}' is no known engine"),
-            );
-        }
+        let database = Box::new(DatabaseRow::parse(row)?);
+        let grants = path(&["db", name, "conf", &dump::grants_name(&database)])?;
+        self.steps.push(Step::Grants(grants, database.clone()));
+        let dump = path(&["db", name, &dump::file_name(&database)])?;
+        self.steps.push(Step::Dump(dump, database));
         Ok(())
     }
 
