@@ -17,6 +17,7 @@ use crate::hestia::jobs::{
     Server, State, UserOutcome,
 };
 use crate::hestia::select::Sections;
+use crate::hestia::settings::BackupMode;
 use crate::hestia::tarballs::TarballName;
 use crate::hestia::{Hestia, UserName};
 use crate::ops::restore::{RestoreOptions, to_folder};
@@ -110,6 +111,7 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
         keep_tarballs: call.number("keep-tarballs").map(crate::base::units::length),
         notify: call.has("notify"),
         tags: Vec::new(),
+        mode: call.text("mode").and_then(BackupMode::parse),
     };
     let server = server(context, call)?;
     server.hestia.check_installed()?;

@@ -85,6 +85,7 @@ impl Machine {
             run_folder: folder.path().join("run"),
             log_folder: folder.path().join("log"),
             low_priority: false,
+            load_wait: std::time::Duration::ZERO,
             ..Settings::default()
         };
         let server = Server::new(hestia.clone(), settings, Arc::new(World::seeded(1)));
