@@ -74,11 +74,27 @@ pub fn differences(
     for (name, was) in tarball {
         match direct.get(name) {
             None => found.push(format!("only in the tarball: {name} {was:?}")),
-            Some(is) if is != was => found.push(format!("{name}\n  tarball {was:?}\n  direct  {is:?}")),
+            Some(is) if is != was => {
+                found.push(format!("{name}\n  tarball {was:?}\n  direct  {is:?}"))
+            }
             Some(_) => {}
         }
     }
     let only = direct.keys().filter(|name| !tarball.contains_key(*name));
     found.extend(only.map(|name| format!("only in direct: {name}")));
+    found
+}
+
+/// All files below a folder with their content.
+pub fn of_folder(folder: &std::path::Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(of_folder(&path));
+        } else {
+            found.insert(path.display().to_string(), hash(&std::fs::read(&path).unwrap()));
+        }
+    }
     found
 }
