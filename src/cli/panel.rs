@@ -17,9 +17,8 @@ use crate::hestia::jobs::{
     Server, State, UserOutcome,
 };
 use crate::hestia::select::Sections;
-use crate::hestia::settings::BackupMode;
 use crate::hestia::tarballs::TarballName;
-use crate::hestia::{Hestia, UserName};
+use crate::hestia::{BackupMode, Hestia, UserName};
 use crate::ops::restore::{RestoreOptions, to_folder};
 use crate::repo::{Repository, snapshots};
 use std::collections::BTreeMap;

@@ -291,9 +291,8 @@ impl Place<'_> {
 
     fn globs(&self, value: Option<Spanned<Vec<String>>>) -> Result<Vec<String>> {
         let Some(value) = value else { return Ok(Vec::new()) };
-        Selection::new::<String>(&[], value.get_ref()).map_err(|error| {
-            self.error(Some(value.span().start), &format!("{}", error.one_line()))
-        })?;
+        Selection::new::<String>(&[], value.get_ref())
+            .map_err(|error| self.error(Some(value.span().start), &error.one_line()))?;
         Ok(value.into_inner())
     }
 
