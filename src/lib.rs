@@ -130,6 +130,7 @@
 //! - `hestia/userlock.rs`: one job per user at a time
 //! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
 //! - `hestia/tarball_in.rs`: source: a native tarball, opened into the canonical tree
+//! - `hestia/tarball_dump.rs`: a dump in it, read to its closing line
 //! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
 //! - `hestia/jobs/backup.rs`: let Hestia make a tarball, prove it, store it

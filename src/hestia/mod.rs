@@ -13,6 +13,7 @@ pub mod layout;
 pub mod select;
 pub mod settings;
 pub mod setup;
+mod tarball_dump;
 pub mod tarball_in;
 pub mod tarball_out;
 pub mod tarballs;
