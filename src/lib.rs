@@ -86,7 +86,9 @@
 //! - `tree/source.rs`: the trait `Source`, `Entry` and its content
 //! - `tree/sink.rs`: the trait `Sink`
 //! - `tree/select.rs`: which entries are meant: globs
+//! - `tree/command.rs`: a program as a stream, read or written
 //! - `tree/build.rs`: sorted nodes, split into tree chunks
+//! - `tree/live.rs`: folders and files of a live file system, held by handles
 //! - `tree/walk.rs`: source: folders on a disk
 //! - `tree/dir.rs`: target: a folder on a disk, owners, modes, times, attributes
 //! - `tree/stream.rs`: source: one file from a stream
@@ -127,6 +129,8 @@
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
 //! - `hestia/setup.rs`: the repository and key file of this server, made by the first backup
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
+//! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
+//! - `hestia/dump.rs`: dumps of live databases as streams
 //! - `hestia/userlock.rs`: one job per user at a time
 //! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
 //! - `hestia/tarball_in.rs`: source: a native tarball, opened into the canonical tree

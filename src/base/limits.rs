@@ -169,3 +169,19 @@ pub const HESTIA_OBJECTS_MAX: usize = 100_000;
 
 /// Names tried for one temporary file: each that is taken is another writer's or a leftover.
 pub const TEMP_NAMES_TRIED: usize = 10_000;
+
+/// What is kept of a program's complaints: their end, where the reason stands.
+pub const COMPLAINT_BYTES_MAX: usize = 16 * 1024;
+/// Lines of them that a message shows.
+pub const COMPLAINT_LINES: usize = 5;
+/// What is kept of an output's end to find its closing line: the last lines of a dump have less
+/// than a hundred bytes.
+pub const CLOSING_BYTES: usize = 1024;
+/// How long a program whose output is read may be silent: a database server that waits for a lock
+/// or sorts a large table takes its time, but not for ever.
+pub const SILENCE_SECONDS: u64 = 4 * 3600;
+/// Looks, 5 ms apart, whether the last complaint of an ended program has been read.
+pub const LISTENER_WAITS: usize = 100;
+/// Largest answer of a database server to a question of ours: names and definitions of everything
+/// in a database but its rows.
+pub const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;

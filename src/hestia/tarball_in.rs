@@ -5,6 +5,7 @@
 //! archives, so each is read to its very end here: one that is cut off is an error, never a short
 //! folder.
 
+use super::objects::Seen;
 use super::tarball_dump::Dump;
 use crate::base::error::WhatIo;
 use crate::base::path::display_bytes;
@@ -15,7 +16,7 @@ use crate::format::tree::NodeKind;
 use crate::tree::source::{Content, Entry, SIZE_UNKNOWN, Source};
 use crate::tree::tar_in::{Body, Head, MemberContent, Order, TarSource, head_of, read_some};
 use crate::tree::tar_member::{Member, Members, foreign};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -60,14 +61,8 @@ struct Inner {
 struct Facts {
     passwd: bool,
     user_conf: bool,
-    cron_jobs: u64,
-    /// Index into [`SECTIONS`] and name.
-    objects: BTreeSet<(usize, Vec<u8>)>,
+    seen: Seen,
 }
-
-/// The folders whose names are objects, with what Hestia calls them.
-const SECTIONS: [(&[u8], &str); 5] =
-    [(b"web", "WEB"), (b"dns", "DNS"), (b"mail", "MAIL"), (b"db", "DB"), (b"user_dir", "UDIR")];
 
 /// The compressed forms Hestia writes.
 const SUFFIXES: [&[u8]; 2] = [b".zst", b".gz"];
@@ -181,8 +176,10 @@ impl HestiaTarball {
             return Ok(());
         };
         let is_file = matches!(head.body, Body::Stream);
-        self.facts.note(&path, head.meta.kind)?;
-        match if is_file { shape(&path)? } else { Shape::Plain } {
+        let shape = if is_file { shape(&path)? } else { Shape::Plain };
+        let belongs_at = if let Shape::Archive { base, .. } = &shape { base } else { &path };
+        self.facts.seen.note(belongs_at, head.meta.kind)?;
+        match shape {
             Shape::Marker => Ok(()),
             Shape::Plain => {
                 self.enter(&path, head.meta.kind == NodeKind::Folder)?;
@@ -233,8 +230,7 @@ impl HestiaTarball {
             }
             b"cron/cron.conf" => {
                 let text = self.whole()?;
-                let jobs = text.split(|byte| *byte == b'\n').filter(|row| row.starts_with(b"JOB="));
-                self.facts.cron_jobs = bytes(jobs.count());
+                self.facts.seen.count_jobs(&text);
                 Ok(Origin::Memory(text))
             }
             b"hestia/user.conf" => {
@@ -367,54 +363,7 @@ impl Source for HestiaTarball {
     }
 
     fn objects(&self) -> Vec<Object> {
-        let mut objects = Vec::with_capacity(self.facts.objects.len() + 1);
-        let cron = self.facts.cron_jobs;
-        for (section, name) in &self.facts.objects {
-            let word = SECTIONS.get(*section).map_or("", |(_, word)| *word);
-            if word == "UDIR" {
-                push_cron(&mut objects, cron);
-            }
-            objects.push(Object { section: word.to_owned(), name: display_bytes(name) });
-        }
-        push_cron(&mut objects, cron);
-        objects
-    }
-}
-
-/// Adds the count of cron jobs in its place, once.
-fn push_cron(objects: &mut Vec<Object>, jobs: u64) {
-    if jobs > 0 && !objects.iter().any(|one| one.section == "CRON") {
-        objects.push(Object { section: "CRON".to_owned(), name: jobs.to_string() });
-    }
-}
-
-impl Facts {
-    /// Remembers the domain, database or home folder a path belongs to.
-    fn note(&mut self, path: &RelPath, kind: NodeKind) -> Result<()> {
-        let mut names = path.names();
-        let (Some(top), Some(name)) = (names.next(), names.next()) else { return Ok(()) };
-        let Some(section) = SECTIONS.iter().position(|(folder, _)| *folder == top) else {
-            return Ok(());
-        };
-        let is_leaf = names.next().is_none();
-        let name = if top == b"user_dir" && is_leaf && kind == NodeKind::File {
-            match shape(path)? {
-                Shape::Archive { only: Some(entry), .. } => entry,
-                _ => name.to_vec(),
-            }
-        } else if is_leaf && kind != NodeKind::Folder {
-            return Ok(());
-        } else {
-            name.to_vec()
-        };
-        self.objects.insert((section, name));
-        if self.objects.len() > limits::HESTIA_OBJECTS_MAX {
-            return Err(Error::new(Kind::Limit, READ).why(format!(
-                "it has more than {} domains, databases and folders",
-                limits::HESTIA_OBJECTS_MAX
-            )));
-        }
-        Ok(())
+        self.facts.seen.objects()
     }
 }
 
