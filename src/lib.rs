@@ -142,6 +142,7 @@
 //! - `hestia/direct/copies.rs`: entries as Hestia's backup copies them
 //! - `hestia/direct/extra.rs`: what Hestia's tarballs lose
 //! - `hestia/direct/idn.rs`: the folder names of mail domains
+//! - `hestia/tarball_dump.rs`: a dump in it, read to its closing line
 //! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
 //! - `hestia/jobs/backup.rs`: back users up, in one of two ways

@@ -136,15 +136,7 @@ fn a_day_of_scattered_changes_adds_little_and_every_day_comes_back() {
         let before = mem.bytes();
         let report = store(&backend, Dump::of(&dump), &monitor);
         sizes.push(mem.bytes() - before);
-        eprintln!(
-            "day {day}: dump {} stored {} new {:?} reused {:?} bytesnew {:?}",
-            dump.len(),
-            mem.bytes() - before,
-            report.counts.get(ghostsnap::base::Counter::ChunksNew),
-            report.counts.get(ghostsnap::base::Counter::ChunksReused),
-            report.counts.get(ghostsnap::base::Counter::BytesNew)
-        );
-        assert_eq!(report.snapshot.totals.bytes, dump.len() as u64 + 5);
+        assert_eq!(report.snapshot.totals.bytes, u64::try_from(dump.len()).unwrap() + 5);
         days.push((report.snapshot, dump));
         table.next_day(day, 80);
     }
@@ -156,7 +148,7 @@ fn a_day_of_scattered_changes_adds_little_and_every_day_comes_back() {
     // 1.25 % of the rows a day.
     let percent: Vec<_> = sizes.iter().map(|size| size * 100 / sizes[0]).collect();
     assert!(percent[1] < 20, "{percent:?}");
-    let later: u64 = percent[1..].iter().map(|p| *p as u64).sum::<u64>() / 11;
+    let later: u64 = percent[1..].iter().sum::<u64>() / 11;
     assert!(later < 25, "{percent:?}");
 }
 

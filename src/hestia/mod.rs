@@ -19,6 +19,7 @@ pub mod objects;
 pub mod select;
 pub mod settings;
 pub mod setup;
+mod tarball_dump;
 pub mod tarball_in;
 pub mod tarball_out;
 pub mod tarballs;

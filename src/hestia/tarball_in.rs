@@ -6,6 +6,7 @@
 //! folder.
 
 use super::objects::Seen;
+use super::tarball_dump::Dump;
 use crate::base::error::WhatIo;
 use crate::base::path::display_bytes;
 use crate::base::units::{bytes, length};
@@ -33,7 +34,7 @@ pub struct HestiaTarball {
     order: Order,
     waiting: VecDeque<(Head, Origin)>,
     inner: Option<Inner>,
-    dump: Option<Dump>,
+    dump: Option<Dump<Decoder>>,
     facts: Facts,
 }
 
@@ -315,14 +316,12 @@ const READ: &str = "read the Hestia tarball";
 const COMPRESSED_BYTES: usize = 128 * 1024;
 /// Read ahead behind it: tar headers are small.
 const DECODED_BYTES: usize = 64 * 1024;
-/// The part of a dump's end in which its closing line must stand; pg_dump adds a few lines.
-const DUMP_TAIL_BYTES: usize = 1024;
 
-fn unpack(member: &str) -> String {
+pub(super) fn unpack(member: &str) -> String {
     format!("unpack '{member}' of the Hestia tarball")
 }
 
-fn skipped(member: &str, why: &str) -> Error {
+pub(super) fn skipped(member: &str, why: &str) -> Error {
     Error::new(Kind::Partial, format!("keep all of '{member}' of the Hestia tarball")).why(why)
 }
 
@@ -399,86 +398,6 @@ impl Inner {
                 .why(format!("the archive may hold '{}' only", display_bytes(only))));
         }
         names.try_fold(self.base.clone(), |place, name| place.join(name))
-    }
-}
-
-/// A dump on its way out of its compressed form.
-struct Dump {
-    decoder: Decoder,
-    member: String,
-    /// The line that closes a complete dump of this kind; none if the kind is not known.
-    closing: Option<&'static str>,
-    tail: Vec<u8>,
-    total: u64,
-    ended: bool,
-    /// Why it cannot be read: a tarball that is damaged here is not to be trusted elsewhere.
-    broken: Option<(Kind, String)>,
-}
-
-impl Dump {
-    fn new(decoder: Decoder, member: &str, plain: &RelPath) -> Self {
-        let name = plain.name().unwrap_or_default();
-        let closing = if name.ends_with(b".mysql.sql") {
-            Some("-- Dump completed")
-        } else if name.ends_with(b".pgsql.sql") {
-            Some("-- PostgreSQL database dump complete")
-        } else {
-            None
-        };
-        let member = member.to_owned();
-        Self { decoder, member, closing, tail: Vec::new(), total: 0, ended: false, broken: None }
-    }
-
-    /// Reads what was not taken, so that a broken end is seen, and looks at the last lines.
-    fn end(&mut self, monitor: &dyn Monitor) -> Result<()> {
-        if let Some((kind, why)) = self.broken.take() {
-            return Err(Error::new(kind, unpack(&self.member)).why(why));
-        }
-        let mut buffer = vec![0; COMPRESSED_BYTES];
-        while !self.ended {
-            let what = unpack(&self.member);
-            read_some(self, &mut buffer, || what.clone())?;
-        }
-        let why = if self.total == 0 {
-            "the dump is empty".to_owned()
-        } else {
-            match self.closing {
-                Some(line) if !self.has_line(line) => {
-                    format!("the dump has no closing line '{line}': it may be cut off")
-                }
-                _ => return Ok(()),
-            }
-        };
-        monitor.warn(skipped(&self.member, &why));
-        Ok(())
-    }
-
-    fn has_line(&self, line: &str) -> bool {
-        self.tail.split(|byte| *byte == b'\n').any(|one| one.starts_with(line.as_bytes()))
-    }
-}
-
-impl Read for Dump {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let got = match self.decoder.read(buffer) {
-            Ok(got) => got,
-            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => return Err(cause),
-            Err(cause) => {
-                let error = foreign(cause, unpack(&self.member));
-                self.broken = Some((error.kind(), error.reasons()));
-                return Err(error.into());
-            }
-        };
-        self.ended = got == 0;
-        self.total += bytes(got);
-        let piece = buffer.get(got.saturating_sub(DUMP_TAIL_BYTES)..got).unwrap_or_default();
-        self.tail.extend_from_slice(piece);
-        let old = self.tail.len().saturating_sub(DUMP_TAIL_BYTES);
-        self.tail.drain(..old);
-        Ok(got)
     }
 }
 

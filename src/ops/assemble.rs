@@ -101,10 +101,12 @@ pub struct Assembler<'w> {
     bundle: Bundle,
     open: Vec<OpenFolder>,
     /// The entries so far, if the source may name them again.
-    earlier: Option<(EarlierEntries, fn(&RelPath) -> bool)>,
+    earlier: Option<(EarlierEntries, EndsAll)>,
     result: Assembly,
 }
 
+/// Says of a folder that ends whether nothing later names an entry in it.
+type EndsAll = fn(&RelPath) -> bool;
 /// Entries by the hash of their path.
 type EarlierEntries = HashMap<[u8; 32], Earlier>;
 

@@ -145,11 +145,9 @@ pub fn worker(
             }
             Job::Chunk(data, done) => {
                 let id = worker.add_chunk(&data)?;
-                // Nobody listens for the chunks of a file that was given up half way; the others
-                // still want theirs.
-                if done.send(Ok(id)).is_err() {
-                    continue;
-                }
+                // Nobody listens for the chunks of a file that was given up half way, but others
+                // still want theirs: go on.
+                drop(done.send(Ok(id)));
             }
         }
     }
