@@ -158,8 +158,7 @@ fn a_dump_of_mariadb_is_what_hestia_makes_and_whole() {
     ));
     fs::write(&conf, rows).unwrap();
     let whole = bench.dump("big").unwrap().len();
-    let mut output =
-        dump::open(&bench.hestia, &bench.row("big"), &RunOptions::default()).unwrap();
+    let mut output = dump::open(&bench.hestia, &bench.row("big"), &RunOptions::default()).unwrap();
     let mut piece = vec![0; 1 << 16];
     output.read_exact(&mut piece).unwrap();
     bench.db.kill();

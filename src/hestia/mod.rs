@@ -2,13 +2,17 @@
 //! Rank 5: everything that knows HestiaCP: where it keeps what ([`layout`]), its configuration
 //! files ([`conf`]), its users and what belongs to them ([`inventory`]), the words by which parts
 //! of a user are chosen ([`select`]), its tarballs ([`tarballs`], [`tarball_in`],
-//! [`tarball_out`]), its databases ([`database`], [`dump`]), its commands ([`call`]), our settings ([`settings`]), the server's
+//! [`tarball_out`]), its databases ([`database`], [`dump`], [`dump_text`], [`mod@import`]), its commands ([`call`]), our settings ([`settings`]), the server's
 //! repository ([`setup`]), and the jobs made of all that ([`jobs`]).
 
 pub mod call;
 pub mod conf;
 pub mod database;
 pub mod dump;
+pub mod dump_text;
+pub mod import;
+mod import_mysql;
+mod import_pgsql;
 pub mod inventory;
 pub mod jobs;
 pub mod layout;
