@@ -44,7 +44,7 @@ const START_BYTES: usize = 2048;
 /// Passes a dump on with what an import must not see taken out.
 pub struct Editor {
     dialect: Dialect,
-    /// The one table that is wanted, as the dump writes it; everything without it.
+    /// The one table that is wanted, without quotes; everything without it.
     only: Option<String>,
     content: Content,
     /// The beginning of the line in hand, until it is decided.
@@ -75,6 +75,8 @@ struct Pgsql {
     held: Option<Section>,
     /// A sequence that may turn out to belong to the table.
     sequence: Option<Section>,
+    /// The wanted table as SQL has it, once its definition has come.
+    token: Option<String>,
     /// The names of sequences that do.
     own_sequences: BTreeSet<String>,
     /// Whether the rows of another table pass by.
@@ -197,7 +199,9 @@ impl Mysql {
             self.in_body = (rest != b";").then_some(true);
             return self.section_verdict();
         }
-        if let Some(is_first) = self.in_body.replace(false) {
+        // Before an event, settings stand between the other delimiters too.
+        if let Some(is_first) = self.in_body {
+            self.in_body = Some(text.ends_with(b";;"));
             if is_first && !self.is_foreign {
                 note_body(text, content);
             }
@@ -206,7 +210,6 @@ impl Mysql {
                 verdict => verdict,
             };
         }
-        self.in_body = None;
         self.note(text, only, content);
         let is_for_administrators = [
             &b"SET @@GLOBAL.GTID_PURGED"[..],
@@ -281,6 +284,12 @@ impl Mysql {
 fn note_body(text: &[u8], content: &mut Content) {
     let start = text.get(..text.len().min(1024)).unwrap_or_default();
     let has = |word: &[u8]| start.windows(word.len()).any(|part| part == word);
+    // Settings come here too, and one of them is called NO_AUTO_CREATE_USER.
+    let is_comment = start.starts_with(b"/*!50");
+    let definition = if is_comment { start.get(9..).unwrap_or_default() } else { start };
+    if !definition.starts_with(b"CREATE") {
+        return;
+    }
     if has(b"/*!50003 TRIGGER ") {
         content.triggers += 1;
     } else if has(b"/*!50106 EVENT ") {
@@ -394,7 +403,7 @@ impl Pgsql {
         self.is_foreign = false;
         let Some(only) = only else { return };
         if kind == "TABLE DATA" {
-            self.is_foreign = format!("{schema}.{name}") != unquoted_pair(only);
+            self.is_foreign = format!("{schema}.{name}") != only;
         } else {
             let name = format!("{schema}.{name}");
             self.held = Some(Section { name, kind, text: Vec::new() });
@@ -416,6 +425,14 @@ impl Pgsql {
             .take(2)
             .collect::<Vec<_>>()
             .join(" ");
+        if section.kind == "TABLE"
+            && let Some(name) = created_table(&statement)
+            && unquoted_pair(name) == only
+        {
+            self.token = Some(name.to_owned());
+            return to.write_all(&section.text).what_io(|| WRITE);
+        }
+        let Some(only) = self.token.as_deref() else { return Ok(()) };
         let alters = |rest: &str| {
             ["ALTER TABLE ONLY ", "ALTER TABLE "].iter().any(|word| {
                 statement
@@ -431,7 +448,6 @@ impl Pgsql {
             })
         };
         let is_wanted = match section.kind.as_str() {
-            "TABLE" => statement.starts_with(&format!("CREATE TABLE {only} (")),
             "SEQUENCE" if alters(" ALTER COLUMN ") => {
                 self.own_sequences.insert(section.name.clone());
                 true
@@ -469,9 +485,9 @@ impl Pgsql {
             let rest = String::from_utf8_lossy(rest);
             Some(rest.split_once(end).map_or(&*rest, |(name, _)| name).to_owned())
         };
-        if let Some(name) = name_up_to(b"CREATE TABLE ", " (") {
-            if only.is_none_or(|only| only == name) {
-                content.tables.entry(name).or_default();
+        if let Some(name) = std::str::from_utf8(text).ok().and_then(created_table) {
+            if only.is_none_or(|only| only == unquoted_pair(name)) {
+                content.tables.entry(name.to_owned()).or_default();
             }
         } else if let Some(name) = name_up_to(b"INSERT INTO ", " VALUES")
             .or_else(|| name_up_to(b"INSERT INTO ", " DEFAULT VALUES"))
@@ -504,6 +520,13 @@ fn section_header(text: &[u8]) -> Option<(String, String, String)> {
     let (kind, rest) = rest.split_once("; Schema: ")?;
     let (schema, _) = rest.split_once("; Owner: ")?;
     Some((name.to_owned(), kind.to_owned(), schema.to_owned()))
+}
+
+/// The name in the first line of a table's definition.
+fn created_table(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("CREATE ")?;
+    let rest = rest.strip_prefix("UNLOGGED ").unwrap_or(rest).strip_prefix("TABLE ")?;
+    rest.split_once(" (").map(|(name, _)| name)
 }
 
 /// `public."Odd one"` as `public.Odd one`, as comments have it.

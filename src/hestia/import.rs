@@ -56,9 +56,16 @@ impl Scratch {
             name: format!("ghostsnap{id}"),
             aside: format!("ghostsnapold{id}"),
             password: hex(&second),
-            secret: format!("gs{}", hex(first.get(8..).unwrap_or_default())),
+            // MySQL's client takes 15 letters for a delimiter, at most.
+            secret: first.iter().skip(6).take(15).map(|byte| letter(*byte)).collect(),
         })
     }
+}
+
+fn letter(byte: u8) -> char {
+    char::from(
+        b"abcdefghijklmnopqrstuvwxyz234567".get(usize::from(byte & 31)).copied().unwrap_or(b'a'),
+    )
 }
 
 /// Imports a dump. Says in the error whether the old database is as it was; it always is, unless
