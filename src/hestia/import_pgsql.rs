@@ -112,8 +112,7 @@ fn make_database(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch
         }
     }
     server.ask(what, None, &format!("{sql};\n"))?;
-    let inside = format!("ALTER SCHEMA public OWNER TO \"{owner}\";\n{extensions}");
-    server.ask(what, Some(name), &inside).map(drop)
+    server.ask(what, Some(name), &extensions).map(drop)
 }
 
 fn feed(
