@@ -132,6 +132,10 @@
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
 //! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
 //! - `hestia/dump.rs`: dumps of live databases as streams
+//! - `hestia/dump_text.rs`: what a dump makes, and what an import of it must not see
+//! - `hestia/import.rs`: a dump into a database, without trusting it
+//! - `hestia/import_mysql.rs`: that for MySQL and MariaDB
+//! - `hestia/import_pgsql.rs`: that for PostgreSQL
 //! - `hestia/userlock.rs`: one job per user at a time
 //! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
 //! - `hestia/tarball_in.rs`: source: a native tarball, opened into the canonical tree
