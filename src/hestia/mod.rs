@@ -2,9 +2,11 @@
 //! Rank 5: everything that knows HestiaCP: where it keeps what ([`layout`]), its configuration
 //! files ([`conf`]), its users and what belongs to them ([`inventory`]), the words by which parts
 //! of a user are chosen ([`select`]), its tarballs ([`tarballs`], [`tarball_in`],
-//! [`tarball_out`]), its commands ([`call`]), our settings ([`settings`]), the server's
-//! repository ([`setup`]), and the jobs made of all that ([`jobs`]).
+//! [`tarball_out`]), its commands ([`call`]), a process that acts as a user ([`asuser`]), our
+//! settings ([`settings`]), the server's repository ([`setup`]), and the jobs made of all that
+//! ([`jobs`]).
 
+pub mod asuser;
 pub mod call;
 pub mod conf;
 pub mod inventory;

@@ -3,6 +3,7 @@
 //! and where they go ([`sink`]). Never a repository.
 
 pub mod build;
+pub mod deputy;
 pub mod dir;
 pub mod select;
 pub mod sink;

@@ -6,9 +6,7 @@ use super::fetch::{Fetch, finish, write_empty};
 use super::plan::{FilePlan, Part, Way, places, reads};
 use super::{Overwrite, RestoreOptions, RestoreReport, find_node};
 use crate::base::monitor::{Counts, Scoped, Stage, check_cancelled};
-use crate::base::{
-    ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Timestamp, Within, limits, units,
-};
+use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Within, limits, units};
 use crate::format::tree::Meta;
 use crate::format::{Node, NodeKind, PackClass, Snapshot};
 use crate::repo::{IndexedRepository, Reader};
@@ -301,16 +299,7 @@ impl Restore<'_> {
     }
 
     fn may_overwrite(&self, existing: &Existing, wanted: &Meta) -> bool {
-        match self.options.overwrite {
-            Overwrite::Always => true,
-            Overwrite::Never => false,
-            Overwrite::IfNewer => wanted.mtime > existing.mtime,
-            Overwrite::IfChanged => {
-                existing.kind != NodeKind::File
-                    || existing.size != wanted.size
-                    || !same_time(existing.mtime, wanted.mtime)
-            }
-        }
+        self.options.overwrite.allows(existing, wanted)
     }
 
     /// How the file gets its content, and at which places an existing file has it already.
@@ -337,7 +326,7 @@ impl Restore<'_> {
         let Ok(file) = self.target.open_same(path, existing.inode) else {
             return Ok((beside()?, HashSet::new()));
         };
-        let keep = self.matching(&file, places);
+        let keep = matching(self.repository, &file, places);
         let all_right = keep.len() == places.len() && existing.size == node.meta.size;
         // A small file is replaced in one step; a large one keeps what is right.
         if all_right || places.len() > 1 {
@@ -367,22 +356,7 @@ impl Restore<'_> {
         let Ok(file) = self.target.open_to_read(path) else { return false };
         let same_holes = node.extents.is_empty()
             || data_extents(&file, existing.size).is_ok_and(|extents| extents == node.extents);
-        same_holes && self.matching(&file, places).len() == places.len()
-    }
-
-    /// The places of the existing file that already hold the right chunk.
-    fn matching(&self, file: &File, places: &[(ChunkId, u64, u32)]) -> HashSet<u64> {
-        let mut buffer = Vec::new();
-        let mut right = HashSet::new();
-        for (id, at, length) in places {
-            buffer.resize(units::length(u64::from(*length)), 0);
-            let same = file.read_exact_at(&mut buffer, *at).is_ok()
-                && self.repository.keys().data_id(&buffer) == *id;
-            if same {
-                right.insert(*at);
-            }
-        }
-        right
+        same_holes && matching(self.repository, &file, places).len() == places.len()
     }
 
     fn content_is_right(&mut self, node: Node, path: &RelPath, way: Way) -> Result<()> {
@@ -531,12 +505,26 @@ impl Restore<'_> {
     }
 }
 
-/// Some file systems keep times to the second only.
-fn same_time(a: Timestamp, b: Timestamp) -> bool {
-    a == b || (a.seconds == b.seconds && (a.nanos == 0 || b.nanos == 0))
+/// The places of an existing file that already hold the right chunk.
+pub(super) fn matching(
+    repository: &IndexedRepository,
+    file: &File,
+    places: &[(ChunkId, u64, u32)],
+) -> HashSet<u64> {
+    let mut buffer = Vec::new();
+    let mut right = HashSet::new();
+    for (id, at, length) in places {
+        buffer.resize(units::length(u64::from(*length)), 0);
+        let same = file.read_exact_at(&mut buffer, *at).is_ok()
+            && repository.keys().data_id(&buffer) == *id;
+        if same {
+            right.insert(*at);
+        }
+    }
+    right
 }
 
 /// Whether going on makes no sense: the store is gone, or somebody said stop.
-fn matters_to_all(error: &Error) -> bool {
+pub(super) fn matters_to_all(error: &Error) -> bool {
     matches!(error.kind(), Kind::Cancelled | Kind::Internal | Kind::Newer | Kind::Connect)
 }
