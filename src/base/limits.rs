@@ -194,3 +194,18 @@ pub const SECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const TABLE_LOCK_SECONDS: u64 = 60;
 /// How long a connection to the old database has to end.
 pub const CONNECTION_END_MILLISECONDS: u64 = 10_000;
+/// Largest message between a restore and its deputy: the longest path, link and attributes of an
+/// entry fit, and file content is cut into pieces.
+pub const DEPUTY_FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of file content sent to a deputy at a time.
+pub const DEPUTY_PIECE_BYTES: usize = 256 * 1024;
+/// Longest text in a deputy's reply: a message with a path in it.
+pub const DEPUTY_TEXT_BYTES_MAX: usize = 2048;
+/// Items a deputy may owe a reply for; bounds what is remembered of them.
+pub const DEPUTY_ITEMS_IN_FLIGHT: usize = 1024;
+/// Longest silence of a deputy while it has something to do: its user can stop it.
+pub const DEPUTY_SILENCE_SECONDS: u64 = 300;
+/// Failures in a row, for want of room or quota, after which a restore gives up.
+pub const FULL_DISK_FAILURES: u64 = 50;
+/// Changes that a restore names one by one; more are only counted.
+pub const CHANGES_NAMED_MAX: usize = 100_000;
