@@ -14,7 +14,7 @@ use crate::format::snapshot::{Object, Snapshot};
 use crate::hestia::inventory::{self, SECTIONS, User};
 use crate::hestia::jobs::{
     self, BackupRequest, ExportRequest, ImportRequest, RestoreReport, RestoreRequest, RunReport,
-    Server, State, UserOutcome,
+    Server, State, Through, UserOutcome,
 };
 use crate::hestia::select::Sections;
 use crate::hestia::tarballs::TarballName;
@@ -423,6 +423,8 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
         force: call.has("force") && call.shim().is_none(),
         admin: call.has("admin"),
         notify: call.has("notify"),
+        through: call.text("through").and_then(Through::parse).unwrap_or_default(),
+        trust_config: call.has("trust-config") && call.shim().is_none(),
     };
     let repository = repository.indexed(&progress)?;
     let result = jobs::restore(&server, &repository, &user, &request, &progress);

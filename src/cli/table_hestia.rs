@@ -458,6 +458,18 @@ const RESTORE: Command = Command {
         Flag::new("from", "the user the snapshot is of, if it is another one")
             .value("USER", Value::Text),
         Flag::new("admin", "let a user that is made anew be an administrator if it was one"),
+        Flag::new(
+            "through",
+            "how content travels: `place`, straight to where it belongs, or \
+                              `tarball`, all of it through one that Hestia unpacks"
+        )
+        .value("WAY", Value::Choice(&["place", "tarball"]))
+        .default("tarball"),
+        Flag::new(
+            "trust-config",
+            "take over what an imported tarball adds to the configuration \
+                                   of web servers"
+        ),
         NOTIFY,
         FORCE,
     ],

@@ -9,11 +9,15 @@ pub mod cleanup;
 pub mod export;
 pub mod filter;
 pub mod import;
+mod in_place;
 pub mod manage;
+pub mod offers;
 pub mod preflight;
 pub mod report;
 pub mod restore;
+mod shelf;
 pub mod verify;
+mod web_row;
 
 use super::call::{self, Caller, Level, SystemCaller};
 use super::layout::{Hestia, UserName};
@@ -27,7 +31,7 @@ pub use export::{ExportRequest, Exported, export};
 pub use import::{ImportRequest, import};
 pub use manage::{delete, find, list};
 pub use report::{RunReport, State, UserOutcome};
-pub use restore::{RestoreReport, RestoreRequest, restore};
+pub use restore::{RestoreReport, RestoreRequest, Through, restore};
 
 /// The machine that the jobs work on.
 #[derive(Clone)]
@@ -80,6 +84,10 @@ struct News<'n> {
     is_problem: bool,
     asked_for: bool,
 }
+
+/// The source of a snapshot that was made from a tarball which an admin gave us: of this server or
+/// from anywhere.
+pub const IMPORTED: &str = "imported";
 
 /// The tag that says which tarball a snapshot was made from.
 pub const TARBALL_TAG: &str = "tarball:";

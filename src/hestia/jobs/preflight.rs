@@ -11,7 +11,7 @@ use crate::format::snapshot::Object;
 use crate::hestia::conf::{self, Row};
 use crate::hestia::inventory::{self, DbKind};
 use crate::hestia::layout::{Hestia, UserName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Fails if a restore of this content for `user` would touch what is not the user's. `from` is the
 /// user the content was backed up from.
@@ -97,6 +97,18 @@ fn check_object_name(section: &str, name: &str) -> Result<()> {
     Err(Error::new(Kind::Invalid, format!("restore {section} '{}'", name.escape_debug()))
         .why("Hestia's restore cannot handle this name")
         .hint("restore the rest by naming the other objects, or this one into a folder"))
+}
+
+/// The names of web domains and their aliases, zones and mail domains that other users have.
+pub fn names_of_others(hestia: &Hestia, user: &UserName) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for file in ["web.conf", "dns.conf", "mail.conf"] {
+        for (_, row) in inventory::rows_of_others(hestia, user, file)? {
+            names.extend(row.get("DOMAIN").map(str::to_owned));
+            names.extend(row.list("ALIAS").map(str::to_owned));
+        }
+    }
+    Ok(names)
 }
 
 fn check_domains(hestia: &Hestia, user: &UserName, objects: &[&Object]) -> Result<()> {
