@@ -3,7 +3,7 @@
 //! or without Ghostsnap, takes back with `v-restore-user`.
 
 use super::filter::{Facts, Filter, SharedFacts};
-use super::shelf::{SharedShelf, Sorter};
+use super::shelf::{Nowhere, SharedShelf, Shelf, Sorter};
 use super::{Server, manage};
 use crate::base::monitor::Stage;
 use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, Within, limits, units};
@@ -188,6 +188,26 @@ pub(super) fn write(
         );
     }
     Ok((facts, bytes))
+}
+
+/// Looks at what a restore would hand to Hestia, without writing anything. The tables of dumps are
+/// not counted: the dumps are not read.
+pub(super) fn look(
+    repository: &IndexedRepository,
+    snapshot: &Snapshot,
+    order: &Order<'_>,
+    monitor: &dyn Monitor,
+) -> Result<(Facts, Shelf)> {
+    let (facts, shelf) = (SharedFacts::default(), SharedShelf::default());
+    let sorter = Box::new(Sorter::new(Box::new(Nowhere), &shelf));
+    let mut filter = Filter::new(sorter, order.sections.clone(), &facts);
+    if !order.trusted {
+        filter = filter.without_additions();
+    }
+    let selection = order.sections.configuration()?;
+    to_sink(repository, snapshot, &RelPath::root(), &selection, Box::new(filter), monitor)
+        .within(|| format!("look into {}", snapshot.name))?;
+    Ok((facts.get(), shelf.take()))
 }
 
 /// The mode that this Hestia writes itself.

@@ -9,7 +9,7 @@
 use super::Server;
 use super::offers::Offers;
 use super::shelf::WebParts;
-use super::web_row::{self, Recipient};
+use super::web_row::{self, Change, Recipient};
 use crate::base::monitor::{Scoped, Stage};
 use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, Within};
 use crate::format::Snapshot;
@@ -51,7 +51,7 @@ impl Site<'_> {
         domain: &str,
         parts: &WebParts,
         monitor: &dyn Monitor,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Vec<Change>> {
         monitor.stage(Stage::Object(format!("web domain {domain}")));
         let changes = self.web_row(domain, parts).within(|| format!("list the domain {domain}"))?;
         self.snippets(domain, parts)?;
@@ -167,7 +167,20 @@ impl Site<'_> {
         if is_name { Ok(name) } else { Err(Error::new(Kind::Invalid, what).why(name)) }
     }
 
-    fn web_row(&self, domain: &str, parts: &WebParts) -> Result<Vec<String>> {
+    /// For whom a domain's row is made.
+    pub fn recipient(&self) -> Recipient<'_> {
+        let now = self.server.world.now().local();
+        Recipient {
+            hestia: &self.server.hestia,
+            offers: self.offers,
+            user: self.user,
+            from: self.from,
+            taken: self.taken,
+            now: (now.strftime("%F").to_string(), now.strftime("%T").to_string()),
+        }
+    }
+
+    fn web_row(&self, domain: &str, parts: &WebParts) -> Result<Vec<Change>> {
         let path = self.server.hestia.user_file(self.user, "web.conf");
         let live = conf::read_rows(&path)?.rows;
         if live.iter().any(|row| row.get("DOMAIN") == Some(domain)) {
@@ -176,15 +189,7 @@ impl Site<'_> {
         let old = parts.row.as_ref().ok_or_else(|| {
             Error::new(Kind::Parsing, "make its row").why("the snapshot has no sound row of it")
         })?;
-        let now = self.server.world.now().local();
-        let to = Recipient {
-            hestia: &self.server.hestia,
-            offers: self.offers,
-            user: self.user,
-            from: self.from,
-            taken: self.taken,
-            now: (now.strftime("%F").to_string(), now.strftime("%T").to_string()),
-        };
+        let to = self.recipient();
         let (row, changes) = web_row::make(old, domain, &to)?;
         if row.is_yes("SSL") {
             let folder = self.server.hestia.user_file(self.user, "ssl");

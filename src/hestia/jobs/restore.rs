@@ -339,7 +339,7 @@ impl Job<'_> {
                 "WEB" => {
                     site.web(name, shelf.web.get(name).unwrap_or(&none), monitor).map(|changes| {
                         for change in changes {
-                            monitor.stage(Stage::Note(format!("{name}: {change}")));
+                            monitor.stage(Stage::Note(format!("{name}: {}", change.why)));
                         }
                     })
                 }

@@ -29,6 +29,8 @@ pub struct WebParts {
 pub struct Shelf {
     /// The web domains.
     pub web: BTreeMap<String, WebParts>,
+    /// What Hestia knew of the user.
+    pub user: Row,
     /// Names of files that were too large to be configuration.
     pub too_large: Vec<String>,
     bytes: u64,
@@ -45,6 +47,19 @@ impl SharedShelf {
     }
 }
 
+/// A sink for those who only want to look: takes everything and reads nothing.
+pub struct Nowhere;
+
+impl Sink for Nowhere {
+    fn entry(&mut self, _: &RelPath, _: &Node, _: &mut dyn Read) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// A sink that keeps the configuration of web domains, lets all content go, and hands on the rest.
 pub struct Sorter {
     inner: Box<dyn Sink>,
@@ -55,6 +70,23 @@ impl Sorter {
     /// Puts a sorter in front of a sink.
     pub fn new(inner: Box<dyn Sink>, shelf: &SharedShelf) -> Self {
         Self { inner, shelf: shelf.clone() }
+    }
+
+    /// A user comes back unsuspended: Hestia rebuilds nothing for one who is not, and a half
+    /// suspended user, which its own restore makes, can be neither used nor unsuspended.
+    fn user_conf(&mut self, path: &RelPath, node: &Node, content: &mut dyn Read) -> Result<()> {
+        let mut text = Vec::new();
+        let limit = limits::HESTIA_FILE_BYTES_MAX;
+        content.take(limit).read_to_end(&mut text).what_io(|| format!("read {path}"))?;
+        let (mut row, _) = conf::parse_keys(&text);
+        self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner).user = row.clone();
+        if row.is_yes("SUSPENDED") {
+            row.set("SUSPENDED", "no")?;
+            text = row.to_lines().into_bytes();
+        }
+        let mut node = node.clone();
+        node.meta.size = bytes(text.len());
+        self.inner.entry(path, &node, &mut text.as_slice())
     }
 
     fn keep(&self, path: &RelPath, node: &Node, content: &mut dyn Read) -> Result<()> {
@@ -134,6 +166,9 @@ impl Sink for Sorter {
         }
         if names.first() == Some(&&b"web"[..]) {
             return self.keep(path, node, content);
+        }
+        if names.as_slice() == [b"hestia", &b"user.conf"[..]] && node.meta.kind == NodeKind::File {
+            return self.user_conf(path, node, content);
         }
         self.inner.entry(path, node, content)
     }

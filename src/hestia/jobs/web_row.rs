@@ -60,8 +60,21 @@ pub struct Recipient<'r> {
     pub now: (String, String),
 }
 
-/// The row for `domain`, and what of the old one was changed, one line each.
-pub fn make(old: &Row, domain: &str, to: &Recipient<'_>) -> Result<(Row, Vec<String>)> {
+/// Something that the new row has otherwise than the old one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What, and why.
+    pub why: String,
+    /// What makes it unnecessary, or undoes it afterwards.
+    pub mend: String,
+}
+
+fn change(why: String, mend: impl Into<String>) -> Change {
+    Change { why, mend: mend.into() }
+}
+
+/// The row for `domain`, and what of the old one was changed.
+pub fn make(old: &Row, domain: &str, to: &Recipient<'_>) -> Result<(Row, Vec<Change>)> {
     let mut changes = Vec::new();
     let mut row = Row::default();
     for key in KEYS {
@@ -81,22 +94,28 @@ pub fn make(old: &Row, domain: &str, to: &Recipient<'_>) -> Result<(Row, Vec<Str
     Ok((row, changes))
 }
 
-fn sound(key: &str, value: &str, to: &Recipient<'_>, changes: &mut Vec<String>) -> String {
+fn sound(key: &str, value: &str, to: &Recipient<'_>, changes: &mut Vec<Change>) -> String {
     if !is_harmless(key, value) {
-        changes
-            .push(format!("{key} '{}' is none that Hestia makes: left out", value.escape_debug()));
+        let why = format!("{key} '{}' is none that Hestia makes: left out", value.escape_debug());
+        changes.push(change(why, "set it anew in the panel"));
         return if matches!(key, "TPL" | "BACKEND") { "default".into() } else { String::new() };
     }
     match key {
         "IP" => address(value, to, changes),
         "ALIAS" => aliases(value, to, changes),
         "TPL" | "PROXY" | "BACKEND" if !to.offers.has_template(key, value) => {
-            let meant = match key {
-                "TPL" => "web template",
-                "PROXY" => "proxy template",
-                _ => "backend template (PHP version)",
+            let (meant, later) = match key {
+                "TPL" => ("web template", "v-change-web-domain-tpl"),
+                "PROXY" => ("proxy template", "v-change-web-domain-proxy-tpl"),
+                _ => ("backend template (PHP version)", "v-change-web-domain-backend-tpl"),
             };
-            changes.push(format!("the {meant} '{value}' is not here: 'default' takes its place"));
+            let why = format!("the {meant} '{value}' is not here: 'default' takes its place");
+            let version = value.strip_prefix("PHP-").map(|version| version.replace('_', "."));
+            let first = match (key, version) {
+                ("BACKEND", Some(version)) => format!("v-add-web-php {version} installs it"),
+                _ => "install it before".to_owned(),
+            };
+            changes.push(change(why, format!("{first}, or {later} changes it afterwards")));
             "default".into()
         }
         "CUSTOM_DOCROOT" | "CUSTOM_PHPROOT" => docroot(key, value, to, changes),
@@ -117,21 +136,22 @@ pub fn new_name(name: &str, user: &UserName, from: &UserName) -> String {
     format!("{user}_{rest}")
 }
 
-fn address(value: &str, to: &Recipient<'_>, changes: &mut Vec<String>) -> String {
+fn address(value: &str, to: &Recipient<'_>, changes: &mut Vec<Change>) -> String {
     if to.offers.has_address(value, to.user) {
         return value.to_owned();
     }
     let new = to.offers.address_for(to.user).unwrap_or(value);
-    changes
-        .push(format!("the address {value} is not here or not the user's: {new} takes its place"));
+    let why = format!("the address {value} is not here or not the user's: {new} takes its place");
+    changes.push(change(why, "v-change-web-domain-ip gives it another one afterwards"));
     new.to_owned()
 }
 
-fn aliases(value: &str, to: &Recipient<'_>, changes: &mut Vec<String>) -> String {
+fn aliases(value: &str, to: &Recipient<'_>, changes: &mut Vec<Change>) -> String {
     let kept = |alias: &&str| {
         let taken = (to.taken)(alias);
         if taken {
-            changes.push(format!("the alias {alias} is somebody else's: left out"));
+            let why = format!("the alias {alias} is somebody else's: left out");
+            changes.push(change(why, "take it from that user first"));
         }
         !taken
     };
@@ -139,7 +159,7 @@ fn aliases(value: &str, to: &Recipient<'_>, changes: &mut Vec<String>) -> String
     names.join(",")
 }
 
-fn docroot(key: &str, value: &str, to: &Recipient<'_>, changes: &mut Vec<String>) -> String {
+fn docroot(key: &str, value: &str, to: &Recipient<'_>, changes: &mut Vec<Change>) -> String {
     if value.is_empty() {
         return String::new();
     }
@@ -148,7 +168,8 @@ fn docroot(key: &str, value: &str, to: &Recipient<'_>, changes: &mut Vec<String>
     match below.filter(|rest| rest.split('/').all(|name| name != "..")) {
         Some(rest) => format!("{}{rest}", home(to.user)),
         None => {
-            changes.push(format!("{key} '{value}' lies outside the user's sites: left out"));
+            let why = format!("{key} '{value}' lies outside the user's sites: left out");
+            changes.push(change(why, "choose another folder in the panel"));
             String::new()
         }
     }
@@ -169,7 +190,7 @@ fn is_harmless(key: &str, value: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn made(line: &str, user: &str, from: &str, taken: &str) -> (String, Vec<String>) {
+    fn made(line: &str, user: &str, from: &str, taken: &str) -> (String, Vec<Change>) {
         let hestia = Hestia::default();
         let offers = Offers::default();
         let (user, from) = (UserName::parse(user).unwrap(), UserName::parse(from).unwrap());
@@ -201,7 +222,7 @@ mod tests {
             "DOMAIN=a.example IP=192.0.2.1 ALIAS=b.example TPL=default FTP_USER=al_f1:al_f2 \
              FTP_PATH=/p:/q AUTH_USER=joe AUTH_HASH=$1$x/y"
         );
-        assert_eq!(changes, [""; 0]);
+        assert_eq!(changes, []);
     }
 
     #[test]
@@ -222,6 +243,6 @@ mod tests {
         let (row, changes) = made(line, "al", "al", "c.example");
         assert_eq!(row, "DOMAIN=a.example ALIAS=b.example TPL=default PROXY=default");
         assert_eq!(changes.len(), 4, "{changes:?}");
-        assert!(changes.iter().any(|one| one.contains("c.example is somebody else's")));
+        assert!(changes.iter().any(|one| one.why.contains("c.example is somebody else's")));
     }
 }
