@@ -112,6 +112,7 @@ impl Filter {
 
     /// Leaves out what a domain adds to the configuration of servers: those read it as root, and
     /// in a tarball from elsewhere it is anybody's.
+    #[must_use]
     pub fn without_additions(mut self) -> Self {
         self.additions = Additions::LeftOut;
         self

@@ -154,7 +154,7 @@ impl Site<'_> {
     }
 
     /// The name of a domain's folder of mail.
-    fn ascii(&self, domain: &str, monitor: &dyn Monitor) -> Result<String> {
+    pub fn ascii(&self, domain: &str, monitor: &dyn Monitor) -> Result<String> {
         if domain.is_ascii() {
             return Ok(domain.to_owned());
         }

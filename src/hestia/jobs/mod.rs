@@ -8,10 +8,13 @@ pub mod backup;
 pub mod cleanup;
 pub mod export;
 pub mod filter;
+pub mod findings;
 pub mod import;
 mod in_place;
 pub mod manage;
 pub mod offers;
+pub mod outlook;
+pub mod plan;
 pub mod preflight;
 pub mod report;
 pub mod restore;
@@ -30,8 +33,9 @@ pub use backup::{BackupRequest, backup_users};
 pub use export::{ExportRequest, Exported, export};
 pub use import::{ImportRequest, import};
 pub use manage::{delete, find, list};
+pub use outlook::Outlook;
 pub use report::{RunReport, State, UserOutcome};
-pub use restore::{RestoreReport, RestoreRequest, Through, restore};
+pub use restore::{RestoreReport, RestoreRequest, Through, preview, restore};
 
 /// The machine that the jobs work on.
 #[derive(Clone)]

@@ -82,6 +82,13 @@ pub fn unsound_databases(facts: &Facts) -> BTreeMap<String, String> {
     facts.databases.iter().filter_map(unsound).collect()
 }
 
+/// The same without the databases that will be left alone.
+pub fn without_unsound(facts: &Facts) -> Facts {
+    let mut sound = facts.clone();
+    sound.databases.retain(|name, database| check_database(name, database).is_ok());
+    sound
+}
+
 /// Names go into unquoted words of Hestia's scripts. Folders of the home are handled with care
 /// there, the others are not.
 fn check_object_name(section: &str, name: &str) -> Result<()> {

@@ -5,8 +5,10 @@
 
 use super::export::{self, Access, Order};
 use super::filter::Facts;
+use super::findings::{self, Finding};
 use super::in_place::Site;
 use super::offers::Offers;
+use super::outlook::{Outlook, Subject};
 use super::preflight;
 use super::report::Gather;
 use super::shelf::{SharedShelf, Shelf, WebParts};
@@ -118,6 +120,14 @@ pub fn restore(
     let (id, snapshot) = manage::find(repository, from, &request.snapshot, monitor)?;
     monitor.stage(Stage::Object(format!("user {user} from {}", snapshot.name)));
     let created = check_allowed(server, user, from, &snapshot, request)?;
+    let subject = Subject { server, repository, user, from, snapshot: &snapshot, request };
+    let (_, found) = subject.look(&Muted(monitor))?;
+    let is_overruled = |one: &Finding| request.force && one.stops == Some(Kind::Exists);
+    let found: Vec<Finding> = found.into_iter().filter(|one| !is_overruled(one)).collect();
+    if let Some(error) = findings::as_error(user, &found) {
+        return Err(error);
+    }
+    tell_changes(&found, monitor);
     let mut job = Job { server, repository, user, from, snapshot: &snapshot, request };
     let done = job.run(&gather);
     let (objects, tarball_bytes) = match done {
@@ -142,6 +152,37 @@ pub fn restore(
     };
     server.tell(user, &news_of(&report, request.notify), monitor);
     Ok(report)
+}
+
+/// Looks at what a restore would do, and at what stands in its way. Changes nothing.
+pub fn preview(
+    server: &Server,
+    repository: &IndexedRepository,
+    user: &UserName,
+    request: &RestoreRequest,
+    monitor: &dyn Monitor,
+) -> Result<Outlook> {
+    let from = request.from.as_ref().unwrap_or(user);
+    let (id, snapshot) = manage::find(repository, from, &request.snapshot, monitor)?;
+    request.sections.check_against(&snapshot.objects)?;
+    let agreed = RestoreRequest { confirmed: true, ..request.clone() };
+    let refused = check_allowed(server, user, from, &snapshot, &agreed).err();
+    let subject = Subject { server, repository, user, from, snapshot: &snapshot, request };
+    let (plans, mut findings) = subject.look(monitor)?;
+    if let Some(error) = refused {
+        let first = Finding::from_error(&error);
+        // The look has found the same, if it is about an object.
+        findings.retain(|one| one.why != first.why);
+        findings.insert(0, first);
+    }
+    Ok(Outlook { snapshot: (id, snapshot), plans, findings })
+}
+
+/// What will be otherwise than it was is worth knowing and no fault.
+fn tell_changes(found: &[Finding], monitor: &dyn Monitor) {
+    for one in found {
+        monitor.stage(Stage::Note(format!("{}: {} ({})", one.name(), one.why, one.mend)));
+    }
 }
 
 fn news_of(report: &RestoreReport, asked_for: bool) -> News<'static> {
@@ -333,16 +374,11 @@ impl Job<'_> {
         }
         let mut placed = BTreeMap::new();
         let none = WebParts::default();
-        for object in facts.objects.iter() {
+        for object in &facts.objects {
             let name = &object.name;
             let done = match object.section.as_str() {
-                "WEB" => {
-                    site.web(name, shelf.web.get(name).unwrap_or(&none), monitor).map(|changes| {
-                        for change in changes {
-                            monitor.stage(Stage::Note(format!("{name}: {}", change.why)));
-                        }
-                    })
-                }
+                // How it differs was told before.
+                "WEB" => site.web(name, shelf.web.get(name).unwrap_or(&none), monitor).map(drop),
                 "MAIL" => site.mailboxes(name, monitor),
                 "UDIR" => site.home_entry(name, monitor),
                 _ => continue,

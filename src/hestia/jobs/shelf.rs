@@ -148,9 +148,9 @@ fn kind_of(folder: &[u8], name: &[u8], domain: &[u8]) -> Option<Part> {
 /// Whether a file of a domain's configuration is an addition that Hestia takes over: neither a
 /// certificate nor one that it writes itself.
 pub fn is_snippet(name: &str) -> bool {
-    let made_by_hestia = name.ends_with(".conf");
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
     let is_certificate = CERTIFICATE_ENDINGS.iter().any(|end| name.ends_with(end));
-    !made_by_hestia && !is_certificate && !name.starts_with('.')
+    ending != Some("conf") && !is_certificate && !name.starts_with('.')
 }
 
 /// Whether a path of the canonical tree is content: of a site, a mailbox, the home.

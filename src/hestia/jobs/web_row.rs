@@ -130,7 +130,7 @@ fn sound(key: &str, value: &str, to: &Recipient<'_>, changes: &mut Vec<Change>) 
 
 /// What a name that begins with a user's becomes for another.
 pub fn new_name(name: &str, user: &UserName, from: &UserName) -> String {
-    let own = |whose: &UserName| Some(name.strip_prefix(whose.as_str())?.strip_prefix('_')?);
+    let own = |whose: &UserName| name.strip_prefix(whose.as_str())?.strip_prefix('_');
     // As Hestia does it: whatever had no name of its user before it has one now.
     let rest = own(from).or_else(|| own(user)).unwrap_or(name);
     format!("{user}_{rest}")
@@ -165,14 +165,12 @@ fn docroot(key: &str, value: &str, to: &Recipient<'_>, changes: &mut Vec<Change>
     }
     let home = |user: &UserName| format!("{}/web/", to.hestia.user_home(user).display());
     let below = value.strip_prefix(&home(to.from)).or_else(|| value.strip_prefix(&home(to.user)));
-    match below.filter(|rest| rest.split('/').all(|name| name != "..")) {
-        Some(rest) => format!("{}{rest}", home(to.user)),
-        None => {
-            let why = format!("{key} '{value}' lies outside the user's sites: left out");
-            changes.push(change(why, "choose another folder in the panel"));
-            String::new()
-        }
+    if let Some(rest) = below.filter(|rest| rest.split('/').all(|name| name != "..")) {
+        return format!("{}{rest}", home(to.user));
     }
+    let why = format!("{key} '{value}' lies outside the user's sites: left out");
+    changes.push(change(why, "choose another folder in the panel"));
+    String::new()
 }
 
 /// Hashes are opaque, but hold neither space nor quote; other values are words, lists and paths.
