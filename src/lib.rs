@@ -62,6 +62,7 @@
 //! - `format/config.rs`: the repository's own description
 //! - `format/keyslot.rs`: the master key wrapped under a password or key file
 //! - `format/pack.rs`: blobs, the sealed end, the footer
+//! - `format/rows.rs`: SQL dumps: groups of rows, row tables, row maps
 //! - `format/index.rs`: index segments
 //! - `format/snapshot.rs`: the commit record, with all that a list shows
 //! - `format/tree.rs`: nodes of a folder
@@ -85,7 +86,9 @@
 //! - `tree/source.rs`: the trait `Source`, `Entry` and its content
 //! - `tree/sink.rs`: the trait `Sink`
 //! - `tree/select.rs`: which entries are meant: globs
+//! - `tree/command.rs`: a program as a stream, read or written
 //! - `tree/build.rs`: sorted nodes, split into tree chunks
+//! - `tree/live.rs`: folders and files of a live file system, held by handles
 //! - `tree/walk.rs`: source: folders on a disk
 //! - `tree/dir.rs`: target: a folder on a disk, owners, modes, times, attributes
 //! - `tree/stream.rs`: source: one file from a stream
@@ -101,6 +104,7 @@
 //! - `ops/backup.rs`: from a source to a snapshot: the feeder of the pipeline
 //! - `ops/work.rs`: its workers: read, cut, hash, hand to the writer
 //! - `ops/assemble.rs`: its assembler: trees, bottom up, in the order of the source
+//! - `ops/rows.rs`: SQL dumps, row by row against the parent's
 //! - `ops/parent.rs`: the snapshot that unchanged files are taken over from
 //! - `ops/restore/mod.rs`: options, report, finding an entry by its path
 //! - `ops/restore/plan.rs`: which parts of which packs go where
@@ -125,9 +129,12 @@
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
 //! - `hestia/setup.rs`: the repository and key file of this server, made by the first backup
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
+//! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
+//! - `hestia/dump.rs`: dumps of live databases as streams
 //! - `hestia/userlock.rs`: one job per user at a time
 //! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
 //! - `hestia/tarball_in.rs`: source: a native tarball, opened into the canonical tree
+//! - `hestia/tarball_dump.rs`: a dump in it, read to its closing line
 //! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
 //! - `hestia/jobs/backup.rs`: let Hestia make a tarball, prove it, store it

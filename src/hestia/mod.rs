@@ -2,17 +2,23 @@
 //! Rank 5: everything that knows HestiaCP: where it keeps what ([`layout`]), its configuration
 //! files ([`conf`]), its users and what belongs to them ([`inventory`]), the words by which parts
 //! of a user are chosen ([`select`]), its tarballs ([`tarballs`], [`tarball_in`],
-//! [`tarball_out`]), its commands ([`call`]), our settings ([`settings`]), the server's
+//! [`tarball_out`]), its databases ([`database`], [`dump`]), its commands ([`call`]), our settings ([`settings`]), the server's
 //! repository ([`setup`]), and the jobs made of all that ([`jobs`]).
 
 pub mod call;
 pub mod conf;
+pub mod database;
+pub mod direct;
+pub mod dump;
+pub mod excludes;
 pub mod inventory;
 pub mod jobs;
 pub mod layout;
+pub mod objects;
 pub mod select;
 pub mod settings;
 pub mod setup;
+mod tarball_dump;
 pub mod tarball_in;
 pub mod tarball_out;
 pub mod tarballs;

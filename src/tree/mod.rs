@@ -3,7 +3,9 @@
 //! and where they go ([`sink`]). Never a repository.
 
 pub mod build;
+pub mod command;
 pub mod dir;
+pub mod live;
 pub mod select;
 pub mod sink;
 pub mod source;
