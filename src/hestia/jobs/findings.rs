@@ -40,6 +40,8 @@ impl Finding {
     pub fn from_error(error: &Error) -> Self {
         let mend = error.hint_text().unwrap_or_default();
         let why = format!("cannot {}: {}", error.what(), error.reasons_or_what());
+        // All findings together say that once.
+        let why = why.replace("; nothing was changed", "");
         Self::stop(None, error.kind(), why, mend)
     }
 

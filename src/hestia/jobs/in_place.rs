@@ -158,7 +158,7 @@ impl Site<'_> {
         if domain.is_ascii() {
             return Ok(domain.to_owned());
         }
-        let call = Call::program(self.server.hestia.tools.join("idn2"), ["--quiet", domain]);
+        let call = Call::program(self.server.hestia.tools.join("idn2"), ["--quiet", "--", domain]);
         let what = format!("write {domain} in ASCII");
         let outcome = self.server.caller.call(&call, monitor)?.check(what.clone(), &call)?;
         let name = outcome.output.trim().to_owned();
