@@ -137,6 +137,8 @@ pub const CONF_LINE_BYTES_MAX: usize = 1024 * 1024;
 pub const SNIPPET_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// All of those that one restore holds in memory.
 pub const SNIPPETS_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Longest name of a database or its user that both engines take.
+pub const DATABASE_NAME_BYTES_MAX: usize = 63;
 /// Paths of one object that a restore which only looks names; the others are counted.
 pub const PLANNED_PATHS_MAX: usize = 10_000;
 /// Most entries of one folder that is listed whole, such as `/backup` or `data/users`.

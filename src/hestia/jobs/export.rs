@@ -3,6 +3,7 @@
 //! or without Ghostsnap, takes back with `v-restore-user`.
 
 use super::filter::{Facts, Filter, SharedFacts};
+use super::rename::Renamer;
 use super::shelf::{Nowhere, SharedShelf, Shelf, Sorter};
 use super::{Server, manage};
 use crate::base::monitor::Stage;
@@ -69,6 +70,7 @@ pub fn export(
         access: Access::Panel(user),
         admin: false,
         trusted: true,
+        renamed: None,
         shelf: None,
     };
     let (facts, bytes) = write(server, repository, &snapshot, &path, &order, monitor)?;
@@ -126,6 +128,8 @@ pub(super) struct Order<'o> {
     pub admin: bool,
     /// Whether additions to the configuration of servers stay in it.
     pub trusted: bool,
+    /// The user it was backed up from and the one it is for, if those are two.
+    pub renamed: Option<(&'o UserName, &'o UserName)>,
     /// Keeps the configuration of web domains here, and leaves all content out.
     pub shelf: Option<&'o SharedShelf>,
 }
@@ -161,6 +165,9 @@ pub(super) fn write(
     if let Some(shelf) = order.shelf {
         sink = Box::new(Sorter::new(sink, shelf));
         selection = order.sections.configuration()?;
+    }
+    if let Some((from, to)) = order.renamed {
+        sink = Box::new(Renamer::new(sink, &server.hestia, from, to));
     }
     let mut filter = Filter::new(sink, order.sections.clone(), &facts);
     if !order.trusted {

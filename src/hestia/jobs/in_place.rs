@@ -15,6 +15,7 @@ use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, Within};
 use crate::format::Snapshot;
 use crate::hestia::call::Call;
 use crate::hestia::conf;
+use crate::hestia::direct::idn::to_ascii;
 use crate::hestia::layout::UserName;
 use crate::ops::restore::{RestoreOptions, to_folder};
 use crate::repo::IndexedRepository;
@@ -102,7 +103,7 @@ impl Site<'_> {
             return Ok(());
         }
         monitor.stage(Stage::Object(format!("mailboxes of {domain}")));
-        let folder = self.ascii(domain, monitor)?;
+        let folder = mail_folder(domain)?;
         let target = self.server.hestia.user_home(self.user).join("mail").join(folder);
         self.place(&content, &target, Surplus::Stays, &[], monitor)
     }
@@ -151,20 +152,6 @@ impl Site<'_> {
             Err(error) if error.kind() == Kind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// The name of a domain's folder of mail.
-    pub fn ascii(&self, domain: &str, monitor: &dyn Monitor) -> Result<String> {
-        if domain.is_ascii() {
-            return Ok(domain.to_owned());
-        }
-        let call = Call::program(self.server.hestia.tools.join("idn2"), ["--quiet", "--", domain]);
-        let what = format!("write {domain} in ASCII");
-        let outcome = self.server.caller.call(&call, monitor)?.check(what.clone(), &call)?;
-        let name = outcome.output.trim().to_owned();
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
-        if is_name { Ok(name) } else { Err(Error::new(Kind::Invalid, what).why(name)) }
     }
 
     /// For whom a domain's row is made.
@@ -266,6 +253,14 @@ impl Site<'_> {
                 .why(format!("{count} of its files or attributes are not back, see the warnings"))),
         }
     }
+}
+
+/// The name of a domain's folder of mail.
+pub(super) fn mail_folder(domain: &str) -> Result<String> {
+    to_ascii(domain).ok_or_else(|| {
+        let what = format!("find the mail of {}", domain.escape_debug());
+        Error::new(Kind::Invalid, what).why("its name cannot be written in ASCII")
+    })
 }
 
 /// What becomes of files that the snapshot lacks.

@@ -16,6 +16,7 @@ pub mod offers;
 pub mod outlook;
 pub mod plan;
 pub mod preflight;
+mod rename;
 pub mod report;
 pub mod restore;
 mod shelf;

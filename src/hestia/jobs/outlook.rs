@@ -4,7 +4,7 @@
 use super::export::{self, Access, Order};
 use super::filter::Facts;
 use super::findings::{self, Finding, Question};
-use super::in_place::Site;
+use super::in_place::{Site, mail_folder};
 use super::offers::Offers;
 use super::plan::{self, Action, Place, Plan};
 use super::preflight;
@@ -55,6 +55,7 @@ impl Subject<'_> {
             access: Access::Root,
             admin: self.request.admin,
             trusted: self.request.trust_config || self.snapshot.source != IMPORTED,
+            renamed: None,
             shelf: None,
         };
         let (facts, shelf) = export::look(self.repository, self.snapshot, &order, monitor)?;
@@ -70,7 +71,7 @@ impl Subject<'_> {
             offers: &offers,
             taken: &is_taken,
         };
-        let plans = self.plans(&facts, &site, monitor)?;
+        let plans = self.plans(&facts, monitor)?;
         let question = Question {
             hestia,
             offers: &offers,
@@ -93,7 +94,7 @@ impl Subject<'_> {
         Ok((plans, found))
     }
 
-    fn plans(&self, facts: &Facts, site: &Site<'_>, monitor: &dyn Monitor) -> Result<Vec<Plan>> {
+    fn plans(&self, facts: &Facts, monitor: &dyn Monitor) -> Result<Vec<Plan>> {
         let live = self.live()?;
         let home = self.server.hestia.user_home(self.user);
         let mut plans = Vec::new();
@@ -113,7 +114,7 @@ impl Subject<'_> {
             match object.section.as_str() {
                 "WEB" => self.content(&mut plan, ("web", "data"), &name, "web", monitor)?,
                 "MAIL" => {
-                    let folder = site.ascii(&name, monitor)?;
+                    let folder = mail_folder(&name)?;
                     self.content(&mut plan, ("mail", "accounts"), &folder, "mail", monitor)?;
                 }
                 "UDIR" => self.content(&mut plan, ("user_dir", ""), &name, "", monitor)?,

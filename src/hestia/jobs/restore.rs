@@ -413,6 +413,7 @@ impl Job<'_> {
             access: Access::Root,
             admin: self.request.admin,
             trusted: self.request.trust_config || self.snapshot.source != IMPORTED,
+            renamed: (self.user != self.from).then_some((self.from, self.user)),
             shelf: self.in_place().then_some(shelf),
         };
         let (server, path) = (self.server, &tarball.0);

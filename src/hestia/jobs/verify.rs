@@ -105,6 +105,10 @@ pub fn verify(
     for object in facts.all_objects() {
         let placed = done.placed.get(&object);
         let is_hestias = !done.in_place || !matches!(object.section.as_str(), "WEB" | "UDIR");
+        let mut shown = object.clone();
+        if object.section == "DB" {
+            shown.name = renamed(&object.name, users.0, users.1);
+        }
         let problem = if let Some(Some(problem)) = placed {
             Some(problem.clone())
         } else if !is_hestias {
@@ -112,9 +116,9 @@ pub fn verify(
                 Some(_) => live.problem(hestia, user, &object),
                 None => Some("the restore did not come to it".to_owned()),
             }
-        } else if !transcript.has(&object) {
+        } else if !transcript.has(&shown) {
             Some("Hestia did not come to it".to_owned())
-        } else if !outcome.is_ok() && transcript.is_last(&object) {
+        } else if !outcome.is_ok() && transcript.is_last(&shown) {
             Some(format!("Hestia stopped here: {}", outcome.complaint()))
         } else if object.section == "DB" {
             database(hestia, caller, &live, users, &object.name, facts, monitor)
