@@ -124,6 +124,7 @@
 //! - `hestia/mod.rs`: what the other rooms import
 //! - `hestia/layout.rs`: every path of Hestia; user names
 //! - `hestia/conf.rs`: `KEY='value'` files, read and never run
+//! - `hestia/excludes.rs`: what a user has taken out of the backups
 //! - `hestia/inventory.rs`: users and what belongs to them
 //! - `hestia/select.rs`: the arguments WEB DNS MAIL DB CRON UDIR
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
@@ -134,10 +135,19 @@
 //! - `hestia/userlock.rs`: one job per user at a time
 //! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
 //! - `hestia/tarball_in.rs`: source: a native tarball, opened into the canonical tree
+//! - `hestia/objects.rs`: which objects a canonical tree holds
+//! - `hestia/direct/mod.rs`: source: a live user, as the canonical tree
+//! - `hestia/direct/subject.rs`: the user being read: handles, rows, what is left out
+//! - `hestia/direct/sections.rs`: each section of the tree, read from the live user
+//! - `hestia/direct/copies.rs`: entries as Hestia's backup copies them
+//! - `hestia/direct/extra.rs`: what Hestia's tarballs lose
+//! - `hestia/direct/idn.rs`: the folder names of mail domains
 //! - `hestia/tarball_dump.rs`: a dump in it, read to its closing line
 //! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
-//! - `hestia/jobs/backup.rs`: let Hestia make a tarball, prove it, store it
+//! - `hestia/jobs/backup.rs`: back users up, in one of two ways
+//! - `hestia/jobs/backup_tarball.rs`: let Hestia make a tarball, prove it, open it
+//! - `hestia/jobs/backup_direct.rs`: read the live user, when the machine has time for it
 //! - `hestia/jobs/cleanup.rs`: thin out tarballs whose content is stored
 //! - `hestia/jobs/import.rs`: take old tarballs in
 //! - `hestia/jobs/export.rs`: make a native tarball of a snapshot

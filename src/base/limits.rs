@@ -69,12 +69,14 @@ pub const NODE_CHUNKS_MAX: usize = 512;
 
 /// Longest group of rows: a row of this size or more is cut by length.
 pub const ROW_GROUP_BYTES_MAX: usize = 64 * 1024;
-/// What groups of rows aim at. Measured on a dump with 1.25 % of its rows changed: 1 KiB stores
-/// 6 % of it again, 4 KiB 14 %; the tables are 14 bytes a group.
-pub const ROW_GROUP_BYTES: u32 = 1024;
+/// What groups of rows aim at. The smaller, the less of a dump is stored again after a day, and
+/// the larger the tables: 12 bytes a group that do not compress. See docs/performance.md.
+pub const ROW_GROUP_BYTES: u32 = 768;
 /// Bytes of new rows that become a chunk. Smaller ones compress worse; of larger ones more is
 /// read in vain once most of their rows are out of date.
 pub const ROW_CHUNK_BYTES: usize = 512 * 1024;
+/// Chunks of new rows that become one blob.
+pub const ROW_CHUNKS_TOGETHER: usize = LARGE_BUNDLE_BYTES / ROW_CHUNK_BYTES;
 /// Groups known from earlier backups, and new ones, that are looked up at most: 32 bytes each.
 /// Groups of larger dumps are larger.
 pub const ROW_GROUPS_MAX: usize = 2 * 1024 * 1024;
@@ -119,7 +121,7 @@ pub const COALESCE_READ_BYTES: u64 = 8 * 1024 * 1024;
 /// Files planned together in a restore: bounds the plan's memory.
 pub const RESTORE_BATCH_FILES: usize = 50_000;
 /// Decoded blobs kept by a reader.
-pub const BLOB_CACHE_BYTES: usize = 64 * 1024 * 1024;
+pub const BLOB_CACHE_BYTES: usize = 112 * 1024 * 1024;
 
 /// Extended attributes of one entry, in bytes; the kernel allows 64 KiB each.
 pub const XATTR_BYTES_MAX: usize = 256 * 1024;

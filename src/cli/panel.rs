@@ -17,7 +17,7 @@ use crate::hestia::jobs::{
 };
 use crate::hestia::select::Sections;
 use crate::hestia::tarballs::TarballName;
-use crate::hestia::{Hestia, UserName};
+use crate::hestia::{BackupMode, Hestia, UserName};
 use crate::repo::{Repository, snapshots};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -110,6 +110,7 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
         keep_tarballs: call.number("keep-tarballs").map(crate::base::units::length),
         notify: call.has("notify"),
         tags: Vec::new(),
+        mode: call.text("mode").and_then(BackupMode::parse),
     };
     let server = server(context, call)?;
     server.hestia.check_installed()?;

@@ -13,6 +13,7 @@ use super::table_flags::{
     SHIM_USER, USER_FILTER,
 };
 use super::{panel, panel_restore};
+use crate::hestia::BackupMode;
 
 const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
 const SNAPSHOT_FLAG: Flag = Flag::new("snapshot", "id, beginning of one, name, or `latest`")
@@ -266,11 +267,13 @@ const BACKUP: Command = Command {
     name: "hestia backup",
     about: "back up Hestia users",
     details: "Backs up the named users, or all. Hestia makes its tarball, which is opened and \
-              stored file by file, so that what has not changed takes no space. One user's \
-              failure does not stop the others; the exit code is 30 if some failed. Nothing is \
-              ever removed from /backup without --cleanup, and with it only tarballs whose \
-              content is in the repository. The first run on a server makes a local repository \
-              and a key file and says how to keep a copy of the key.",
+              stored file by file, so that what has not changed takes no space; or, with --mode \
+              direct, the live user is read without a tarball, and files that did not change are \
+              not even opened. Both give the same backup. One user's failure does not stop the \
+              others; the exit code is 30 if some failed. Nothing is ever removed from /backup \
+              without --cleanup, and with it only tarballs whose content is in the repository. \
+              The first run on a server makes a local repository and a key file and says how to \
+              keep a copy of the key.",
     examples: &[
         "ghostsnap hestia backup --user alice",
         "ghostsnap hestia backup --include 'prod-*' --include 'user[1-5]' --exclude 'prod-test' \
@@ -289,6 +292,12 @@ const BACKUP: Command = Command {
             .short('e')
             .value("GLOB", Value::List)
             .many(),
+        Flag::new(
+            "mode",
+            "by the tarball that Hestia makes, or direct from the live user; without it what the \
+             settings say",
+        )
+        .value("MODE", Value::Choice(BackupMode::WORDS)),
         Flag::new("cleanup", "then remove old tarballs whose content is in the repository"),
         Flag::new(
             "keep-tarballs",

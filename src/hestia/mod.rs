@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! Rank 5: everything that knows HestiaCP: where it keeps what ([`layout`]), its configuration
-//! files ([`conf`]), its users and what belongs to them ([`inventory`]), the words by which parts
-//! of a user are chosen ([`select`]), its tarballs ([`tarballs`], [`tarball_in`],
-//! [`tarball_out`]), its databases ([`database`], [`dump`]), its commands ([`call`]), our settings ([`settings`]), the server's
+//! files ([`conf`], [`excludes`]), its users and what belongs to them ([`inventory`],
+//! [`objects`]), the words by which parts of a user are chosen ([`select`]), its tarballs
+//! ([`tarballs`], [`tarball_in`], [`tarball_out`]), live users ([`direct`]) with their databases
+//! ([`database`], [`dump`]), its commands ([`call`]), our settings ([`settings`]), the server's
 //! repository ([`setup`]), and the jobs made of all that ([`jobs`]).
 
 pub mod call;
@@ -28,4 +29,4 @@ pub use call::{Call, Caller, Outcome};
 pub use inventory::{Inventory, User};
 pub use layout::{Hestia, UserName};
 pub use select::Sections;
-pub use settings::Settings;
+pub use settings::{BackupMode, Settings};

@@ -122,7 +122,9 @@ impl Steps<'_> {
         if !entries.is_empty() {
             self.folder(&["extra", "web", name])?;
             self.folder(&["extra", "web", name, "conf"])?;
-            entries.into_iter().for_each(|entry| self.entry(entry));
+            for entry in entries {
+                self.entry(entry);
+            }
         }
         Ok(())
     }

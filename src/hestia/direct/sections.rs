@@ -24,18 +24,18 @@ use std::path::Path;
 pub struct Steps<'s> {
     subject: &'s Subject,
     monitor: &'s dyn Monitor,
-    steps: Vec<Step>,
+    list: Vec<Step>,
 }
 
 impl<'s> Steps<'s> {
     /// None yet.
     pub fn of(subject: &'s Subject, monitor: &'s dyn Monitor) -> Self {
-        Self { subject, monitor, steps: Vec::new() }
+        Self { subject, monitor, list: Vec::new() }
     }
 
     /// The steps.
     pub fn into_vec(self) -> Vec<Step> {
-        self.steps
+        self.list
     }
 
     /// The user being read.
@@ -49,7 +49,7 @@ impl<'s> Steps<'s> {
     }
 
     pub(super) fn entry(&mut self, entry: Entry<'static>) {
-        self.steps.push(Step::Entry(Box::new(entry)));
+        self.list.push(Step::Entry(Box::new(entry)));
     }
 
     pub(super) fn folder(&mut self, names: &[&str]) -> Result<()> {
@@ -66,7 +66,7 @@ impl<'s> Steps<'s> {
     pub(super) fn copy(&mut self, from: &Folder, name: &[u8], to: RelPath) -> bool {
         let entry = copy_of(from, name, to, self.monitor);
         let found = entry.is_some();
-        self.steps.extend(entry.map(|entry| Step::Entry(Box::new(entry))));
+        self.list.extend(entry.map(|entry| Step::Entry(Box::new(entry))));
         found
     }
 
@@ -137,7 +137,7 @@ impl<'s> Steps<'s> {
             xattrs: false,
         };
         let walk = Walk::beneath(from, to, RelPath::root(), options);
-        self.steps.push(Step::Walk(Box::new(walk), dress));
+        self.list.push(Step::Walk(Box::new(walk), dress));
         Ok(())
     }
 
@@ -175,10 +175,10 @@ impl<'s> Steps<'s> {
                 let options = subject.walk_options(&leave)?;
                 let (to, seen) = (path(&["web", name, "data"])?, path(&["web", name])?);
                 let walk = Walk::beneath(site, to, seen, options);
-                self.steps.push(Step::Walk(Box::new(walk), Dress::Own));
+                self.list.push(Step::Walk(Box::new(walk), Dress::Own));
             }
             None => {
-                self.warn(format!("back up the files of {name}"), "the home has no such folder")
+                self.warn(format!("back up the files of {name}"), "the home has no such folder");
             }
         }
         Ok(())
@@ -280,13 +280,12 @@ impl<'s> Steps<'s> {
         let names = [b"conf".as_slice(), b"mail", name.as_bytes()];
         let found = if has_exim { subject.home.beneath(names)? } else { None };
         let to = path(&["mail", name, "conf"])?;
-        match found {
-            Some(found) => self.tree(found, to, Dress::CopiedInto, &["/.*"])?,
-            None => {
-                self.folder(&["mail", name, "conf"])?;
-                if has_exim {
-                    self.warn(format!("back up the configuration of {name}"), "it is not there");
-                }
+        if let Some(found) = found {
+            self.tree(found, to, Dress::CopiedInto, &["/.*"])?;
+        } else {
+            self.folder(&["mail", name, "conf"])?;
+            if has_exim {
+                self.warn(format!("back up the configuration of {name}"), "it is not there");
             }
         }
         if has_exim { self.mailboxes(name) } else { Ok(()) }
@@ -316,10 +315,10 @@ impl<'s> Steps<'s> {
                     path(&above)?,
                     options,
                 );
-                self.steps.push(Step::Walk(Box::new(walk), Dress::Own));
+                self.list.push(Step::Walk(Box::new(walk), Dress::Own));
             }
             None => {
-                self.warn(format!("back up the mail of {domain}"), "the home has no such folder")
+                self.warn(format!("back up the mail of {domain}"), "the home has no such folder");
             }
         }
         Ok(())
@@ -334,9 +333,9 @@ impl<'s> Steps<'s> {
         self.folder(&["db", name, "conf"])?;
         let database = Box::new(DatabaseRow::parse(row)?);
         let grants = path(&["db", name, "conf", &dump::grants_name(&database)])?;
-        self.steps.push(Step::Grants(grants, database.clone()));
+        self.list.push(Step::Grants(grants, database.clone()));
         let dump = path(&["db", name, &dump::file_name(&database)])?;
-        self.steps.push(Step::Dump(dump, database));
+        self.list.push(Step::Dump(dump, database));
         Ok(())
     }
 
@@ -346,7 +345,7 @@ impl<'s> Steps<'s> {
         let options = subject.walk_options(&subject.home_patterns())?;
         let home = subject.home.clone();
         let walk = Walk::beneath(home, path(&["user_dir"])?, RelPath::root(), options);
-        self.steps.push(Step::Walk(Box::new(walk), Dress::OwnInto));
+        self.list.push(Step::Walk(Box::new(walk), Dress::OwnInto));
         Ok(())
     }
 }

@@ -73,7 +73,9 @@ impl Subject {
             Some(text) => {
                 let path = hestia.user_file(&user.name, "backup-excludes.conf");
                 let (excludes, problems) = Excludes::parse(&text, &path);
-                problems.into_iter().for_each(|problem| monitor.warn(problem));
+                for problem in problems {
+                    monitor.warn(problem);
+                }
                 excludes
             }
         };
@@ -116,7 +118,9 @@ impl Subject {
         let text = self.data.read(file.as_bytes(), limits::CONF_FILE_BYTES_MAX)?;
         let text = text.unwrap_or_default();
         let rows = conf::parse_rows(&text);
-        conf::complaints(&path, &rows.bad).into_iter().for_each(|problem| monitor.warn(problem));
+        for problem in conf::complaints(&path, &rows.bad) {
+            monitor.warn(problem);
+        }
         let mut found: Vec<Object> = Vec::new();
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         for line in text.split_inclusive(|byte| *byte == b'\n') {

@@ -5,6 +5,8 @@
 //! list, show and remove what is there ([`manage`]). Nothing here prints.
 
 pub mod backup;
+mod backup_direct;
+mod backup_tarball;
 pub mod cleanup;
 pub mod export;
 pub mod filter;
