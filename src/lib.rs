@@ -165,7 +165,14 @@
 //! - `hestia/jobs/export.rs`: make a native tarball of a snapshot
 //! - `hestia/jobs/preflight.rs`: what is looked at before Hestia takes a tarball
 //! - `hestia/jobs/filter.rs`: what of an archive Hestia's scripts must not believe
-//! - `hestia/jobs/restore.rs`: give a user back through `v-restore-user`
+//! - `hestia/jobs/restore.rs`: give a user back, with or through `v-restore-user`
+//! - `hestia/jobs/outlook.rs`: what a restore would do, and what stands in its way
+//! - `hestia/jobs/findings.rs`: what would stop or surprise a restore, and what mends it
+//! - `hestia/jobs/plan.rs`: what would be made, overwritten and removed
+//! - `hestia/jobs/offers.rs`: addresses, templates, servers and packages of this Hestia
+//! - `hestia/jobs/shelf.rs`: configuration that is sorted out of a snapshot
+//! - `hestia/jobs/in_place.rs`: sites, mailboxes and the home, straight to their place
+//! - `hestia/jobs/web_row.rs`: the row of a web domain that is new here
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
 //! - `hestia/jobs/report.rs`: each user's result, and the exit code of the whole
@@ -187,6 +194,7 @@
 //! - `cli/engine_keys.rs`: key list, add, change, remove
 //! - `cli/files.rs`: files, folders and mail accounts of Hestia users
 //! - `cli/panel.rs`: the commands for Hestia users
+//! - `cli/panel_restore.rs`: those that restore them
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it
 //! - `cli/secret.rs`: where the password or key comes from

@@ -135,6 +135,14 @@ pub const EXTENTS_READ_MAX: usize = 1_000_000;
 pub const CONF_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Longest line of a configuration file; a web domain with many aliases has a few kilobytes.
 pub const CONF_LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Largest addition to a web server's configuration, or certificate, that a restore puts in place.
+pub const SNIPPET_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// All of those that one restore holds in memory.
+pub const SNIPPETS_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Longest name of a database or its user that both engines take.
+pub const DATABASE_NAME_BYTES_MAX: usize = 63;
+/// Paths of one object that a restore which only looks names; the others are counted.
+pub const PLANNED_PATHS_MAX: usize = 10_000;
 /// Most entries of one folder that is listed whole, such as `/backup` or `data/users`.
 pub const LISTED_ENTRIES_MAX: usize = 1_000_000;
 /// What is kept of a command's output: its end, where the error stands.
