@@ -91,6 +91,7 @@
 //! - `tree/live.rs`: folders and files of a live file system, held by handles
 //! - `tree/walk.rs`: source: folders on a disk
 //! - `tree/dir.rs`: target: a folder on a disk, owners, modes, times, attributes
+//! - `tree/pace.rs`: a source, read no faster than asked for
 //! - `tree/stream.rs`: source: one file from a stream
 //! - `tree/tar_member.rs`: the members of a tar stream, strictly read
 //! - `tree/tar_in.rs`: source: a tar stream

@@ -23,8 +23,7 @@ use crate::ops::restore::{RestoreOptions, to_folder};
 use crate::repo::{Repository, snapshots};
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::{ffi::OsStrExt, fs::DirBuilderExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -111,6 +110,7 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
         notify: call.has("notify"),
         tags: Vec::new(),
         mode: call.text("mode").and_then(BackupMode::parse),
+        read_limit: call.text("limit-read").map(ByteSize::parse).transpose()?,
     };
     let server = server(context, call)?;
     server.hestia.check_installed()?;

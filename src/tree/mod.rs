@@ -6,6 +6,7 @@ pub mod build;
 pub mod command;
 pub mod dir;
 pub mod live;
+pub mod pace;
 pub mod select;
 pub mod sink;
 pub mod source;
