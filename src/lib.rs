@@ -91,6 +91,7 @@
 //! - `tree/live.rs`: folders and files of a live file system, held by handles
 //! - `tree/walk.rs`: source: folders on a disk
 //! - `tree/dir.rs`: target: a folder on a disk, owners, modes, times, attributes
+//! - `tree/pace.rs`: a source, read no faster than asked for
 //! - `tree/deputy/mod.rs`: a process that changes files as somebody else, on order: the messages
 //! - `tree/deputy/client.rs`: the side that gives the orders
 //! - `tree/deputy/serve.rs`: the side that gives up its rights and obeys
