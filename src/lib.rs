@@ -91,6 +91,9 @@
 //! - `tree/live.rs`: folders and files of a live file system, held by handles
 //! - `tree/walk.rs`: source: folders on a disk
 //! - `tree/dir.rs`: target: a folder on a disk, owners, modes, times, attributes
+//! - `tree/deputy/mod.rs`: a process that changes files as somebody else, on order: the messages
+//! - `tree/deputy/client.rs`: the side that gives the orders
+//! - `tree/deputy/serve.rs`: the side that gives up its rights and obeys
 //! - `tree/stream.rs`: source: one file from a stream
 //! - `tree/tar_member.rs`: the members of a tar stream, strictly read
 //! - `tree/tar_in.rs`: source: a tar stream
@@ -110,6 +113,10 @@
 //! - `ops/restore/plan.rs`: which parts of which packs go where
 //! - `ops/restore/fetch.rs`: the workers that read packs and write files
 //! - `ops/restore/folder.rs`: into a folder: decide, fetch, links, attributes, sync
+//! - `ops/restore/deputy/mod.rs`: below a home, through a deputy: decide, order, folders, links
+//! - `ops/restore/deputy/file.rs`: its files: compare, send what differs
+//! - `ops/restore/deputy/remove.rs`: what goes
+//! - `ops/restore/deputy/book.rs`: what is still owed an answer
 //! - `ops/restore/sink.rs`: into a sink, in the order of the tree
 //! - `ops/list.rs`: walk, find, compare
 //! - `ops/forget.rs`: which snapshots a policy keeps, and why
@@ -132,6 +139,7 @@
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
 //! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
 //! - `hestia/dump.rs`: dumps of live databases as streams
+//! - `hestia/asuser.rs`: files back into a home by a process that acts as the user
 //! - `hestia/userlock.rs`: one job per user at a time
 //! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
 //! - `hestia/tarball_in.rs`: source: a native tarball, opened into the canonical tree
@@ -174,11 +182,13 @@
 //! - `cli/table.rs`: what a row of the table holds, and what must hold for all rows
 //! - `cli/table_engine.rs`: the rows of the engine's commands
 //! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
+//! - `cli/table_files.rs`: the rows for single files, folders and mail accounts, with their shims
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
 //! - `cli/engine.rs`: init, backup, restore, forget, check
 //! - `cli/engine_look.rs`: snapshots, ls, find, dump, diff, stats
 //! - `cli/engine_keys.rs`: key list, add, change, remove
+//! - `cli/files.rs`: files, folders and mail accounts of Hestia users
 //! - `cli/panel.rs`: the commands for Hestia users
 //! - `cli/panel_restore.rs`: those that restore them
 //! - `cli/tools.rs`: completions, generate

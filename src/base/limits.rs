@@ -195,3 +195,18 @@ pub const LISTENER_WAITS: usize = 100;
 /// Largest answer of a database server to a question of ours: names and definitions of everything
 /// in a database but its rows.
 pub const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Largest message between a restore and its deputy: the longest path, link and attributes of an
+/// entry fit, and file content is cut into pieces.
+pub const DEPUTY_FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of file content sent to a deputy at a time.
+pub const DEPUTY_PIECE_BYTES: usize = 256 * 1024;
+/// Longest text in a deputy's reply: a message with a path in it.
+pub const DEPUTY_TEXT_BYTES_MAX: usize = 2048;
+/// Items a deputy may owe a reply for; bounds what is remembered of them.
+pub const DEPUTY_ITEMS_IN_FLIGHT: usize = 1024;
+/// Longest silence of a deputy while it has something to do: its user can stop it.
+pub const DEPUTY_SILENCE_SECONDS: u64 = 300;
+/// Failures in a row, for want of room or quota, after which a restore gives up.
+pub const FULL_DISK_FAILURES: u64 = 50;
+/// Changes that a restore names one by one; more are only counted.
+pub const CHANGES_NAMED_MAX: usize = 100_000;

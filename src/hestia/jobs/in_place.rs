@@ -10,20 +10,21 @@ use super::Server;
 use super::offers::Offers;
 use super::shelf::WebParts;
 use super::web_row::{self, Change, Recipient};
-use crate::base::monitor::{Scoped, Stage};
+use crate::base::monitor::Stage;
 use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, Within};
 use crate::format::Snapshot;
+use crate::hestia::asuser::{self, Options};
 use crate::hestia::call::Call;
 use crate::hestia::conf;
 use crate::hestia::direct::idn::to_ascii;
 use crate::hestia::layout::UserName;
-use crate::ops::restore::{RestoreOptions, to_folder};
 use crate::repo::IndexedRepository;
 use crate::tree::Selection;
 use crate::tree::dir::{OwnerPolicy, Target};
 use nix::sys::stat::{Mode, fchmod, fstat};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -240,14 +241,15 @@ impl Site<'_> {
         monitor: &dyn Monitor,
     ) -> Result<()> {
         let base = RelPath::parse(base.as_bytes())?;
-        let options = RestoreOptions {
-            selection,
-            delete: surplus == Surplus::Goes,
-            ..RestoreOptions::default()
-        };
-        let monitor = &Scoped::new(monitor);
-        to_folder(self.repository, self.snapshot, &base, &options, target, monitor)?;
-        match monitor.warnings() {
+        let home = self.server.hestia.user_home(self.user);
+        let target = target.strip_prefix(&home).unwrap_or(Path::new(""));
+        let target = RelPath::parse(target.as_os_str().as_bytes())?;
+        let exact = surplus == Surplus::Goes;
+        let options = Options { selection, exact, ..Options::default() };
+        let from = (self.repository, self.snapshot, &base);
+        let monitor = &super::restore::ToTheEnd(monitor);
+        let report = asuser::restore(self.server, from, self.user, &target, &options, monitor)?;
+        match report.warnings {
             0 => Ok(()),
             count => Err(Error::new(Kind::Partial, format!("restore all of {base}"))
                 .why(format!("{count} of its files or attributes are not back, see the warnings"))),
