@@ -106,7 +106,25 @@ impl Site<'_> {
         monitor.stage(Stage::Object(format!("mailboxes of {domain}")));
         let folder = mail_folder(domain)?;
         let target = self.server.hestia.user_home(self.user).join("mail").join(folder);
-        self.place(&content, &target, Surplus::Stays, &[], monitor)
+        self.keeping_mode(&target, || self.place(&content, &target, Surplus::Stays, &[], monitor))
+    }
+
+    /// A folder that exists only in the tree has no mode worth giving to the one on the disk.
+    fn keeping_mode(&self, folder: &Path, place: impl FnOnce() -> Result<()>) -> Result<()> {
+        let what = || format!("keep the mode of {}", folder.display());
+        let home = self.server.hestia.user_home(self.user);
+        let below = folder.strip_prefix(&home).unwrap_or(Path::new(""));
+        let path = RelPath::parse(below.as_os_str().as_bytes())?;
+        let handle = match Target::open(&home, OwnerPolicy::Keep)?.folder(&path) {
+            Err(error) if error.kind() == Kind::NotFound => return place(),
+            handle => handle?,
+        };
+        let before = fstat(&handle).what_io(what)?.st_mode & 0o7777;
+        let placed = place();
+        if fstat(&handle).what_io(what)?.st_mode & 0o7777 != before {
+            fchmod(&handle, Mode::from_bits_truncate(before)).what_io(what)?;
+        }
+        placed
     }
 
     /// Restores an entry of the home.
@@ -115,7 +133,9 @@ impl Site<'_> {
         let target = self.server.hestia.user_home(self.user);
         let only = format!("/{}", globset::escape(name));
         let selection = Selection::new(&[only], &[])?;
-        self.place_chosen("user_dir", &target, Surplus::Stays, selection, monitor)
+        self.keeping_mode(&target, || {
+            self.place_chosen("user_dir", &target, Surplus::Stays, selection, monitor)
+        })
     }
 
     /// What Hestia does after each of its own restores.
