@@ -139,6 +139,10 @@
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
 //! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
 //! - `hestia/dump.rs`: dumps of live databases as streams
+//! - `hestia/dump_text.rs`: what a dump makes, and what an import of it must not see
+//! - `hestia/import.rs`: a dump into a database, without trusting it
+//! - `hestia/import_mysql.rs`: that for MySQL and MariaDB
+//! - `hestia/import_pgsql.rs`: that for PostgreSQL
 //! - `hestia/asuser.rs`: files back into a home by a process that acts as the user
 //! - `hestia/userlock.rs`: one job per user at a time
 //! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
@@ -168,6 +172,7 @@
 //! - `hestia/jobs/offers.rs`: addresses, templates, servers and packages of this Hestia
 //! - `hestia/jobs/shelf.rs`: configuration that is sorted out of a snapshot
 //! - `hestia/jobs/in_place.rs`: sites, mailboxes and the home, straight to their place
+//! - `hestia/jobs/rename.rs`: a user's tree under another name
 //! - `hestia/jobs/web_row.rs`: the row of a web domain that is new here
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users

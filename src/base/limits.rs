@@ -195,6 +195,13 @@ pub const LISTENER_WAITS: usize = 100;
 /// Largest answer of a database server to a question of ours: names and definitions of everything
 /// in a database but its rows.
 pub const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Longest definition of one object in a dump of PostgreSQL that a restore of a single table holds
+/// back until it is clear whether it belongs to the table: functions are programs, not books.
+pub const SECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long the change of places of tables waits for those who use the old ones.
+pub const TABLE_LOCK_SECONDS: u64 = 60;
+/// How long a connection to the old database has to end.
+pub const CONNECTION_END_MILLISECONDS: u64 = 10_000;
 /// Largest message between a restore and its deputy: the longest path, link and attributes of an
 /// entry fit, and file content is cut into pieces.
 pub const DEPUTY_FRAME_BYTES_MAX: usize = 1024 * 1024;

@@ -9,7 +9,6 @@ use crate::base::monitor::{Counts, Scoped, Stage, check_cancelled};
 use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Within, limits, units};
 use crate::format::tree::Meta;
 use crate::format::{Node, NodeKind, Snapshot};
-use crate::repo::reader::Span;
 use crate::repo::{IndexedRepository, Reader};
 use crate::tree::dir::{Existing, Target};
 use crate::tree::select::Verdict;
@@ -497,7 +496,7 @@ impl Restore<'_> {
             std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(to))
                 .and_then(|_| read_full(&mut file, &mut buffer))
                 .map_err(|error| crate::base::error::io_error(error, "read it back"))?;
-            if !holds(&self.reader, &span, &buffer)? {
+            if !self.reader.holds(&span, &buffer)? {
                 return Err(damaged("its content differs from the snapshot"));
             }
         }
@@ -505,29 +504,18 @@ impl Restore<'_> {
     }
 }
 
-/// The places of an existing file that already hold the right bytes.
+/// The places of an existing file that already hold the right chunk.
 pub(super) fn matching(reader: &Reader<'_>, file: &File, places: &[Place]) -> HashSet<u64> {
     let mut buffer = Vec::new();
     let mut right = HashSet::new();
     for Place { span, to } in places {
         buffer.resize(units::length(u64::from(span.length)), 0);
         let read = file.read_exact_at(&mut buffer, *to);
-        if read.is_ok() && holds(reader, span, &buffer).unwrap_or(false) {
+        if read.is_ok() && reader.holds(span, &buffer).unwrap_or(false) {
             right.insert(*to);
         }
     }
     right
-}
-
-/// Whether these bytes are that stretch of a chunk. A whole chunk is known by its name; for a part
-/// of one it has to be read.
-pub(super) fn holds(reader: &Reader<'_>, span: &Span, bytes: &[u8]) -> Result<bool> {
-    let repository = reader.repository();
-    let place = repository.index().find(&span.id);
-    if place.is_some_and(|place| place.length == span.length) {
-        return Ok(repository.keys().data_id(bytes) == span.id);
-    }
-    Ok(reader.span(span)? == bytes)
 }
 
 /// Whether going on makes no sense: the store is gone, or somebody said stop.

@@ -2,7 +2,7 @@
 //! Files through a deputy: what is there is compared chunk by chunk, and what is right of it is
 //! not fetched from the repository again.
 
-use super::super::folder::{holds, matching};
+use super::super::folder::matching;
 use super::super::plan::{Place, places};
 use super::book::Item;
 use super::{Change, Done, Overwrite, Plan, change};
@@ -10,7 +10,6 @@ use crate::base::{Counter, Error, Kind, Monitor, RelPath, Result, limits, units}
 use crate::format::tree::Meta;
 use crate::format::{Node, NodeKind};
 use crate::repo::Reader;
-use crate::repo::reader::Span;
 use crate::tree::deputy::{Order, temporary_name};
 use crate::tree::dir::{Existing, Target};
 use crate::tree::walk::data_extents;
@@ -153,11 +152,11 @@ impl Plan<'_> {
 
     fn send_content(&mut self, node: &Node, places: &[Place], old: Option<&Old>) -> Result<()> {
         let mut at = 0;
-        for Place { span, to } in places {
+        for place @ Place { span, to } in places {
             if *to > at {
                 self.send(&Order::Hole(*to - at))?;
             }
-            let chunk = match old.and_then(|old| old.bytes(&self.reader, span, *to)) {
+            let chunk = match old.and_then(|old| old.chunk(&self.reader, place)) {
                 Some(chunk) => chunk,
                 None => self.reader.span(span)?,
             };
@@ -213,14 +212,14 @@ struct Old {
 }
 
 impl Old {
-    /// A stretch of it, if it is the right one still.
-    fn bytes(&self, reader: &Reader<'_>, span: &Span, at: u64) -> Option<Vec<u8>> {
-        if !self.right.contains(&at) {
+    /// A chunk of it, if it is the right one still.
+    fn chunk(&self, reader: &Reader<'_>, place: &Place) -> Option<Vec<u8>> {
+        if !self.right.contains(&place.to) {
             return None;
         }
-        let mut bytes = vec![0; units::length(u64::from(span.length))];
-        self.file.read_exact_at(&mut bytes, at).ok()?;
-        holds(reader, span, &bytes).ok()?.then_some(bytes)
+        let mut bytes = vec![0; units::length(u64::from(place.span.length))];
+        self.file.read_exact_at(&mut bytes, place.to).ok()?;
+        reader.holds(&place.span, &bytes).unwrap_or(false).then_some(bytes)
     }
 }
 
