@@ -173,6 +173,7 @@
 //! - `hestia/jobs/offers.rs`: addresses, templates, servers and packages of this Hestia
 //! - `hestia/jobs/shelf.rs`: configuration that is sorted out of a snapshot
 //! - `hestia/jobs/in_place.rs`: sites, mailboxes and the home, straight to their place
+//! - `hestia/jobs/rename.rs`: a user's tree under another name
 //! - `hestia/jobs/web_row.rs`: the row of a web domain that is new here
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
