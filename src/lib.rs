@@ -62,6 +62,7 @@
 //! - `format/config.rs`: the repository's own description
 //! - `format/keyslot.rs`: the master key wrapped under a password or key file
 //! - `format/pack.rs`: blobs, the sealed end, the footer
+//! - `format/rows.rs`: SQL dumps: groups of rows, row tables, row maps
 //! - `format/index.rs`: index segments
 //! - `format/snapshot.rs`: the commit record, with all that a list shows
 //! - `format/tree.rs`: nodes of a folder
@@ -87,6 +88,7 @@
 //! - `tree/select.rs`: which entries are meant: globs
 //! - `tree/command.rs`: a program as a stream, read or written
 //! - `tree/build.rs`: sorted nodes, split into tree chunks
+//! - `tree/live.rs`: folders and files of a live file system, held by handles
 //! - `tree/walk.rs`: source: folders on a disk
 //! - `tree/dir.rs`: target: a folder on a disk, owners, modes, times, attributes
 //! - `tree/stream.rs`: source: one file from a stream
@@ -102,6 +104,7 @@
 //! - `ops/backup.rs`: from a source to a snapshot: the feeder of the pipeline
 //! - `ops/work.rs`: its workers: read, cut, hash, hand to the writer
 //! - `ops/assemble.rs`: its assembler: trees, bottom up, in the order of the source
+//! - `ops/rows.rs`: SQL dumps, row by row against the parent's
 //! - `ops/parent.rs`: the snapshot that unchanged files are taken over from
 //! - `ops/restore/mod.rs`: options, report, finding an entry by its path
 //! - `ops/restore/plan.rs`: which parts of which packs go where
@@ -121,6 +124,7 @@
 //! - `hestia/mod.rs`: what the other rooms import
 //! - `hestia/layout.rs`: every path of Hestia; user names
 //! - `hestia/conf.rs`: `KEY='value'` files, read and never run
+//! - `hestia/excludes.rs`: what a user has taken out of the backups
 //! - `hestia/inventory.rs`: users and what belongs to them
 //! - `hestia/select.rs`: the arguments WEB DNS MAIL DB CRON UDIR
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
@@ -135,15 +139,26 @@
 //! - `hestia/userlock.rs`: one job per user at a time
 //! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
 //! - `hestia/tarball_in.rs`: source: a native tarball, opened into the canonical tree
+//! - `hestia/objects.rs`: which objects a canonical tree holds
+//! - `hestia/direct/mod.rs`: source: a live user, as the canonical tree
+//! - `hestia/direct/subject.rs`: the user being read: handles, rows, what is left out
+//! - `hestia/direct/sections.rs`: each section of the tree, read from the live user
+//! - `hestia/direct/copies.rs`: entries as Hestia's backup copies them
+//! - `hestia/direct/extra.rs`: what Hestia's tarballs lose
+//! - `hestia/direct/idn.rs`: the folder names of mail domains
+//! - `hestia/tarball_dump.rs`: a dump in it, read to its closing line
 //! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
-//! - `hestia/jobs/backup.rs`: let Hestia make a tarball, prove it, store it
+//! - `hestia/jobs/backup.rs`: back users up, in one of two ways
+//! - `hestia/jobs/backup_tarball.rs`: let Hestia make a tarball, prove it, open it
+//! - `hestia/jobs/backup_direct.rs`: read the live user, when the machine has time for it
 //! - `hestia/jobs/cleanup.rs`: thin out tarballs whose content is stored
 //! - `hestia/jobs/import.rs`: take old tarballs in
 //! - `hestia/jobs/export.rs`: make a native tarball of a snapshot
 //! - `hestia/jobs/preflight.rs`: what is looked at before Hestia takes a tarball
 //! - `hestia/jobs/filter.rs`: what of an archive Hestia's scripts must not believe
 //! - `hestia/jobs/restore.rs`: give a user back through `v-restore-user`
+//! - `hestia/jobs/restore_database.rs`: give a database or a table back, without Hestia's restore
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
 //! - `hestia/jobs/report.rs`: each user's result, and the exit code of the whole
@@ -163,6 +178,7 @@
 //! - `cli/engine_look.rs`: snapshots, ls, find, dump, diff, stats
 //! - `cli/engine_keys.rs`: key list, add, change, remove
 //! - `cli/panel.rs`: the commands for Hestia users
+//! - `cli/panel_database.rs`: the restore of a database or a table
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it
 //! - `cli/secret.rs`: where the password or key comes from

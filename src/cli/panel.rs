@@ -18,7 +18,7 @@ use crate::hestia::jobs::{
 };
 use crate::hestia::select::Sections;
 use crate::hestia::tarballs::TarballName;
-use crate::hestia::{Hestia, UserName};
+use crate::hestia::{BackupMode, Hestia, UserName};
 use crate::ops::restore::{RestoreOptions, to_folder};
 use crate::repo::{Repository, snapshots};
 use std::collections::BTreeMap;
@@ -31,13 +31,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 const MIB: u64 = 1 << 20;
 
 /// The machine, as the options and settings describe it.
-fn server(context: &Context, call: &Invocation) -> Result<Server> {
+pub(super) fn server(context: &Context, call: &Invocation) -> Result<Server> {
     let hestia = call.path("hestia-below").map_or_else(Hestia::default, Hestia::below);
     let settings = repository::settings(call)?;
     Ok(Server::new(hestia, settings, Arc::clone(&context.world)))
 }
 
-fn open(context: &Context, call: &Invocation, server: &Server, make: bool) -> Result<Repository> {
+pub(super) fn open(
+    context: &Context,
+    call: &Invocation,
+    server: &Server,
+    make: bool,
+) -> Result<Repository> {
     repository::open_of_server(context, call, &server.settings, make)
 }
 
@@ -110,6 +115,7 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
         keep_tarballs: call.number("keep-tarballs").map(crate::base::units::length),
         notify: call.has("notify"),
         tags: Vec::new(),
+        mode: call.text("mode").and_then(BackupMode::parse),
     };
     let server = server(context, call)?;
     server.hestia.check_installed()?;
@@ -264,7 +270,7 @@ fn failed_import(path: &Path, error: Error) -> UserOutcome {
 
 /// The snapshots that the caller may know of. The panel's commands act for the person who has the
 /// name today: snapshots of an earlier user of that name do not exist for them.
-fn visible(
+pub(super) fn visible(
     call: &Invocation,
     server: &Server,
     repository: &Repository,

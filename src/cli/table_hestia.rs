@@ -6,12 +6,14 @@
 //! takes neither a path nor a repository.
 
 use super::panel;
+use super::panel_database;
 use super::table::{
     Arg, Column, Command, Effect, Flag, Holds, Owner, Role, Shim, ShimArg, Value, col, wide,
 };
 use super::table_flags::{
     FORCE, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT, SHIM_USER, USER_FILTER,
 };
+use crate::hestia::BackupMode;
 
 const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
 const SNAPSHOT_FLAG: Flag = Flag::new("snapshot", "id, beginning of one, name, or `latest`")
@@ -207,6 +209,7 @@ pub const HESTIA: &[Command] = &[
     SHOW_BACKUP,
     EXPORT,
     RESTORE,
+    RESTORE_DATABASE,
     DELETE_BACKUP,
 ];
 
@@ -256,11 +259,13 @@ const BACKUP: Command = Command {
     name: "hestia backup",
     about: "back up Hestia users",
     details: "Backs up the named users, or all. Hestia makes its tarball, which is opened and \
-              stored file by file, so that what has not changed takes no space. One user's \
-              failure does not stop the others; the exit code is 30 if some failed. Nothing is \
-              ever removed from /backup without --cleanup, and with it only tarballs whose \
-              content is in the repository. The first run on a server makes a local repository \
-              and a key file and says how to keep a copy of the key.",
+              stored file by file, so that what has not changed takes no space; or, with --mode \
+              direct, the live user is read without a tarball, and files that did not change are \
+              not even opened. Both give the same backup. One user's failure does not stop the \
+              others; the exit code is 30 if some failed. Nothing is ever removed from /backup \
+              without --cleanup, and with it only tarballs whose content is in the repository. \
+              The first run on a server makes a local repository and a key file and says how to \
+              keep a copy of the key.",
     examples: &[
         "ghostsnap hestia backup --user alice",
         "ghostsnap hestia backup --include 'prod-*' --include 'user[1-5]' --exclude 'prod-test' \
@@ -279,6 +284,12 @@ const BACKUP: Command = Command {
             .short('e')
             .value("GLOB", Value::List)
             .many(),
+        Flag::new(
+            "mode",
+            "by the tarball that Hestia makes, or direct from the live user; without it what the \
+             settings say",
+        )
+        .value("MODE", Value::Choice(BackupMode::WORDS)),
         Flag::new("cleanup", "then remove old tarballs whose content is in the repository"),
         Flag::new(
             "keep-tarballs",
@@ -526,17 +537,6 @@ const RESTORE_SHIMS: &[Shim] = &[
         ],
     ),
     restore_one(
-        "v-ghostsnap-restore-database",
-        "restore one database from a snapshot",
-        "v-ghostsnap-restore-database alice latest alice_shop",
-        &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            object("DATABASE", "db", "the database").check("database"),
-            SHIM_NOTIFY,
-        ],
-    ),
-    restore_one(
         "v-ghostsnap-restore-cron-job",
         "restore the cron jobs from a snapshot",
         "v-ghostsnap-restore-cron-job alice latest '*'",
@@ -548,6 +548,56 @@ const RESTORE_SHIMS: &[Shim] = &[
         ],
     ),
 ];
+
+const RESTORE_DATABASE: Command = Command {
+    name: "hestia restore-database",
+    about: "restore a database, or a table of it, from a snapshot",
+    details: "The dump is streamed into a temporary database of the same server, through an \
+              account that may touch nothing else, and compared with what it should have made; \
+              only then does it take the old one's place. If anything fails, the old one stays \
+              as it was. A database that is gone is made again with its user and password. A \
+              single table comes with its rows, indexes, constraints and triggers. Of PostgreSQL \
+              a table outside of `public` is SCHEMA.TABLE. Asks before it overwrites, or needs \
+              --force where there is nobody to ask.",
+    examples: &[
+        "ghostsnap hestia restore-database alice latest alice_shop",
+        "ghostsnap hestia restore-database alice 3f9c2a1b alice_shop orders --force",
+        "ghostsnap hestia restore-database alice latest alice_shop --as alice_old",
+    ],
+    args: &[
+        USER,
+        Arg::new("SNAPSHOT", "id, beginning of one, name, or `latest`", Value::Text),
+        Arg::new("DATABASE", "the database", Value::Text),
+        Arg::new("TABLE", "one table of it; all of it without", Value::Text).optional(),
+    ],
+    flags: &[
+        Flag::new("as", "put it beside the original, under this name").value("NAME", Value::Text),
+        NOTIFY,
+        FORCE,
+    ],
+    effect: Effect::Destroy,
+    long: true,
+    columns: RESTORED_COLUMNS,
+    run: panel_database::restore_database,
+    shims: &[Shim {
+        name: "v-ghostsnap-restore-database",
+        about: "restore a database, or a table of it, from a snapshot",
+        details: "The old one stays until the new one is in and checked. Everything else of the \
+                  user stays as it is.",
+        example: "v-ghostsnap-restore-database alice latest alice_shop",
+        role: Role::User,
+        owner: Owner::Live,
+        args: &[
+            POSITIONAL_USER,
+            POSITIONAL_SNAPSHOT,
+            ShimArg::new("DATABASE", "DATABASE", "the database", Value::Text).check("database"),
+            ShimArg::new("TABLE", "TABLE", "one table of it", Value::Text).optional(),
+            SHIM_NOTIFY,
+        ],
+        fixed: &["force"],
+    }],
+    ..LOOK
+};
 
 const DELETE_BACKUP: Command = Command {
     name: "hestia delete-backup",

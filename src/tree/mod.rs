@@ -5,6 +5,7 @@
 pub mod build;
 pub mod command;
 pub mod dir;
+pub mod live;
 pub mod select;
 pub mod sink;
 pub mod source;

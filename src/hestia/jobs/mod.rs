@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! What Ghostsnap does for Hestia, each a function from (server, repository, request, monitor) to
 //! a report: back users up ([`backup`]), thin out their tarballs ([`cleanup`]), take old tarballs
-//! in ([`mod@import`]), make tarballs ([`mod@export`]), give users back ([`mod@restore`]), and
+//! in ([`mod@import`]), make tarballs ([`mod@export`]), give users back ([`mod@restore`]) or single
+//! databases ([`mod@restore_database`]), and
 //! list, show and remove what is there ([`manage`]). Nothing here prints.
 
 pub mod backup;
+mod backup_direct;
+mod backup_tarball;
 pub mod cleanup;
 pub mod export;
 pub mod filter;
@@ -13,6 +16,7 @@ pub mod manage;
 pub mod preflight;
 pub mod report;
 pub mod restore;
+pub mod restore_database;
 pub mod verify;
 
 use super::call::{self, Caller, Level, SystemCaller};
@@ -28,6 +32,7 @@ pub use import::{ImportRequest, import};
 pub use manage::{delete, find, list};
 pub use report::{RunReport, State, UserOutcome};
 pub use restore::{RestoreReport, RestoreRequest, restore};
+pub use restore_database::{DatabaseReport, DatabaseRequest, restore_database};
 
 /// The machine that the jobs work on.
 #[derive(Clone)]
