@@ -133,6 +133,7 @@
 //! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
 //! - `hestia/dump.rs`: dumps of live databases as streams
 //! - `hestia/dump_text.rs`: what a dump makes, and what an import of it must not see
+//! - `hestia/sql_lexer.rs`: where strings and comments of PostgreSQL's SQL end
 //! - `hestia/import.rs`: a dump into a database, without trusting it
 //! - `hestia/import_mysql.rs`: that for MySQL and MariaDB
 //! - `hestia/import_pgsql.rs`: that for PostgreSQL

@@ -6,7 +6,7 @@
 
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
-use super::import::{self, Import, Live, Scratch, empty_by_answer};
+use super::import::{self, Import, Live, Scratch};
 use super::inventory::DbKind;
 use crate::base::{Error, Kind, Monitor, Result, limits};
 use std::io::Read;
@@ -455,16 +455,21 @@ pub(super) fn live(server: &DatabaseServer, database: &str) -> Result<Live> {
     Ok(found)
 }
 
-/// Which of these tables have no rows.
-pub(super) fn empty_of<'n>(
+/// Asks whether tables have rows, and of the last one how many.
+pub(super) fn rows(
     server: &DatabaseServer,
     database: &str,
-    tables: &[&'n String],
-) -> Result<Vec<&'n String>> {
+    tables: &[&String],
+    last: Option<&String>,
+) -> Result<String> {
     let mut sql = String::from("SET NAMES utf8mb4;\n");
     for table in tables {
-        sql.push_str(&format!("SELECT EXISTS (SELECT 1 FROM {});\n", quoted(table)));
+        let name = quoted(table);
+        sql.push_str(&if Some(*table) == last {
+            format!("SELECT CONCAT('c', COUNT(*)) FROM {name};\n")
+        } else {
+            format!("SELECT CONCAT('e', EXISTS (SELECT 1 FROM {name}));\n")
+        });
     }
-    let answer = server.ask_text("look for rows in the tables", Some(database), &sql)?;
-    empty_by_answer(tables, &answer)
+    server.ask_text("look for rows in the tables", Some(database), &sql)
 }

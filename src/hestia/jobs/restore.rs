@@ -235,9 +235,8 @@ impl Job<'_> {
         };
         // From here on something has been done, so whatever goes wrong is said beside it.
         let who = (self.user, self.from);
-        let place = (&server.hestia, server.caller.as_ref());
         let verified = outcome.and_then(|outcome| {
-            let objects = verify::verify(place, who, &facts, &outcome, monitor)?;
+            let objects = verify::verify(&server.hestia, who, &facts, &outcome, monitor)?;
             if !outcome.is_ok() && !objects.iter().any(|one| one.problem.is_some()) {
                 let failed = Error::new(Kind::Partial, "end the restore properly");
                 monitor.warn(failed.why(format!("v-restore-user failed: {}", outcome.complaint())));
