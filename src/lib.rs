@@ -141,6 +141,7 @@
 //! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
 //! - `hestia/dump.rs`: dumps of live databases as streams
 //! - `hestia/dump_text.rs`: what a dump makes, and what an import of it must not see
+//! - `hestia/sql_lexer.rs`: where strings and comments of PostgreSQL's SQL end
 //! - `hestia/import.rs`: a dump into a database, without trusting it
 //! - `hestia/import_mysql.rs`: that for MySQL and MariaDB
 //! - `hestia/import_pgsql.rs`: that for PostgreSQL
@@ -175,6 +176,7 @@
 //! - `hestia/jobs/in_place.rs`: sites, mailboxes and the home, straight to their place
 //! - `hestia/jobs/rename.rs`: a user's tree under another name
 //! - `hestia/jobs/web_row.rs`: the row of a web domain that is new here
+//! - `hestia/jobs/restore_database.rs`: give a database or a table back, without Hestia's restore
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
 //! - `hestia/jobs/report.rs`: each user's result, and the exit code of the whole
@@ -196,6 +198,7 @@
 //! - `cli/engine_keys.rs`: key list, add, change, remove
 //! - `cli/files.rs`: files, folders and mail accounts of Hestia users
 //! - `cli/panel.rs`: the commands for Hestia users
+//! - `cli/panel_database.rs`: the restore of a database or a table
 //! - `cli/panel_restore.rs`: those that restore them
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it

@@ -25,6 +25,7 @@ pub mod objects;
 pub mod select;
 pub mod settings;
 pub mod setup;
+mod sql_lexer;
 mod tarball_dump;
 pub mod tarball_in;
 pub mod tarball_out;

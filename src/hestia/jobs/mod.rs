@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! What Ghostsnap does for Hestia, each a function from (server, repository, request, monitor) to
 //! a report: back users up ([`backup`]), thin out their tarballs ([`cleanup`]), take old tarballs
-//! in ([`mod@import`]), make tarballs ([`mod@export`]), give users back ([`mod@restore`]), and
+//! in ([`mod@import`]), make tarballs ([`mod@export`]), give users back ([`mod@restore`]) or single
+//! databases ([`mod@restore_database`]), and
 //! list, show and remove what is there ([`manage`]). Nothing here prints.
 
 pub mod backup;
@@ -21,6 +22,7 @@ pub mod preflight;
 mod rename;
 pub mod report;
 pub mod restore;
+pub mod restore_database;
 mod shelf;
 pub mod verify;
 mod web_row;
@@ -39,6 +41,7 @@ pub use manage::{delete, find, list};
 pub use outlook::Outlook;
 pub use report::{RunReport, State, UserOutcome};
 pub use restore::{RestoreReport, RestoreRequest, Through, preview, restore};
+pub use restore_database::{DatabaseReport, DatabaseRequest, restore_database};
 
 /// The machine that the jobs work on.
 #[derive(Clone)]
