@@ -95,6 +95,7 @@
 //! - `tree/tar_member.rs`: the members of a tar stream, strictly read
 //! - `tree/tar_in.rs`: source: a tar stream
 //! - `tree/tar_out.rs`: sink: a tar stream
+//! - `tree/zip_out.rs`: sink: a zip archive
 //!
 //! # ops: the verbs
 //!
@@ -132,6 +133,7 @@
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
 //! - `hestia/setup.rs`: the repository and key file of this server, made by the first backup
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
+//! - `hestia/paths.rs`: paths as a customer knows them, and where they lie in the tree
 //! - `hestia/asuser.rs`: files back into a home by a process that acts as the user
 //! - `hestia/userlock.rs`: one job per user at a time
 //! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
@@ -139,6 +141,9 @@
 //! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
 //! - `hestia/jobs/backup.rs`: let Hestia make a tarball, prove it, store it
+//! - `hestia/jobs/files.rs`: files of a user: list, put back in place, compare
+//! - `hestia/jobs/mailbox.rs`: one mail account, its mails and its configuration
+//! - `hestia/jobs/download.rs`: a file or folder as one file that the panel can serve
 //! - `hestia/jobs/cleanup.rs`: thin out tarballs whose content is stored
 //! - `hestia/jobs/import.rs`: take old tarballs in
 //! - `hestia/jobs/export.rs`: make a native tarball of a snapshot

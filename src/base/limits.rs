@@ -159,3 +159,9 @@ pub const DEPUTY_SILENCE_SECONDS: u64 = 300;
 pub const FULL_DISK_FAILURES: u64 = 50;
 /// Changes that a restore names one by one; more are only counted.
 pub const CHANGES_NAMED_MAX: usize = 100_000;
+/// Names and places of a zip archive's entries, kept until its end: some million files.
+pub const ZIP_DIRECTORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Seconds that a file made for download stays: a day, as Hestia gives its own.
+pub const DOWNLOAD_SECONDS: i64 = 86_400;
+/// Files for download that one user has at a time: the folder is everybody's.
+pub const DOWNLOADS_KEPT: usize = 3;

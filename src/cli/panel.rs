@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const MIB: u64 = 1 << 20;
 
 /// The machine, as the options and settings describe it.
-fn server(context: &Context, call: &Invocation) -> Result<Server> {
+pub(super) fn server(context: &Context, call: &Invocation) -> Result<Server> {
     let hestia = call.path("hestia-below").map_or_else(Hestia::default, Hestia::below);
     let settings = repository::settings(call)?;
     Ok(Server::new(hestia, settings, Arc::clone(&context.world)))
@@ -264,7 +264,7 @@ fn failed_import(path: &Path, error: Error) -> UserOutcome {
 
 /// The snapshots that the caller may know of. The panel's commands act for the person who has the
 /// name today: snapshots of an earlier user of that name do not exist for them.
-fn visible(
+pub(super) fn visible(
     call: &Invocation,
     server: &Server,
     repository: &Repository,

@@ -12,6 +12,7 @@ pub mod conf;
 pub mod inventory;
 pub mod jobs;
 pub mod layout;
+pub mod paths;
 pub mod select;
 pub mod settings;
 pub mod setup;

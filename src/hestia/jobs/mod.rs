@@ -6,9 +6,12 @@
 
 pub mod backup;
 pub mod cleanup;
+pub mod download;
 pub mod export;
+pub mod files;
 pub mod filter;
 pub mod import;
+pub mod mailbox;
 pub mod manage;
 pub mod preflight;
 pub mod report;

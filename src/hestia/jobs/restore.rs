@@ -375,7 +375,7 @@ impl Drop for TemporaryTarball {
 }
 
 /// A monitor that hears no wish to stop.
-struct ToTheEnd<'m>(&'m dyn Monitor);
+pub(super) struct ToTheEnd<'m>(pub(super) &'m dyn Monitor);
 
 impl Monitor for ToTheEnd<'_> {
     fn count(&self, counter: Counter, n: u64) {
