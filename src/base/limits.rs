@@ -153,6 +153,8 @@ pub const DEPUTY_PIECE_BYTES: usize = 256 * 1024;
 pub const DEPUTY_TEXT_BYTES_MAX: usize = 2048;
 /// Items a deputy may owe a reply for; bounds what is remembered of them.
 pub const DEPUTY_ITEMS_IN_FLIGHT: usize = 1024;
+/// Changes up to which a deputy writes each file and folder to the disk by itself.
+pub const SYNC_ONE_BY_ONE_MAX: usize = 64;
 /// Longest silence of a deputy while it has something to do: its user can stop it.
 pub const DEPUTY_SILENCE_SECONDS: u64 = 300;
 /// Failures in a row, for want of room or quota, after which a restore gives up.

@@ -4,6 +4,7 @@
 //! alone, under a name that cannot be guessed, for a day.
 
 use super::export::{Draft, open_to_panel};
+use super::files::find_for;
 use super::{Server, manage};
 use crate::base::error::io_error;
 use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, limits, units};
@@ -11,7 +12,7 @@ use crate::format::{Node, NodeKind, Snapshot};
 use crate::hestia::layout::{Hestia, UserName};
 use crate::hestia::paths::{self, Meaning};
 use crate::ops::list;
-use crate::ops::restore::{FileReader, find_node, to_sink};
+use crate::ops::restore::{FileReader, to_sink};
 use crate::repo::{IndexedRepository, Reader};
 use crate::tree::tar_out::{TarWriter, member_name};
 use crate::tree::zip_out::ZipSink;
@@ -75,7 +76,7 @@ pub fn download(
             .hint("v-ghostsnap-export-user-backup makes a tarball of a whole user"));
     };
     let reader = Reader::new(repository);
-    let node = find_node(&reader, &snapshot, &base)?;
+    let node = find_for(&reader, &snapshot, &base, &path)?;
     let form = form_of(request.form, &node).ok_or_else(|| {
         Error::new(Kind::Invalid, what()).why("only a file can be had as it is, and this is none")
     })?;

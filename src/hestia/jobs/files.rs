@@ -57,7 +57,7 @@ pub fn restore_file(
             .why("it holds all domains, and they are restored one by one")
             .hint("v-ghostsnap-restore-user restores a whole user"));
     };
-    let node = find_node(&Reader::new(repository), &snapshot, &base)?;
+    let node = find_for(&Reader::new(repository), &snapshot, &base, &path)?;
     let target = target_of(server, user, request.target.as_deref(), &path, &node)?;
     monitor.stage(Stage::Object(format!("{path} of {user} from {}", snapshot.name)));
     let from = (repository, &snapshot, &base);
@@ -125,6 +125,20 @@ fn os_path(path: &RelPath) -> &std::path::Path {
     std::path::Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()))
 }
 
+/// The entry that a path below the home means, named as the customer knows it if there is none.
+pub(super) fn find_for(
+    reader: &Reader<'_>,
+    snapshot: &Snapshot,
+    base: &RelPath,
+    path: &RelPath,
+) -> Result<Node> {
+    find_node(reader, snapshot, base).map_err(|error| match error.kind() {
+        Kind::NotFound => Error::new(Kind::NotFound, format!("find {path} in the snapshot"))
+            .why("the snapshot has no such file or folder of the user"),
+        _ => error,
+    })
+}
+
 /// One level of what a customer sees of a snapshot: the entries of a folder by their paths below
 /// the home, or the one file that the path names.
 pub fn list_files(
@@ -138,7 +152,7 @@ pub fn list_files(
         Meaning::Home => list_home(&reader, snapshot, visit),
         Meaning::Domains(top) => list_domains(&reader, snapshot, &top, visit),
         Meaning::At(base) => {
-            let node = find_node(&reader, snapshot, &base)?;
+            let node = find_for(&reader, snapshot, &base, path)?;
             if !node.is_folder() {
                 return visit(path, &node);
             }

@@ -469,7 +469,13 @@ impl Plan<'_> {
             self.book.items.push_back(Item::Dressed(path.clone()));
             self.send(&Order::Finish { path, meta })?;
         }
-        self.ask(&Order::Quit)
+        self.ask(&Order::Quit)?;
+        // What was made here lies directly in the home.
+        if self.place.path.depth() == 1 {
+            self.place.home.sync_folder(&RelPath::root())
+        } else {
+            Ok(())
+        }
     }
 
     fn link(&mut self, first: &RelPath, path: &RelPath, bytes: u64) -> Result<()> {
