@@ -62,6 +62,7 @@
 //! - `format/config.rs`: the repository's own description
 //! - `format/keyslot.rs`: the master key wrapped under a password or key file
 //! - `format/pack.rs`: blobs, the sealed end, the footer
+//! - `format/rows.rs`: SQL dumps: groups of rows, row tables, row maps
 //! - `format/index.rs`: index segments
 //! - `format/snapshot.rs`: the commit record, with all that a list shows
 //! - `format/tree.rs`: nodes of a folder
@@ -85,7 +86,9 @@
 //! - `tree/source.rs`: the trait `Source`, `Entry` and its content
 //! - `tree/sink.rs`: the trait `Sink`
 //! - `tree/select.rs`: which entries are meant: globs
+//! - `tree/command.rs`: a program as a stream, read or written
 //! - `tree/build.rs`: sorted nodes, split into tree chunks
+//! - `tree/live.rs`: folders and files of a live file system, held by handles
 //! - `tree/walk.rs`: source: folders on a disk
 //! - `tree/dir.rs`: target: a folder on a disk, owners, modes, times, attributes
 //! - `tree/deputy/mod.rs`: a process that changes files as somebody else, on order: the messages
@@ -105,6 +108,7 @@
 //! - `ops/backup.rs`: from a source to a snapshot: the feeder of the pipeline
 //! - `ops/work.rs`: its workers: read, cut, hash, hand to the writer
 //! - `ops/assemble.rs`: its assembler: trees, bottom up, in the order of the source
+//! - `ops/rows.rs`: SQL dumps, row by row against the parent's
 //! - `ops/parent.rs`: the snapshot that unchanged files are taken over from
 //! - `ops/restore/mod.rs`: options, report, finding an entry by its path
 //! - `ops/restore/plan.rs`: which parts of which packs go where
@@ -128,28 +132,52 @@
 //! - `hestia/mod.rs`: what the other rooms import
 //! - `hestia/layout.rs`: every path of Hestia; user names
 //! - `hestia/conf.rs`: `KEY='value'` files, read and never run
+//! - `hestia/excludes.rs`: what a user has taken out of the backups
 //! - `hestia/inventory.rs`: users and what belongs to them
 //! - `hestia/select.rs`: the arguments WEB DNS MAIL DB CRON UDIR
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
 //! - `hestia/setup.rs`: the repository and key file of this server, made by the first backup
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
 //! - `hestia/paths.rs`: paths as a customer knows them, and where they lie in the tree
+//! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
+//! - `hestia/dump.rs`: dumps of live databases as streams
+//! - `hestia/dump_text.rs`: what a dump makes, and what an import of it must not see
+//! - `hestia/import.rs`: a dump into a database, without trusting it
+//! - `hestia/import_mysql.rs`: that for MySQL and MariaDB
+//! - `hestia/import_pgsql.rs`: that for PostgreSQL
 //! - `hestia/asuser.rs`: files back into a home by a process that acts as the user
 //! - `hestia/userlock.rs`: one job per user at a time
 //! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
 //! - `hestia/tarball_in.rs`: source: a native tarball, opened into the canonical tree
+//! - `hestia/objects.rs`: which objects a canonical tree holds
+//! - `hestia/direct/mod.rs`: source: a live user, as the canonical tree
+//! - `hestia/direct/subject.rs`: the user being read: handles, rows, what is left out
+//! - `hestia/direct/sections.rs`: each section of the tree, read from the live user
+//! - `hestia/direct/copies.rs`: entries as Hestia's backup copies them
+//! - `hestia/direct/extra.rs`: what Hestia's tarballs lose
+//! - `hestia/direct/idn.rs`: the folder names of mail domains
+//! - `hestia/tarball_dump.rs`: a dump in it, read to its closing line
 //! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
-//! - `hestia/jobs/backup.rs`: let Hestia make a tarball, prove it, store it
 //! - `hestia/jobs/files.rs`: files of a user: list, put back in place, compare
 //! - `hestia/jobs/mailbox.rs`: one mail account, its mails and its configuration
 //! - `hestia/jobs/download.rs`: a file or folder as one file that the panel can serve
+//! - `hestia/jobs/backup.rs`: back users up, in one of two ways
+//! - `hestia/jobs/backup_tarball.rs`: let Hestia make a tarball, prove it, open it
+//! - `hestia/jobs/backup_direct.rs`: read the live user, when the machine has time for it
 //! - `hestia/jobs/cleanup.rs`: thin out tarballs whose content is stored
 //! - `hestia/jobs/import.rs`: take old tarballs in
 //! - `hestia/jobs/export.rs`: make a native tarball of a snapshot
 //! - `hestia/jobs/preflight.rs`: what is looked at before Hestia takes a tarball
 //! - `hestia/jobs/filter.rs`: what of an archive Hestia's scripts must not believe
-//! - `hestia/jobs/restore.rs`: give a user back through `v-restore-user`
+//! - `hestia/jobs/restore.rs`: give a user back, with or through `v-restore-user`
+//! - `hestia/jobs/outlook.rs`: what a restore would do, and what stands in its way
+//! - `hestia/jobs/findings.rs`: what would stop or surprise a restore, and what mends it
+//! - `hestia/jobs/plan.rs`: what would be made, overwritten and removed
+//! - `hestia/jobs/offers.rs`: addresses, templates, servers and packages of this Hestia
+//! - `hestia/jobs/shelf.rs`: configuration that is sorted out of a snapshot
+//! - `hestia/jobs/in_place.rs`: sites, mailboxes and the home, straight to their place
+//! - `hestia/jobs/web_row.rs`: the row of a web domain that is new here
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
 //! - `hestia/jobs/report.rs`: each user's result, and the exit code of the whole
@@ -171,6 +199,7 @@
 //! - `cli/engine_keys.rs`: key list, add, change, remove
 //! - `cli/files.rs`: files, folders and mail accounts of Hestia users
 //! - `cli/panel.rs`: the commands for Hestia users
+//! - `cli/panel_restore.rs`: those that restore them
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it
 //! - `cli/secret.rs`: where the password or key comes from

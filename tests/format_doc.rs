@@ -121,7 +121,8 @@ fn unframe(framed: &[u8]) -> Record {
 fn check_header(file: &[u8], kind: u8) {
     assert_eq!(&file[..4], b"GSNP");
     assert_eq!(file[5], 1, "version");
-    assert_eq!(file[8..16], [0; 8], "features");
+    let features = u64::from_le_bytes(file[8..16].try_into().unwrap());
+    assert!(features == 0 || (kind == 3 && features == 1), "features");
     assert_eq!(file[4], kind);
 }
 
@@ -337,7 +338,40 @@ impl Reader {
         lists.flat_map(|list| ids(list.strip_prefix(b"ids\0").unwrap())).collect()
     }
 
+    /// Section 8.5: the content of a file of rows, and its groups as the tables tell them.
+    fn rows(&self, node: &Record) -> (Vec<u8>, Vec<usize>) {
+        let (mut data, mut groups) = (Vec::new(), Vec::new());
+        for id in node.ids(17) {
+            let map = self.chunk(2, &id);
+            let map = Record::parse(map.strip_prefix(b"map\0").unwrap());
+            let chunks: Vec<_> = map.ids(1).iter().map(|id| self.chunk(1, id)).collect();
+            let lengths: Vec<_> = chunks.iter().map(|chunk| chunk.len() as u64).collect();
+            assert_eq!(map.packed(3), lengths);
+            for span in map.packed(4).chunks(3) {
+                let (from, length) = (span[1] as usize, span[2] as usize);
+                data.extend_from_slice(&chunks[span[0] as usize][from..from + length]);
+            }
+            let key = blake3::derive_key("ghostsnap v1 row group name", &self.master);
+            for (chunk, table) in chunks.iter().zip(map.ids(2)) {
+                let table = self.chunk(2, &table);
+                let (mut table, mut rest) = (table.strip_prefix(b"tab\0").unwrap(), &chunk[..]);
+                while !table.is_empty() {
+                    let name = take(&mut table, 10);
+                    let group = take(&mut rest, varint(&mut table) as usize);
+                    assert_eq!(&blake3::keyed_hash(&key, group).as_bytes()[..10], name);
+                    groups.push(group.len());
+                }
+                assert!(rest.is_empty());
+            }
+        }
+        assert_eq!(data.len() as u64, node.number(10));
+        (data, groups)
+    }
+
     fn content(&self, node: &Record) -> Vec<u8> {
+        if node.number(21) == 1 {
+            return self.rows(node).0;
+        }
         let mut data = Vec::new();
         for id in self.chunk_list(node) {
             data.extend(self.chunk(1, &id));
@@ -376,6 +410,40 @@ fn cut(gear: &[u64], sizes: [u64; 3], masks: (u64, u64), data: &[u8]) -> usize {
     n
 }
 
+/// Section 8.5: the length of the next group.
+fn cut_rows(gear: &[u64], average: u64, data: &[u8]) -> usize {
+    let half = average / 2;
+    let odd: u64 = 0x9e37_79b9_7f4a_7c15;
+    let n = data.len().min(65_536);
+    let mut row_start = 0;
+    for i in 0..n {
+        let end = match data[i] {
+            b'\n' => i + 1,
+            b'(' if data[..i].ends_with(b"),") => i,
+            _ => continue,
+        };
+        let row = &data[row_start..end];
+        row_start = end;
+        let mut state = gear[0] ^ row.len() as u64;
+        let whole = row.len() / 8 * 8;
+        for word in row[..whole].chunks(8) {
+            let word = u64::from_le_bytes(word.try_into().unwrap());
+            state = (state ^ word).wrapping_mul(odd);
+            state ^= state >> 29;
+        }
+        let mut last = [0; 8];
+        last[..row.len() - whole].copy_from_slice(&row[whole..]);
+        state = (state ^ u64::from_le_bytes(last)).wrapping_mul(odd);
+        state ^= state >> 32;
+        let mix = state.wrapping_mul(odd);
+        let length = row.len() as u64;
+        if end as u64 >= half && (length >= half || mix < length * (u64::MAX / half)) {
+            return end;
+        }
+    }
+    n
+}
+
 /// Section 3.
 fn gear(master: &Id) -> Vec<u64> {
     let mut hasher = blake3::Hasher::new_derive_key("ghostsnap v1 chunker gear table");
@@ -409,6 +477,9 @@ fn a_reader_made_from_the_page_alone_restores_every_file() {
     let (source, root) = (folder_path.join("source"), folder_path.join("repository"));
     sample_tree(&source);
     file_of_many_holes(&source.join("site/holes.img"));
+    let rows = (0..9000).map(|n| format!("({n},'{}')", hex(&noise(&format!("row {n}"), 20))));
+    let dump = format!("INSERT INTO `t` VALUES {};\n", rows.collect::<Vec<_>>().join(","));
+    fs::write(source.join("site/dump.sql"), &dump).unwrap();
     fs::create_dir(source.join("crowd")).unwrap();
     for n in 0..1500 {
         fs::write(source.join(format!("crowd/{n}")), format!("member {n}")).unwrap();
@@ -430,6 +501,7 @@ fn a_reader_made_from_the_page_alone_restores_every_file() {
         "site/two",
         "site/sparse.img",
         "site/holes.img",
+        "site/dump.sql",
         "mail/cur/0007.host:2,S",
         "crowd/1499",
     ] {
@@ -441,6 +513,13 @@ fn a_reader_made_from_the_page_alone_restores_every_file() {
         b"../does/not/exist"
     );
     assert_eq!(reader.find(&snapshot, &source.join("site/.htaccess")).number(3), 0o4750);
+    let (_, groups) = reader.rows(&reader.find(&snapshot, &source.join("site/dump.sql")));
+    let (gear, mut rest) = (gear(&reader.master), dump.as_bytes());
+    for group in groups {
+        assert_eq!(cut_rows(&gear, 768, rest), group);
+        rest = &rest[group..];
+    }
+    assert!(rest.is_empty());
     let crowd = reader.find(&snapshot, &source.join("crowd"));
     assert_eq!(reader.folder(&crowd.ids(17)).len(), 1500);
     check_borders_of_trees(&reader, &crowd.ids(17));
@@ -554,7 +633,7 @@ fn the_test_vectors_of_the_page_are_true() {
 #[test]
 fn the_page_names_every_field_of_every_record() {
     // The schema of the page against the numbers in the source: nothing missing, nothing invented.
-    let sources = ["config", "keyslot", "index", "pack", "snapshot", "tree"].map(|name| {
+    let sources = ["config", "keyslot", "index", "pack", "snapshot", "tree", "rows"].map(|name| {
         fs::read_to_string(format!("{}/src/format/{name}.rs", env!("CARGO_MANIFEST_DIR"))).unwrap()
     });
     let mut in_code = Vec::new();

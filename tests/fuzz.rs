@@ -309,7 +309,7 @@ fn drain(source: &mut dyn Source) -> Result<usize> {
     let mut count = 0;
     while let Some(entry) = source.next_entry(&monitor)? {
         count += 1;
-        if let Content::Stream(mut content) = entry.content {
+        if let Content::Stream(mut content) | Content::Rows(mut content) = entry.content {
             let mut buffer = [0; 4096];
             let mut read = 0;
             loop {

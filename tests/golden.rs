@@ -32,6 +32,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const GOLDEN: [&str; 1] = ["v1"];
+/// Two nights of an SQL dump, stored row by row.
+const ROWS: &str = "v1-rows";
 const PASSWORD: &str = "correct horse battery staple";
 
 fn folder(version: &str) -> PathBuf {
@@ -113,6 +115,77 @@ fn made() -> Mem {
     mem
 }
 
+/// The dump of a night: a few rows change.
+fn dump(night: u64) -> Vec<u8> {
+    let text = |n: u64| match n % 900 {
+        7 => format!("row {n} on night {night}"),
+        _ => format!("row {n}"),
+    };
+    let rows: Vec<String> = (0..4000).map(|n| format!("({n},'{}')", hex(&text(n)))).collect();
+    let dump = format!("INSERT INTO `t` VALUES {};\n-- Dump completed\n", rows.join(","));
+    dump.into_bytes()
+}
+
+fn hex(text: &str) -> String {
+    noise(text, 16).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn made_of_rows() -> Mem {
+    let mem = Mem::new();
+    let backend: Arc<dyn Backend> = Arc::new(mem.clone());
+    let world = Arc::new(World::seeded(2027));
+    Repository::init(Arc::clone(&backend), &secret(), "key file", world).unwrap();
+    for night in 0..2 {
+        let world = Arc::new(World::seeded(night));
+        let repository = Repository::open(Arc::clone(&backend), &secret(), world).unwrap();
+        let repository = repository.indexed(&Collect::default()).unwrap();
+        let mut source = Literal::new();
+        let mut meta = source.meta(NodeKind::File);
+        meta.ctime.seconds += i64::try_from(night).unwrap();
+        source.file_as("all.sql", meta, &dump(night));
+        let monitor = Collect::default();
+        ghostsnap::ops::backup(&repository, &mut source, &options(night), &monitor).unwrap();
+        assert!(monitor.warnings().is_empty());
+    }
+    mem
+}
+
+#[test]
+fn a_golden_repository_of_rows_is_what_todays_program_makes_and_restores() {
+    let made = files(&made_of_rows());
+    assert!(made == files(&made_of_rows()));
+    let root = folder(ROWS);
+    if std::env::var_os("GHOSTSNAP_WRITE_GOLDEN").is_some() {
+        assert!(!root.exists(), "what is golden is never written again");
+        for (name, bytes) in &made {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+    }
+    let repository = open(golden(ROWS));
+    let new = open(Arc::new(made_of_rows()));
+    // Names of chunks, and with them where groups end, are frozen.
+    let chunks = |repository: &ghostsnap::repo::IndexedRepository| {
+        let all = repository.index().chunks().iter();
+        all.map(|(id, place)| (*id, place.length)).collect::<Vec<_>>()
+    };
+    assert_eq!(chunks(&new), chunks(&repository));
+    for (night, (_, snapshot)) in (0..).zip(&repository.snapshots().unwrap()) {
+        assert_eq!(snapshot.features, 1);
+        let target = tempfile::tempdir().unwrap();
+        let options = RestoreOptions { owners: OwnerPolicy::Keep, ..RestoreOptions::default() };
+        let (root, monitor) = (RelPath::root(), Collect::default());
+        to_folder(&repository, snapshot, &root, &options, target.path(), &monitor).unwrap();
+        assert!(monitor.warnings().is_empty(), "{:?}", monitor.warnings());
+        assert!(fs::read(target.path().join("all.sql")).unwrap() == dump(night));
+    }
+    let world = Arc::new(World::seeded(1));
+    let repository = Repository::open(golden(ROWS), &secret(), world).unwrap();
+    let report = check(repository, ReadData::All, &Collect::default()).unwrap();
+    assert_eq!(report.findings, []);
+}
+
 fn files(mem: &Mem) -> BTreeMap<String, Vec<u8>> {
     mem.names().iter().map(|name| (name.to_string(), read_all(mem, name).unwrap())).collect()
 }
@@ -174,7 +247,7 @@ fn every_golden_folder_is_tested() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     found.sort();
-    assert_eq!(found, GOLDEN);
+    assert_eq!(found, [&GOLDEN[..], &[ROWS]].concat());
 }
 
 fn golden(version: &str) -> Arc<dyn Backend> {

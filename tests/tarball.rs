@@ -62,7 +62,7 @@ fn collect(source: &mut dyn Source, monitor: &Collect) -> Result<Tree> {
         match entry.content {
             Content::Nothing => {}
             Content::File(_) => panic!("a tar stream has no files"),
-            Content::Stream(mut content) => {
+            Content::Stream(mut content) | Content::Rows(mut content) => {
                 content
                     .read_to_end(&mut text)
                     .map_err(|cause| ghostsnap::base::error::io_error(cause, "read a file"))?;

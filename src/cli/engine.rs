@@ -124,6 +124,7 @@ fn walk_options(call: &Invocation) -> Result<WalkOptions> {
     Ok(WalkOptions {
         selection: Selection::new::<String>(&[], &exclude)?,
         one_file_system: call.has("one-file-system"),
+        mounts_told: false,
         special_files: call.has("devices"),
         ..WalkOptions::default()
     })

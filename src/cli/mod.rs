@@ -13,6 +13,7 @@ pub mod generate_docs;
 pub mod generate_shims;
 pub mod output;
 pub mod panel;
+mod panel_restore;
 pub mod progress;
 pub mod repository;
 pub mod rows;

@@ -67,6 +67,7 @@ pub struct Keys {
     purposes: [(Purpose, Zeroizing<[u8; 32]>); 6],
     data_id: Zeroizing<[u8; 32]>,
     tree_id: Zeroizing<[u8; 32]>,
+    row_name: Zeroizing<[u8; 32]>,
 }
 
 fn derive(context: &str, master: &MasterKey) -> Zeroizing<[u8; 32]> {
@@ -80,6 +81,7 @@ impl Keys {
             purposes: Purpose::ALL.map(|purpose| (purpose, derive(purpose.context(), &master))),
             data_id: derive("ghostsnap v1 data chunk id", &master),
             tree_id: derive("ghostsnap v1 tree chunk id", &master),
+            row_name: derive("ghostsnap v1 row group name", &master),
             master,
         }
     }
@@ -107,6 +109,15 @@ impl Keys {
     /// Names a chunk of a tree; a key of its own keeps content from posing as a tree.
     pub fn tree_id(&self, plain: &[u8]) -> ChunkId {
         ChunkId(*blake3::keyed_hash(&self.tree_id, plain).as_bytes())
+    }
+
+    /// Names a group of rows within one file: 80 bits, since nothing but the some million groups of
+    /// the same file are ever compared with it.
+    pub fn row_name(&self, plain: &[u8]) -> [u8; 10] {
+        let mut name = [0; 10];
+        let hash = blake3::keyed_hash(&self.row_name, plain);
+        name.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
+        name
     }
 
     /// The secret table of the chunker: 256 words drawn from the master key, so that chunk borders

@@ -11,8 +11,10 @@ use crate::crypto::{Keys, NonceIndex, Purpose};
 pub const FORMAT_VERSION: u8 = 1;
 /// Bytes of a header.
 pub const HEADER_BYTES: usize = 48;
-/// Features a reader must know to read a record; none is defined yet.
-pub const KNOWN_FEATURES: u64 = 0;
+/// Some file of a snapshot is stored row by row, as `format/rows.rs` says.
+pub const FEATURE_ROWS: u64 = 1;
+/// Features a reader must know to read a record.
+pub const KNOWN_FEATURES: u64 = FEATURE_ROWS;
 const MAGIC: [u8; 4] = *b"GSNP";
 /// The header up to the salt: bound to every message of its file.
 const BOUND_BYTES: usize = 16;
@@ -208,10 +210,16 @@ pub fn unframe(framed: &[u8]) -> Result<Vec<u8>> {
 
 /// Seals one record (config, snapshot, index segment or lock).
 pub fn seal_record(keys: &Keys, kind: RecordKind, salt: [u8; 32], plain: &[u8]) -> Result<Vec<u8>> {
+    seal_with_features(keys, Header::new(kind, salt), plain)
+}
+
+/// Seals one record under this header, which may ask for features.
+pub fn seal_with_features(keys: &Keys, header: Header, plain: &[u8]) -> Result<Vec<u8>> {
+    let Header { kind, salt, .. } = header;
     let purpose = kind.purpose().ok_or_else(|| {
         Error::new(Kind::Internal, format!("seal a {}", kind.word())).why("it has no purpose")
     })?;
-    let header = Header::new(kind, salt).encode();
+    let header = header.encode();
     let index = NonceIndex::Message(0);
     let mut text = frame(plain, &mut Compressor::new(3)?)?;
     let tag = keys.file_key(purpose, &salt).seal(index, &bound_data(&header, index), &mut text);
@@ -278,7 +286,7 @@ mod tests {
         let mut version = stored.clone();
         version[5] = 99;
         let mut feature = stored.clone();
-        feature[8] = 1;
+        feature[8] = 2;
         let mut epoch = stored.clone();
         epoch[6] = 1;
         for bytes in [version, feature, epoch] {

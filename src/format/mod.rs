@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod index;
 pub mod keyslot;
 pub mod pack;
+pub mod rows;
 pub mod snapshot;
 pub mod tree;
 
@@ -20,6 +21,7 @@ pub use envelope::{FORMAT_VERSION, Header, RecordKind};
 pub use index::{IndexSegment, PackEntry};
 pub use keyslot::KeySlot;
 pub use pack::{BlobEntry, PackClass, PackReader, PackWriter};
+pub use rows::{RowMap, RowTable};
 pub use snapshot::Snapshot;
 pub use tree::{Node, NodeKind, Tree};
 

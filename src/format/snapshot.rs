@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub objects: Vec<Object>,
     /// Never forgotten by a policy.
     pub pinned: bool,
+    /// What a reader of its trees must know, as in the header of its file.
+    pub features: u64,
 }
 
 /// The counts a list shows.
@@ -113,6 +115,8 @@ struct SnapshotRecord {
     objects: Vec<ObjectRecord>,
     #[prost(bool, tag = "21")]
     pinned: bool,
+    #[prost(uint64, tag = "22")]
+    features: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -161,6 +165,7 @@ impl Snapshot {
             milliseconds: totals.milliseconds,
             objects: self.objects.iter().map(object).collect(),
             pinned: self.pinned,
+            features: self.features,
         }
         .encode_to_vec()
     }
@@ -199,6 +204,7 @@ impl Snapshot {
             totals,
             objects: record.objects.into_iter().map(object).collect(),
             pinned: record.pinned,
+            features: record.features,
         })
     }
 }

@@ -126,6 +126,8 @@ pub struct Node {
     pub chunks: Vec<ChunkId>,
     /// Whether `chunks` are lists of ids (very long files).
     pub indirect: bool,
+    /// Whether `chunks` are row maps (SQL dumps).
+    pub rows: bool,
     /// Where the data lies in a file with holes: (offset, length), ascending; empty if it has none.
     pub extents: Vec<(u64, u64)>,
     /// The file changed while it was read; what is stored may mix two states.
@@ -209,6 +211,8 @@ struct NodeRecord {
     extents: Vec<u64>,
     #[prost(bool, tag = "20")]
     torn: bool,
+    #[prost(bool, tag = "21")]
+    rows: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -315,6 +319,7 @@ fn node_record(node: &Node) -> NodeRecord {
         indirect: node.indirect,
         extents: node.extents.iter().flat_map(|(offset, length)| [*offset, *length]).collect(),
         torn: node.torn,
+        rows: node.rows,
     }
 }
 
@@ -345,6 +350,7 @@ fn node_from(record: NodeRecord, users: &[OwnerRecord], groups: &[OwnerRecord]) 
         chunks: ids_from(&record.chunks)?,
         indirect: record.indirect,
         torn: record.torn,
+        rows: record.rows,
     })
 }
 

@@ -17,6 +17,8 @@ pub struct Hestia {
     pub home: PathBuf,
     /// Where the clients of the database servers are, `/usr/bin`.
     pub tools: PathBuf,
+    /// Where the accounts of the system are listed, `/etc`.
+    pub etc: PathBuf,
 }
 
 impl Default for Hestia {
@@ -26,6 +28,7 @@ impl Default for Hestia {
             backup: "/backup".into(),
             home: "/home".into(),
             tools: "/usr/bin".into(),
+            etc: "/etc".into(),
         }
     }
 }
@@ -38,6 +41,7 @@ impl Hestia {
             backup: folder.join("backup"),
             home: folder.join("home"),
             tools: folder.join("usr/bin"),
+            etc: folder.join("etc"),
         }
     }
 

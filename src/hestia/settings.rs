@@ -6,8 +6,11 @@
 //! The annotated example is `hestia-plugin/conf/ghostsnap.toml`; a test holds it to this file.
 
 use super::conf;
+use super::layout::UserName;
 use crate::base::{Error, Kind, Result};
+use crate::tree::Selection;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
@@ -39,6 +42,44 @@ pub enum Suspended {
     Skip,
 }
 
+/// How users are backed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackupMode {
+    /// By the tarball that Hestia makes of the user.
+    #[default]
+    Tarball,
+    /// Straight from the live user.
+    Direct,
+}
+
+impl BackupMode {
+    /// Every mode's word, as in settings, commands and snapshots.
+    pub const WORDS: &'static [&'static str] = &["tarball", "direct"];
+
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tarball => "tarball",
+            Self::Direct => "direct",
+        }
+    }
+
+    /// Reads a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Tarball, Self::Direct].into_iter().find(|mode| mode.word() == word)
+    }
+}
+
+/// What is set for one user.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserSettings {
+    /// How the user is backed up, if not as the others.
+    pub mode: Option<BackupMode>,
+    /// Globs of what a direct backup of the user leaves out.
+    pub exclude: Vec<String>,
+}
+
 /// The settings of this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -46,6 +87,18 @@ pub struct Settings {
     pub repository: String,
     /// The file with the key that opens it.
     pub key_file: PathBuf,
+    /// How users are backed up.
+    pub mode: BackupMode,
+    /// Globs of what direct backups leave out, as paths in a home.
+    pub exclude: Vec<String>,
+    /// Whether direct backups leave out caches and sessions.
+    pub default_excludes: bool,
+    /// Whether direct backups take what is mounted inside a home.
+    pub other_file_systems: bool,
+    /// How long a direct backup waits for the load to fall.
+    pub load_wait: Duration,
+    /// What is set for single users, by their names.
+    pub users: BTreeMap<String, UserSettings>,
     /// How many tarballs of a user `--cleanup` leaves in the folder of Hestia's backups.
     pub keep_tarballs: usize,
     /// Effort of the compression, as zstd counts it.
@@ -54,7 +107,7 @@ pub struct Settings {
     pub notify: Notify,
     /// What to do with suspended users.
     pub suspended_users: Suspended,
-    /// Whether Hestia's backup runs with the lowest priority.
+    /// Whether backups run with the lowest priority.
     pub low_priority: bool,
     /// Longest time for Hestia to make a tarball.
     pub backup_limit: Duration,
@@ -73,6 +126,12 @@ impl Default for Settings {
         Self {
             repository: "/var/lib/ghostsnap/repository".to_owned(),
             key_file: "/etc/ghostsnap/repository.key".into(),
+            mode: BackupMode::default(),
+            exclude: Vec::new(),
+            default_excludes: true,
+            other_file_systems: false,
+            load_wait: minutes(60),
+            users: BTreeMap::new(),
             keep_tarballs: 3,
             compression_level: 3,
             notify: Notify::default(),
@@ -87,6 +146,10 @@ impl Default for Settings {
     }
 }
 
+const fn minutes(number: u64) -> Duration {
+    Duration::from_secs(number * 60)
+}
+
 const fn hours(number: u64) -> Duration {
     Duration::from_secs(number * 3600)
 }
@@ -97,6 +160,11 @@ const fn hours(number: u64) -> Duration {
 struct Written {
     repository: Option<Spanned<String>>,
     key_file: Option<Spanned<PathBuf>>,
+    mode: Option<BackupMode>,
+    exclude: Option<Spanned<Vec<String>>>,
+    default_excludes: Option<bool>,
+    other_file_systems: Option<bool>,
+    load_wait_minutes: Option<Spanned<i64>>,
     keep_tarballs: Option<Spanned<i64>>,
     compression_level: Option<Spanned<i64>>,
     notify: Option<Notify>,
@@ -105,6 +173,16 @@ struct Written {
     backup_hours_max: Option<Spanned<i64>>,
     restore_hours_max: Option<Spanned<i64>>,
     log_folder: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    users: BTreeMap<Spanned<String>, WrittenUser>,
+}
+
+/// The table of one user.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenUser {
+    mode: Option<BackupMode>,
+    exclude: Option<Spanned<Vec<String>>>,
 }
 
 impl Settings {
@@ -153,10 +231,35 @@ impl Settings {
         if let Some(value) = written.restore_hours_max {
             settings.restore_limit = hours(place.number(&value, 1, 720)?);
         }
+        if let Some(value) = written.load_wait_minutes {
+            settings.load_wait = minutes(place.number(&value, 0, 10_080)?);
+        }
+        settings.exclude = place.globs(written.exclude)?;
+        for (name, user) in written.users {
+            place.check(&name, "the name of a user", |name| UserName::parse(name).is_ok())?;
+            let exclude = place.globs(user.exclude)?;
+            let user = UserSettings { mode: user.mode, exclude };
+            settings.users.insert(name.into_inner(), user);
+        }
+        settings.mode = written.mode.unwrap_or(settings.mode);
+        settings.default_excludes = written.default_excludes.unwrap_or(settings.default_excludes);
+        settings.other_file_systems =
+            written.other_file_systems.unwrap_or(settings.other_file_systems);
         settings.notify = written.notify.unwrap_or(settings.notify);
         settings.suspended_users = written.suspended_users.unwrap_or(settings.suspended_users);
         settings.low_priority = written.low_priority.unwrap_or(settings.low_priority);
         Ok(settings)
+    }
+
+    /// How this user is backed up.
+    pub fn mode_of(&self, user: &str) -> BackupMode {
+        self.users.get(user).and_then(|user| user.mode).unwrap_or(self.mode)
+    }
+
+    /// What a direct backup of this user leaves out.
+    pub fn exclude_of(&self, user: &str) -> Vec<String> {
+        let own = self.users.get(user).map(|user| user.exclude.as_slice()).unwrap_or_default();
+        [&self.exclude, own].concat()
     }
 
     /// The log of Hestia's commands.
@@ -187,6 +290,13 @@ impl Place<'_> {
             return Ok(());
         }
         Err(self.error(Some(value.span().start), &format!("this must be {allowed}")))
+    }
+
+    fn globs(&self, value: Option<Spanned<Vec<String>>>) -> Result<Vec<String>> {
+        let Some(value) = value else { return Ok(Vec::new()) };
+        Selection::new::<String>(&[], value.get_ref())
+            .map_err(|error| self.error(Some(value.span().start), &error.one_line()))?;
+        Ok(value.into_inner())
     }
 
     fn number<N: TryFrom<i64>>(&self, value: &Spanned<i64>, from: i64, to: i64) -> Result<N> {
@@ -260,6 +370,11 @@ mod tests {
             [
                 "repository",
                 "key_file",
+                "mode",
+                "exclude",
+                "default_excludes",
+                "other_file_systems",
+                "load_wait_minutes",
                 "keep_tarballs",
                 "compression_level",
                 "notify",

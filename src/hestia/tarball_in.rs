@@ -5,6 +5,8 @@
 //! archives, so each is read to its very end here: one that is cut off is an error, never a short
 //! folder.
 
+use super::objects::Seen;
+use super::tarball_dump::Dump;
 use crate::base::error::WhatIo;
 use crate::base::path::display_bytes;
 use crate::base::units::{bytes, length};
@@ -14,7 +16,7 @@ use crate::format::tree::NodeKind;
 use crate::tree::source::{Content, Entry, SIZE_UNKNOWN, Source};
 use crate::tree::tar_in::{Body, Head, MemberContent, Order, TarSource, head_of, read_some};
 use crate::tree::tar_member::{Member, Members, foreign};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -32,7 +34,7 @@ pub struct HestiaTarball {
     order: Order,
     waiting: VecDeque<(Head, Origin)>,
     inner: Option<Inner>,
-    dump: Option<Dump>,
+    dump: Option<Dump<Decoder>>,
     facts: Facts,
 }
 
@@ -59,14 +61,8 @@ struct Inner {
 struct Facts {
     passwd: bool,
     user_conf: bool,
-    cron_jobs: u64,
-    /// Index into [`SECTIONS`] and name.
-    objects: BTreeSet<(usize, Vec<u8>)>,
+    seen: Seen,
 }
-
-/// The folders whose names are objects, with what Hestia calls them.
-const SECTIONS: [(&[u8], &str); 5] =
-    [(b"web", "WEB"), (b"dns", "DNS"), (b"mail", "MAIL"), (b"db", "DB"), (b"user_dir", "UDIR")];
 
 /// The compressed forms Hestia writes.
 const SUFFIXES: [&[u8]; 2] = [b".zst", b".gz"];
@@ -180,8 +176,10 @@ impl HestiaTarball {
             return Ok(());
         };
         let is_file = matches!(head.body, Body::Stream);
-        self.facts.note(&path, head.meta.kind)?;
-        match if is_file { shape(&path)? } else { Shape::Plain } {
+        let shape = if is_file { shape(&path)? } else { Shape::Plain };
+        let belongs_at = if let Shape::Archive { base, .. } = &shape { base } else { &path };
+        self.facts.seen.note(belongs_at, head.meta.kind)?;
+        match shape {
             Shape::Marker => Ok(()),
             Shape::Plain => {
                 self.enter(&path, head.meta.kind == NodeKind::Folder)?;
@@ -232,8 +230,7 @@ impl HestiaTarball {
             }
             b"cron/cron.conf" => {
                 let text = self.whole()?;
-                let jobs = text.split(|byte| *byte == b'\n').filter(|row| row.starts_with(b"JOB="));
-                self.facts.cron_jobs = bytes(jobs.count());
+                self.facts.seen.count_jobs(&text);
                 Ok(Origin::Memory(text))
             }
             b"hestia/user.conf" => {
@@ -319,14 +316,12 @@ const READ: &str = "read the Hestia tarball";
 const COMPRESSED_BYTES: usize = 128 * 1024;
 /// Read ahead behind it: tar headers are small.
 const DECODED_BYTES: usize = 64 * 1024;
-/// The part of a dump's end in which its closing line must stand; pg_dump adds a few lines.
-const DUMP_TAIL_BYTES: usize = 1024;
 
-fn unpack(member: &str) -> String {
+pub(super) fn unpack(member: &str) -> String {
     format!("unpack '{member}' of the Hestia tarball")
 }
 
-fn skipped(member: &str, why: &str) -> Error {
+pub(super) fn skipped(member: &str, why: &str) -> Error {
     Error::new(Kind::Partial, format!("keep all of '{member}' of the Hestia tarball")).why(why)
 }
 
@@ -360,7 +355,7 @@ impl Source for HestiaTarball {
             }
             (Body::Stream, _) => match (&mut self.inner, &mut self.dump) {
                 (Some(inner), _) => Content::Stream(inner.source.content()),
-                (None, Some(dump)) => Content::Stream(Box::new(dump)),
+                (None, Some(dump)) => Content::Rows(Box::new(dump)),
                 (None, None) => return Err(Error::new(Kind::Internal, READ)),
             },
         };
@@ -368,54 +363,7 @@ impl Source for HestiaTarball {
     }
 
     fn objects(&self) -> Vec<Object> {
-        let mut objects = Vec::with_capacity(self.facts.objects.len() + 1);
-        let cron = self.facts.cron_jobs;
-        for (section, name) in &self.facts.objects {
-            let word = SECTIONS.get(*section).map_or("", |(_, word)| *word);
-            if word == "UDIR" {
-                push_cron(&mut objects, cron);
-            }
-            objects.push(Object { section: word.to_owned(), name: display_bytes(name) });
-        }
-        push_cron(&mut objects, cron);
-        objects
-    }
-}
-
-/// Adds the count of cron jobs in its place, once.
-fn push_cron(objects: &mut Vec<Object>, jobs: u64) {
-    if jobs > 0 && !objects.iter().any(|one| one.section == "CRON") {
-        objects.push(Object { section: "CRON".to_owned(), name: jobs.to_string() });
-    }
-}
-
-impl Facts {
-    /// Remembers the domain, database or home folder a path belongs to.
-    fn note(&mut self, path: &RelPath, kind: NodeKind) -> Result<()> {
-        let mut names = path.names();
-        let (Some(top), Some(name)) = (names.next(), names.next()) else { return Ok(()) };
-        let Some(section) = SECTIONS.iter().position(|(folder, _)| *folder == top) else {
-            return Ok(());
-        };
-        let is_leaf = names.next().is_none();
-        let name = if top == b"user_dir" && is_leaf && kind == NodeKind::File {
-            match shape(path)? {
-                Shape::Archive { only: Some(entry), .. } => entry,
-                _ => name.to_vec(),
-            }
-        } else if is_leaf && kind != NodeKind::Folder {
-            return Ok(());
-        } else {
-            name.to_vec()
-        };
-        self.objects.insert((section, name));
-        if self.objects.len() > limits::HESTIA_OBJECTS_MAX {
-            return Err(Error::new(Kind::Limit, READ).why(format!(
-                "it has more than {} domains, databases and folders",
-                limits::HESTIA_OBJECTS_MAX
-            )));
-        }
-        Ok(())
+        self.facts.seen.objects()
     }
 }
 
@@ -450,76 +398,6 @@ impl Inner {
                 .why(format!("the archive may hold '{}' only", display_bytes(only))));
         }
         names.try_fold(self.base.clone(), |place, name| place.join(name))
-    }
-}
-
-/// A dump on its way out of its compressed form.
-struct Dump {
-    decoder: Decoder,
-    member: String,
-    /// The line that closes a complete dump of this kind; none if the kind is not known.
-    closing: Option<&'static str>,
-    tail: Vec<u8>,
-    total: u64,
-    ended: bool,
-}
-
-impl Dump {
-    fn new(decoder: Decoder, member: &str, plain: &RelPath) -> Self {
-        let name = plain.name().unwrap_or_default();
-        let closing = if name.ends_with(b".mysql.sql") {
-            Some("-- Dump completed")
-        } else if name.ends_with(b".pgsql.sql") {
-            Some("-- PostgreSQL database dump complete")
-        } else {
-            None
-        };
-        let member = member.to_owned();
-        Self { decoder, member, closing, tail: Vec::new(), total: 0, ended: false }
-    }
-
-    /// Reads what was not taken, so that a broken end is seen, and looks at the last lines.
-    fn end(&mut self, monitor: &dyn Monitor) -> Result<()> {
-        let mut buffer = vec![0; COMPRESSED_BYTES];
-        while !self.ended {
-            let what = unpack(&self.member);
-            read_some(self, &mut buffer, || what.clone())?;
-        }
-        let why = if self.total == 0 {
-            "the dump is empty".to_owned()
-        } else {
-            match self.closing {
-                Some(line) if !self.has_line(line) => {
-                    format!("the dump has no closing line '{line}': it may be cut off")
-                }
-                _ => return Ok(()),
-            }
-        };
-        monitor.warn(skipped(&self.member, &why));
-        Ok(())
-    }
-
-    fn has_line(&self, line: &str) -> bool {
-        self.tail.split(|byte| *byte == b'\n').any(|one| one.starts_with(line.as_bytes()))
-    }
-}
-
-impl Read for Dump {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        let got = self.decoder.read(buffer).map_err(|cause| match cause.kind() {
-            io::ErrorKind::Interrupted => cause,
-            _ => foreign(cause, unpack(&self.member)).into(),
-        })?;
-        self.ended = got == 0;
-        self.total += bytes(got);
-        let piece = buffer.get(got.saturating_sub(DUMP_TAIL_BYTES)..got).unwrap_or_default();
-        self.tail.extend_from_slice(piece);
-        let old = self.tail.len().saturating_sub(DUMP_TAIL_BYTES);
-        self.tail.drain(..old);
-        Ok(got)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::base::units::bytes;
 use crate::base::{Error, Kind, RelPath, Result, WhatIo, limits};
 use crate::format::tree::{Meta, Node, NodeKind};
 use crate::tree::sink::Sink;
+use crate::tree::source::SIZE_UNKNOWN;
 use crate::tree::tar_out::{OpenMember, TarWriter, member_name};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -40,7 +41,8 @@ pub struct Options {
 /// is made up if it is not (so a restore of a selection must say `no` to CRON). The outer archive
 /// is written as Hestia writes it: owner root, folders 0755 but for those of `hestia/`, files with
 /// the modes they had but writable for nobody else, whole seconds. Entries in the archives within keep all their metadata. Left out are an
-/// empty `user_dir`, a folder `vesta` (it would make Hestia read the old layout), and sockets and
+/// empty `user_dir`, a folder `vesta` (it would make Hestia read the old layout), the folder
+/// `extra` of a direct backup (Hestia would not know what to do with it), and sockets and
 /// device nodes (the restore runs as the user, who cannot make them, and would stop there); no
 /// source yields those.
 pub struct HestiaTarballSink {
@@ -181,7 +183,7 @@ impl HestiaTarballSink {
         let member = outer.open_member(&name, &meta)?;
         let mut encoder = Encoder::new(outer, options)?;
         let copied = io::copy(content, &mut encoder).what_io(|| WRITE)?;
-        if copied != node.meta.size {
+        if node.meta.size != SIZE_UNKNOWN && copied != node.meta.size {
             let why = format!("{path} has {copied} bytes instead of {}", node.meta.size);
             return Err(Error::new(Kind::Internal, WRITE).why(why));
         }
@@ -294,7 +296,7 @@ fn place(path: &RelPath, node: &Node) -> Result<Place> {
         return Ok(Place::Nowhere);
     }
     match names.as_slice() {
-        [b"vesta", ..] | [b".zstd"] => return Ok(Place::Nowhere),
+        [b"vesta" | b"extra", ..] | [b".zstd"] => return Ok(Place::Nowhere),
         [b"web", domain, b"data", rest @ ..] if is_folder || !rest.is_empty() => {
             return Ok(Place::Inner {
                 base: joined(&[b"web", domain, b"data"])?,

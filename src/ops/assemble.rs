@@ -4,6 +4,7 @@
 
 use super::backup::Outcome;
 use super::parent::ParentFolder;
+use super::rows::RowWork;
 use super::work::StreamWork;
 use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, limits, units};
 use crate::format::tree::Meta;
@@ -39,6 +40,13 @@ pub enum Event {
         /// Its chunks to be.
         work: StreamWork,
     },
+    /// A file of rows, some of its chunks still with the workers.
+    Rows {
+        /// The file, still without its maps.
+        node: Box<Node>,
+        /// Its maps to be.
+        work: Box<RowWork>,
+    },
     /// Another name of an earlier entry.
     SameAs {
         /// The entry, still without its content.
@@ -54,8 +62,21 @@ pub enum Event {
 pub enum Finished {
     /// It goes into the tree.
     Node(Box<Node>),
+    /// It goes into the tree with these maps.
+    Rows(Box<Node>, Box<RowWork>),
     /// It vanished or cannot be read; the monitor knows.
     LeftOut,
+}
+
+impl Finished {
+    /// A file, with its row maps to be if it is one of rows.
+    pub fn of(node: Node, work: Option<Box<RowWork>>) -> Self {
+        let node = Box::new(node);
+        match work {
+            Some(work) => Self::Rows(node, work),
+            None => Self::Node(node),
+        }
+    }
 }
 
 /// A finished tree.
@@ -69,6 +90,8 @@ pub struct Assembly {
     pub folders: u64,
     /// Bytes of content in it.
     pub bytes: u64,
+    /// Whether a file in it is stored row by row.
+    pub has_rows: bool,
 }
 
 /// The thread that puts trees together.
@@ -78,10 +101,12 @@ pub struct Assembler<'w> {
     bundle: Bundle,
     open: Vec<OpenFolder>,
     /// The entries so far, if the source may name them again.
-    earlier: Option<(EarlierEntries, fn(&RelPath) -> bool)>,
+    earlier: Option<(EarlierEntries, EndsAll)>,
     result: Assembly,
 }
 
+/// Says of a folder that ends whether nothing later names an entry in it.
+type EndsAll = fn(&RelPath) -> bool;
 /// Entries by the hash of their path.
 type EarlierEntries = HashMap<[u8; 32], Earlier>;
 
@@ -128,6 +153,7 @@ impl<'w> Assembler<'w> {
                                 let node = self.with_short_list(*node)?;
                                 self.add(node, false)?;
                             }
+                            Finished::Rows(node, work) => self.add_rows(*node, *work)?,
                             Finished::LeftOut => {}
                         }
                     }
@@ -137,6 +163,7 @@ impl<'w> Assembler<'w> {
                     let node = self.with_short_list(*node)?;
                     self.add(node, false)?;
                 }
+                Event::Rows { node, work } => self.add_rows(*node, *work)?,
                 Event::SameAs { node, earlier } => {
                     let node = self.same_as(*node, &earlier)?;
                     self.add(node, false)?;
@@ -152,7 +179,14 @@ impl<'w> Assembler<'w> {
         Err(unfinished())
     }
 
+    fn add_rows(&mut self, mut node: Node, work: RowWork) -> Result<()> {
+        node.chunks = work.store(|plain| self.store_meta(plain))?;
+        node.rows = true;
+        self.add(node, false)
+    }
+
     fn add(&mut self, node: Node, same: bool) -> Result<()> {
+        self.result.has_rows |= node.rows;
         if node.meta.kind == NodeKind::File {
             self.result.files += 1;
             self.result.bytes += node.meta.size;
@@ -199,6 +233,7 @@ impl<'w> Assembler<'w> {
             meta,
             chunks: earlier.chunks.to_vec(),
             indirect: earlier.indirect,
+            rows: earlier.rows,
             extents: earlier.extents.to_vec(),
             torn: earlier.torn,
         })
@@ -294,6 +329,7 @@ struct Earlier {
     chunks: Box<[ChunkId]>,
     extents: Box<[(u64, u64)]>,
     indirect: bool,
+    rows: bool,
     torn: bool,
 }
 
@@ -307,6 +343,7 @@ impl Earlier {
             chunks: node.chunks.as_slice().into(),
             extents: node.extents.as_slice().into(),
             indirect: node.indirect,
+            rows: node.rows,
             torn: node.torn,
         }
     }

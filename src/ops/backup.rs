@@ -5,16 +5,19 @@
 
 use super::assemble::{Assembler, Assembly, Event, Finished};
 use super::parent::{ParentTree, parent_of};
+use super::rows::{NewChunks, RowFile, RowWork};
 use super::work::{Batch, Job, Pending, StreamWork, worker};
 use crate::base::monitor::{Counts, Scoped, check_cancelled};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, Within, limits, units};
 use crate::format::tree::Meta;
-use crate::format::{Chunker, Node, NodeKind, Snapshot};
+use crate::format::{Chunker, Node, NodeKind, Snapshot, envelope};
 use crate::repo::{IndexedRepository, Writer, WriterOptions};
+use crate::tree::source::{SIZE_UNKNOWN, holds_rows};
 use crate::tree::walk::read_full;
 use crate::tree::{Content, Entry, Source};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::Read;
+use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 
 /// Which snapshot unchanged files are taken over from.
@@ -105,6 +108,7 @@ pub fn backup(
 fn complete(snapshot: &mut Snapshot, tree: Assembly, monitor: &Scoped<'_>) {
     let count = |counter| monitor.counts.get(counter);
     snapshot.tree = tree.chunks;
+    snapshot.features = if tree.has_rows { envelope::FEATURE_ROWS } else { 0 };
     snapshot.program = String::from(concat!("ghostsnap ", env!("CARGO_PKG_VERSION")));
     snapshot.warnings = monitor.warnings();
     snapshot.totals.files = tree.files;
@@ -243,11 +247,18 @@ impl<'a> Feeder<'a> {
                 }
                 let changed = self.parent.find(&node.name).is_some();
                 monitor.count(if changed { Counter::FilesChanged } else { Counter::FilesNew }, 1);
-                self.push_pending(Pending::File { node, path, opener })
+                let rows = holds_rows(&node.name)
+                    && node.meta.size >= units::bytes(limits::ROW_FILE_BYTES_MIN);
+                let rows = rows.then(|| Arc::new(self.parent.rows(&node.name, self.writer)));
+                self.push_pending(Pending::File { node, path, opener, rows })
             }
             Content::Stream(reader) => {
                 monitor.count(Counter::FilesNew, 1);
                 self.take_stream(node, &path, reader, monitor)
+            }
+            Content::Rows(reader) => {
+                monitor.count(Counter::FilesNew, 1);
+                self.take_rows(node, &path, reader, monitor)
             }
             Content::SameAs(earlier) => {
                 monitor.count(Counter::FilesNew, 1);
@@ -351,6 +362,83 @@ impl<'a> Feeder<'a> {
         self.send(Event::Stream { node: Box::new(node), work })
     }
 
+    /// A file of rows: cut and looked up here, what is new compressed by the workers.
+    fn take_rows(
+        &mut self,
+        mut node: Node,
+        path: &RelPath,
+        mut reader: Box<dyn Read + '_>,
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
+        let mut buffer = std::mem::take(&mut self.stream_buffer);
+        buffer.resize(limits::ROW_READ_BYTES, 0);
+        let stored = self.read_rows(&mut node, reader.as_mut(), &mut buffer, monitor);
+        self.stream_buffer = buffer;
+        match stored {
+            Ok(Some(work)) => {
+                node.meta.size = work.bytes();
+                self.flush_batch()?;
+                self.send(Event::Rows { node: Box::new(node), work: Box::new(work) })
+            }
+            Ok(None) => Ok(()),
+            Err(Unread::Content(error)) if error.kind() != Kind::Cancelled => {
+                monitor.warn(error.within(format!("back up {path}")));
+                Ok(())
+            }
+            Err(Unread::Content(error) | Unread::Rest(error)) => Err(error),
+        }
+    }
+
+    /// Reads a file of rows to its end; `None` if it was so small that it is stored otherwise.
+    fn read_rows(
+        &mut self,
+        node: &mut Node,
+        reader: &mut dyn Read,
+        buffer: &mut [u8],
+        monitor: &dyn Monitor,
+    ) -> Result<Option<RowWork>, Unread> {
+        let mut end = fill(reader, buffer, 0).map_err(Unread::Content)?;
+        if end < limits::ROW_FILE_BYTES_MIN {
+            let data = buffer.get(..end).unwrap_or_default().to_vec();
+            node.meta.size = units::bytes(end);
+            monitor.count(Counter::BytesSource, node.meta.size);
+            self.push_pending(Pending::Bytes { node: node.clone(), data }).map_err(Unread::Rest)?;
+            return Ok(None);
+        }
+        let keys = self.writer.repository().keys();
+        let known = Arc::new(self.parent.rows(&node.name, self.writer));
+        let hint = match node.meta.size {
+            SIZE_UNKNOWN => self.parent.find(&node.name).map_or(0, |old| old.meta.size),
+            known => known,
+        };
+        let mut file = RowFile::new(keys, &known, hint);
+        let mut is_last = end < buffer.len();
+        let mut start = 0;
+        loop {
+            check_cancelled(monitor).map_err(Unread::Rest)?;
+            while end - start >= limits::ROW_GROUP_BYTES_MAX || (is_last && start < end) {
+                let rest = buffer.get(start..end).unwrap_or_default();
+                let (cut, full) = file.take(keys, rest, monitor).map_err(Unread::Rest)?;
+                self.send_new_rows(full.unwrap_or_default()).map_err(Unread::Rest)?;
+                start += cut;
+            }
+            monitor.count(Counter::BytesSource, units::bytes(start));
+            if is_last {
+                self.send_new_rows(file.last_chunks()).map_err(Unread::Rest)?;
+                return Ok(Some(file.end()));
+            }
+            buffer.copy_within(start..end, 0);
+            let kept = end - start;
+            end = fill(reader, buffer, kept).map_err(Unread::Content)?;
+            is_last = end < buffer.len();
+            start = 0;
+        }
+    }
+
+    fn send_new_rows(&self, chunks: NewChunks) -> Result<()> {
+        if chunks.is_empty() { Ok(()) } else { self.send_job(Job::Rows(chunks)) }
+    }
+
     fn push_pending(&mut self, pending: Pending) -> Result<()> {
         self.batch.push(pending);
         if self.batch.is_full() { self.flush_batch() } else { Ok(()) }
@@ -372,6 +460,14 @@ impl<'a> Feeder<'a> {
     fn send(&self, event: Event) -> Result<()> {
         self.events.send(event).map_err(|_| stopped())
     }
+}
+
+/// Why a file of rows was not stored.
+enum Unread {
+    /// It could not be read: its own trouble.
+    Content(Error),
+    /// Everybody's.
+    Rest(Error),
 }
 
 /// Fills the buffer behind the first `kept` bytes; returns how much is in it.

@@ -272,8 +272,15 @@ impl Trees<'_> {
 
     /// Every chunk is in the index and all together make up the file's size.
     fn file(&self, node: &Node) -> Result<()> {
-        let chunks = self.reader.chunks_of(node)?;
-        places(self.repository.index(), node, &chunks).map(|_| ())
+        places(node, &self.reader.spans_of(node)?)?;
+        let tables = self.reader.row_maps(node)?;
+        let mut tables = tables.iter().flat_map(|map| &map.chunks).map(|chunk| chunk.table);
+        // A table is missed by the next backup only, but nothing that is referred to may be lost.
+        let lost = tables.find(|table| !self.repository.index().contains(table));
+        lost.map_or(Ok(()), |table| {
+            Err(Error::new(Kind::Damaged, format!("find the row table {table}"))
+                .why("it is not in the index"))
+        })
     }
 }
 

@@ -10,6 +10,7 @@ pub mod list;
 pub mod parent;
 pub mod repair;
 pub mod restore;
+mod rows;
 pub mod stats;
 mod work;
 

@@ -3,6 +3,7 @@
 //! it cannot be read is read from the source instead.
 
 use super::backup::{BackupOptions, Parent};
+use super::rows::Known;
 use crate::base::{ChunkId, FileId, Monitor, Result};
 use crate::format::{Node, Snapshot};
 use crate::repo::{IndexedRepository, Reader, Writer};
@@ -101,12 +102,18 @@ impl<'r> ParentTree<'r> {
         nodes.get(place)
     }
 
+    /// What the parent's file of rows of this name lends to a new one.
+    pub fn rows(&self, name: &[u8], writer: &Writer<'_>) -> Known {
+        let node = self.find(name).filter(|node| node.rows);
+        node.map(|node| Known::of(node, &self.reader, writer)).unwrap_or_default()
+    }
+
     /// Whether every chunk of the parent's file is stored (invariant 7).
     pub fn has_content(&self, node: &Node, writer: &Writer<'_>) -> Result<bool> {
         if !node.chunks.iter().all(|id| writer.has(id)) {
             return Ok(false);
         }
-        if !node.indirect {
+        if !node.indirect && !node.rows {
             return Ok(true);
         }
         let chunks = self.reader.chunks_of(node)?;

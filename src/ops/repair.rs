@@ -45,7 +45,7 @@ pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u
         return Ok(found);
     }
     let segment = IndexSegment { packs: entries, replaces: old.clone() };
-    repository.store_record(RecordKind::Index, &segment.encode())?;
+    repository.store_record(RecordKind::Index, 0, &segment.encode())?;
     for id in old {
         repository.backend().remove(&FileName::new(FileKind::Index, id))?;
     }

@@ -4,6 +4,7 @@
 
 use super::assemble::Finished;
 use super::backup::Outcome;
+use super::rows::{Known, NewChunks, RowFile, RowWork};
 use crate::base::error::io_error;
 use crate::base::monitor::check_cancelled;
 use crate::base::{
@@ -14,6 +15,7 @@ use crate::repo::{Bundle, Writer};
 use crate::tree::source::{OpenFile, ReadFile};
 use crate::tree::walk::read_full;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::Arc;
 
 const NANOS: i128 = 1_000_000_000;
 
@@ -23,6 +25,8 @@ pub enum Job {
     Batch(Vec<Pending>, Sender<Vec<Outcome>>),
     /// One chunk of a long stream.
     Chunk(Vec<u8>, Sender<Result<ChunkId>>),
+    /// Chunks of new rows.
+    Rows(NewChunks),
 }
 
 /// A file whose content is not stored yet.
@@ -35,6 +39,8 @@ pub enum Pending {
         path: RelPath,
         /// How to open it.
         opener: Box<dyn OpenFile>,
+        /// For a file of rows: what the parent lends.
+        rows: Option<Arc<Known>>,
     },
     /// Read already.
     Bytes {
@@ -145,6 +151,7 @@ pub fn worker(
                     return Ok(());
                 }
             }
+            Job::Rows(chunks) => worker.add_rows(chunks)?,
         }
     }
     worker.bundle.flush(writer)
@@ -168,10 +175,10 @@ impl Worker<'_> {
                 node.chunks = if data.is_empty() { vec![] } else { vec![self.add_chunk(&data)?] };
                 Ok(Finished::Node(Box::new(node)))
             }
-            Pending::File { node, path, opener } => {
-                match self.store_file(&node, &path, opener.as_ref()) {
+            Pending::File { node, path, opener, rows } => {
+                match self.store_file(&node, &path, opener.as_ref(), rows.as_ref()) {
                     Ok(finished) => {
-                        if let Finished::Node(node) = &finished
+                        if let Finished::Node(node) | Finished::Rows(node, _) = &finished
                             && node.torn
                         {
                             self.monitor.warn(
@@ -208,6 +215,7 @@ impl Worker<'_> {
         node: &Node,
         path: &RelPath,
         opener: &dyn OpenFile,
+        rows: Option<&Arc<Known>>,
     ) -> Result<Finished, Trouble> {
         let mut torn = None;
         for attempt in 0..2 {
@@ -219,7 +227,10 @@ impl Worker<'_> {
             let mut read = node.clone();
             // Holes are looked for once: a file in motion is read as plain bytes.
             let sparse = attempt == 0;
-            let stored = self.read_content(&mut read, before.size, sparse, file.as_mut())?;
+            let (stored, work) = match rows {
+                Some(known) => self.read_rows(known, before.size, file.as_mut())?,
+                None => (self.read_content(&mut read, before.size, sparse, file.as_mut())?, None),
+            };
             read.meta = file.meta().map_err(Trouble::File)?;
             let stable = (before.size, before.mtime, before.ctime)
                 == (read.meta.size, read.meta.mtime, read.meta.ctime)
@@ -229,14 +240,14 @@ impl Worker<'_> {
                 if self.may_change_unseen(read.meta.ctime) {
                     read.meta.ctime = Timestamp::default();
                 }
-                return Ok(Finished::Node(Box::new(read)));
+                return Ok(Finished::of(read, work));
             }
             // The size must say the same as the chunks, whatever the file has become since.
             read.meta.size = stored;
             read.torn = true;
-            torn = Some(read);
+            torn = Some((read, work));
         }
-        Ok(torn.map_or(Finished::LeftOut, |node| Finished::Node(Box::new(node))))
+        Ok(torn.map_or(Finished::LeftOut, |(node, work)| Finished::of(node, work)))
     }
 
     /// A file whose attributes cannot be read is stored without them, and read again next time.
@@ -329,6 +340,54 @@ impl Worker<'_> {
             start += cut;
             stored += units::bytes(cut);
         }
+    }
+
+    /// Stores an open file of rows; returns how many bytes it has.
+    fn read_rows(
+        &mut self,
+        known: &Arc<Known>,
+        size: u64,
+        file: &mut dyn ReadFile,
+    ) -> Result<(u64, Option<Box<RowWork>>), Trouble> {
+        let keys = Arc::clone(self.writer.repository().keys());
+        let mut rows = RowFile::new(&keys, known, size);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(limits::ROW_READ_BYTES, 0);
+        let (mut start, mut end, mut is_last) = (0, 0, false);
+        while !is_last {
+            check_cancelled(self.monitor).map_err(Trouble::Repository)?;
+            buffer.copy_within(start..end, 0);
+            (start, end) = (0, end - start);
+            let room = buffer.get_mut(end..).unwrap_or_default();
+            let got = read_full(file, room).map_err(unreadable)?;
+            self.monitor.count(Counter::BytesRead, units::bytes(got));
+            is_last = got < room.len();
+            end += got;
+            while end - start >= limits::ROW_GROUP_BYTES_MAX || (is_last && start < end) {
+                let rest = buffer.get(start..end).unwrap_or_default();
+                let taken = rows.take(&keys, rest, self.monitor).map_err(Trouble::Repository)?;
+                start += taken.0;
+                self.add_rows(taken.1.unwrap_or_default()).map_err(Trouble::Repository)?;
+            }
+        }
+        self.buffer = buffer;
+        self.add_rows(rows.last_chunks()).map_err(Trouble::Repository)?;
+        Ok((rows.bytes(), Some(Box::new(rows.end()))))
+    }
+
+    /// Stores chunks of rows; if there are enough of them, in a blob of their own.
+    fn add_rows(&mut self, chunks: NewChunks) -> Result<()> {
+        let together = chunks.len() >= limits::ROW_CHUNKS_TOGETHER;
+        if together {
+            self.bundle.flush(self.writer)?;
+        }
+        for (data, done) in chunks {
+            let id = self.add_chunk(&data)?;
+            // Nobody listens for the chunks of a file that was given up half way, but others still
+            // want theirs: go on.
+            drop(done.send(Ok(id)));
+        }
+        if together { self.bundle.flush(self.writer) } else { Ok(()) }
     }
 
     fn add_chunk(&mut self, chunk: &[u8]) -> Result<ChunkId> {

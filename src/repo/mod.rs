@@ -17,7 +17,7 @@ use crate::base::{Error, FileId, Kind, Monitor, Result, Within, World};
 use crate::crypto::{KdfParams, Keys, MasterKey};
 use crate::format::chunker::ChunkSizes;
 use crate::format::keyslot::{self, KeySlot, Secret};
-use crate::format::{Chunker, Config, RecordKind, envelope, pack};
+use crate::format::{Chunker, Config, Header, RecordKind, envelope, pack};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -109,9 +109,14 @@ impl Repository {
     }
 
     /// Seals and stores a record under the hash of its stored bytes; returns its name.
-    pub(crate) fn store_record(&self, kind: RecordKind, plain: &[u8]) -> Result<FileId> {
-        let salt = self.world.random_32()?;
-        let stored = envelope::seal_record(&self.keys, kind, salt, plain)?;
+    pub(crate) fn store_record(
+        &self,
+        kind: RecordKind,
+        features: u64,
+        plain: &[u8],
+    ) -> Result<FileId> {
+        let header = Header { features, ..Header::new(kind, self.world.random_32()?) };
+        let stored = envelope::seal_with_features(&self.keys, header, plain)?;
         store_named(self.backend.as_ref(), file_kind(kind), &stored)
     }
 

@@ -8,8 +8,8 @@ use crate::backend::{FileKind, FileName};
 use crate::base::{ChunkId, Error, Kind, Result, Within, limits, units};
 use crate::format::compress::decompress;
 use crate::format::tree::{ids_bytes, ids_from};
-use crate::format::{Node, PackClass, PackReader, Tree};
-use std::collections::HashMap;
+use crate::format::{Node, PackClass, PackReader, RowMap, Tree};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Reads chunks of one repository; may be shared between threads.
@@ -23,6 +23,17 @@ struct Cache {
     blobs: HashMap<u32, (Arc<Vec<u8>>, u64)>,
     bytes: usize,
     clock: u64,
+}
+
+/// A stretch of a data chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The chunk.
+    pub id: ChunkId,
+    /// First byte in it.
+    pub from: u32,
+    /// Bytes.
+    pub length: u32,
 }
 
 /// What a stored list of chunk ids starts with, so that it can never be taken for a tree.
@@ -126,8 +137,80 @@ impl<'r> Reader<'r> {
         Ok(nodes)
     }
 
-    /// All data chunks of a file.
+    /// The row maps of a file of rows; none of any other.
+    pub fn row_maps(&self, node: &Node) -> Result<Vec<RowMap>> {
+        if !node.rows {
+            return Ok(Vec::new());
+        }
+        let map = |id| RowMap::decode(&self.chunk(PackClass::Meta, id)?);
+        node.chunks.iter().map(map).collect()
+    }
+
+    /// The stretches of chunks that a file is made of, in order.
+    pub fn spans_of(&self, node: &Node) -> Result<Vec<Span>> {
+        let index = self.repository.index();
+        let missing = || lost("a chunk of it is not in the index");
+        let mut spans = Vec::new();
+        for map in self.row_maps(node)? {
+            for chunk in &map.chunks {
+                let known = index.find(&chunk.id).ok_or_else(missing)?;
+                if known.length != chunk.length {
+                    return Err(lost("a chunk of rows has another length than its row map says"));
+                }
+            }
+            spans.reserve(map.spans.len());
+            for span in &map.spans {
+                let chunk = map.chunks.get(units::length(u64::from(span.chunk)));
+                let id = chunk.ok_or_else(missing)?.id;
+                spans.push(Span { id, from: span.from, length: span.length });
+            }
+        }
+        if !node.rows {
+            for id in self.chunks_of(node)? {
+                let length = index.find(&id).ok_or_else(missing)?.length;
+                spans.push(Span { id, from: 0, length });
+            }
+        }
+        Ok(spans)
+    }
+
+    /// A stretch of a data chunk. The rest of the chunk is not copied.
+    pub fn span(&self, span: &Span) -> Result<Vec<u8>> {
+        let mut trouble = None;
+        for place in self.repository.index().find_all(&span.id) {
+            let inside = u64::from(span.from) + u64::from(span.length) <= u64::from(place.length);
+            let part = ChunkPlace {
+                offset: place.offset.saturating_add(span.from),
+                length: span.length,
+                ..place
+            };
+            match self.chunk_at(PackClass::Data, part) {
+                Ok(bytes) if inside => return Ok(bytes),
+                Ok(_) => trouble = trouble.or(Some(lost("a stretch reaches beyond its chunk"))),
+                Err(error) => trouble = trouble.or(Some(error)),
+            }
+        }
+        let error = trouble.unwrap_or_else(|| lost("the index does not know it"));
+        Err(error.within(format!("read chunk {}", span.id)))
+    }
+
+    /// Whether these bytes are that stretch of a chunk. A whole chunk is known by its name; for a
+    /// part of one it has to be read.
+    pub fn holds(&self, span: &Span, bytes: &[u8]) -> Result<bool> {
+        let place = self.repository.index().find(&span.id);
+        if place.is_some_and(|place| place.length == span.length) {
+            return Ok(self.repository.keys().data_id(bytes) == span.id);
+        }
+        Ok(self.span(span)? == bytes)
+    }
+
+    /// All data chunks of a file, each once if it is a file of rows.
     pub fn chunks_of(&self, node: &Node) -> Result<Vec<ChunkId>> {
+        if node.rows {
+            let maps = self.row_maps(node)?;
+            let ids = maps.iter().flat_map(|map| &map.chunks).map(|chunk| chunk.id);
+            return Ok(ids.collect::<BTreeSet<_>>().into_iter().collect());
+        }
         if !node.indirect {
             return Ok(node.chunks.clone());
         }

@@ -48,7 +48,8 @@ impl Repository {
     /// Stores a snapshot and reads it back: the commit point of a backup. All that it names must
     /// be durable before.
     pub fn save_snapshot(&self, snapshot: &Snapshot) -> Result<FileId> {
-        let id = self.store_record(RecordKind::Snapshot, &snapshot.encode())?;
+        let plain = snapshot.encode();
+        let id = self.store_record(RecordKind::Snapshot, snapshot.features, &plain)?;
         let back = self.snapshot(&id).within(|| "read the new snapshot back")?;
         if back != *snapshot {
             return Err(Error::new(Kind::Damaged, "read the new snapshot back")

@@ -3,8 +3,10 @@
 //! and where they go ([`sink`]). Never a repository.
 
 pub mod build;
+pub mod command;
 pub mod deputy;
 pub mod dir;
+pub mod live;
 pub mod select;
 pub mod sink;
 pub mod source;

@@ -30,6 +30,11 @@ pub trait Source {
     }
 }
 
+/// Whether a file of this name holds rows: SQL, as every tool for dumps calls it.
+pub fn holds_rows(name: &[u8]) -> bool {
+    name.ends_with(b".sql")
+}
+
 /// The `meta.size` of streamed content whose length shows only at its end, such as a dump that is
 /// decompressed on the way.
 pub const SIZE_UNKNOWN: u64 = u64::MAX;
@@ -54,6 +59,11 @@ pub enum Content<'s> {
     /// Bytes that must be taken now, before the next entry, such as a member of a tar stream.
     /// The reader fails if the stream ends before the member does.
     Stream(Box<dyn Read + 's>),
+    /// A stream of rows, such as an SQL dump: stored row by row against the same file of the
+    /// parent. `meta.size` is an estimate or [`SIZE_UNKNOWN`]. If the reader fails, this entry is
+    /// reported and left out and the backup goes on; a source that is unusable then says so when
+    /// it is asked for the next entry.
+    Rows(Box<dyn Read + 's>),
     /// Another name of the entry at this path, which came earlier from this source and is not a
     /// folder: content, kind, size, holes and link target are that entry's (a tar stream says of
     /// a hard link no more than this). The source has not checked that there is such an entry:

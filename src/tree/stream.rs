@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! A source of one file that comes as a stream, such as standard input.
 
-use super::source::{Content, Entry, SIZE_UNKNOWN, Source};
+use super::source::{Content, Entry, SIZE_UNKNOWN, Source, holds_rows};
 use crate::base::{Monitor, RelPath, Result, Timestamp};
 use crate::format::NodeKind;
 use crate::format::tree::Meta;
@@ -54,7 +54,9 @@ impl<R: Read> Source for StreamFile<R> {
             return Ok(None);
         }
         let meta = self.meta(NodeKind::File, 0o600, SIZE_UNKNOWN);
-        let content = Content::Stream(Box::new(&mut self.reader));
+        let reader = Box::new(&mut self.reader);
+        let rows = self.path.name().is_some_and(holds_rows);
+        let content = if rows { Content::Rows(reader) } else { Content::Stream(reader) };
         Ok(Some(Entry { path: self.path.clone(), meta, content }))
     }
 }
@@ -71,7 +73,7 @@ mod tests {
         let (mut seen, mut content) = (Vec::new(), Vec::new());
         while let Some(entry) = source.next_entry(&Collect::default()).unwrap() {
             seen.push(entry.path.to_string());
-            if let Content::Stream(mut reader) = entry.content {
+            if let Content::Rows(mut reader) = entry.content {
                 reader.read_to_end(&mut content).unwrap();
             }
         }

@@ -317,7 +317,7 @@ mod tests {
                 Content::Nothing => String::new(),
                 Content::File(_) => unreachable!(),
                 Content::SameAs(path) => format!(" == {path}"),
-                Content::Stream(mut content) => {
+                Content::Stream(mut content) | Content::Rows(mut content) => {
                     let mut text = Vec::new();
                     match content.read_to_end(&mut text) {
                         Ok(_) => assert_eq!(bytes(text.len()), entry.meta.size),

@@ -2,26 +2,22 @@
 //! Entries of a folder on disk. Every step goes beneath an already opened folder handle and never
 //! follows a link, so that whoever owns the files cannot lead the walk out of its tree.
 
+use super::live::{DiskFile, Folder, Owners, open_folder, read_names, xattrs_of};
 use super::select::{Selection, Verdict};
-use super::source::{Content, Entry, OpenFile, ReadFile, Source, Xattrs};
+use super::source::{Content, Entry, Source};
 use crate::base::error::io_error;
-use crate::base::path::display_bytes;
-use crate::base::{
-    Counter, Error, Kind, Monitor, RelPath, Result, Timestamp, WhatIo, limits, units,
-};
+use crate::base::{Counter, Error, Kind, Monitor, RelPath, Result, WhatIo, limits, units};
 use crate::format::NodeKind;
 use crate::format::tree::Meta;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
-use nix::unistd::{Gid, Group, Uid, User, Whence, lseek};
-use std::collections::HashMap;
-use std::fs::File;
+use nix::sys::stat::{Mode, fstat, fstatat};
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use xattr::FileExt as _;
+use std::sync::Arc;
+
+pub use super::live::data_extents;
 
 /// What a walk takes.
 #[derive(Debug, Clone)]
@@ -30,6 +26,8 @@ pub struct WalkOptions {
     pub selection: Selection,
     /// Stay on the file system of each root.
     pub one_file_system: bool,
+    /// With `one_file_system`: what is mounted below and stays out is a warning.
+    pub mounts_told: bool,
     /// Take device nodes and FIFOs (as nodes, never opened) instead of skipping them.
     pub special_files: bool,
     /// Read extended attributes.
@@ -41,6 +39,7 @@ impl Default for WalkOptions {
         Self {
             selection: Selection::all(),
             one_file_system: false,
+            mounts_told: false,
             special_files: false,
             xattrs: true,
         }
@@ -60,6 +59,18 @@ pub struct Walk {
     started: bool,
     /// Why paths are left out; told when the walk begins.
     missing: Vec<Error>,
+    /// Instead of roots: a folder that is open already.
+    beneath: Option<Beneath>,
+}
+
+/// A walk that goes beneath an open folder.
+struct Beneath {
+    /// Taken when the walk begins.
+    folder: Option<Folder>,
+    /// Where it lies in the source's tree.
+    base: RelPath,
+    /// Where the selection's patterns see it.
+    seen_at: RelPath,
 }
 
 /// A folder being walked.
@@ -100,7 +111,44 @@ impl Walk {
             stack: Vec::new(),
             started: false,
             missing,
+            beneath: None,
         })
+    }
+
+    /// A walk beneath an open folder: nothing above it is looked at, and no change of names can
+    /// lead it elsewhere. The folder itself comes first, as `base` in the source's tree; patterns
+    /// of the selection see it as `seen_at`.
+    pub fn beneath(folder: Folder, base: RelPath, seen_at: RelPath, options: WalkOptions) -> Self {
+        Self {
+            options: Arc::new(options),
+            owners: Arc::clone(folder.owners()),
+            roots: Vec::new(),
+            announced: Vec::new(),
+            pending: Vec::new(),
+            stack: Vec::new(),
+            started: false,
+            missing: Vec::new(),
+            beneath: Some(Beneath { folder: Some(folder), base, seen_at }),
+        }
+    }
+
+    /// The folder that a walk beneath it begins with.
+    fn take_open_folder(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'static>>> {
+        let Some(beneath) = &mut self.beneath else { return Ok(None) };
+        let Some(folder) = beneath.folder.take() else { return Ok(None) };
+        let path = beneath.base.clone();
+        let meta = self.folder_meta(folder.handle(), monitor, &path)?;
+        self.push_frame(path.clone(), Arc::clone(folder.handle()), monitor)?;
+        Ok(Some(Entry { path, meta, content: Content::Nothing }))
+    }
+
+    /// What the selection says of an entry.
+    fn verdict(&self, path: &RelPath, is_folder: bool) -> Result<Verdict> {
+        let Some(beneath) = &self.beneath else {
+            return Ok(self.options.selection.verdict(path, is_folder));
+        };
+        let below = beneath.base.strip(path).unwrap_or_default();
+        Ok(self.options.selection.verdict(&beneath.seen_at.join_path(&below)?, is_folder))
     }
 
     /// The resolved paths, for the snapshot.
@@ -142,7 +190,7 @@ impl Walk {
         if is_root && meta.kind == NodeKind::Folder {
             let folder = open_folder(&above, &name).what_io(what)?;
             meta = self.folder_meta(&folder, monitor, &path)?;
-            self.push_frame(path.clone(), folder, monitor)?;
+            self.push_frame(path.clone(), Arc::new(folder), monitor)?;
         } else if is_root {
             return Ok(self.entry_of(path, &Arc::new(above), &name, meta, monitor));
         } else if meta.kind != NodeKind::Folder {
@@ -166,7 +214,12 @@ impl Walk {
         Ok(meta)
     }
 
-    fn push_frame(&mut self, path: RelPath, folder: OwnedFd, monitor: &dyn Monitor) -> Result<()> {
+    fn push_frame(
+        &mut self,
+        path: RelPath,
+        folder: Arc<OwnedFd>,
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
         if self.stack.len() >= limits::TREE_DEPTH_MAX {
             monitor.warn(
                 Error::new(Kind::Limit, format!("read the folder {path}"))
@@ -176,12 +229,7 @@ impl Walk {
         }
         let device = fstat(&folder).what_io(|| format!("look at {path}"))?.st_dev;
         match read_names(&folder) {
-            Ok(names) => self.stack.push(Frame {
-                path,
-                folder: Arc::new(folder),
-                names: names.into_iter(),
-                device,
-            }),
+            Ok(names) => self.stack.push(Frame { path, folder, names: names.into_iter(), device }),
             Err(error) => monitor.warn(error.within(format!("read the folder {path}"))),
         }
         Ok(())
@@ -215,7 +263,7 @@ impl Walk {
             }
         };
         let meta = self.owners.meta(&stat);
-        let verdict = self.options.selection.verdict(&path, meta.kind == NodeKind::Folder);
+        let verdict = self.verdict(&path, meta.kind == NodeKind::Folder)?;
         if verdict == Verdict::Leave {
             return Ok(Step::Again);
         }
@@ -249,9 +297,13 @@ impl Walk {
         let meta = self.folder_meta(&folder, monitor, &path)?;
         if self.options.one_file_system && device != device_above {
             // The mount point stays as an empty folder; what is mounted there is not ours.
+            if self.options.mounts_told {
+                let what = format!("back up what is mounted at {path}");
+                monitor.warn(Error::new(Kind::Partial, what).why("it is another file system"));
+            }
             return Ok(Some(Entry { path, meta, content: Content::Nothing }));
         }
-        self.push_frame(path.clone(), folder, monitor)?;
+        self.push_frame(path.clone(), Arc::new(folder), monitor)?;
         Ok(Some(Entry { path, meta, content: Content::Nothing }))
     }
 
@@ -307,8 +359,18 @@ enum Step {
 
 impl Source for Walk {
     fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'_>>> {
+        Self::next_entry(self, monitor)
+    }
+}
+
+impl Walk {
+    /// The next entry, which borrows nothing of the walk.
+    pub fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'static>>> {
         for error in self.missing.drain(..) {
             monitor.warn(error);
+        }
+        if let Some(entry) = self.take_open_folder(monitor)? {
+            return Ok(Some(entry));
         }
         loop {
             if !self.pending.is_empty() {
@@ -330,251 +392,11 @@ impl Source for Walk {
     }
 }
 
-/// A file that can be opened beneath its folder.
-struct DiskFile {
-    folder: Arc<OwnedFd>,
-    name: Vec<u8>,
-    owners: Arc<Owners>,
-    xattrs: bool,
-}
-
-impl OpenFile for DiskFile {
-    fn open(&self) -> Result<Option<Box<dyn ReadFile>>> {
-        let what = || format!("open '{}'", display_bytes(&self.name));
-        // Not blocking, so that a file swapped for a FIFO cannot hold us; no link is followed.
-        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let file = match openat(&self.folder, self.name.as_slice(), flags, Mode::empty()) {
-            Err(Errno::ENOENT) => return Ok(None),
-            opened => File::from(opened.what_io(what)?),
-        };
-        let stat = fstat(&file).what_io(what)?;
-        if kind_of(&stat) != NodeKind::File {
-            return Err(Error::new(Kind::Forbidden, what())
-                .why("it was a file a moment ago and is something else now"));
-        }
-        let owners = Arc::clone(&self.owners);
-        Ok(Some(Box::new(LiveFile { file, owners, xattrs: self.xattrs })))
-    }
-}
-
-struct LiveFile {
-    file: File,
-    owners: Arc<Owners>,
-    xattrs: bool,
-}
-
-impl Read for LiveFile {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.file.read(buffer)
-    }
-}
-
-impl ReadFile for LiveFile {
-    fn meta(&self) -> Result<Meta> {
-        let stat = fstat(&self.file).what_io(|| "look at an open file")?;
-        Ok(self.owners.meta(&stat))
-    }
-
-    fn xattrs(&self) -> Result<Option<Xattrs>> {
-        if self.xattrs { xattrs_of(&self.file).map(Some) } else { Ok(None) }
-    }
-
-    fn extents(&self, size: u64) -> Result<Vec<(u64, u64)>> {
-        let stat = fstat(&self.file).what_io(|| "look at an open file")?;
-        let on_disk = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
-        if on_disk >= size || size == 0 {
-            return Ok(Vec::new());
-        }
-        let extents = data_extents(&self.file, size);
-        lseek(&self.file, 0, Whence::SeekSet).what_io(|| "rewind a file")?;
-        extents
-    }
-
-    fn seek_to(&mut self, offset: u64) -> Result<()> {
-        use std::io::Seek;
-        self.file.seek(std::io::SeekFrom::Start(offset)).what_io(|| "move inside a file")?;
-        Ok(())
-    }
-}
-
-/// Where the data of a sparse file lies. A file system that cannot tell, or a file with too many
-/// holes, gives none: the file is then read whole, holes as zeros.
-pub fn data_extents(file: &File, size: u64) -> Result<Vec<(u64, u64)>> {
-    let what = || "find the holes of a file";
-    let number = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
-    let mut extents = Vec::new();
-    let mut at = 0;
-    while at < size {
-        let start = match lseek(file, number(at), Whence::SeekData) {
-            Err(Errno::ENXIO) => break,
-            Err(Errno::EINVAL | Errno::ENOTSUP) => return Ok(Vec::new()),
-            found => u64::try_from(found.what_io(what)?).unwrap_or(size).min(size),
-        };
-        let end = lseek(file, number(start), Whence::SeekHole).what_io(what)?;
-        let end = u64::try_from(end).unwrap_or(size).min(size);
-        if end <= start || extents.len() >= limits::EXTENTS_READ_MAX {
-            return Ok(Vec::new());
-        }
-        extents.push((start, end - start));
-        at = end;
-    }
-    let extents = without_smallest_holes(extents);
-    let whole = extents == [(0, size)];
-    // A file that is one hole must not look like one without holes.
-    Ok(if whole || extents.is_empty() { extents_of_empty(size, whole) } else { extents })
-}
-
-/// Fills the smallest holes until few enough are left: the others are still not read.
-fn without_smallest_holes(extents: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
-    if extents.len() <= limits::EXTENTS_MAX {
-        return extents;
-    }
-    let gap = |pair: &[(u64, u64)]| match pair {
-        [(start, length), (next, _)] => next.saturating_sub(start + length),
-        _ => 0,
-    };
-    let mut gaps: Vec<u64> = extents.windows(2).map(gap).collect();
-    gaps.sort_unstable_by(|a, b| b.cmp(a));
-    // Holes at least this large stay; with many of one size, fewer than allowed do.
-    let keep = gaps.get(limits::EXTENTS_MAX - 1).copied().unwrap_or(0);
-    let mut kept: Vec<(u64, u64)> = Vec::new();
-    for (start, length) in extents {
-        match kept.last_mut() {
-            Some(last) if start - (last.0 + last.1) <= keep => last.1 = start + length - last.0,
-            _ => kept.push((start, length)),
-        }
-    }
-    kept
-}
-
-fn extents_of_empty(size: u64, whole: bool) -> Vec<(u64, u64)> {
-    if whole { Vec::new() } else { vec![(size - 1, 1)] }
-}
-
-/// Opens a folder below another one.
-fn open_folder(above: &OwnedFd, name: &[u8]) -> nix::Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    openat(above, name, flags, Mode::empty())
-}
-
 /// Opens a folder for going on from it, name by name from `/`, following no link.
 fn open_from_the_top(path: &RelPath) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let top = nix::fcntl::open("/", flags, Mode::empty())?;
     path.names().try_fold(top, |above, name| openat(&above, name, flags, Mode::empty()))
-}
-
-/// The names in an open folder, sorted.
-fn read_names(folder: &OwnedFd) -> Result<Vec<Vec<u8>>> {
-    let what = || "read its entries";
-    let copy = folder.as_fd().try_clone_to_owned().what_io(what)?;
-    let mut reader = nix::dir::Dir::from_fd(copy).what_io(what)?;
-    let mut names = Vec::new();
-    for entry in reader.iter() {
-        let entry = entry.what_io(what)?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(name.to_vec());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-fn kind_of(stat: &FileStat) -> NodeKind {
-    let format = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
-    match format {
-        SFlag::S_IFDIR => NodeKind::Folder,
-        SFlag::S_IFLNK => NodeKind::Symlink,
-        SFlag::S_IFIFO => NodeKind::Fifo,
-        SFlag::S_IFCHR => NodeKind::CharDevice,
-        SFlag::S_IFBLK => NodeKind::BlockDevice,
-        SFlag::S_IFSOCK => NodeKind::Socket,
-        _ => NodeKind::File,
-    }
-}
-
-/// Extended attributes, sorted; none where the file system has none.
-fn xattrs_of<F: AsFd>(file: &F) -> Result<Xattrs> {
-    use std::os::unix::ffi::OsStringExt;
-    let what = || "read extended attributes";
-    let file = Handle(file.as_fd());
-    let names = match file.list_xattr() {
-        Err(error) if error.raw_os_error() == Some(nix::libc::ENOTSUP) => return Ok(Vec::new()),
-        names => names.what_io(what)?,
-    };
-    let mut found = Vec::new();
-    let mut bytes = 0;
-    for name in names {
-        let Some(value) = file.get_xattr(&name).what_io(what)? else { continue };
-        bytes += name.len() + value.len();
-        if bytes > limits::XATTR_BYTES_MAX {
-            return Err(Error::new(Kind::Limit, "read extended attributes")
-                .why(format!("they are larger than {} bytes", limits::XATTR_BYTES_MAX)));
-        }
-        found.push((name.into_vec(), value));
-    }
-    found.sort_unstable();
-    Ok(found)
-}
-
-/// Lets the xattr crate work on a borrowed handle.
-struct Handle<'f>(std::os::fd::BorrowedFd<'f>);
-
-impl std::os::fd::AsRawFd for Handle<'_> {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
-impl xattr::FileExt for Handle<'_> {}
-
-/// Names of users and groups, asked once each.
-#[derive(Default)]
-struct Owners {
-    users: Mutex<HashMap<u32, String>>,
-    groups: Mutex<HashMap<u32, String>>,
-}
-
-impl Owners {
-    fn meta(&self, stat: &FileStat) -> Meta {
-        let kind = kind_of(stat);
-        let time = |seconds, nanos| Timestamp { seconds, nanos: u32::try_from(nanos).unwrap_or(0) };
-        let is_file = kind == NodeKind::File;
-        Meta {
-            kind,
-            mode: stat.st_mode & 0o7777,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-            user: self.user(stat.st_uid),
-            group: self.group(stat.st_gid),
-            mtime: time(stat.st_mtime, stat.st_mtime_nsec),
-            ctime: time(stat.st_ctime, stat.st_ctime_nsec),
-            size: if is_file { u64::try_from(stat.st_size).unwrap_or(0) } else { 0 },
-            inode: stat.st_ino,
-            // Device numbers change with mounts; only hard links need them.
-            device: if is_file && stat.st_nlink > 1 { stat.st_dev } else { 0 },
-            links: if is_file { stat.st_nlink } else { 0 },
-            target: Vec::new(),
-            rdev: match kind {
-                NodeKind::CharDevice | NodeKind::BlockDevice => stat.st_rdev,
-                _ => 0,
-            },
-            xattrs: Vec::new(),
-        }
-    }
-
-    fn user(&self, id: u32) -> String {
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
-        let ask = || User::from_uid(Uid::from_raw(id)).ok().flatten().map(|user| user.name);
-        users.entry(id).or_insert_with(|| ask().unwrap_or_default()).clone()
-    }
-
-    fn group(&self, id: u32) -> String {
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let ask = || Group::from_gid(Gid::from_raw(id)).ok().flatten().map(|group| group.name);
-        groups.entry(id).or_insert_with(|| ask().unwrap_or_default()).clone()
-    }
 }
 
 /// Reads until the buffer is full or the file ends; says how much it got.

@@ -6,14 +6,15 @@
 
 use ghostsnap::backend;
 use ghostsnap::base::monitor::Collect;
-use ghostsnap::base::{FileId, Result, World};
-use ghostsnap::format::Snapshot;
+use ghostsnap::base::{FileId, RelPath, Result, World};
 use ghostsnap::format::keyslot::Secret;
+use ghostsnap::format::{PackClass, Snapshot};
 use ghostsnap::hestia::jobs::{
     self, BackupRequest, RestoreReport, RestoreRequest, RunReport, Server, UserOutcome,
 };
 use ghostsnap::hestia::{Hestia, Sections, Settings, UserName};
-use ghostsnap::repo::{IndexedRepository, Repository};
+use ghostsnap::ops::restore::find_node;
+use ghostsnap::repo::{IndexedRepository, Reader, Repository};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -51,6 +52,7 @@ impl Machine {
             hestia.backup.clone(),
             hestia.home.clone(),
             hestia.tools.clone(),
+            hestia.etc.clone(),
         ] {
             fs::create_dir_all(path).unwrap();
         }
@@ -61,7 +63,8 @@ impl Machine {
         for entry in fs::read_dir(double).unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
-            let is_client = matches!(name.as_str(), "mariadb" | "psql");
+            let is_client =
+                matches!(name.as_str(), "mariadb" | "mariadb-dump" | "psql" | "pg_dump");
             let to = if is_client { hestia.tools.join(name) } else { hestia.command(&name) };
             fs::copy(entry.path(), &to).unwrap();
             fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).unwrap();
@@ -69,11 +72,18 @@ impl Machine {
         fs::write(
             hestia.hestia_conf(),
             format!(
-                "BACKUP_MODE='{mode}'\nBACKUP_SYSTEM='local'\nPOLICY_BACKUP_SUSPENDED_USERS='no'\nVERSION='1.10.3'\n"
+                "BACKUP_MODE='{mode}'\nBACKUP_SYSTEM='local'\nPOLICY_BACKUP_SUSPENDED_USERS='no'\nVERSION='1.10.3'\n\
+                 WEB_SYSTEM='nginx'\nWEB_BACKEND='php-fpm'\nDNS_SYSTEM='bind9'\nMAIL_SYSTEM='exim4'\n\
+                 DB_SYSTEM='mysql,pgsql'\nCRON_SYSTEM='cron'\n"
             ),
         )
         .unwrap();
         fs::write(hestia.conf(".mysql.localhost"), "[client]\n").unwrap();
+        fs::write(
+            hestia.conf("mysql.conf"),
+            "HOST='localhost' USER='root' PASSWORD='mysecret' PORT='3306'\n",
+        )
+        .unwrap();
         fs::write(
             hestia.conf("pgsql.conf"),
             "HOST='localhost' USER='postgres' PASSWORD='pgsecret' PORT='5432' TPL='template1'\n",
@@ -86,6 +96,7 @@ impl Machine {
             program: env!("CARGO_BIN_EXE_ghostsnap").into(),
             log_folder: folder.path().join("log"),
             low_priority: false,
+            load_wait: std::time::Duration::ZERO,
             ..Settings::default()
         };
         let server = Server::new(hestia.clone(), settings, Arc::new(World::seeded(1)));
@@ -132,6 +143,17 @@ impl Machine {
              ROLE='user'\nSUSPENDED='no'\nTIME='{time}'\nDATE='2026-11-22'\n"
         );
         fs::write(hestia.user_file(&user, "user.conf"), conf).unwrap();
+        for (file, row) in [
+            ("passwd", format!("{name}:x:1005:1005:{name}@a.example:/home/{name}:/bin/bash\n")),
+            ("shadow", format!("{name}:!:20779:0:99999:7:::\n")),
+            ("group", format!("{name}:x:1005:\n")),
+        ] {
+            let path = hestia.etc.join(file);
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            if !text.contains(&row) {
+                fs::write(path, text + &row).unwrap();
+            }
+        }
         for folder in ["conf", "web", "mail", "tmp", ".ssh", "My Files"] {
             fs::create_dir_all(hestia.user_home(&user).join(folder)).unwrap();
         }
@@ -151,6 +173,11 @@ impl Machine {
             "DOMAIN='{domain}' IP='127.0.0.1' ALIAS='www.{domain}' TPL='default' SSL='no' SUSPENDED='no' TIME='07:04:04' DATE='2026-11-22'"
         );
         self.add_row(name, "web.conf", &row);
+        self.put_conf(
+            name,
+            &format!("web/{domain}/nginx.conf"),
+            &format!("server {{ server_name {domain}; }}\n"),
+        );
         let folder = self.hestia.user_home(&user(name)).join("web").join(domain);
         fs::create_dir_all(folder.join("public_html/img")).unwrap();
         fs::create_dir_all(folder.join("private")).unwrap();
@@ -160,6 +187,13 @@ impl Machine {
         fs::hard_link(folder.join("public_html/index.php"), folder.join("public_html/twin.php"))
             .unwrap();
         std::os::unix::fs::symlink("index.php", folder.join("public_html/link")).unwrap();
+    }
+
+    /// A file in `conf` of a home.
+    pub fn put_conf(&self, name: &str, file: &str, text: &str) {
+        let path = self.hestia.user_home(&user(name)).join("conf").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     pub fn add_database(&self, name: &str, database: &str, kind: &str, tables: usize) {
@@ -186,6 +220,8 @@ impl Machine {
             "dns/shop.example.conf",
             "ID='1' RECORD='@' TYPE='TXT' VALUE='\"v=spf1 a mx -all\"' SUSPENDED='no'\n",
         );
+        self.put_conf("alice", "dns/shop.example.db", "$TTL 14400\n");
+        self.put_conf("alice", "mail/shop.example/passwd", "info:{MD5}x:alice:mail::/home\n");
         self.add_row("alice", "mail.conf", "DOMAIN='shop.example' DKIM='no' SUSPENDED='no'");
         put("mail/shop.example.conf", "ACCOUNT='info' ALIAS='' QUOTA='unlimited' SUSPENDED='no'\n");
         put(
@@ -335,5 +371,24 @@ fn walk(path: &Path, name: &str, found: &mut BTreeMap<String, String>) {
             let below = format!("{name}/{}", entry.file_name().to_string_lossy());
             walk(&entry.path(), &below, found);
         }
+    }
+}
+
+impl Machine {
+    /// Whether a snapshot has this path.
+    pub fn has(&self, snapshot: &Snapshot, path: &str) -> bool {
+        let repository = self.repository();
+        let path = RelPath::parse(path.as_bytes()).unwrap();
+        find_node(&Reader::new(&repository), snapshot, &path).is_ok()
+    }
+
+    /// The content of a small file of a snapshot.
+    pub fn text_of(&self, snapshot: &Snapshot, path: &str) -> String {
+        let repository = self.repository();
+        let reader = Reader::new(&repository);
+        let path = RelPath::parse(path.as_bytes()).unwrap();
+        let node = find_node(&reader, snapshot, &path).unwrap();
+        let chunks = node.chunks.iter().map(|id| reader.chunk(PackClass::Data, id).unwrap());
+        String::from_utf8(chunks.collect::<Vec<_>>().concat()).unwrap()
     }
 }

@@ -143,7 +143,12 @@ impl<'a> Fetch<'a> {
             return self.fail(part.file, error);
         }
         match self.spare.chunk(PackClass::Data, &part.id) {
-            Ok(chunk) => self.write_chunk(part, &chunk),
+            Ok(chunk) => {
+                let start = units::length(u64::from(part.skip));
+                let wanted = chunk.get(start..start + units::length(u64::from(part.length)));
+                wanted
+                    .map_or_else(|| self.fail(part.file, error), |one| self.write_chunk(part, one));
+            }
             Err(_) => self.fail(part.file, error),
         }
     }

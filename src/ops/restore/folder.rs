@@ -3,12 +3,12 @@
 //! folder attributes, then everything to the disk.
 
 use super::fetch::{Fetch, finish, write_empty};
-use super::plan::{FilePlan, Part, Way, places, reads};
+use super::plan::{FilePlan, Part, Place, Way, places, reads};
 use super::{Overwrite, RestoreOptions, RestoreReport, find_node};
 use crate::base::monitor::{Counts, Scoped, Stage, check_cancelled};
 use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Within, limits, units};
 use crate::format::tree::Meta;
-use crate::format::{Node, NodeKind, PackClass, Snapshot};
+use crate::format::{Node, NodeKind, Snapshot};
 use crate::repo::{IndexedRepository, Reader};
 use crate::tree::dir::{Existing, Target};
 use crate::tree::select::Verdict;
@@ -220,8 +220,7 @@ impl Restore<'_> {
             self.monitor.count(Counter::FilesUnchanged, 1);
             return Ok(());
         }
-        let chunks = self.reader.chunks_of(&node)?;
-        let places = places(self.repository.index(), &node, &chunks)?;
+        let places = places(&node, &self.reader.spans_of(&node)?)?;
         if let Some(existing) = existing
             && self.is_right_already(path, &existing, &node, &places)
         {
@@ -229,7 +228,7 @@ impl Restore<'_> {
             return Ok(());
         }
         let (way, keep) = self.way_for(path, existing.as_ref(), &node, &places)?;
-        let missing: Vec<_> = places.iter().filter(|place| !keep.contains(&place.1)).collect();
+        let missing: Vec<_> = places.iter().filter(|place| !keep.contains(&place.to)).collect();
         if matches!(way, Way::InPlace(_))
             && missing.is_empty()
             && existing.map(|one| one.size) == Some(node.meta.size)
@@ -239,7 +238,7 @@ impl Restore<'_> {
         self.refuse_full_folder(path, existing.as_ref())?;
         if self.options.dry_run {
             self.monitor.count(Counter::FilesRestored, 1);
-            let bytes = missing.iter().map(|(_, _, length)| u64::from(*length)).sum();
+            let bytes = missing.iter().map(|place| u64::from(place.span.length)).sum();
             self.monitor.count(Counter::BytesRestored, bytes);
             return Ok(());
         }
@@ -270,7 +269,7 @@ impl Restore<'_> {
         node: Node,
         path: &RelPath,
         way: Way,
-        missing: &[&(ChunkId, u64, u32)],
+        missing: &[&Place],
     ) -> Result<()> {
         let full = |_| Error::new(Kind::Limit, "plan the restore").why("it has too many parts");
         let file = u32::try_from(self.files.len()).map_err(full)?;
@@ -281,15 +280,16 @@ impl Restore<'_> {
             self.monitor.count(Counter::FilesRestored, 1);
             return Ok(());
         }
-        for (id, to, _) in missing {
-            let place = self.repository.index().find(id).ok_or_else(|| {
+        for Place { span, to } in missing {
+            let place = self.repository.index().find(&span.id).ok_or_else(|| {
                 Error::new(Kind::Damaged, "plan the restore").why("a chunk is missing")
             })?;
             self.parts.push(Part {
-                id: *id,
+                id: span.id,
                 blob: place.blob,
-                from: place.offset,
-                length: place.length,
+                skip: span.from,
+                from: place.offset.saturating_add(span.from),
+                length: span.length,
                 file,
                 to: *to,
             });
@@ -308,7 +308,7 @@ impl Restore<'_> {
         path: &RelPath,
         existing: Option<&Existing>,
         node: &Node,
-        places: &[(ChunkId, u64, u32)],
+        places: &[Place],
     ) -> Result<(Way, HashSet<u64>)> {
         let Some(existing) = existing else { return Ok((Way::Create, HashSet::new())) };
         if existing.kind == NodeKind::Folder {
@@ -326,7 +326,7 @@ impl Restore<'_> {
         let Ok(file) = self.target.open_same(path, existing.inode) else {
             return Ok((beside()?, HashSet::new()));
         };
-        let keep = matching(self.repository, &file, places);
+        let keep = matching(&self.reader, &file, places);
         let all_right = keep.len() == places.len() && existing.size == node.meta.size;
         // A small file is replaced in one step; a large one keeps what is right.
         if all_right || places.len() > 1 {
@@ -343,7 +343,7 @@ impl Restore<'_> {
         path: &RelPath,
         existing: &Existing,
         node: &Node,
-        places: &[(ChunkId, u64, u32)],
+        places: &[Place],
     ) -> bool {
         let in_question = existing.links > 1 || !node.extents.is_empty();
         if !in_question
@@ -356,7 +356,7 @@ impl Restore<'_> {
         let Ok(file) = self.target.open_to_read(path) else { return false };
         let same_holes = node.extents.is_empty()
             || data_extents(&file, existing.size).is_ok_and(|extents| extents == node.extents);
-        same_holes && matching(self.repository, &file, places).len() == places.len()
+        same_holes && matching(&self.reader, &file, places).len() == places.len()
     }
 
     fn content_is_right(&mut self, node: Node, path: &RelPath, way: Way) -> Result<()> {
@@ -490,14 +490,13 @@ impl Restore<'_> {
             return Err(damaged("its size is wrong"));
         }
         let mut file = self.target.open_to_read(path)?;
-        let chunks = self.reader.chunks_of(node)?;
         let mut buffer = Vec::new();
-        for (id, at, length) in places(self.repository.index(), node, &chunks)? {
-            buffer.resize(units::length(u64::from(length)), 0);
-            std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(at))
+        for Place { span, to } in places(node, &self.reader.spans_of(node)?)? {
+            buffer.resize(units::length(u64::from(span.length)), 0);
+            std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(to))
                 .and_then(|_| read_full(&mut file, &mut buffer))
                 .map_err(|error| crate::base::error::io_error(error, "read it back"))?;
-            if crate::repo::writer::chunk_id(self.repository, PackClass::Data, &buffer) != id {
+            if !self.reader.holds(&span, &buffer)? {
                 return Err(damaged("its content differs from the snapshot"));
             }
         }
@@ -506,19 +505,14 @@ impl Restore<'_> {
 }
 
 /// The places of an existing file that already hold the right chunk.
-pub(super) fn matching(
-    repository: &IndexedRepository,
-    file: &File,
-    places: &[(ChunkId, u64, u32)],
-) -> HashSet<u64> {
+pub(super) fn matching(reader: &Reader<'_>, file: &File, places: &[Place]) -> HashSet<u64> {
     let mut buffer = Vec::new();
     let mut right = HashSet::new();
-    for (id, at, length) in places {
-        buffer.resize(units::length(u64::from(*length)), 0);
-        let same = file.read_exact_at(&mut buffer, *at).is_ok()
-            && repository.keys().data_id(&buffer) == *id;
-        if same {
-            right.insert(*at);
+    for Place { span, to } in places {
+        buffer.resize(units::length(u64::from(span.length)), 0);
+        let read = file.read_exact_at(&mut buffer, *to);
+        if read.is_ok() && reader.holds(span, &buffer).unwrap_or(false) {
+            right.insert(*to);
         }
     }
     right

@@ -5,6 +5,7 @@
 use crate::base::{ChunkId, Error, Kind, RelPath, Result, limits};
 use crate::format::Node;
 use crate::repo::Index;
+use crate::repo::reader::Span;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
 /// How a file's new content reaches its place.
@@ -50,6 +51,8 @@ pub struct Part {
     pub id: ChunkId,
     /// Place of the blob in the index.
     pub blob: u32,
+    /// First byte in the chunk.
+    pub skip: u32,
     /// First byte in the plain blob.
     pub from: u32,
     /// Bytes.
@@ -73,24 +76,32 @@ pub struct Read {
     pub parts: std::ops::Range<usize>,
 }
 
-/// The chunks of a file with the places they go to.
-pub fn places(index: &Index, node: &Node, chunks: &[ChunkId]) -> Result<Vec<(ChunkId, u64, u32)>> {
+/// A stretch of a chunk and its place in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// What goes there.
+    pub span: Span,
+    /// First byte in the file.
+    pub to: u64,
+}
+
+/// The stretches of chunks that make up a file, with the places they go to.
+pub fn places(node: &Node, spans: &[Span]) -> Result<Vec<Place>> {
     let damaged = |why: &str| Error::new(Kind::Damaged, "lay the file out").why(why.to_owned());
     let whole = [(0, node.meta.size)];
     let extents = if node.extents.is_empty() { &whole[..] } else { &node.extents };
     let mut extents = extents.iter().copied();
     let (mut at, mut left) = extents.next().unwrap_or((0, 0));
-    let mut places = Vec::with_capacity(chunks.len());
-    for id in chunks {
-        let place = index.find(id).ok_or_else(|| damaged("a chunk of it is not in the index"))?;
+    let mut places = Vec::with_capacity(spans.len());
+    for span in spans {
         if left == 0 {
             (at, left) = extents.next().ok_or_else(|| damaged("it has more data than its size"))?;
         }
-        let length = u64::from(place.length);
+        let length = u64::from(span.length);
         if length > left {
             return Err(damaged("a chunk reaches beyond its data"));
         }
-        places.push((*id, at, place.length));
+        places.push(Place { span: *span, to: at });
         at += length;
         left -= length;
     }
@@ -157,7 +168,8 @@ mod tests {
 
     #[test]
     fn neighbours_are_read_together_and_far_ones_apart() {
-        let part = |blob| Part { id: ChunkId([0; 32]), blob, from: 0, length: 10, file: 0, to: 0 };
+        let id = ChunkId([0; 32]);
+        let part = |blob| Part { id, blob, skip: 0, from: 0, length: 10, file: 0, to: 0 };
         let mut parts = [part(2), part(0), part(1)];
         let reads = reads(&index(), &mut parts).unwrap();
         assert_eq!(reads.len(), 2);
@@ -167,18 +179,16 @@ mod tests {
 
     #[test]
     fn data_that_does_not_fit_its_size_is_damage() {
-        let index = index();
-        let chunk = |n| ChunkId([n; 32]);
+        let span = |n| Span { id: ChunkId([n; 32]), from: 0, length: 10 };
         let mut node = Node::default();
         node.meta.size = 20;
-        assert_eq!(places(&index, &node, &[chunk(0), chunk(1)]).unwrap()[1].1, 10);
-        assert!(places(&index, &node, &[chunk(0)]).is_err());
-        assert!(places(&index, &node, &[chunk(0), chunk(1), chunk(2)]).is_err());
-        assert!(places(&index, &node, &[chunk(9), chunk(1)]).is_err());
+        assert_eq!(places(&node, &[span(0), span(1)]).unwrap()[1].to, 10);
+        assert!(places(&node, &[span(0)]).is_err());
+        assert!(places(&node, &[span(0), span(1), span(2)]).is_err());
         node.meta.size = 100;
         node.extents = vec![(30, 10), (60, 10)];
-        assert_eq!(places(&index, &node, &[chunk(0), chunk(1)]).unwrap()[1].1, 60);
+        assert_eq!(places(&node, &[span(0), span(1)]).unwrap()[1].to, 60);
         node.extents = vec![(30, 5), (60, 15)];
-        assert!(places(&index, &node, &[chunk(0), chunk(1)]).is_err());
+        assert!(places(&node, &[span(0), span(1)]).is_err());
     }
 }

@@ -2,10 +2,10 @@
 //! Feeding a snapshot to a sink, entry by entry in the order of the tree.
 
 use super::find_node;
-use super::plan::places;
+use super::plan::{Place, places};
 use crate::base::monitor::check_cancelled;
 use crate::base::{ChunkId, Counter, Monitor, RelPath, Result, Within, units};
-use crate::format::{Node, NodeKind, PackClass, Snapshot};
+use crate::format::{Node, NodeKind, Snapshot};
 use crate::repo::{IndexedRepository, Reader};
 use crate::tree::select::Verdict;
 use crate::tree::{Selection, Sink};
@@ -72,8 +72,8 @@ impl Feed<'_> {
 /// The content of one stored file as a stream, holes as zeros.
 pub struct FileReader<'r> {
     reader: &'r Reader<'r>,
-    places: std::vec::IntoIter<(ChunkId, u64, u32)>,
-    next: Option<(ChunkId, u64, u32)>,
+    places: std::vec::IntoIter<Place>,
+    next: Option<Place>,
     chunk: Vec<u8>,
     used: usize,
     at: u64,
@@ -83,8 +83,7 @@ pub struct FileReader<'r> {
 impl<'r> FileReader<'r> {
     /// A stream over the content of `node`, which must be a file.
     pub fn new(reader: &'r Reader<'r>, node: &Node) -> Result<Self> {
-        let chunks = reader.chunks_of(node)?;
-        let mut places = places(reader.repository().index(), node, &chunks)?.into_iter();
+        let mut places = places(node, &reader.spans_of(node)?)?.into_iter();
         let next = places.next();
         let size = node.meta.size;
         Ok(Self { reader, places, next, chunk: Vec::new(), used: 0, at: 0, size })
@@ -103,15 +102,15 @@ impl Read for FileReader<'_> {
             self.at += units::bytes(count);
             return Ok(count);
         }
-        let hole_end = self.next.map_or(self.size, |(_, at, _)| at);
+        let hole_end = self.next.map_or(self.size, |next| next.to);
         if self.at < hole_end {
             let count = units::length(hole_end - self.at).min(buffer.len());
             buffer.iter_mut().take(count).for_each(|byte| *byte = 0);
             self.at += units::bytes(count);
             return Ok(count);
         }
-        if let Some((id, _, _)) = self.next {
-            self.chunk = self.reader.chunk(PackClass::Data, &id)?;
+        if let Some(Place { span, .. }) = self.next {
+            self.chunk = self.reader.span(&span)?;
             self.used = 0;
             self.next = self.places.next();
         }

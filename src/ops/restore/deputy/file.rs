@@ -3,13 +3,13 @@
 //! not fetched from the repository again.
 
 use super::super::folder::matching;
-use super::super::plan::places;
+use super::super::plan::{Place, places};
 use super::book::Item;
 use super::{Change, Done, Overwrite, Plan, change};
-use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, limits, units};
+use crate::base::{Counter, Error, Kind, Monitor, RelPath, Result, limits, units};
 use crate::format::tree::Meta;
-use crate::format::{Node, NodeKind, PackClass};
-use crate::repo::IndexedRepository;
+use crate::format::{Node, NodeKind};
+use crate::repo::Reader;
 use crate::tree::deputy::{Order, temporary_name};
 use crate::tree::dir::{Existing, Target};
 use crate::tree::walk::data_extents;
@@ -42,8 +42,7 @@ impl Plan<'_> {
             return Ok(());
         }
         self.count_owner(&node.meta);
-        let chunks = self.reader.chunks_of(node)?;
-        let places = places(self.repository.index(), node, &chunks)?;
+        let places = places(node, &self.reader.spans_of(node)?)?;
         let old = existing.as_ref().and_then(|one| self.old_content(path, one, node, &places));
         if let (Some(old), Some(existing)) = (&old, &existing)
             && old.is_right
@@ -85,13 +84,13 @@ impl Plan<'_> {
         path: &RelPath,
         existing: &Existing,
         node: &Node,
-        places: &[(ChunkId, u64, u32)],
+        places: &[Place],
     ) -> Option<Old> {
         if existing.kind != NodeKind::File {
             return None;
         }
         let file = self.place.home.open_same_to_read(path, existing.inode).ok()?;
-        let right = matching(self.repository, &file, places);
+        let right = matching(&self.reader, &file, places);
         let same_holes = node.extents.is_empty()
             || data_extents(&file, existing.size).is_ok_and(|extents| extents == node.extents);
         let is_right = same_holes && existing.size == node.meta.size && right.len() == places.len();
@@ -115,7 +114,7 @@ impl Plan<'_> {
         &mut self,
         path: &RelPath,
         node: &Node,
-        places: &[(ChunkId, u64, u32)],
+        places: &[Place],
         old: Option<&Old>,
         change: Change,
     ) -> Result<()> {
@@ -151,25 +150,20 @@ impl Plan<'_> {
         Ok(name)
     }
 
-    fn send_content(
-        &mut self,
-        node: &Node,
-        places: &[(ChunkId, u64, u32)],
-        old: Option<&Old>,
-    ) -> Result<()> {
+    fn send_content(&mut self, node: &Node, places: &[Place], old: Option<&Old>) -> Result<()> {
         let mut at = 0;
-        for (id, to, length) in places {
+        for place @ Place { span, to } in places {
             if *to > at {
                 self.send(&Order::Hole(*to - at))?;
             }
-            let chunk = match old.and_then(|old| old.chunk(self.repository, id, *to, *length)) {
+            let chunk = match old.and_then(|old| old.chunk(&self.reader, place)) {
                 Some(chunk) => chunk,
-                None => self.reader.chunk(PackClass::Data, id)?,
+                None => self.reader.span(span)?,
             };
             for piece in chunk.chunks(limits::DEPUTY_PIECE_BYTES) {
                 self.send(&Order::Data(piece.to_vec()))?;
             }
-            at = to + u64::from(*length);
+            at = to + u64::from(span.length);
         }
         if node.meta.size > at {
             self.send(&Order::Hole(node.meta.size - at))?;
@@ -219,19 +213,13 @@ struct Old {
 
 impl Old {
     /// A chunk of it, if it is the right one still.
-    fn chunk(
-        &self,
-        repository: &IndexedRepository,
-        id: &ChunkId,
-        at: u64,
-        length: u32,
-    ) -> Option<Vec<u8>> {
-        if !self.right.contains(&at) {
+    fn chunk(&self, reader: &Reader<'_>, place: &Place) -> Option<Vec<u8>> {
+        if !self.right.contains(&place.to) {
             return None;
         }
-        let mut bytes = vec![0; units::length(u64::from(length))];
-        self.file.read_exact_at(&mut bytes, at).ok()?;
-        (repository.keys().data_id(&bytes) == *id).then_some(bytes)
+        let mut bytes = vec![0; units::length(u64::from(place.span.length))];
+        self.file.read_exact_at(&mut bytes, place.to).ok()?;
+        reader.holds(&place.span, &bytes).unwrap_or(false).then_some(bytes)
     }
 }
 

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: MIT
+//! Files of rows, such as SQL dumps, against the same file of the parent: what group of rows was
+//! there already is only referred to, what is new is stored together. What all of this looks like
+//! when it is stored is defined in `format/rows.rs`.
+
+use crate::base::{ChunkId, Counter, Error, Kind, Monitor, Result, limits, units};
+use crate::crypto::Keys;
+use crate::format::rows::{GroupName, RowChunk, RowCutter, RowMap, RowSpan, RowTable};
+use crate::format::{Node, PackClass};
+use crate::repo::{Reader, Writer};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+/// Names of groups are hashes already.
+#[derive(Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A group somewhere: the number of its chunk, first byte, length.
+type Place = (u32, u32, u32);
+type Groups = HashMap<GroupName, Place, BuildHasherDefault<NameHasher>>;
+
+/// What the parent's version of a file lends.
+#[derive(Default)]
+pub struct Known {
+    average: Option<u32>,
+    chunks: Vec<RowChunk>,
+    groups: Groups,
+}
+
+impl Known {
+    /// Reads the row tables of a file of the parent. What cannot be read is not lent: that costs
+    /// space, not correctness.
+    pub fn of(node: &Node, reader: &Reader<'_>, writer: &Writer<'_>) -> Self {
+        let Ok(maps) = reader.row_maps(node) else { return Self::default() };
+        let average = maps.first().map(|map| map.average);
+        if average != Some(average_for(node.meta.size, average)) {
+            return Self::default();
+        }
+        let mut known = Self { average, ..Self::default() };
+        for chunk in worth_keeping(&maps) {
+            if known.groups.len() >= limits::ROW_GROUPS_MAX {
+                break;
+            }
+            if writer.has(&chunk.id)
+                && let Ok(plain) = reader.chunk(PackClass::Meta, &chunk.table)
+                && let Ok(table) = RowTable::decode(&plain)
+            {
+                known.add(chunk, &table);
+            }
+        }
+        known
+    }
+
+    fn add(&mut self, chunk: RowChunk, table: &RowTable) {
+        let total: u64 = table.groups.iter().map(|(_, size)| u64::from(*size)).sum();
+        let Ok(number) = u32::try_from(self.chunks.len()) else { return };
+        if total != u64::from(chunk.length) {
+            return;
+        }
+        self.chunks.push(chunk);
+        let mut from = 0;
+        for (name, size) in &table.groups {
+            self.groups.insert(*name, (number, from, *size));
+            from += size;
+        }
+    }
+}
+
+/// The chunks whose rows are still worth referring to: mostly in use, and not crumbs.
+fn worth_keeping(maps: &[RowMap]) -> Vec<RowChunk> {
+    let mut order: Vec<RowChunk> = Vec::new();
+    let mut used: HashMap<RowChunk, u64> = HashMap::new();
+    for map in maps {
+        for chunk in &map.chunks {
+            used.entry(*chunk).or_insert_with(|| {
+                order.push(*chunk);
+                0
+            });
+        }
+        for span in &map.spans {
+            if let Some(used) = map
+                .chunks
+                .get(units::length(u64::from(span.chunk)))
+                .and_then(|chunk| used.get_mut(chunk))
+            {
+                *used += u64::from(span.length);
+            }
+        }
+    }
+    let is_small =
+        |chunk: &RowChunk| units::length(u64::from(chunk.length)) < limits::ROW_CHUNK_BYTES / 4;
+    let crumbs = order.iter().filter(|chunk| is_small(chunk)).count();
+    let too_many = crumbs > limits::ROW_CHUNKS_SMALL_MAX;
+    order.retain(|chunk| {
+        let alive = used.get(chunk).copied().unwrap_or_default().saturating_mul(100);
+        alive >= u64::from(chunk.length) * limits::ROW_CHUNK_ALIVE_PERCENT
+            && !(too_many && is_small(chunk))
+    });
+    order
+}
+
+/// The average length of groups for a file of this size. Groups of larger files are larger, so
+/// that a bounded number of them is looked up; what was chosen once is kept as long as it fits,
+/// since another average moves all borders.
+fn average_for(size: u64, so_far: Option<u32>) -> u32 {
+    let bound = units::bytes(limits::ROW_GROUPS_MAX);
+    let mut average = so_far.filter(|average| *average > 0).unwrap_or(limits::ROW_GROUP_BYTES);
+    while size / u64::from(average) > bound && average < limits::ROW_GROUP_BYTES * 32 {
+        average *= 4;
+    }
+    average
+}
+
+/// A new chunk on its way through the workers.
+struct Fresh {
+    id: Receiver<Result<ChunkId>>,
+    table: Vec<u8>,
+    length: u32,
+}
+
+/// The stretches of one row map to be; chunks are numbered through, the lent ones first.
+#[derive(Default)]
+struct Draft {
+    groups: usize,
+    spans: Vec<RowSpan>,
+}
+
+impl Draft {
+    fn push(&mut self, (chunk, from, length): Place) {
+        self.groups += 1;
+        match self.spans.last_mut() {
+            Some(last) if last.chunk == chunk && last.from + last.length == from => {
+                last.length += length;
+            }
+            _ => self.spans.push(RowSpan { chunk, from, length }),
+        }
+    }
+
+    /// Whether the map ends behind the group of this name.
+    fn ends_after(&self, name: &GroupName) -> bool {
+        let border = matches!(name, [0, second, ..] if *second < 16);
+        (border && self.groups >= limits::ROW_MAP_GROUPS_MIN)
+            || self.groups >= limits::ROW_MAP_GROUPS_MAX
+    }
+}
+
+/// A file of rows while it is read.
+pub struct RowFile {
+    cutter: RowCutter,
+    average: u32,
+    known: Arc<Known>,
+    added: Groups,
+    fresh: Vec<Fresh>,
+    data: Vec<u8>,
+    table: RowTable,
+    waiting: NewChunks,
+    drafts: Vec<Draft>,
+    bytes: u64,
+}
+
+/// A chunk of new rows for a worker, and where its id goes.
+pub type NewChunk = (Vec<u8>, Sender<Result<ChunkId>>);
+/// Chunks of new rows that follow each other in the file.
+pub type NewChunks = Vec<NewChunk>;
+
+impl RowFile {
+    /// A file of about this many bytes, beside what its parent lends.
+    pub fn new(keys: &Keys, known: &Arc<Known>, size_hint: u64) -> Self {
+        let average = known.average.unwrap_or_else(|| average_for(size_hint, None));
+        Self {
+            cutter: RowCutter::new(keys, average),
+            average,
+            known: Arc::clone(known),
+            added: Groups::default(),
+            fresh: Vec::new(),
+            data: Vec::new(),
+            table: RowTable::default(),
+            waiting: Vec::new(),
+            drafts: vec![Draft::default()],
+            bytes: 0,
+        }
+    }
+
+    /// Takes the first group of `data`; see [`RowCutter::cut`] for how much there must be. Returns
+    /// its length, and chunks of new rows when there are enough to share a blob: what is near in
+    /// the file should be near in the repository, or a restore reads all blobs at once.
+    pub fn take(
+        &mut self,
+        keys: &Keys,
+        data: &[u8],
+        monitor: &dyn Monitor,
+    ) -> Result<(usize, Option<NewChunks>)> {
+        let cut = self.cutter.cut(data);
+        let group = data.get(..cut).unwrap_or_default();
+        let name = keys.row_name(group);
+        let size = u32::try_from(cut).unwrap_or(u32::MAX);
+        self.bytes += u64::from(size);
+        let found = self.known.groups.get(&name).or_else(|| self.added.get(&name));
+        let found = found.copied().filter(|place| place.2 == size);
+        let place = match found {
+            Some(place) => {
+                monitor.count(Counter::ChunksReused, 1);
+                place
+            }
+            None => self.add(name, group, size)?,
+        };
+        if self.drafts.last_mut().is_none_or(|draft| {
+            draft.push(place);
+            draft.ends_after(&name)
+        }) {
+            self.drafts.push(Draft::default());
+        }
+        if self.data.len() >= limits::ROW_CHUNK_BYTES {
+            self.end_chunk();
+        }
+        let full = self.waiting.len() >= limits::ROW_CHUNKS_TOGETHER;
+        Ok((cut, full.then(|| std::mem::take(&mut self.waiting))))
+    }
+
+    fn add(&mut self, name: GroupName, group: &[u8], size: u32) -> Result<Place> {
+        let many = |_| Error::new(Kind::Limit, "store rows").why("there are too many");
+        let number = u32::try_from(self.known.chunks.len() + self.fresh.len()).map_err(many)?;
+        let place = (number, u32::try_from(self.data.len()).map_err(many)?, size);
+        self.data.extend_from_slice(group);
+        self.table.groups.push((name, size));
+        if self.added.len() < limits::ROW_GROUPS_MAX / 2 {
+            self.added.insert(name, place);
+        }
+        Ok(place)
+    }
+
+    /// Bytes taken so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Ends the last chunk; returns those that nobody has yet.
+    pub fn last_chunks(&mut self) -> NewChunks {
+        self.end_chunk();
+        std::mem::take(&mut self.waiting)
+    }
+
+    fn end_chunk(&mut self) {
+        if self.data.is_empty() {
+            return;
+        }
+        let (done, id) = bounded(1);
+        let data = std::mem::take(&mut self.data);
+        let table = std::mem::take(&mut self.table).encode();
+        let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        self.fresh.push(Fresh { id, table, length });
+        self.waiting.push((data, done));
+    }
+
+    /// What the assembler needs; all chunks must have been handed out.
+    pub fn end(self) -> RowWork {
+        let Self { known, fresh, drafts, average, bytes, .. } = self;
+        RowWork { known, fresh, drafts, average, bytes }
+    }
+}
+
+/// A file of rows that has been read, some of its chunks still with the workers.
+pub struct RowWork {
+    known: Arc<Known>,
+    fresh: Vec<Fresh>,
+    drafts: Vec<Draft>,
+    average: u32,
+    bytes: u64,
+}
+
+impl RowWork {
+    /// Its length.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Waits for the chunks, stores tables and maps, and returns the ids of the maps.
+    pub fn store(
+        self,
+        mut store_meta: impl FnMut(&[u8]) -> Result<ChunkId>,
+    ) -> Result<Vec<ChunkId>> {
+        let gone = || Error::new(Kind::Internal, "store rows").why("a worker stopped");
+        let mut chunks = self.known.chunks.clone();
+        for fresh in self.fresh {
+            let table = store_meta(&fresh.table)?;
+            let id = fresh.id.recv().map_err(|_| gone())??;
+            chunks.push(RowChunk { id, table, length: fresh.length });
+        }
+        let mut maps = Vec::with_capacity(self.drafts.len());
+        for draft in self.drafts.into_iter().filter(|draft| draft.groups > 0) {
+            let map = map_of(draft, &chunks, self.average).ok_or_else(gone)?;
+            maps.push(store_meta(&map.encode())?);
+        }
+        Ok(maps)
+    }
+}
+
+/// Gives the chunks of one map numbers of their own.
+fn map_of(draft: Draft, all: &[RowChunk], average: u32) -> Option<RowMap> {
+    let mut numbers: HashMap<u32, u32> = HashMap::new();
+    let mut map = RowMap { average, ..RowMap::default() };
+    for span in draft.spans {
+        let next = u32::try_from(map.chunks.len()).ok()?;
+        let chunk = *numbers.entry(span.chunk).or_insert(next);
+        if chunk == next {
+            map.chunks.push(*all.get(units::length(u64::from(span.chunk)))?);
+        }
+        map.spans.push(RowSpan { chunk, ..span });
+    }
+    Some(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(n: u8, length: u32) -> RowChunk {
+        RowChunk { id: ChunkId([n; 32]), table: ChunkId([n; 32]), length }
+    }
+
+    fn span(chunk: u32, length: u32) -> RowSpan {
+        RowSpan { chunk, from: 0, length }
+    }
+
+    #[test]
+    fn a_chunk_that_is_mostly_out_of_date_lends_nothing() {
+        let big = u32::try_from(limits::ROW_CHUNK_BYTES).unwrap();
+        let map = RowMap {
+            chunks: vec![chunk(1, big), chunk(2, big)],
+            spans: vec![span(0, big / 3), span(1, big / 2)],
+            average: 1024,
+        };
+        assert_eq!(worth_keeping(&[map]), [chunk(2, big)]);
+    }
+
+    #[test]
+    fn crumbs_are_stored_again_once_they_are_many() {
+        let crumbs = |count: u8| RowMap {
+            chunks: (0..count).map(|n| chunk(n, 1000)).collect(),
+            spans: (0..count).map(|n| span(n.into(), 1000)).collect(),
+            average: 1024,
+        };
+        let few = u8::try_from(limits::ROW_CHUNKS_SMALL_MAX).unwrap();
+        assert_eq!(worth_keeping(&[crumbs(few)]).len(), usize::from(few));
+        assert!(worth_keeping(&[crumbs(few + 1)]).is_empty());
+    }
+
+    #[test]
+    fn the_groups_of_larger_files_are_larger() {
+        assert_eq!(average_for(0, None), 768);
+        assert_eq!(average_for(1 << 30, None), 768);
+        assert_eq!(average_for(6 << 30, None), 3072);
+        assert_eq!(average_for(1 << 30, Some(3072)), 3072);
+        assert_eq!(average_for(u64::MAX, None), 49152);
+    }
+}
