@@ -99,6 +99,7 @@
 //! - `tree/tar_member.rs`: the members of a tar stream, strictly read
 //! - `tree/tar_in.rs`: source: a tar stream
 //! - `tree/tar_out.rs`: sink: a tar stream
+//! - `tree/zip_out.rs`: sink: a zip archive
 //!
 //! # ops: the verbs
 //!
@@ -138,6 +139,7 @@
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
 //! - `hestia/setup.rs`: the repository and key file of this server, made by the first backup
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
+//! - `hestia/paths.rs`: paths as a customer knows them, and where they lie in the tree
 //! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
 //! - `hestia/dump.rs`: dumps of live databases as streams
 //! - `hestia/dump_text.rs`: what a dump makes, and what an import of it must not see
@@ -159,6 +161,9 @@
 //! - `hestia/tarball_dump.rs`: a dump in it, read to its closing line
 //! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
+//! - `hestia/jobs/files.rs`: files of a user: list, put back in place, compare
+//! - `hestia/jobs/mailbox.rs`: one mail account, its mails and its configuration
+//! - `hestia/jobs/download.rs`: a file or folder as one file that the panel can serve
 //! - `hestia/jobs/backup.rs`: back users up, in one of two ways
 //! - `hestia/jobs/backup_tarball.rs`: let Hestia make a tarball, prove it, open it
 //! - `hestia/jobs/backup_direct.rs`: read the live user, when the machine has time for it

@@ -22,6 +22,7 @@ pub mod inventory;
 pub mod jobs;
 pub mod layout;
 pub mod objects;
+pub mod paths;
 pub mod select;
 pub mod settings;
 pub mod setup;
