@@ -173,12 +173,14 @@
 //! - `cli/table.rs`: what a row of the table holds, and what must hold for all rows
 //! - `cli/table_engine.rs`: the rows of the engine's commands
 //! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
+//! - `cli/table_databases.rs`: the row of the restore of a database
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
 //! - `cli/engine.rs`: init, backup, restore, forget, check
 //! - `cli/engine_look.rs`: snapshots, ls, find, dump, diff, stats
 //! - `cli/engine_keys.rs`: key list, add, change, remove
 //! - `cli/panel.rs`: the commands for Hestia users
+//! - `cli/panel_server.rs`: what those begin with
 //! - `cli/panel_database.rs`: the restore of a database or a table
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it

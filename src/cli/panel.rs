@@ -5,6 +5,7 @@
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::day_and_time;
+use super::panel_server::{open, server, visible};
 use super::progress::Progress;
 use super::repository;
 use super::rows::Cell;
@@ -26,25 +27,9 @@ use std::fs::DirBuilder;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 const MIB: u64 = 1 << 20;
-
-/// The machine, as the options and settings describe it.
-pub(super) fn server(context: &Context, call: &Invocation) -> Result<Server> {
-    let hestia = call.path("hestia-below").map_or_else(Hestia::default, Hestia::below);
-    let settings = repository::settings(call)?;
-    Ok(Server::new(hestia, settings, Arc::clone(&context.world)))
-}
-
-pub(super) fn open(
-    context: &Context,
-    call: &Invocation,
-    server: &Server,
-    make: bool,
-) -> Result<Repository> {
-    repository::open_of_server(context, call, &server.settings, make)
-}
 
 fn user_of(call: &Invocation, name: &str) -> Result<Option<UserName>> {
     call.text(name).map(UserName::parse).transpose()
@@ -266,26 +251,6 @@ fn failed_import(path: &Path, error: Error) -> UserOutcome {
         _ => State::Failed(error),
     };
     UserOutcome::without(user, state)
-}
-
-/// The snapshots that the caller may know of. The panel's commands act for the person who has the
-/// name today: snapshots of an earlier user of that name do not exist for them.
-pub(super) fn visible(
-    call: &Invocation,
-    server: &Server,
-    repository: &Repository,
-    user: Option<&UserName>,
-    monitor: &dyn Monitor,
-) -> Result<Vec<(FileId, Snapshot)>> {
-    let mut all = jobs::list(repository, user, monitor)?;
-    if call.shim().is_some()
-        && let Some(user) = user
-        && inventory::exists(&server.hestia, user)
-    {
-        let identity = inventory::user(&server.hestia, user)?.identity;
-        all.retain(|(_, one)| jobs::manage::is_of_today(one, &identity));
-    }
-    Ok(all)
 }
 
 /// `ghostsnap hestia list-backups`.
