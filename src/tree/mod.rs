@@ -4,8 +4,10 @@
 
 pub mod build;
 pub mod command;
+pub mod deputy;
 pub mod dir;
 pub mod live;
+pub mod pace;
 pub mod select;
 pub mod sink;
 pub mod source;

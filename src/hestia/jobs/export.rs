@@ -3,6 +3,8 @@
 //! or without Ghostsnap, takes back with `v-restore-user`.
 
 use super::filter::{Facts, Filter, SharedFacts};
+use super::rename::Renamer;
+use super::shelf::{Nowhere, SharedShelf, Shelf, Sorter};
 use super::{Server, manage};
 use crate::base::monitor::Stage;
 use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, Within, limits, units};
@@ -13,6 +15,7 @@ use crate::hestia::select::Sections;
 use crate::hestia::tarball_out::{HestiaTarballSink, Mode, Options};
 use crate::ops::restore::to_sink;
 use crate::repo::IndexedRepository;
+use crate::tree::Sink;
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -62,7 +65,14 @@ pub fn export(
             .why("it exists")
             .hint("--force overwrites it"));
     }
-    let order = Order { sections: &request.sections, access: Access::Panel(user), admin: false };
+    let order = Order {
+        sections: &request.sections,
+        access: Access::Panel(user),
+        admin: false,
+        trusted: true,
+        renamed: None,
+        shelf: None,
+    };
     let (facts, bytes) = write(server, repository, &snapshot, &path, &order, monitor)?;
     if request.output.is_none() {
         remove_older_exports(server, user, &path)?;
@@ -116,6 +126,12 @@ pub(super) struct Order<'o> {
     pub access: Access<'o>,
     /// Whether a role of administrator stays in it.
     pub admin: bool,
+    /// Whether additions to the configuration of servers stay in it.
+    pub trusted: bool,
+    /// The user it was backed up from and the one it is for, if those are two.
+    pub renamed: Option<(&'o UserName, &'o UserName)>,
+    /// Keeps the configuration of web domains here, and leaves all content out.
+    pub shelf: Option<&'o SharedShelf>,
 }
 
 /// Who may read a tarball.
@@ -137,16 +153,26 @@ pub(super) fn write(
 ) -> Result<(Facts, u64)> {
     let what = || format!("write {}", path.display());
     monitor.stage(Stage::Step { name: "writing a tarball", total: None });
-    if *order.sections == Sections::all() {
+    if *order.sections == Sections::all() && order.shelf.is_none() {
         check_room(snapshot, path)?;
     }
     let draft = Draft::new(path)?;
     let file = draft.file.try_clone().what_io(what)?;
     let options = options(&server.hestia, order.admin)?;
     let facts = SharedFacts::default();
-    let sink = HestiaTarballSink::new(file, options).within(what)?;
-    let filter = Filter::new(Box::new(sink), order.sections.clone(), &facts);
-    let selection = order.sections.selection()?;
+    let mut sink: Box<dyn Sink> = Box::new(HestiaTarballSink::new(file, options).within(what)?);
+    let mut selection = order.sections.selection()?;
+    if let Some(shelf) = order.shelf {
+        sink = Box::new(Sorter::new(sink, shelf));
+        selection = order.sections.configuration()?;
+    }
+    if let Some((from, to)) = order.renamed {
+        sink = Box::new(Renamer::new(sink, &server.hestia, from, to));
+    }
+    let mut filter = Filter::new(sink, order.sections.clone(), &facts);
+    if !order.trusted {
+        filter = filter.without_additions();
+    }
     to_sink(repository, snapshot, &RelPath::root(), &selection, Box::new(filter), monitor)
         .within(what)?;
     if let Access::Panel(user) = order.access {
@@ -157,7 +183,38 @@ pub(super) fn write(
     for warning in &facts.warnings {
         monitor.warn(Error::new(Kind::Parsing, "keep every row").why(warning.clone()));
     }
+    if !facts.additions.is_empty() {
+        let what = "take over additions to the configuration of web servers";
+        monitor.warn(
+            Error::new(Kind::Forbidden, what)
+                .why(format!(
+                    "the snapshot was made from a tarball, and servers read them as root: {}",
+                    facts.additions.join(", ")
+                ))
+                .hint("--trust-config takes them over, if you know who wrote them"),
+        );
+    }
     Ok((facts, bytes))
+}
+
+/// Looks at what a restore would hand to Hestia, without writing anything. The tables of dumps are
+/// not counted: the dumps are not read.
+pub(super) fn look(
+    repository: &IndexedRepository,
+    snapshot: &Snapshot,
+    order: &Order<'_>,
+    monitor: &dyn Monitor,
+) -> Result<(Facts, Shelf)> {
+    let (facts, shelf) = (SharedFacts::default(), SharedShelf::default());
+    let sorter = Box::new(Sorter::new(Box::new(Nowhere), &shelf));
+    let mut filter = Filter::new(sorter, order.sections.clone(), &facts);
+    if !order.trusted {
+        filter = filter.without_additions();
+    }
+    let selection = order.sections.configuration()?;
+    to_sink(repository, snapshot, &RelPath::root(), &selection, Box::new(filter), monitor)
+        .within(|| format!("look into {}", snapshot.name))?;
+    Ok((facts.get(), shelf.take()))
 }
 
 /// The mode that this Hestia writes itself.

@@ -11,13 +11,21 @@ mod backup_tarball;
 pub mod cleanup;
 pub mod export;
 pub mod filter;
+pub mod findings;
 pub mod import;
+mod in_place;
 pub mod manage;
+pub mod offers;
+pub mod outlook;
+pub mod plan;
 pub mod preflight;
+mod rename;
 pub mod report;
 pub mod restore;
 pub mod restore_database;
+mod shelf;
 pub mod verify;
+mod web_row;
 
 use super::call::{self, Caller, Level, SystemCaller};
 use super::layout::{Hestia, UserName};
@@ -30,8 +38,9 @@ pub use backup::{BackupRequest, backup_users};
 pub use export::{ExportRequest, Exported, export};
 pub use import::{ImportRequest, import};
 pub use manage::{delete, find, list};
+pub use outlook::Outlook;
 pub use report::{RunReport, State, UserOutcome};
-pub use restore::{RestoreReport, RestoreRequest, restore};
+pub use restore::{RestoreReport, RestoreRequest, Through, preview, restore};
 pub use restore_database::{DatabaseReport, DatabaseRequest, restore_database};
 
 /// The machine that the jobs work on.
@@ -85,6 +94,10 @@ struct News<'n> {
     is_problem: bool,
     asked_for: bool,
 }
+
+/// The source of a snapshot that was made from a tarball which an admin gave us: of this server or
+/// from anywhere.
+pub const IMPORTED: &str = "imported";
 
 /// The tag that says which tarball a snapshot was made from.
 pub const TARBALL_TAG: &str = "tarball:";
