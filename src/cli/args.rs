@@ -601,8 +601,8 @@ mod tests {
         assert!(restore.has("notify") && restore.has("force") && restore.has("panel"));
         let short = call(&["--panel", "v-ghostsnap-restore-user", "alice", "latest"]);
         assert_eq!((short.text("web"), short.has("notify")), (Some("*"), false));
-        let one = call(&["v-ghostsnap-restore-web-domain", "alice", "latest", "a.example"]);
-        assert_eq!((one.text("web"), one.text("db")), (Some("a.example"), None));
+        let one = call(&["v-ghostsnap-restore-dns-domain", "alice", "latest", "a.example"]);
+        assert_eq!((one.text("dns"), one.text("web")), (Some("a.example"), None));
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod rows;
 pub mod secret;
 pub mod signals;
 pub mod table;
+pub mod table_databases;
 pub mod table_engine;
 pub mod table_files;
 pub mod table_flags;

@@ -4,7 +4,7 @@
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::day_and_time;
-use super::panel;
+use super::panel::{open, server, visible};
 use crate::base::units::number_of;
 use crate::base::{Error, Kind, Result};
 use crate::hestia::jobs::{self, DatabaseRequest};
@@ -14,10 +14,10 @@ use crate::repo::snapshots;
 /// Restores a database, or a table of it.
 pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
     let user = UserName::parse(call.required("USER")?)?;
-    let server = panel::server(context, call)?;
-    let repository = panel::open(context, call, &server, false)?;
+    let server = server(context, call)?;
+    let repository = open(context, call, &server, false)?;
     let progress = context.progress();
-    let all = panel::visible(call, &server, &repository, Some(&user), &progress)?;
+    let all = visible(call, &server, &repository, Some(&user), &progress)?;
     let wanted = call.required("SNAPSHOT")?;
     let (id, snapshot) = snapshots::find(&all, wanted, Some(user.as_str()))?.clone();
     let text = |name: &str| call.text(name).filter(|text| !text.is_empty()).map(str::to_owned);

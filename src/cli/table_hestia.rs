@@ -8,6 +8,7 @@
 use super::table::{
     Arg, Column, Command, Effect, Flag, Holds, Owner, Role, Shim, ShimArg, Value, col, wide,
 };
+use super::table_databases::RESTORE_DATABASE;
 use super::table_flags::{
     DRY_RUN, FORCE, SHIM_DRY_RUN, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT,
     SHIM_USER, USER_FILTER,
@@ -15,12 +16,13 @@ use super::table_flags::{
 use super::{panel, panel_database, panel_restore};
 use crate::hestia::BackupMode;
 
-const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
+pub(super) const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
 const SNAPSHOT_FLAG: Flag = Flag::new("snapshot", "id, beginning of one, name, or `latest`")
     .short('s')
     .value("SNAPSHOT", Value::Text)
     .default("latest");
-const NOTIFY: Flag = Flag::new("notify", "notify the user in the panel, however it went");
+pub(super) const NOTIFY: Flag =
+    Flag::new("notify", "notify the user in the panel, however it went");
 
 /// The sections of a Hestia user, as options of `restore` and `export`.
 macro_rules! sections {
@@ -129,7 +131,7 @@ const EXPORT_COLUMNS: &[Column] = &[
     col("SIZE", Holds::Bytes, "its size"),
 ];
 
-const RESTORED_COLUMNS: &[Column] = &[
+pub(super) const RESTORED_COLUMNS: &[Column] = &[
     col("OBJECT", Holds::Text, "section and name of what was restored"),
     col(
         "RESULT",
@@ -151,7 +153,7 @@ const DELETED_COLUMNS: &[Column] = &[
 ];
 
 /// A command that looks and is done; the base of the rows below.
-const LOOK: Command = Command {
+pub(super) const LOOK: Command = Command {
     name: "",
     about: "",
     details: "",
@@ -178,8 +180,8 @@ const SHIM: Shim = Shim {
     fixed: &[],
 };
 
-const POSITIONAL_USER: ShimArg = ShimArg { to: "USER", ..SHIM_USER };
-const POSITIONAL_SNAPSHOT: ShimArg = ShimArg { to: "SNAPSHOT", ..SHIM_SNAPSHOT };
+pub(super) const POSITIONAL_USER: ShimArg = ShimArg { to: "USER", ..SHIM_USER };
+pub(super) const POSITIONAL_SNAPSHOT: ShimArg = ShimArg { to: "SNAPSHOT", ..SHIM_SNAPSHOT };
 
 const fn section(name: &'static str, to: &'static str, about: &'static str) -> ShimArg {
     ShimArg::new(name, to, about, Value::Text).default("*")
@@ -583,56 +585,6 @@ const RESTORE_SHIMS: &[Shim] = &[
         ],
     ),
 ];
-
-const RESTORE_DATABASE: Command = Command {
-    name: "hestia restore-database",
-    about: "restore a database, or a table of it, from a snapshot",
-    details: "The dump is streamed into a temporary database of the same server, through an \
-              account that may touch nothing else, and compared with what it should have made; \
-              only then does it take the old one's place. If anything fails, the old one stays \
-              as it was. A database that is gone is made again with its user and password. A \
-              single table comes with its rows, indexes, constraints and triggers. Of PostgreSQL \
-              a table outside of `public` is SCHEMA.TABLE. Asks before it overwrites, or needs \
-              --force where there is nobody to ask.",
-    examples: &[
-        "ghostsnap hestia restore-database alice latest alice_shop",
-        "ghostsnap hestia restore-database alice 3f9c2a1b alice_shop orders --force",
-        "ghostsnap hestia restore-database alice latest alice_shop --as alice_old",
-    ],
-    args: &[
-        USER,
-        Arg::new("SNAPSHOT", "id, beginning of one, name, or `latest`", Value::Text),
-        Arg::new("DATABASE", "the database", Value::Text),
-        Arg::new("TABLE", "one table of it; all of it without", Value::Text).optional(),
-    ],
-    flags: &[
-        Flag::new("as", "put it beside the original, under this name").value("NAME", Value::Text),
-        NOTIFY,
-        FORCE,
-    ],
-    effect: Effect::Destroy,
-    long: true,
-    columns: RESTORED_COLUMNS,
-    run: panel_database::restore_database,
-    shims: &[Shim {
-        name: "v-ghostsnap-restore-database",
-        about: "restore a database, or a table of it, from a snapshot",
-        details: "The old one stays until the new one is in and checked. Everything else of the \
-                  user stays as it is.",
-        example: "v-ghostsnap-restore-database alice latest alice_shop",
-        role: Role::User,
-        owner: Owner::Live,
-        args: &[
-            POSITIONAL_USER,
-            POSITIONAL_SNAPSHOT,
-            ShimArg::new("DATABASE", "DATABASE", "the database", Value::Text).check("database"),
-            ShimArg::new("TABLE", "TABLE", "one table of it", Value::Text).optional(),
-            SHIM_NOTIFY,
-        ],
-        fixed: &["force"],
-    }],
-    ..LOOK
-};
 
 const DELETE_BACKUP: Command = Command {
     name: "hestia delete-backup",

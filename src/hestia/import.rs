@@ -146,26 +146,8 @@ pub fn missing(
         DbKind::Pgsql => import_pgsql::live(server, database)?,
     };
     let mut problems = Vec::new();
-    let tables: Vec<&String> =
-        expected.tables.keys().filter(|name| !live.tables.contains(*name)).collect();
-    let total = expected.tables.len();
-    if !tables.is_empty() {
-        problems.push(format!(
-            "it has {} of {total} tables: {} is missing",
-            total - tables.len(),
-            shown(&tables)
-        ));
-    }
-    let views: Vec<&String> =
-        expected.views.iter().filter(|name| !live.views.contains(*name)).collect();
-    if !views.is_empty() {
-        problems.push(format!(
-            "it has {} of {} views: {} is missing",
-            expected.views.len() - views.len(),
-            expected.views.len(),
-            shown(&views)
-        ));
-    }
+    problems.extend(without("tables", expected.tables.keys(), &live.tables));
+    problems.extend(without("views", expected.views.iter(), &live.views));
     for (word, has, should) in [
         ("functions and procedures", live.routines, expected.routines),
         ("triggers", live.triggers, expected.triggers),
@@ -175,14 +157,35 @@ pub fn missing(
             problems.push(format!("it has {has} of {should} {word}"));
         }
     }
-    let filled: Vec<&String> = expected
-        .tables
-        .iter()
-        .filter(|(name, rows)| **rows > 0 && live.tables.contains(*name))
-        .map(|(name, _)| name)
-        .collect();
+    problems.extend(missing_rows(server, database, expected, &live)?);
+    Ok((!problems.is_empty()).then(|| problems.join("; ")))
+}
+
+/// Which of the expected names are not there.
+fn without<'n>(
+    word: &str,
+    expected: impl Iterator<Item = &'n String>,
+    live: &BTreeSet<String>,
+) -> Option<String> {
+    let expected: Vec<&String> = expected.collect();
+    let lacking: Vec<&String> =
+        expected.iter().copied().filter(|name| !live.contains(*name)).collect();
+    let (has, should) = (expected.len() - lacking.len(), expected.len());
+    let problem = || format!("it has {has} of {should} {word}, without {}", shown(&lacking));
+    (!lacking.is_empty()).then(problem)
+}
+
+fn missing_rows(
+    server: &DatabaseServer,
+    database: &str,
+    expected: &Content,
+    live: &Live,
+) -> Result<Vec<String>> {
+    let is_filled = |(name, rows): &(&String, &u64)| **rows > 0 && live.tables.contains(*name);
+    let filled = expected.tables.iter().filter(is_filled);
+    let filled: Vec<&String> = filled.map(|(name, _)| name).collect();
     let answers = match server.kind {
-        _ if filled.is_empty() => String::new(),
+        _ if filled.is_empty() => return Ok(Vec::new()),
         DbKind::Mysql => {
             let last = expected.last_filled.as_ref();
             import_mysql::rows(server, database, &filled, last)?
@@ -200,23 +203,23 @@ pub fn missing(
             _ => {}
         }
     }
+    short.truncate(NAMES_SHOWN);
     if !empty.is_empty() {
-        problems.push(format!(
-            "{} of {} tables that should have rows have none: {}",
-            empty.len(),
-            filled.len(),
-            shown(&empty)
-        ));
+        let (count, all) = (empty.len(), filled.len());
+        let names = shown(&empty);
+        let problem = format!("{count} of {all} tables that should have rows have none: {names}");
+        short.insert(0, problem);
     }
-    short.truncate(3);
-    problems.extend(short);
-    Ok((!problems.is_empty()).then(|| problems.join("; ")))
+    Ok(short)
 }
+
+/// Names that a message tells.
+const NAMES_SHOWN: usize = 3;
 
 /// The first few of many names.
 fn shown(names: &[&String]) -> String {
     let some: Vec<String> =
-        names.iter().take(3).map(|name| name.escape_debug().to_string()).collect();
+        names.iter().take(NAMES_SHOWN).map(|name| name.escape_debug().to_string()).collect();
     let more = names.len().saturating_sub(some.len());
     if more > 0 { format!("{} and {more} more", some.join(", ")) } else { some.join(", ") }
 }

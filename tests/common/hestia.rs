@@ -95,7 +95,6 @@ impl Machine {
             repository: folder.path().join("repository").display().to_string(),
             key_file: folder.path().join("key"),
             run_folder: folder.path().join("run"),
-            program: env!("CARGO_BIN_EXE_ghostsnap").into(),
             log_folder: folder.path().join("log"),
             low_priority: false,
             load_wait: std::time::Duration::ZERO,

@@ -341,8 +341,8 @@ mod tests {
     fn an_import_that_failed_silently_is_found_by_what_it_lacks() {
         let fixture = good();
         for (tables, rows, problem) in [
-            (&ALL[..0], "", "it has 0 of 3 tables: a, b, c is missing"),
-            (&ALL[..2], ALL_ROWS, "it has 2 of 3 tables: c is missing"),
+            (&ALL[..0], "", "it has 0 of 3 tables, without a, b, c"),
+            (&ALL[..2], ALL_ROWS, "it has 2 of 3 tables, without c"),
             (&ALL[..], "e0\\nc3\\n", "1 of 2 tables that should have rows have none: a"),
             (&ALL[..], "e1\\nc2\\n", "b has 2 of 3 rows"),
             (&ALL[..], "e1\\nc0\\n", "1 of 2 tables that should have rows have none: b"),
