@@ -148,6 +148,7 @@
 //! - `hestia/jobs/backup.rs`: back users up, in one of two ways
 //! - `hestia/jobs/backup_tarball.rs`: let Hestia make a tarball, prove it, open it
 //! - `hestia/jobs/backup_direct.rs`: read the live user, when the machine has time for it
+//! - `hestia/jobs/leftovers.rs`: what a stopped `v-backup-user` leaves behind
 //! - `hestia/jobs/cleanup.rs`: thin out tarballs whose content is stored
 //! - `hestia/jobs/import.rs`: take old tarballs in
 //! - `hestia/jobs/export.rs`: make a native tarball of a snapshot
@@ -173,6 +174,7 @@
 //! - `cli/engine_look.rs`: snapshots, ls, find, dump, diff, stats
 //! - `cli/engine_keys.rs`: key list, add, change, remove
 //! - `cli/panel.rs`: the commands for Hestia users
+//! - `cli/panel_look.rs`: those of them that only look
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it
 //! - `cli/secret.rs`: where the password or key comes from

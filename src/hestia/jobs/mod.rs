@@ -11,6 +11,7 @@ pub mod cleanup;
 pub mod export;
 pub mod filter;
 pub mod import;
+mod leftovers;
 pub mod manage;
 pub mod preflight;
 pub mod report;
