@@ -91,6 +91,9 @@
 //! - `tree/live.rs`: folders and files of a live file system, held by handles
 //! - `tree/walk.rs`: source: folders on a disk
 //! - `tree/dir.rs`: target: a folder on a disk, owners, modes, times, attributes
+//! - `tree/deputy/mod.rs`: a process that changes files as somebody else, on order: the messages
+//! - `tree/deputy/client.rs`: the side that gives the orders
+//! - `tree/deputy/serve.rs`: the side that gives up its rights and obeys
 //! - `tree/stream.rs`: source: one file from a stream
 //! - `tree/tar_member.rs`: the members of a tar stream, strictly read
 //! - `tree/tar_in.rs`: source: a tar stream
@@ -110,6 +113,10 @@
 //! - `ops/restore/plan.rs`: which parts of which packs go where
 //! - `ops/restore/fetch.rs`: the workers that read packs and write files
 //! - `ops/restore/folder.rs`: into a folder: decide, fetch, links, attributes, sync
+//! - `ops/restore/deputy/mod.rs`: below a home, through a deputy: decide, order, folders, links
+//! - `ops/restore/deputy/file.rs`: its files: compare, send what differs
+//! - `ops/restore/deputy/remove.rs`: what goes
+//! - `ops/restore/deputy/book.rs`: what is still owed an answer
 //! - `ops/restore/sink.rs`: into a sink, in the order of the tree
 //! - `ops/list.rs`: walk, find, compare
 //! - `ops/forget.rs`: which snapshots a policy keeps, and why
@@ -132,6 +139,11 @@
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
 //! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
 //! - `hestia/dump.rs`: dumps of live databases as streams
+//! - `hestia/dump_text.rs`: what a dump makes, and what an import of it must not see
+//! - `hestia/import.rs`: a dump into a database, without trusting it
+//! - `hestia/import_mysql.rs`: that for MySQL and MariaDB
+//! - `hestia/import_pgsql.rs`: that for PostgreSQL
+//! - `hestia/asuser.rs`: files back into a home by a process that acts as the user
 //! - `hestia/userlock.rs`: one job per user at a time
 //! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
 //! - `hestia/tarball_in.rs`: source: a native tarball, opened into the canonical tree
@@ -154,7 +166,14 @@
 //! - `hestia/jobs/export.rs`: make a native tarball of a snapshot
 //! - `hestia/jobs/preflight.rs`: what is looked at before Hestia takes a tarball
 //! - `hestia/jobs/filter.rs`: what of an archive Hestia's scripts must not believe
-//! - `hestia/jobs/restore.rs`: give a user back through `v-restore-user`
+//! - `hestia/jobs/restore.rs`: give a user back, with or through `v-restore-user`
+//! - `hestia/jobs/outlook.rs`: what a restore would do, and what stands in its way
+//! - `hestia/jobs/findings.rs`: what would stop or surprise a restore, and what mends it
+//! - `hestia/jobs/plan.rs`: what would be made, overwritten and removed
+//! - `hestia/jobs/offers.rs`: addresses, templates, servers and packages of this Hestia
+//! - `hestia/jobs/shelf.rs`: configuration that is sorted out of a snapshot
+//! - `hestia/jobs/in_place.rs`: sites, mailboxes and the home, straight to their place
+//! - `hestia/jobs/web_row.rs`: the row of a web domain that is new here
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
 //! - `hestia/jobs/report.rs`: each user's result, and the exit code of the whole
@@ -168,13 +187,16 @@
 //! - `cli/table.rs`: what a row of the table holds, and what must hold for all rows
 //! - `cli/table_engine.rs`: the rows of the engine's commands
 //! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
+//! - `cli/table_files.rs`: the rows for single files, folders and mail accounts, with their shims
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
 //! - `cli/engine.rs`: init, backup, restore, forget, check
 //! - `cli/engine_look.rs`: snapshots, ls, find, dump, diff, stats
 //! - `cli/engine_keys.rs`: key list, add, change, remove
+//! - `cli/files.rs`: files, folders and mail accounts of Hestia users
 //! - `cli/panel.rs`: the commands for Hestia users
 //! - `cli/panel_look.rs`: those of them that only look
+//! - `cli/panel_restore.rs`: those that restore them
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it
 //! - `cli/secret.rs`: where the password or key comes from

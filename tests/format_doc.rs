@@ -356,9 +356,9 @@ impl Reader {
                 let table = self.chunk(2, &table);
                 let (mut table, mut rest) = (table.strip_prefix(b"tab\0").unwrap(), &chunk[..]);
                 while !table.is_empty() {
-                    let name = take(&mut table, 12);
+                    let name = take(&mut table, 10);
                     let group = take(&mut rest, varint(&mut table) as usize);
-                    assert_eq!(&blake3::keyed_hash(&key, group).as_bytes()[..12], name);
+                    assert_eq!(&blake3::keyed_hash(&key, group).as_bytes()[..10], name);
                     groups.push(group.len());
                 }
                 assert!(rest.is_empty());
@@ -516,7 +516,7 @@ fn a_reader_made_from_the_page_alone_restores_every_file() {
     let (_, groups) = reader.rows(&reader.find(&snapshot, &source.join("site/dump.sql")));
     let (gear, mut rest) = (gear(&reader.master), dump.as_bytes());
     for group in groups {
-        assert_eq!(cut_rows(&gear, 1024, rest), group);
+        assert_eq!(cut_rows(&gear, 768, rest), group);
         rest = &rest[group..];
     }
     assert!(rest.is_empty());

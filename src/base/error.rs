@@ -213,6 +213,11 @@ impl Error {
         self.hint.as_deref()
     }
 
+    /// What is for an administrator only, if there is something.
+    pub fn aside_text(&self) -> Option<&str> {
+        self.aside.as_deref()
+    }
+
     /// The causes, outermost first, joined by ": "; empty if none is known.
     pub fn reasons(&self) -> String {
         match &self.why {

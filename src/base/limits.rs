@@ -69,12 +69,14 @@ pub const NODE_CHUNKS_MAX: usize = 512;
 
 /// Longest group of rows: a row of this size or more is cut by length.
 pub const ROW_GROUP_BYTES_MAX: usize = 64 * 1024;
-/// What groups of rows aim at. Measured on a dump with 1.25 % of its rows changed: 1 KiB stores
-/// 6 % of it again, 4 KiB 14 %; the tables are 14 bytes a group.
-pub const ROW_GROUP_BYTES: u32 = 1024;
+/// What groups of rows aim at. The smaller, the less of a dump is stored again after a day, and
+/// the larger the tables: 12 bytes a group that do not compress. See docs/performance.md.
+pub const ROW_GROUP_BYTES: u32 = 768;
 /// Bytes of new rows that become a chunk. Smaller ones compress worse; of larger ones more is
 /// read in vain once most of their rows are out of date.
 pub const ROW_CHUNK_BYTES: usize = 512 * 1024;
+/// Chunks of new rows that become one blob.
+pub const ROW_CHUNKS_TOGETHER: usize = LARGE_BUNDLE_BYTES / ROW_CHUNK_BYTES;
 /// Groups known from earlier backups, and new ones, that are looked up at most: 32 bytes each.
 /// Groups of larger dumps are larger.
 pub const ROW_GROUPS_MAX: usize = 2 * 1024 * 1024;
@@ -119,7 +121,7 @@ pub const COALESCE_READ_BYTES: u64 = 8 * 1024 * 1024;
 /// Files planned together in a restore: bounds the plan's memory.
 pub const RESTORE_BATCH_FILES: usize = 50_000;
 /// Decoded blobs kept by a reader.
-pub const BLOB_CACHE_BYTES: usize = 64 * 1024 * 1024;
+pub const BLOB_CACHE_BYTES: usize = 112 * 1024 * 1024;
 
 /// Extended attributes of one entry, in bytes; the kernel allows 64 KiB each.
 pub const XATTR_BYTES_MAX: usize = 256 * 1024;
@@ -133,6 +135,14 @@ pub const EXTENTS_READ_MAX: usize = 1_000_000;
 pub const CONF_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Longest line of a configuration file; a web domain with many aliases has a few kilobytes.
 pub const CONF_LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Largest addition to a web server's configuration, or certificate, that a restore puts in place.
+pub const SNIPPET_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// All of those that one restore holds in memory.
+pub const SNIPPETS_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Longest name of a database or its user that both engines take.
+pub const DATABASE_NAME_BYTES_MAX: usize = 63;
+/// Paths of one object that a restore which only looks names; the others are counted.
+pub const PLANNED_PATHS_MAX: usize = 10_000;
 /// Most entries of one folder that is listed whole, such as `/backup` or `data/users`.
 pub const LISTED_ENTRIES_MAX: usize = 1_000_000;
 /// What is kept of a command's output: its end, where the error stands.
@@ -190,3 +200,25 @@ pub const LISTENER_WAITS: usize = 100;
 /// Largest answer of a database server to a question of ours: names and definitions of everything
 /// in a database but its rows.
 pub const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Longest definition of one object in a dump of PostgreSQL that a restore of a single table holds
+/// back until it is clear whether it belongs to the table: functions are programs, not books.
+pub const SECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long the change of places of tables waits for those who use the old ones.
+pub const TABLE_LOCK_SECONDS: u64 = 60;
+/// How long a connection to the old database has to end.
+pub const CONNECTION_END_MILLISECONDS: u64 = 10_000;
+/// Largest message between a restore and its deputy: the longest path, link and attributes of an
+/// entry fit, and file content is cut into pieces.
+pub const DEPUTY_FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of file content sent to a deputy at a time.
+pub const DEPUTY_PIECE_BYTES: usize = 256 * 1024;
+/// Longest text in a deputy's reply: a message with a path in it.
+pub const DEPUTY_TEXT_BYTES_MAX: usize = 2048;
+/// Items a deputy may owe a reply for; bounds what is remembered of them.
+pub const DEPUTY_ITEMS_IN_FLIGHT: usize = 1024;
+/// Longest silence of a deputy while it has something to do: its user can stop it.
+pub const DEPUTY_SILENCE_SECONDS: u64 = 300;
+/// Failures in a row, for want of room or quota, after which a restore gives up.
+pub const FULL_DISK_FAILURES: u64 = 50;
+/// Changes that a restore names one by one; more are only counted.
+pub const CHANGES_NAMED_MAX: usize = 100_000;

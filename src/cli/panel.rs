@@ -4,30 +4,24 @@
 
 use super::Context;
 use super::args::Invocation;
-use super::engine_look::day_and_time;
 use super::panel_look::{find, tell_unusable, visible};
 use super::progress::Progress;
 use super::repository;
 use super::rows::Cell;
-use crate::base::units::{ByteSize, bytes, number_of};
-use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, WhatIo};
-use crate::format::snapshot::{Object, Snapshot};
-use crate::hestia::inventory::{self, SECTIONS};
+use crate::base::units::{ByteSize, bytes};
+use crate::base::{Error, FileId, Kind, Monitor, Result};
+use crate::format::snapshot::Snapshot;
+use crate::hestia::inventory::SECTIONS;
 use crate::hestia::jobs::{
-    self, BackupRequest, ExportRequest, ImportRequest, RestoreReport, RestoreRequest, RunReport,
-    Server, State, UserOutcome,
+    self, BackupRequest, ExportRequest, ImportRequest, RunReport, Server, State, UserOutcome,
 };
 use crate::hestia::select::Sections;
 use crate::hestia::tarballs;
 use crate::hestia::{BackupMode, Hestia, UserName};
-use crate::ops::restore::{RestoreOptions, to_folder};
 use crate::repo::Repository;
-use std::collections::BTreeMap;
-use std::fs::DirBuilder;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// The machine, as the options and settings describe it.
 pub(super) fn server(context: &Context, call: &Invocation) -> Result<Server> {
@@ -223,7 +217,7 @@ fn failed_import(path: &Path, error: Error) -> UserOutcome {
 
 /// What of the user is meant. Naming something of one section leaves the other sections out;
 /// saying `no` to some takes all the others.
-fn sections(call: &Invocation) -> Result<Sections> {
+pub(super) fn sections(call: &Invocation) -> Result<Sections> {
     let options = SECTIONS.map(str::to_lowercase);
     let names_some = options.iter().any(|name| call.text(name).is_some_and(|word| word != "no"));
     let others = if names_some { "no" } else { "*" };
@@ -262,174 +256,6 @@ pub fn export(context: &Context, call: &Invocation) -> Result<()> {
     progress.partial("export everything").map_or(Ok(()), Err)
 }
 
-/// `ghostsnap hestia restore`.
-pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
-    let user = UserName::parse(call.required("USER")?)?;
-    let from = user_of(call, "from")?;
-    let server = server(context, call)?;
-    let sections = sections(call)?;
-    let repository = open(context, call, &server, false)?;
-    let progress = context.progress();
-    let owner = from.as_ref().unwrap_or(&user);
-    let all = visible(call, &server, &repository, Some(owner), &progress)?;
-    let (id, snapshot) =
-        find(call, &all, call.required("snapshot")?, Some(owner.as_str()))?.clone();
-    if call.has("target") || call.has("temp") {
-        return restore_files(context, call, repository, &snapshot, &sections, &progress);
-    }
-    if inventory::exists(&server.hestia, &user) {
-        let (day, time) = day_and_time(snapshot.time);
-        let what = if sections.is_all() { "everything" } else { "the chosen parts" };
-        let question = format!("Replace {what} of {user} by what it was on {day} at {time}?");
-        context.confirm(call, &format!("restore the user {user}"), &question)?;
-    }
-    let request = RestoreRequest {
-        snapshot: id.to_string(),
-        from,
-        sections,
-        confirmed: true,
-        // The panel acts for whoever has the name today, never for an earlier user of it.
-        force: call.has("force") && call.shim().is_none(),
-        admin: call.has("admin"),
-        notify: call.has("notify"),
-    };
-    let repository = repository.indexed(&progress)?;
-    let result = jobs::restore(&server, &repository, &user, &request, &progress);
-    progress.finish();
-    report_restore(context, call, &result?)
-}
-
-fn report_restore(context: &Context, call: &Invocation, report: &RestoreReport) -> Result<()> {
-    let mut rows = context.output.rows(call.command().columns);
-    for one in &report.objects {
-        rows.row(&[
-            format!("{} {}", one.object.section, one.object.name).into(),
-            if one.problem.is_some() { "failed" } else { "restored" }.into(),
-            one.problem.as_deref().unwrap_or_default().into(),
-        ])?;
-    }
-    rows.finish()?;
-    let made = if report.created { ", who was made anew" } else { "" };
-    context.output.note(&format!(
-        "restored {} of {}{made}",
-        number_of(bytes(report.objects.len() - report.problems().count()), "object"),
-        report.user,
-    ));
-    let Some(kind) = report.kind() else { return Ok(()) };
-    let failed: Vec<String> = report
-        .problems()
-        .map(|(object, _)| format!("{} {}", object.section, object.name))
-        .chain(report.warnings.iter().cloned())
-        .collect();
-    Err(Error::new(kind, format!("restore everything of {}", report.user)).why(failed.join("; ")))
-}
-
-/// Puts the chosen parts into a folder, in the shape they have in the repository.
-fn restore_files(
-    context: &Context,
-    call: &Invocation,
-    repository: Repository,
-    snapshot: &Snapshot,
-    sections: &Sections,
-    progress: &Progress<'_>,
-) -> Result<()> {
-    if call.has("target") && call.has("temp") {
-        return Err(Error::new(Kind::Usage, "restore").why("give either --target or --temp"));
-    }
-    sections.check_against(&snapshot.objects)?;
-    let target = match call.path("target") {
-        Some(target) => target.to_owned(),
-        None => temporary_folder(context, &snapshot.user)?,
-    };
-    let occupied = target.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-    if occupied {
-        let question = format!("{} is not empty. Overwrite what is in it?", target.display());
-        context.confirm(call, "restore over existing files", &question)?;
-    }
-    let repository = repository.indexed(progress)?;
-    let options = RestoreOptions { selection: sections.selection()?, ..RestoreOptions::default() };
-    let base = RelPath::root();
-    let objects: Vec<_> = snapshot.objects.iter().filter(|one| sections.takes(one)).collect();
-    let places = objects.iter().map(|one| place_of(one)).collect();
-    let losses = Losses { outer: progress, places, found: Mutex::default() };
-    let result = to_folder(&repository, snapshot, &base, &options, &target, &losses);
-    progress.finish();
-    let report = result?;
-    let mut rows = context.output.rows(call.command().columns);
-    let mut found = losses.found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for (number, object) in objects.iter().enumerate() {
-        let name = format!("{} {}", object.section, object.name);
-        let why = found.remove(&number);
-        let result = if why.is_some() { "partial" } else { "restored" };
-        rows.row(&[name.into(), result.into(), why.unwrap_or_default().into()])?;
-    }
-    rows.finish()?;
-    context.output.important(&format!("the files are in {}", target.display()));
-    if report.warnings > 0 {
-        return Err(Error::new(Kind::Partial, "restore everything")
-            .why(format!("{}, named above", number_of(report.warnings, "failure"))));
-    }
-    Ok(())
-}
-
-/// Keeps for each object its first warning; one that tells no object concerns them all.
-struct Losses<'l> {
-    outer: &'l dyn Monitor,
-    places: Vec<String>,
-    found: Mutex<BTreeMap<usize, String>>,
-}
-
-impl Monitor for Losses<'_> {
-    fn count(&self, counter: Counter, n: u64) {
-        self.outer.count(counter, n);
-    }
-    fn warn(&self, warning: Error) {
-        let path = path_in(warning.what());
-        let is_within = |path: &str, folder: &str| {
-            path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let concerns = |place: &String| is_within(path, place) || is_within(place, path);
-        let is_known = self.places.iter().any(concerns);
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        for (number, place) in self.places.iter().enumerate() {
-            if !is_known || concerns(place) {
-                found.entry(number).or_insert_with(|| warning.one_line());
-            }
-        }
-        self.outer.warn(warning);
-    }
-    fn stage(&self, stage: crate::base::monitor::Stage) {
-        self.outer.stage(stage);
-    }
-    fn cancelled(&self) -> bool {
-        self.outer.cancelled()
-    }
-}
-
-fn place_of(object: &Object) -> String {
-    match object.section.as_str() {
-        "CRON" => "cron".to_owned(),
-        "UDIR" => format!("user_dir/{}", object.name),
-        section => format!("{}/{}", section.to_lowercase(), object.name),
-    }
-}
-
-/// The path that words like `restore PATH and all in it` or `give PATH its mode` are about.
-fn path_in(what: &str) -> &str {
-    let path = what.split_once(' ').map_or(what, |(_, path)| path);
-    let mut endings = [" and all in it", " its owner", " its mode", " its time"].into_iter();
-    endings.find_map(|ending| path.strip_suffix(ending)).unwrap_or(path)
-}
-
-/// A folder that nobody else can look into or has prepared.
-fn temporary_folder(context: &Context, user: &str) -> Result<PathBuf> {
-    let random = FileId(context.world.random_32()?);
-    let path = std::env::temp_dir().join(format!("ghostsnap-{user}-{}", random.short()));
-    let what = || format!("make the folder {}", path.display());
-    DirBuilder::new().mode(0o700).create(&path).what_io(what)?;
-    Ok(path)
-}
-
 /// `ghostsnap hestia delete-backup`.
 pub fn delete_backup(context: &Context, call: &Invocation) -> Result<()> {
     let user = user_of(call, "user")?;
@@ -464,46 +290,4 @@ pub fn delete_backup(context: &Context, call: &Invocation) -> Result<()> {
     }
     progress.finish();
     rows.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::monitor::Collect;
-
-    #[test]
-    fn files_that_were_not_restored_make_their_object_partial_and_no_other() {
-        let objects: Vec<Object> = [
-            ("WEB", "a.example"),
-            ("WEB", "a.example.org"),
-            ("MAIL", "a.example"),
-            ("DB", "alice_wp"),
-            ("CRON", "2"),
-            ("UDIR", "My"),
-            ("UDIR", "My Files"),
-        ]
-        .map(|(section, name)| Object { section: section.into(), name: name.into() })
-        .into();
-        let partial = |what: &str| -> Vec<String> {
-            let outer = Collect::default();
-            let places = objects.iter().map(place_of).collect();
-            let losses = Losses { outer: &outer, places, found: Mutex::default() };
-            losses.warn(Error::new(Kind::Disk, what).why("no space"));
-            assert_eq!(outer.warnings().len(), 1);
-            let found = losses.found.into_inner().unwrap();
-            assert!(found.values().all(|why| why.ends_with("no space")));
-            let name =
-                |number: &usize| format!("{} {}", objects[*number].section, objects[*number].name);
-            found.keys().map(name).collect()
-        };
-        assert_eq!(partial("restore web/a.example/data/x y"), ["WEB a.example"]);
-        assert_eq!(partial("restore web/a.example.org and all in it"), ["WEB a.example.org"]);
-        assert_eq!(partial("restore web and all in it"), ["WEB a.example", "WEB a.example.org"]);
-        assert_eq!(partial("give user_dir/My Files its mode"), ["UDIR My Files"]);
-        assert_eq!(partial("verify user_dir/My"), ["UDIR My"]);
-        assert_eq!(partial("restore cron/cron.conf"), ["CRON 2"]);
-        assert_eq!(partial("restore db/alice_wp/alice_wp.mysql.sql"), ["DB alice_wp"]);
-        assert_eq!(partial("flush the folder").len(), objects.len());
-        assert_eq!(partial("restore hestia/user.conf").len(), objects.len());
-    }
 }

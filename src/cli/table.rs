@@ -6,6 +6,7 @@
 
 use super::args::Invocation;
 use super::table_engine::ENGINE;
+use super::table_files::FILES;
 use super::table_hestia::HESTIA;
 use super::{Context, table_flags};
 use crate::base::Result;
@@ -364,7 +365,7 @@ pub const GROUPS: &[(&str, &str)] = &[
 
 /// Every command.
 pub fn commands() -> impl Iterator<Item = &'static Command> {
-    ENGINE.iter().chain(HESTIA)
+    ENGINE.iter().chain(HESTIA).chain(FILES)
 }
 
 /// Every shim with the command it belongs to, sorted by name.

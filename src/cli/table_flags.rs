@@ -96,6 +96,14 @@ pub const SHIM_FORMAT: ShimArg = ShimArg::new(
 pub const SHIM_NOTIFY: ShimArg =
     ShimArg::new("NOTIFY", "notify", "`yes` notifies the user in the panel", Value::YesNo)
         .optional();
+/// Whether to look only.
+pub const SHIM_DRY_RUN: ShimArg = ShimArg::new(
+    "DRY_RUN",
+    "dry-run",
+    "`yes` says what would happen, and changes nothing",
+    Value::YesNo,
+)
+.optional();
 /// Another repository than the configured one.
 pub const SHIM_REPOSITORY: ShimArg = ShimArg::new(
     "REPOSITORY",

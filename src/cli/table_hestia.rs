@@ -9,10 +9,10 @@ use super::table::{
     Arg, Column, Command, Effect, Flag, Holds, Owner, Role, Shim, ShimArg, Value, col, wide,
 };
 use super::table_flags::{
-    FORCE, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT, SHIM_USER, USER_FILTER,
-    WHICH_SNAPSHOT,
+    DRY_RUN, FORCE, SHIM_DRY_RUN, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT,
+    SHIM_USER, USER_FILTER, WHICH_SNAPSHOT,
 };
-use super::{panel, panel_look};
+use super::{panel, panel_look, panel_restore};
 use crate::hestia::BackupMode;
 
 const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
@@ -131,8 +131,17 @@ const EXPORT_COLUMNS: &[Column] = &[
 
 const RESTORED_COLUMNS: &[Column] = &[
     col("OBJECT", Holds::Text, "section and name of what was restored"),
-    col("RESULT", Holds::Text, "`restored`, `partial` or `failed`"),
-    col("REASON", Holds::Text, "what the check afterwards missed"),
+    col(
+        "RESULT",
+        Holds::Text,
+        "`restored`, `partial` or `failed`; of a dry run `stops` or `changes` for what is found, \
+         `planned`, and `create`, `overwrite` or `remove` for each path",
+    ),
+    col(
+        "REASON",
+        Holds::Text,
+        "what the check afterwards missed; of a dry run what is found and mends it, counts, paths",
+    ),
 ];
 
 const DELETED_COLUMNS: &[Column] = &[
@@ -455,12 +464,15 @@ const RESTORE: Command = Command {
               option names something, sections that are not named are left alone; if all that \
               are given say `no`, the others are restored whole. With \
               --target or --temp the files are only put into a folder and Hestia is not called. \
-              Asks before it overwrites, or needs --force where there is nobody to ask; --force \
-              also takes a snapshot that is of an earlier user of the same name or, as an old \
-              tarball may, does not say of whom.",
+              Before anything is touched it looks for what would stop or surprise it, and says \
+              what mends that; --dry-run does that alone, and says what would be made, \
+              overwritten and removed. Asks before it overwrites, or needs --force where there is \
+              nobody to ask; --force also takes a snapshot that is of an earlier user of the same \
+              name or, as an old tarball may, does not say of whom.",
     examples: &[
         "ghostsnap hestia restore alice",
         "ghostsnap hestia restore alice --snapshot 3f9c2a1b --db alice_shop --force",
+        "ghostsnap hestia restore alice --web shop.example --dry-run",
         "ghostsnap hestia restore alice --target /tmp/alice",
     ],
     args: &[USER],
@@ -473,13 +485,26 @@ const RESTORE: Command = Command {
         Flag::new("from", "the user the snapshot is of, if it is another one")
             .value("USER", Value::Text),
         Flag::new("admin", "let a user that is made anew be an administrator if it was one"),
+        Flag::new(
+            "through",
+            "how content travels: `place`, straight to where it belongs, or \
+                              `tarball`, all of it through one that Hestia unpacks"
+        )
+        .value("WAY", Value::Choice(&["place", "tarball"]))
+        .default("tarball"),
+        Flag::new(
+            "trust-config",
+            "take over what an imported tarball adds to the configuration \
+                                   of web servers"
+        ),
         NOTIFY,
+        DRY_RUN,
         FORCE,
     ],
     effect: Effect::Destroy,
     long: true,
     columns: RESTORED_COLUMNS,
-    run: panel::restore,
+    run: panel_restore::restore,
     shims: RESTORE_SHIMS,
     ..LOOK
 };
@@ -504,6 +529,7 @@ const RESTORE_SHIMS: &[Shim] = &[
             section("CRON", "cron", "cron jobs"),
             section("UDIR", "udir", "folders of the home"),
             SHIM_NOTIFY,
+            SHIM_DRY_RUN,
         ],
         fixed: &["force"],
     },
@@ -516,6 +542,7 @@ const RESTORE_SHIMS: &[Shim] = &[
             SHIM_SNAPSHOT,
             object("DOMAIN", "web", "the web domain").check("domain"),
             SHIM_NOTIFY,
+            SHIM_DRY_RUN,
         ],
     ),
     restore_one(
@@ -527,6 +554,7 @@ const RESTORE_SHIMS: &[Shim] = &[
             SHIM_SNAPSHOT,
             object("DOMAIN", "mail", "the mail domain").check("domain"),
             SHIM_NOTIFY,
+            SHIM_DRY_RUN,
         ],
     ),
     restore_one(
@@ -538,6 +566,7 @@ const RESTORE_SHIMS: &[Shim] = &[
             SHIM_SNAPSHOT,
             object("DOMAIN", "dns", "the DNS zone").check("domain"),
             SHIM_NOTIFY,
+            SHIM_DRY_RUN,
         ],
     ),
     restore_one(
@@ -549,6 +578,7 @@ const RESTORE_SHIMS: &[Shim] = &[
             SHIM_SNAPSHOT,
             object("DATABASE", "db", "the database").check("database"),
             SHIM_NOTIFY,
+            SHIM_DRY_RUN,
         ],
     ),
     restore_one(
@@ -560,6 +590,7 @@ const RESTORE_SHIMS: &[Shim] = &[
             SHIM_SNAPSHOT,
             object("JOB", "cron", "any job: Hestia restores all of them together"),
             SHIM_NOTIFY,
+            SHIM_DRY_RUN,
         ],
     ),
 ];

@@ -111,11 +111,12 @@ impl Keys {
         ChunkId(*blake3::keyed_hash(&self.tree_id, plain).as_bytes())
     }
 
-    /// Names a group of rows within one file: 96 bits, since nothing but the same file's groups is
-    /// ever compared with it.
-    pub fn row_name(&self, plain: &[u8]) -> [u8; 12] {
-        let [name @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
-            *blake3::keyed_hash(&self.row_name, plain).as_bytes();
+    /// Names a group of rows within one file: 80 bits, since nothing but the some million groups of
+    /// the same file are ever compared with it.
+    pub fn row_name(&self, plain: &[u8]) -> [u8; 10] {
+        let mut name = [0; 10];
+        let hash = blake3::keyed_hash(&self.row_name, plain);
+        name.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
         name
     }
 

@@ -16,7 +16,7 @@ use prost::Message;
 
 /// Bytes of a group's name: a keyed hash, long enough that two groups of one file never share it
 /// by chance.
-pub const GROUP_NAME_BYTES: usize = 12;
+pub const GROUP_NAME_BYTES: usize = 10;
 
 /// The name of a group of rows.
 pub type GroupName = [u8; GROUP_NAME_BYTES];
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn maps_and_tables_read_back_as_written() {
         assert_eq!(RowMap::decode(&map().encode()).unwrap(), map());
-        let table = RowTable { groups: vec![([1; 12], 5), ([2; 12], 70_000)] };
+        let table = RowTable { groups: vec![([1; 10], 5), ([2; 10], 70_000)] };
         assert_eq!(RowTable::decode(&table.encode()).unwrap(), table);
     }
 
@@ -309,7 +309,7 @@ mod tests {
         for wrong in [beyond, nowhere, empty] {
             assert!(RowMap::decode(&wrong.encode()).is_err());
         }
-        let whole = RowTable { groups: vec![([1; 12], 5)] }.encode();
+        let whole = RowTable { groups: vec![([1; 10], 5)] }.encode();
         for cut in 4 + 1..whole.len() {
             assert!(RowTable::decode(&whole[..cut]).is_err());
         }

@@ -9,13 +9,16 @@
 use super::layout::{Hestia, UserName};
 use crate::base::monitor::Stage;
 use crate::base::{Counter, Error, Kind, Monitor, Result, WhatIo, World, limits, units};
+use crate::tree::deputy::Person;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -261,6 +264,62 @@ impl Caller for SystemCaller {
             monitor.warn(error);
         }
         Ok(outcome)
+    }
+}
+
+/// What is needed to start a deputy.
+pub(crate) struct DeputyCall<'d> {
+    /// This program.
+    pub program: &'d Path,
+    /// Whose rights it takes on.
+    pub person: &'d Person,
+    /// The folder below which it works.
+    pub root: &'d Path,
+}
+
+/// A deputy's process. Ends by itself when its socket is closed.
+pub(crate) struct DeputyProcess(Child);
+
+/// Starts this program again as a deputy: a process without our memory, our keys, our environment
+/// and our files, that gives up root's rights before it does anything.
+pub(crate) fn start_deputy(call: &DeputyCall<'_>) -> Result<(DeputyProcess, UnixStream)> {
+    let what = || "start a process that acts as the user";
+    let (ours, theirs) = UnixStream::pair().what_io(what)?;
+    let person = call.person;
+    let groups: Vec<String> = person.groups.iter().map(u32::to_string).collect();
+    let mut command = Command::new(call.program);
+    command.args(["hestia", "act-as", &person.uid.to_string(), &person.gid.to_string()]);
+    command.arg(groups.join(",")).arg(call.root).env_clear().env("PATH", PATH);
+    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::null());
+    // Its own group, so that a Ctrl-C reaches only us and it can tidy up.
+    command.current_dir("/").process_group(0);
+    Ok((DeputyProcess(command.spawn().what_io(what)?), ours))
+}
+
+impl DeputyProcess {
+    /// Waits for its end, and makes it end if its user has stopped it.
+    pub(crate) fn end(mut self) -> Result<()> {
+        // Real programs live in real time.
+        let world = World::system();
+        let what = || "end the process that acts as the user";
+        let mut pause = Duration::from_millis(1);
+        let mut waited = Duration::ZERO;
+        loop {
+            if let Some(status) = self.0.try_wait().what_io(what)? {
+                if status.success() {
+                    return Ok(());
+                }
+                return Err(
+                    Error::new(Kind::Internal, what()).why(format!("it ended with {status}"))
+                );
+            }
+            if waited > Duration::from_secs(limits::STOP_SECONDS) {
+                self.0.kill().what_io(what)?;
+            }
+            world.sleep(pause);
+            waited += pause;
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
     }
 }
 

@@ -175,6 +175,11 @@ impl DatabaseServer {
     /// statement that does. The statements are ours: names in them are checked, no customer's
     /// text is.
     pub fn ask(&self, what: &str, database: Option<&str>, statements: &str) -> Result<Vec<u8>> {
+        self.ask_bytes(what, database, statements.as_bytes())
+    }
+
+    /// As [`Self::ask`], for statements that may not be text.
+    pub fn ask_bytes(&self, what: &str, database: Option<&str>, sql: &[u8]) -> Result<Vec<u8>> {
         let arguments: Vec<&str> = match (self.kind, database) {
             (DbKind::Mysql, Some(name)) => vec!["-D", name],
             (DbKind::Mysql, None) => vec![],
@@ -182,7 +187,7 @@ impl DatabaseServer {
         };
         let mut program = self.tool(Tool::Client, what.to_owned(), self.plain_client())?;
         program.arguments.extend(arguments.into_iter().map(OsString::from));
-        program.script = Some(command::memory_file(statements.as_bytes())?);
+        program.script = Some(command::memory_file(sql)?);
         let mut answer = Vec::new();
         let output = program.output()?;
         output.take(limits::ANSWER_BYTES_MAX + 1).read_to_end(&mut answer).what_io(|| what)?;

@@ -53,11 +53,6 @@ pub fn of_server(server: &DatabaseServer, name: &str, options: &RunOptions) -> R
                 "--default-character-set=utf8mb4",
                 // The length of its INSERT lines does not depend on it: only its memory does.
                 "--max-allowed-packet=1G",
-                // Oracle's tool writes statements with these on that only an administrator may
-                // run, or asks an older server for what it does not have.
-                "--loose-set-gtid-purged=OFF",
-                "--loose-column-statistics=0",
-                "--",
                 name,
             ],
             MYSQL_CLOSING,
@@ -65,6 +60,12 @@ pub fn of_server(server: &DatabaseServer, name: &str, options: &RunOptions) -> R
         DbKind::Pgsql => (&["-c", "--inserts", "-O", "-x", "-d", name], PGSQL_CLOSING),
     };
     let mut program = server.tool(Tool::Dump, what, arguments)?;
+    if program.path.ends_with("mysqldump") {
+        // Oracle's tool writes statements without these that only an administrator may run, or
+        // asks an older server for what it does not have; that of an older MariaDB only warns.
+        let more = ["--loose-set-gtid-purged=OFF", "--loose-column-statistics=0"];
+        program.arguments.extend(more.map(std::ffi::OsString::from));
+    }
     program.closing = Some(closing);
     options.apply(&mut program);
     program.output()

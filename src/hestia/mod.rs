@@ -3,15 +3,21 @@
 //! files ([`conf`], [`excludes`]), its users and what belongs to them ([`inventory`],
 //! [`objects`]), the words by which parts of a user are chosen ([`select`]), its tarballs
 //! ([`tarballs`], [`tarball_in`], [`tarball_out`]), live users ([`direct`]) with their databases
-//! ([`database`], [`dump`]), its commands ([`call`]), our settings ([`settings`]), the server's
-//! repository ([`setup`]), and the jobs made of all that ([`jobs`]).
+//! ([`database`], [`dump`], [`dump_text`], [`mod@import`]), its commands ([`call`]), a process that
+//! acts as a user ([`asuser`]), our settings ([`settings`]), the server's repository ([`setup`]), and
+//! the jobs made of all that ([`jobs`]).
 
+pub mod asuser;
 pub mod call;
 pub mod conf;
 pub mod database;
 pub mod direct;
 pub mod dump;
+pub mod dump_text;
 pub mod excludes;
+pub mod import;
+mod import_mysql;
+mod import_pgsql;
 pub mod inventory;
 pub mod jobs;
 pub mod layout;

@@ -177,8 +177,19 @@ impl Sections {
 
     /// The same choice over the canonical tree; what tells whose backup it is comes along always.
     pub fn selection(&self) -> Result<Selection> {
+        Selection::new(&self.includes(), &[])
+    }
+
+    /// The same without the content of sites, mailboxes and the home; the folders that hold it
+    /// come along empty.
+    pub fn configuration(&self) -> Result<Selection> {
+        let content = ["/web/*/data/**", "/mail/*/accounts/**", "/user_dir/*/**"];
+        Selection::new(&self.includes(), &content.map(str::to_owned))
+    }
+
+    fn includes(&self) -> Vec<String> {
         if self.is_all() {
-            return Ok(Selection::all());
+            return Vec::new();
         }
         let mut include = vec!["/hestia".to_owned(), "/pam".to_owned()];
         for (section, folder) in
@@ -195,7 +206,7 @@ impl Sections {
         if !self.cron.is_nothing() {
             include.push("/cron".to_owned());
         }
-        Selection::new(&include, &[])
+        include
     }
 }
 

@@ -117,6 +117,8 @@ pub struct Settings {
     pub log_folder: PathBuf,
     /// Where the locks are; not a setting, but tests have their own.
     pub run_folder: PathBuf,
+    /// This program, to start it again; not a setting either.
+    pub program: PathBuf,
 }
 
 impl Default for Settings {
@@ -139,6 +141,7 @@ impl Default for Settings {
             restore_limit: hours(24),
             log_folder: "/var/log/ghostsnap".into(),
             run_folder: super::userlock::RUN_FOLDER.into(),
+            program: "/proc/self/exe".into(),
         }
     }
 }

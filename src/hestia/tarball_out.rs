@@ -9,6 +9,7 @@ use crate::base::units::bytes;
 use crate::base::{ChunkId, Error, Kind, RelPath, Result, WhatIo, limits};
 use crate::format::tree::{Meta, Node, NodeKind};
 use crate::tree::sink::Sink;
+use crate::tree::source::SIZE_UNKNOWN;
 use crate::tree::tar_out::{OpenMember, TarWriter, member_name};
 use std::collections::HashMap;
 use std::fs::File;
@@ -224,7 +225,7 @@ impl HestiaTarballSink {
         let member = outer.open_member(&name, &meta)?;
         let mut encoder = Encoder::new(outer, options)?;
         let copied = io::copy(content, &mut encoder).what_io(|| WRITE)?;
-        if copied != node.meta.size {
+        if node.meta.size != SIZE_UNKNOWN && copied != node.meta.size {
             let why = format!("{path} has {copied} bytes instead of {}", node.meta.size);
             return Err(Error::new(Kind::Internal, WRITE).why(why));
         }

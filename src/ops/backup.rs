@@ -5,7 +5,7 @@
 
 use super::assemble::{Assembler, Assembly, Event, Finished};
 use super::parent::{ParentTree, parent_of};
-use super::rows::{NewChunk, RowFile, RowWork};
+use super::rows::{NewChunks, RowFile, RowWork};
 use super::work::{Batch, Job, Pending, StreamWork, worker};
 use crate::base::monitor::{Counts, Scoped, check_cancelled};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, Within, limits, units};
@@ -419,12 +419,12 @@ impl<'a> Feeder<'a> {
             while end - start >= limits::ROW_GROUP_BYTES_MAX || (is_last && start < end) {
                 let rest = buffer.get(start..end).unwrap_or_default();
                 let (cut, full) = file.take(keys, rest, monitor).map_err(Unread::Rest)?;
-                self.send_new_rows(full).map_err(Unread::Rest)?;
+                self.send_new_rows(full.unwrap_or_default()).map_err(Unread::Rest)?;
                 start += cut;
             }
             monitor.count(Counter::BytesSource, units::bytes(start));
             if is_last {
-                self.send_new_rows(file.end_chunk()).map_err(Unread::Rest)?;
+                self.send_new_rows(file.last_chunks()).map_err(Unread::Rest)?;
                 return Ok(Some(file.end()));
             }
             buffer.copy_within(start..end, 0);
@@ -435,8 +435,8 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    fn send_new_rows(&self, chunk: Option<NewChunk>) -> Result<()> {
-        chunk.map_or(Ok(()), |(data, done)| self.send_job(Job::Chunk(data, done)))
+    fn send_new_rows(&self, chunks: NewChunks) -> Result<()> {
+        if chunks.is_empty() { Ok(()) } else { self.send_job(Job::Rows(chunks)) }
     }
 
     fn push_pending(&mut self, pending: Pending) -> Result<()> {

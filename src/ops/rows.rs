@@ -169,12 +169,15 @@ pub struct RowFile {
     fresh: Vec<Fresh>,
     data: Vec<u8>,
     table: RowTable,
+    waiting: NewChunks,
     drafts: Vec<Draft>,
     bytes: u64,
 }
 
 /// A chunk of new rows for a worker, and where its id goes.
 pub type NewChunk = (Vec<u8>, Sender<Result<ChunkId>>);
+/// Chunks of new rows that follow each other in the file.
+pub type NewChunks = Vec<NewChunk>;
 
 impl RowFile {
     /// A file of about this many bytes, beside what its parent lends.
@@ -188,19 +191,21 @@ impl RowFile {
             fresh: Vec::new(),
             data: Vec::new(),
             table: RowTable::default(),
+            waiting: Vec::new(),
             drafts: vec![Draft::default()],
             bytes: 0,
         }
     }
 
     /// Takes the first group of `data`; see [`RowCutter::cut`] for how much there must be. Returns
-    /// its length, and a chunk of new rows when one is full.
+    /// its length, and chunks of new rows when there are enough to share a blob: what is near in
+    /// the file should be near in the repository, or a restore reads all blobs at once.
     pub fn take(
         &mut self,
         keys: &Keys,
         data: &[u8],
         monitor: &dyn Monitor,
-    ) -> Result<(usize, Option<NewChunk>)> {
+    ) -> Result<(usize, Option<NewChunks>)> {
         let cut = self.cutter.cut(data);
         let group = data.get(..cut).unwrap_or_default();
         let name = keys.row_name(group);
@@ -221,8 +226,11 @@ impl RowFile {
         }) {
             self.drafts.push(Draft::default());
         }
-        let full = self.data.len() >= limits::ROW_CHUNK_BYTES;
-        Ok((cut, if full { self.end_chunk() } else { None }))
+        if self.data.len() >= limits::ROW_CHUNK_BYTES {
+            self.end_chunk();
+        }
+        let full = self.waiting.len() >= limits::ROW_CHUNKS_TOGETHER;
+        Ok((cut, full.then(|| std::mem::take(&mut self.waiting))))
     }
 
     fn add(&mut self, name: GroupName, group: &[u8], size: u32) -> Result<Place> {
@@ -242,17 +250,22 @@ impl RowFile {
         self.bytes
     }
 
-    /// Ends the chunk being filled.
-    pub fn end_chunk(&mut self) -> Option<NewChunk> {
+    /// Ends the last chunk; returns those that nobody has yet.
+    pub fn last_chunks(&mut self) -> NewChunks {
+        self.end_chunk();
+        std::mem::take(&mut self.waiting)
+    }
+
+    fn end_chunk(&mut self) {
         if self.data.is_empty() {
-            return None;
+            return;
         }
         let (done, id) = bounded(1);
         let data = std::mem::take(&mut self.data);
         let table = std::mem::take(&mut self.table).encode();
         let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
         self.fresh.push(Fresh { id, table, length });
-        Some((data, done))
+        self.waiting.push((data, done));
     }
 
     /// What the assembler needs; all chunks must have been handed out.
@@ -350,10 +363,10 @@ mod tests {
 
     #[test]
     fn the_groups_of_larger_files_are_larger() {
-        assert_eq!(average_for(0, None), 1024);
-        assert_eq!(average_for(2 << 30, None), 1024);
-        assert_eq!(average_for(6 << 30, None), 4096);
-        assert_eq!(average_for(1 << 30, Some(4096)), 4096);
-        assert_eq!(average_for(u64::MAX, None), 65536);
+        assert_eq!(average_for(0, None), 768);
+        assert_eq!(average_for(1 << 30, None), 768);
+        assert_eq!(average_for(6 << 30, None), 3072);
+        assert_eq!(average_for(1 << 30, Some(3072)), 3072);
+        assert_eq!(average_for(u64::MAX, None), 49152);
     }
 }

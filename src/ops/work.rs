@@ -4,7 +4,7 @@
 
 use super::assemble::Finished;
 use super::backup::Outcome;
-use super::rows::{Known, NewChunk, RowFile, RowWork};
+use super::rows::{Known, NewChunks, RowFile, RowWork};
 use crate::base::error::io_error;
 use crate::base::monitor::check_cancelled;
 use crate::base::{
@@ -25,6 +25,8 @@ pub enum Job {
     Batch(Vec<Pending>, Sender<Vec<Outcome>>),
     /// One chunk of a long stream.
     Chunk(Vec<u8>, Sender<Result<ChunkId>>),
+    /// Chunks of new rows.
+    Rows(NewChunks),
 }
 
 /// A file whose content is not stored yet.
@@ -145,10 +147,11 @@ pub fn worker(
             }
             Job::Chunk(data, done) => {
                 let id = worker.add_chunk(&data)?;
-                // Nobody listens for the chunks of a file that was given up half way, but others
-                // still want theirs: go on.
-                drop(done.send(Ok(id)));
+                if done.send(Ok(id)).is_err() {
+                    return Ok(());
+                }
             }
+            Job::Rows(chunks) => worker.add_rows(chunks)?,
         }
     }
     worker.bundle.flush(writer)
@@ -364,19 +367,27 @@ impl Worker<'_> {
                 let rest = buffer.get(start..end).unwrap_or_default();
                 let taken = rows.take(&keys, rest, self.monitor).map_err(Trouble::Repository)?;
                 start += taken.0;
-                self.add_rows(taken.1).map_err(Trouble::Repository)?;
+                self.add_rows(taken.1.unwrap_or_default()).map_err(Trouble::Repository)?;
             }
         }
         self.buffer = buffer;
-        self.add_rows(rows.end_chunk()).map_err(Trouble::Repository)?;
+        self.add_rows(rows.last_chunks()).map_err(Trouble::Repository)?;
         Ok((rows.bytes(), Some(Box::new(rows.end()))))
     }
 
-    fn add_rows(&mut self, chunk: Option<NewChunk>) -> Result<()> {
-        let Some((data, done)) = chunk else { return Ok(()) };
-        let id = self.add_chunk(&data);
-        // The other end is in our own hands.
-        done.send(id).map_err(|_| Error::new(Kind::Internal, "store rows"))
+    /// Stores chunks of rows; if there are enough of them, in a blob of their own.
+    fn add_rows(&mut self, chunks: NewChunks) -> Result<()> {
+        let together = chunks.len() >= limits::ROW_CHUNKS_TOGETHER;
+        if together {
+            self.bundle.flush(self.writer)?;
+        }
+        for (data, done) in chunks {
+            let id = self.add_chunk(&data)?;
+            // Nobody listens for the chunks of a file that was given up half way, but others still
+            // want theirs: go on.
+            drop(done.send(Ok(id)));
+        }
+        if together { self.bundle.flush(self.writer) } else { Ok(()) }
     }
 
     fn add_chunk(&mut self, chunk: &[u8]) -> Result<ChunkId> {

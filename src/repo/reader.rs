@@ -194,6 +194,16 @@ impl<'r> Reader<'r> {
         Err(error.within(format!("read chunk {}", span.id)))
     }
 
+    /// Whether these bytes are that stretch of a chunk. A whole chunk is known by its name; for a
+    /// part of one it has to be read.
+    pub fn holds(&self, span: &Span, bytes: &[u8]) -> Result<bool> {
+        let place = self.repository.index().find(&span.id);
+        if place.is_some_and(|place| place.length == span.length) {
+            return Ok(self.repository.keys().data_id(bytes) == span.id);
+        }
+        Ok(self.span(span)? == bytes)
+    }
+
     /// All data chunks of a file, each once if it is a file of rows.
     pub fn chunks_of(&self, node: &Node) -> Result<Vec<ChunkId>> {
         if node.rows {

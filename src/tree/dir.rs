@@ -11,7 +11,8 @@ use crate::format::tree::Meta;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{
-    FileStat, Mode, SFlag, UtimensatFlags, fchmod, fstatat, futimens, mkdirat, mknodat, utimensat,
+    FchmodatFlags, FileStat, Mode, SFlag, UtimensatFlags, fchmod, fchmodat, fstatat, futimens,
+    mkdirat, mknodat, utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{
@@ -19,8 +20,10 @@ use nix::unistd::{
     symlinkat, unlinkat,
 };
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use xattr::FileExt as _;
@@ -122,7 +125,14 @@ impl Target {
         let above = self.folder(&path.parent().unwrap_or_default())?;
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let name = path.name().unwrap_or_default();
-        let folder = match openat(&above, name, flags, Mode::empty()) {
+        let opened = match openat(&above, name, flags, Mode::empty()) {
+            // Whoever may not list a folder may still go through it.
+            Err(Errno::EACCES) => {
+                openat(&above, name, flags | OFlag::O_PATH, Mode::empty()).or(Err(Errno::EACCES))
+            }
+            opened => opened,
+        };
+        let folder = match opened {
             Err(Errno::ELOOP | Errno::ENOTDIR) => {
                 return Err(Error::new(Kind::Forbidden, format!("go into {path}"))
                     .why("something that is not a folder, perhaps a link, is in its place"));
@@ -223,6 +233,33 @@ impl Target {
         file.map(File::from).what_io(|| format!("open {path}"))
     }
 
+    /// The same for the regular file of this device and inode alone.
+    pub fn open_same_to_read(&self, path: &RelPath, inode: (u64, u64)) -> Result<File> {
+        let file = self.open_to_read(path)?;
+        same_identity(&file, path, inode)?;
+        Ok(file)
+    }
+
+    /// Where a symbolic link points.
+    pub fn link_target(&self, path: &RelPath) -> Result<Vec<u8>> {
+        let folder = self.folder(&path.parent().unwrap_or_default())?;
+        let target = readlinkat(&folder, path.name().unwrap_or_default());
+        target.map(OsString::into_vec).what_io(|| format!("read the link {path}"))
+    }
+
+    /// Gives a file just made here to somebody else.
+    pub fn hand_over(path: &RelPath, file: &File, owner: (u32, u32)) -> Result<()> {
+        let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+        fchown(file, Some(uid), Some(gid)).what_io(|| format!("give {path} its owner"))
+    }
+
+    /// The same for a folder.
+    pub fn hand_over_folder(&self, path: &RelPath, owner: (u32, u32)) -> Result<()> {
+        let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+        let folder = self.folder(path)?;
+        fchown(&folder, Some(uid), Some(gid)).what_io(|| format!("give {path} its owner"))
+    }
+
     /// Removes a file of ours in the folder of `path`; never a folder.
     pub fn unlink(&self, path: &RelPath, name: &[u8]) -> Result<()> {
         let folder = self.folder(&path.parent().unwrap_or_default())?;
@@ -271,6 +308,24 @@ impl Target {
         let time = time_spec(meta.mtime);
         utimensat(&folder, name, &time, &time, UtimensatFlags::NoFollowSymlink)
             .what_io(|| format!("give {path} its time"))
+    }
+
+    /// Gives a folder a mode and leaves the rest of it.
+    pub fn set_folder_mode(&self, path: &RelPath, mode: u32) -> Result<()> {
+        let what = || format!("give {path} its mode");
+        let mode = Mode::from_bits_truncate(mode & 0o7777);
+        let folder = self.folder(path)?;
+        match fchmod(&folder, mode) {
+            // A handle that is only good for going through: the folder may not be listed yet.
+            Err(Errno::EBADF) => {
+                let above = self.folder(&path.parent().unwrap_or_default())?;
+                let name = path.name().unwrap_or(b".");
+                fchmodat(&above, name, mode, FchmodatFlags::NoFollowSymlink).what_io(what)?;
+                self.cached().remove(path);
+                Ok(())
+            }
+            done => done.what_io(what),
+        }
     }
 
     /// Gives an open file its owner, mode, attributes and times, in the order that keeps all.

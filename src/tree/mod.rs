@@ -4,6 +4,7 @@
 
 pub mod build;
 pub mod command;
+pub mod deputy;
 pub mod dir;
 pub mod live;
 pub mod select;

@@ -11,7 +11,7 @@
 
 mod copies;
 mod extra;
-mod idn;
+pub mod idn;
 mod sections;
 mod subject;
 

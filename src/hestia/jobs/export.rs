@@ -3,6 +3,8 @@
 //! or without Ghostsnap, takes back with `v-restore-user`.
 
 use super::filter::{Facts, Filter, SharedFacts};
+use super::rename::Renamer;
+use super::shelf::{Nowhere, SharedShelf, Shelf, Sorter};
 use super::{Server, manage};
 use crate::base::monitor::Stage;
 use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, Within, limits, units};
@@ -14,6 +16,7 @@ use crate::hestia::tarball_out::{HestiaTarballSink, Mode, Options};
 use crate::hestia::tarballs;
 use crate::ops::restore::to_sink;
 use crate::repo::IndexedRepository;
+use crate::tree::Sink;
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -63,7 +66,14 @@ pub fn export(
             .why("it exists")
             .hint("--force overwrites it"));
     }
-    let order = Order { sections: &request.sections, access: Access::Panel(user), admin: false };
+    let order = Order {
+        sections: &request.sections,
+        access: Access::Panel(user),
+        admin: false,
+        trusted: true,
+        renamed: None,
+        shelf: None,
+    };
     let (facts, bytes) = write(server, repository, &snapshot, &path, &order, monitor)?;
     if request.output.is_none() {
         remove_older_exports(server, user, &path)?;
@@ -114,6 +124,12 @@ pub(super) struct Order<'o> {
     pub access: Access<'o>,
     /// Whether a role of administrator stays in it.
     pub admin: bool,
+    /// Whether additions to the configuration of servers stay in it.
+    pub trusted: bool,
+    /// The user it was backed up from and the one it is for, if those are two.
+    pub renamed: Option<(&'o UserName, &'o UserName)>,
+    /// Keeps the configuration of web domains here, and leaves all content out.
+    pub shelf: Option<&'o SharedShelf>,
 }
 
 /// Who may read a tarball.
@@ -135,7 +151,7 @@ pub(super) fn write(
 ) -> Result<(Facts, u64)> {
     let what = || format!("write {}", path.display());
     monitor.stage(Stage::Step { name: "writing a tarball", total: None });
-    if *order.sections == Sections::all() {
+    if *order.sections == Sections::all() && order.shelf.is_none() {
         check_room(snapshot, path)?;
     }
     let draft = Draft::new(path)?;
@@ -143,13 +159,23 @@ pub(super) fn write(
     let options = options(&server.hestia, order.admin)?;
     let mode = options.mode;
     let facts = SharedFacts::default();
-    let sink = HestiaTarballSink::new(file, options).within(what)?;
-    let mut filter = Filter::new(Box::new(sink), order.sections.clone(), &facts);
-    if matches!(order.access, Access::Root) {
+    let mut sink: Box<dyn Sink> = Box::new(HestiaTarballSink::new(file, options).within(what)?);
+    let mut selection = order.sections.selection()?;
+    if let Some(shelf) = order.shelf {
+        sink = Box::new(Sorter::new(sink, shelf));
+        selection = order.sections.configuration()?;
+    }
+    if let Some((from, to)) = order.renamed {
+        sink = Box::new(Renamer::new(sink, &server.hestia, from, to));
+    }
+    let mut filter = Filter::new(sink, order.sections.clone(), &facts);
+    if !order.trusted {
+        filter = filter.without_additions();
+    }
+    if matches!(order.access, Access::Root) && order.shelf.is_none() {
         // An export is whole whatever Hestia makes of it: it may be the last copy.
         filter = filter.in_mode(mode);
     }
-    let selection = order.sections.selection()?;
     to_sink(repository, snapshot, &RelPath::root(), &selection, Box::new(filter), monitor)
         .within(what)?;
     if let Access::Panel(user) = order.access {
@@ -160,7 +186,38 @@ pub(super) fn write(
     for warning in &facts.warnings {
         monitor.warn(Error::new(Kind::Parsing, "write everything as it is").why(warning.clone()));
     }
+    if !facts.additions.is_empty() {
+        let what = "take over additions to the configuration of web servers";
+        monitor.warn(
+            Error::new(Kind::Forbidden, what)
+                .why(format!(
+                    "the snapshot was made from a tarball, and servers read them as root: {}",
+                    facts.additions.join(", ")
+                ))
+                .hint("--trust-config takes them over, if you know who wrote them"),
+        );
+    }
     Ok((facts, bytes))
+}
+
+/// Looks at what a restore would hand to Hestia, without writing anything. The tables of dumps are
+/// not counted: the dumps are not read.
+pub(super) fn look(
+    repository: &IndexedRepository,
+    snapshot: &Snapshot,
+    order: &Order<'_>,
+    monitor: &dyn Monitor,
+) -> Result<(Facts, Shelf)> {
+    let (facts, shelf) = (SharedFacts::default(), SharedShelf::default());
+    let sorter = Box::new(Sorter::new(Box::new(Nowhere), &shelf));
+    let mut filter = Filter::new(sorter, order.sections.clone(), &facts);
+    if !order.trusted {
+        filter = filter.without_additions();
+    }
+    let selection = order.sections.configuration()?;
+    to_sink(repository, snapshot, &RelPath::root(), &selection, Box::new(filter), monitor)
+        .within(|| format!("look into {}", snapshot.name))?;
+    Ok((facts.get(), shelf.take()))
 }
 
 /// The mode that this Hestia writes itself.

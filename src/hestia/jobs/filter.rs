@@ -5,6 +5,7 @@
 //! through, and everything that a restore must be held to afterwards is noted here: which objects
 //! there are and how many tables each dump makes.
 
+use super::shelf::is_snippet;
 use crate::base::path::display_bytes;
 use crate::base::units::bytes;
 use crate::base::{Error, Kind, RelPath, Result, WhatIo, limits};
@@ -32,6 +33,8 @@ pub struct Facts {
     pub databases: BTreeMap<String, DbFacts>,
     /// Web domains that have files.
     pub web_with_data: BTreeSet<String>,
+    /// Additions to the configuration of servers that were left out: domain and name.
+    pub additions: Vec<String>,
     /// What was left out, one line each.
     pub warnings: Vec<String>,
 }
@@ -83,6 +86,14 @@ pub struct Filter {
     facts: Arc<Mutex<Facts>>,
     /// The mode of the tarball, if Hestia is to take it.
     mode: Option<Mode>,
+    additions: Additions,
+}
+
+/// What becomes of additions to the configuration of servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Additions {
+    Kept,
+    LeftOut,
 }
 
 /// The facts, for the one who waits for the sink to be done.
@@ -99,7 +110,8 @@ impl SharedFacts {
 impl Filter {
     /// Puts a filter in front of a sink; objects that `sections` do not name stay behind.
     pub fn new(inner: Box<dyn Sink>, sections: Sections, facts: &SharedFacts) -> Self {
-        Self { inner, sections, facts: Arc::clone(&facts.0), mode: None }
+        let (facts, additions) = (Arc::clone(&facts.0), Additions::Kept);
+        Self { inner, sections, facts, mode: None, additions }
     }
 
     /// Leaves out what Hestia cannot take back from a tarball of this mode.
@@ -107,6 +119,32 @@ impl Filter {
     pub fn in_mode(mut self, mode: Mode) -> Self {
         self.mode = Some(mode);
         self
+    }
+
+    /// Leaves out what a domain adds to the configuration of servers: those read it as root, and
+    /// in a tarball from elsewhere it is anybody's.
+    #[must_use]
+    pub fn without_additions(mut self) -> Self {
+        self.additions = Additions::LeftOut;
+        self
+    }
+
+    /// Notes an addition that stays behind; says whether this is one.
+    fn is_left_out(&self, names: &[&[u8]]) -> bool {
+        let [top @ (b"web" | b"mail"), domain, b"conf", .., name] = names else { return false };
+        let text = String::from_utf8_lossy(name);
+        // Certificates are not read as instructions.
+        let is_certificate =
+            [".crt", ".key", ".ca", ".pem"].iter().any(|ending| text.ends_with(ending));
+        if self.additions == Additions::Kept || is_certificate {
+            return false;
+        }
+        // Hestia makes the others itself, so nobody misses them.
+        if *top == b"web" && is_snippet(&text) {
+            let name = format!("{}: {}", display_bytes(domain), display_bytes(name));
+            self.facts().additions.push(name);
+        }
+        true
     }
 
     /// A selection by patterns hands on the folders that lead to a match; an object is meant by
@@ -223,11 +261,14 @@ impl Sink for Filter {
     fn entry(&mut self, path: &RelPath, node: &Node, content: &mut dyn Read) -> Result<()> {
         let names: Vec<&[u8]> = path.names().collect();
         if !self.is_meant(&names) || self.is_beyond_hestia(&names) {
-            return io::copy(content, &mut io::sink()).map(drop).what_io(|| format!("read {path}"));
+            return Ok(());
         }
         self.note(&names, node);
         if node.meta.kind != NodeKind::File {
             return self.inner.entry(path, node, content);
+        }
+        if self.is_left_out(&names) || is_foreign_key(&names) {
+            return Ok(());
         }
         match names.as_slice() {
             [b"hestia", b"user.conf"] => {
@@ -268,6 +309,17 @@ impl Sink for Filter {
     fn finish(self: Box<Self>) -> Result<()> {
         self.inner.finish()
     }
+}
+
+/// Whether a file lies among a zone's signing keys and is none of them: Hestia copies all of them
+/// to where those of every zone are.
+fn is_foreign_key(names: &[&[u8]]) -> bool {
+    let [b"dns", domain, b"conf", b"keys", name] = names else { return false };
+    let rest = name.strip_prefix(b"K").unwrap_or_default();
+    let is_own = rest.strip_prefix(*domain).is_some_and(|rest| rest.starts_with(b".+"));
+    // A name beyond ASCII is written in another way there.
+    let is_written_otherwise = !domain.is_ascii() && rest.starts_with(b"xn--");
+    !is_own && !is_written_otherwise
 }
 
 /// Whether this is the dump of the database whose folder it lies in, and of which engine.

@@ -3,7 +3,7 @@
 
 use super::backup::store;
 use super::report::{Gather, State, UserOutcome};
-use super::{Server, free_name, is_made_from, tarball_tags};
+use super::{IMPORTED, Server, free_name, is_made_from, tarball_tags};
 use crate::base::error::io_error;
 use crate::base::monitor::Stage;
 use crate::base::units::length;
@@ -79,7 +79,7 @@ pub fn import(
         host: server.world.host(),
         user: user.clone(),
         user_identity,
-        source: "tarball".to_owned(),
+        source: IMPORTED.to_owned(),
         tags,
         ..Snapshot::default()
     };

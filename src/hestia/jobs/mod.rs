@@ -10,13 +10,21 @@ mod backup_tarball;
 pub mod cleanup;
 pub mod export;
 pub mod filter;
+pub mod findings;
 pub mod import;
+mod in_place;
 mod leftovers;
 pub mod manage;
+pub mod offers;
+pub mod outlook;
+pub mod plan;
 pub mod preflight;
+mod rename;
 pub mod report;
 pub mod restore;
+mod shelf;
 pub mod verify;
+mod web_row;
 
 use super::call::{self, Caller, Level, SystemCaller};
 use super::layout::{Hestia, UserName};
@@ -29,8 +37,9 @@ pub use backup::{BackupRequest, backup_users};
 pub use export::{ExportRequest, Exported, export};
 pub use import::{ImportRequest, import};
 pub use manage::{delete, find, list};
+pub use outlook::Outlook;
 pub use report::{RunReport, State, UserOutcome};
-pub use restore::{RestoreReport, RestoreRequest, restore};
+pub use restore::{RestoreReport, RestoreRequest, Through, preview, restore};
 
 /// The machine that the jobs work on.
 #[derive(Clone)]
@@ -83,6 +92,10 @@ struct News<'n> {
     is_problem: bool,
     asked_for: bool,
 }
+
+/// The source of a snapshot that was made from a tarball which an admin gave us: of this server or
+/// from anywhere.
+pub const IMPORTED: &str = "imported";
 
 /// The tag that says which tarball a snapshot was made from.
 pub const TARBALL_TAG: &str = "tarball:";

@@ -6,36 +6,25 @@
 
 use super::filter::{DbFacts, Facts};
 use super::verify;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, limits};
 use crate::format::snapshot::Object;
 use crate::hestia::conf::{self, Row};
 use crate::hestia::inventory::{self, DbKind};
 use crate::hestia::layout::{Hestia, UserName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Fails if a restore of this content for `user` would touch what is not the user's. `from` is the
 /// user the content was backed up from.
 pub fn check(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Facts) -> Result<()> {
     let objects: Vec<&Object> = facts.objects.iter().collect();
-    check_objects(hestia, user, from, &objects)?;
+    check_objects(hestia, user, &objects)?;
     check_databases(hestia, user, from, facts)
 }
 
 /// The part of it that needs only the list of objects that a snapshot carries.
-pub fn check_objects(
-    hestia: &Hestia,
-    user: &UserName,
-    from: &UserName,
-    objects: &[&Object],
-) -> Result<()> {
+pub fn check_objects(hestia: &Hestia, user: &UserName, objects: &[&Object]) -> Result<()> {
     for object in objects.iter().filter(|one| one.section != "CRON") {
         check_object_name(&object.section, &object.name)?;
-    }
-    let has_databases = objects.iter().any(|one| one.section == "DB");
-    if has_databases && user != from && inventory::exists(hestia, from) {
-        return Err(Error::new(Kind::Forbidden, format!("restore databases of {from} for {user}"))
-            .why(format!("Hestia would drop those of {from}, who exists on this server"))
-            .hint("restore everything but the databases: give 'no' for DB"));
     }
     check_domains(hestia, user, objects)
 }
@@ -82,6 +71,13 @@ pub fn unsound_databases(facts: &Facts) -> BTreeMap<String, String> {
     facts.databases.iter().filter_map(unsound).collect()
 }
 
+/// The same without the databases that will be left alone.
+pub fn without_unsound(facts: &Facts) -> Facts {
+    let mut sound = facts.clone();
+    sound.databases.retain(|name, database| check_database(name, database).is_ok());
+    sound
+}
+
 /// Names go into unquoted words of Hestia's scripts. Folders of the home are handled with care
 /// there, the others are not.
 fn check_object_name(section: &str, name: &str) -> Result<()> {
@@ -97,6 +93,18 @@ fn check_object_name(section: &str, name: &str) -> Result<()> {
     Err(Error::new(Kind::Invalid, format!("restore {section} '{}'", name.escape_debug()))
         .why("Hestia's restore cannot handle this name")
         .hint("restore the rest by naming the other objects, or this one into a folder"))
+}
+
+/// The names of web domains and their aliases, zones and mail domains that other users have.
+pub fn names_of_others(hestia: &Hestia, user: &UserName) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for file in ["web.conf", "dns.conf", "mail.conf"] {
+        for (_, row) in inventory::rows_of_others(hestia, user, file)? {
+            names.extend(row.get("DOMAIN").map(str::to_owned));
+            names.extend(row.list("ALIAS").map(str::to_owned));
+        }
+    }
+    Ok(names)
 }
 
 fn check_domains(hestia: &Hestia, user: &UserName, objects: &[&Object]) -> Result<()> {
@@ -144,7 +152,9 @@ fn check_databases(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Fa
         let is_own =
             |key: &str, value: &str| own.rows.iter().any(|row| row.get(key) == Some(value));
         for (key, value) in [("DB", name.as_str()), ("DBUSER", row.text("DBUSER"))] {
-            if let Some((owner, _)) = others.iter().find(|(_, row)| row.get(key) == Some(value)) {
+            let other = others.iter().find(|(_, row)| row.get(key) == Some(value));
+            // Under another name it is another one: that is looked at below.
+            if let Some((owner, _)) = other.filter(|_| user == from) {
                 return refuse(format!(
                     "{key} {value} belongs to another user; nothing was changed"
                 ))
@@ -177,6 +187,14 @@ fn check_new_names(
 ) -> Result<()> {
     for (key, value) in [("DB", name), ("DBUSER", row.text("DBUSER"))] {
         let new = verify::renamed(value, user, from);
+        if new.len() > limits::DATABASE_NAME_BYTES_MAX {
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("restore the database {name} for {user}"),
+            )
+            .why(format!("{new} is too long for a {key}; nothing was changed"))
+            .hint("restore without it: name the others in DB, or give 'no'"));
+        }
         let kind_and_owner = if own.iter().any(|row| row.get(key) == Some(&new)) {
             Some((Kind::Exists, user))
         } else {
@@ -367,14 +385,16 @@ mod tests {
     }
 
     #[test]
-    fn as_another_user_the_databases_of_a_living_one_stay_untouched() {
+    fn another_user_gets_databases_of_a_living_one_under_new_names() {
         let (_folder, hestia) = fixture(&["alice", "carol"]);
         let mut facts = with_database("alice_wp", &row("alice_wp", "alice_u"), 9);
         facts.objects.insert(Object { section: "DB".into(), name: "alice_wp".into() });
+        let alices = row("alice_wp", "alice_u");
+        fs::write(hestia.user_file(&user("alice"), "db.conf"), alices).unwrap();
+        check(&hestia, &user("carol"), &user("alice"), &facts).unwrap();
+        let facts = with_database("bob_wp", &row("bob_wp", "alice_u"), 9);
         let error = check(&hestia, &user("carol"), &user("alice"), &facts).unwrap_err();
         assert_eq!(error.kind(), Kind::Forbidden);
-        fs::remove_dir_all(hestia.user_data(&user("alice"))).unwrap();
-        check(&hestia, &user("carol"), &user("alice"), &facts).unwrap();
     }
 
     #[test]

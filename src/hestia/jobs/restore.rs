@@ -5,13 +5,18 @@
 
 use super::export::{self, Access, Order};
 use super::filter::Facts;
+use super::findings::{self, Finding};
+use super::in_place::Site;
+use super::offers::Offers;
+use super::outlook::{Outlook, Subject};
 use super::preflight;
 use super::report::Gather;
-use super::verify::{self, Restored};
-use super::{News, Server, manage};
+use super::shelf::{SharedShelf, Shelf, WebParts};
+use super::verify::{self, Done, Restored};
+use super::{IMPORTED, News, Server, manage};
 use crate::base::error::io_error;
 use crate::base::monitor::Stage;
-use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, Within, limits};
+use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, WhatIo, Within, limits};
 use crate::format::Snapshot;
 use crate::format::snapshot::Object;
 use crate::hestia::call::{Call, Outcome};
@@ -19,6 +24,7 @@ use crate::hestia::inventory;
 use crate::hestia::layout::UserName;
 use crate::hestia::select::{Choice, Sections};
 use crate::repo::IndexedRepository;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// What to restore, and how far to go.
@@ -39,6 +45,31 @@ pub struct RestoreRequest {
     pub admin: bool,
     /// Notify the user in the panel.
     pub notify: bool,
+    /// Which way the content takes.
+    pub through: Through,
+    /// Take over what a tarball from elsewhere adds to the configuration of servers.
+    pub trust_config: bool,
+}
+
+/// Which way sites, mailboxes and the home take from the repository to their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Through {
+    /// Through a tarball with everything in it, which Hestia unpacks.
+    #[default]
+    Tarball,
+    /// Straight; Hestia gets the configuration alone.
+    Place,
+}
+
+impl Through {
+    /// Reads the word of the command line.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "tarball" => Some(Self::Tarball),
+            "place" => Some(Self::Place),
+            _ => None,
+        }
+    }
 }
 
 /// What a restore did.
@@ -89,6 +120,14 @@ pub fn restore(
     let (id, snapshot) = manage::find(repository, from, &request.snapshot, monitor)?;
     monitor.stage(Stage::Object(format!("user {user} from {}", snapshot.name)));
     let created = check_allowed(server, user, from, &snapshot, request)?;
+    let subject = Subject { server, repository, user, from, snapshot: &snapshot, request };
+    let (_, found) = subject.look(&Muted(monitor))?;
+    let is_overruled = |one: &Finding| request.force && one.stops == Some(Kind::Exists);
+    let found: Vec<Finding> = found.into_iter().filter(|one| !is_overruled(one)).collect();
+    if let Some(error) = findings::as_error(user, &found) {
+        return Err(error);
+    }
+    tell_changes(&found, monitor);
     let mut job = Job { server, repository, user, from, snapshot: &snapshot, request };
     let done = job.run(&gather);
     let (objects, tarball_bytes) = match done {
@@ -113,6 +152,37 @@ pub fn restore(
     };
     server.tell(user, &news_of(&report, request.notify), monitor);
     Ok(report)
+}
+
+/// Looks at what a restore would do, and at what stands in its way. Changes nothing.
+pub fn preview(
+    server: &Server,
+    repository: &IndexedRepository,
+    user: &UserName,
+    request: &RestoreRequest,
+    monitor: &dyn Monitor,
+) -> Result<Outlook> {
+    let from = request.from.as_ref().unwrap_or(user);
+    let (id, snapshot) = manage::find(repository, from, &request.snapshot, monitor)?;
+    request.sections.check_against(&snapshot.objects)?;
+    let agreed = RestoreRequest { confirmed: true, ..request.clone() };
+    let refused = check_allowed(server, user, from, &snapshot, &agreed).err();
+    let subject = Subject { server, repository, user, from, snapshot: &snapshot, request };
+    let (plans, mut findings) = subject.look(monitor)?;
+    if let Some(error) = refused {
+        let first = Finding::from_error(&error);
+        // The look has found the same, if it is about an object.
+        findings.retain(|one| one.why != first.why);
+        findings.insert(0, first);
+    }
+    Ok(Outlook { snapshot: (id, snapshot), plans, findings })
+}
+
+/// What will be otherwise than it was is worth knowing and no fault.
+fn tell_changes(found: &[Finding], monitor: &dyn Monitor) {
+    for one in found {
+        monitor.stage(Stage::Note(format!("{}: {} ({})", one.name(), one.why, one.mend)));
+    }
 }
 
 fn news_of(report: &RestoreReport, asked_for: bool) -> News<'static> {
@@ -145,9 +215,6 @@ fn check_allowed(
         return Err(Error::new(Kind::Usage, what()).why("every section is given as 'no'"));
     }
     request.sections.check_against(&snapshot.objects)?;
-    let wanted: Vec<&Object> =
-        snapshot.objects.iter().filter(|one| request.sections.takes(one)).collect();
-    preflight::check_objects(&server.hestia, user, from, &wanted)?;
     if !inventory::exists(&server.hestia, user) {
         server.hestia.check_installed()?;
         return Ok(true);
@@ -214,7 +281,8 @@ impl Job<'_> {
     ) -> Result<(Vec<Restored>, u64)> {
         let server = self.server;
         let mut sections = self.request.sections.clone();
-        let (mut facts, mut bytes) = self.write(tarball, &sections, monitor)?;
+        let shelf = SharedShelf::default();
+        let (mut facts, mut bytes) = self.write(tarball, &sections, &shelf, monitor)?;
         let unsound = preflight::unsound_databases(&facts);
         if !unsound.is_empty() {
             // Hestia would empty these; the rest of the user is none the worse for them.
@@ -224,31 +292,27 @@ impl Job<'_> {
                 some => Choice::Some(some),
             };
             self.check_something_left(&sections, &facts, unsound.values().next())?;
-            (facts, bytes) = self.write(tarball, &sections, &Muted(monitor))?;
+            (facts, bytes) = self.write(tarball, &sections, &shelf, &Muted(monitor))?;
         }
         preflight::check(&server.hestia, self.user, self.from, &facts)?;
-        let objects: Vec<&Object> = facts.objects.iter().collect();
+        // What we put in place ourselves follows no link.
+        let is_hestias = |one: &&Object| !(self.in_place() && one.section == "UDIR");
+        let objects: Vec<&Object> = facts.objects.iter().filter(is_hestias).collect();
         preflight::check_live_folders(&server.hestia, self.user, &objects)?;
+        let offers = Offers::read(&server.hestia)?;
+        let taken = preflight::names_of_others(&server.hestia, self.user)?;
         let outcome = match self.hestia_restores(&sections, &facts, monitor)? {
             Ended::ByItself(outcome) => Ok(outcome),
             Ended::Unknown(error) => Err(error),
         };
         // From here on something has been done, so whatever goes wrong is said beside it.
-        let who = (self.user, self.from);
-        let place = (&server.hestia, server.caller.as_ref());
-        let verified = outcome.and_then(|outcome| {
-            let objects = verify::verify(place, who, &facts, &outcome, monitor)?;
-            if !outcome.is_ok() && !objects.iter().any(|one| one.problem.is_some()) {
-                let failed = Error::new(Kind::Partial, "end the restore properly");
-                monitor.warn(failed.why(format!("v-restore-user failed: {}", outcome.complaint())));
+        let placed = match &outcome {
+            Ok(_) if self.in_place() && inventory::exists(&server.hestia, self.user) => {
+                self.put_in_place(&facts, &shelf.take(), (&offers, &taken), monitor)
             }
-            Ok(objects)
-        });
-        let mut objects = verified.unwrap_or_else(|error| {
-            let objects = verify::unverified(&facts, &error);
-            monitor.warn(error.within(format!("verify the restore of {}", self.user)));
-            objects
-        });
+            _ => BTreeMap::new(),
+        };
+        let mut objects = self.verified(&facts, outcome, &placed, monitor);
         let lost = unsound.into_iter().map(|(name, why)| Restored {
             object: Object { section: "DB".to_owned(), name },
             problem: Some(format!("left alone: {why}")),
@@ -258,6 +322,68 @@ impl Job<'_> {
             monitor.warn(error);
         }
         Ok((objects, bytes))
+    }
+
+    fn in_place(&self) -> bool {
+        self.request.through == Through::Place
+    }
+
+    fn verified(
+        &self,
+        facts: &Facts,
+        outcome: Result<Outcome>,
+        placed: &BTreeMap<Object, Option<String>>,
+        monitor: &dyn Monitor,
+    ) -> Vec<Restored> {
+        let who = (self.user, self.from);
+        let place = (&self.server.hestia, self.server.caller.as_ref());
+        let verified = outcome.and_then(|outcome| {
+            let done = Done { outcome: &outcome, in_place: self.in_place(), placed };
+            let objects = verify::verify(place, who, facts, &done, monitor)?;
+            if !outcome.is_ok() && !objects.iter().any(|one| one.problem.is_some()) {
+                let failed = Error::new(Kind::Partial, "end the restore properly");
+                monitor.warn(failed.why(format!("v-restore-user failed: {}", outcome.complaint())));
+            }
+            Ok(objects)
+        });
+        verified.unwrap_or_else(|error| {
+            let objects = verify::unverified(facts, &error);
+            monitor.warn(error.within(format!("verify the restore of {}", self.user)));
+            objects
+        })
+    }
+
+    /// Sites, mailboxes and the home, each on its own: one that fails stops no other.
+    fn put_in_place(
+        &self,
+        facts: &Facts,
+        shelf: &Shelf,
+        (offers, taken): (&Offers, &BTreeSet<String>),
+        monitor: &dyn Monitor,
+    ) -> BTreeMap<Object, Option<String>> {
+        let (server, repository, snapshot) = (self.server, self.repository, self.snapshot);
+        let (user, from) = (self.user, self.from);
+        let is_taken = |name: &str| taken.contains(name);
+        let site = Site { server, repository, snapshot, user, from, offers, taken: &is_taken };
+        for path in &shelf.too_large {
+            monitor
+                .warn(Error::new(Kind::Limit, format!("take over {path}")).why("it is too large"));
+        }
+        let mut placed = BTreeMap::new();
+        let none = WebParts::default();
+        for object in &facts.objects {
+            let name = &object.name;
+            let done = match object.section.as_str() {
+                // How it differs was told before.
+                "WEB" => site.web(name, shelf.web.get(name).unwrap_or(&none), monitor).map(drop),
+                "MAIL" => site.mailboxes(name, monitor),
+                "UDIR" => site.home_entry(name, monitor),
+                _ => continue,
+            };
+            placed.insert(object.clone(), done.err().map(|error| error.one_line()));
+        }
+        site.finish(facts.of("WEB").next().is_some(), monitor);
+        placed
     }
 
     fn check_something_left(
@@ -279,9 +405,17 @@ impl Job<'_> {
         &self,
         tarball: &TemporaryTarball,
         sections: &Sections,
+        shelf: &SharedShelf,
         monitor: &dyn Monitor,
     ) -> Result<(Facts, u64)> {
-        let order = Order { sections, access: Access::Root, admin: self.request.admin };
+        let order = Order {
+            sections,
+            access: Access::Root,
+            admin: self.request.admin,
+            trusted: self.request.trust_config || self.snapshot.source != IMPORTED,
+            renamed: (self.user != self.from).then_some((self.from, self.user)),
+            shelf: self.in_place().then_some(shelf),
+        };
         let (server, path) = (self.server, &tarball.0);
         export::write(server, self.repository, self.snapshot, path, &order, monitor)
     }
@@ -293,14 +427,26 @@ impl Job<'_> {
         facts: &Facts,
         monitor: &dyn Monitor,
     ) -> Result<Ended> {
-        monitor.stage(Stage::Step { name: "Hestia restores", total: None });
         let existed = inventory::exists(&self.server.hestia, self.user);
+        let mut words = selectors(sections, facts);
+        if self.in_place() {
+            [words[0], words[5]] = ["no"; 2];
+            if existed && words.iter().all(|word| *word == "no") {
+                // There is nothing for it to do.
+                return Ok(Ended::ByItself(Outcome { code: Some(0), output: String::new() }));
+            }
+        }
+        monitor.stage(Stage::Step { name: "Hestia restores", total: None });
         let mut arguments = vec![self.user.to_string(), self.file_name()];
-        arguments.extend(selectors(sections, facts).map(str::to_owned));
+        arguments.extend(words.map(str::to_owned));
         arguments.push("no".to_owned());
         let mut call = Call::hestia(&self.server.hestia, "v-restore-user", arguments);
         call.low_priority = self.server.settings.low_priority;
         call.limit = self.server.settings.restore_limit;
+        let private = self.in_place().then(|| PrivateFolder::new(self)).transpose()?;
+        call.environment.extend(
+            private.iter().map(|one| ("BACKUP_TEMP".to_owned(), one.0.display().to_string())),
+        );
         let what = || format!("restore the user {}", self.user);
         // Stopped half-way it would leave half a user behind.
         let outcome = match self.server.caller.call(&call, &ToTheEnd(monitor)).within(what) {
@@ -319,6 +465,31 @@ impl Job<'_> {
     }
 }
 
+/// Where Hestia unpacks configuration while it restores. It gives its folder to the customer while
+/// it works there as root, who could exchange what it has unpacked; in here nobody can.
+struct PrivateFolder(PathBuf);
+
+impl PrivateFolder {
+    fn new(job: &Job<'_>) -> Result<Self> {
+        let path = job.server.hestia.in_backup(&format!(".{}.d", job.file_name()));
+        let what = || format!("make the folder {}", path.display());
+        if path.symlink_metadata().is_ok() {
+            std::fs::remove_dir_all(&path).what_io(what)?;
+        }
+        std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+            .create(&path)
+            .what_io(what)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PrivateFolder {
+    fn drop(&mut self) {
+        // Only root sees what is left of it, and the next restore of this snapshot removes it.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
 /// How a restore by Hestia that was started ended.
 enum Ended {
     /// It says how.
@@ -330,12 +501,12 @@ enum Ended {
 /// The arguments WEB DNS MAIL DB CRON UDIR. The tarball holds nothing but what is meant, so all of
 /// it is: Hestia takes names for patterns. What is not there is `no`: Hestia fails on an empty
 /// section.
-fn selectors(sections: &Sections, facts: &Facts) -> impl Iterator<Item = &'static str> {
+fn selectors(sections: &Sections, facts: &Facts) -> [&'static str; 6] {
     let word = |meant: bool| if meant { "*" } else { "no" };
     let has = |section: &str| facts.of(section).next().is_some();
     let web = facts.of("WEB").any(|name| facts.web_with_data.contains(name));
     let cron = facts.has_cron && !sections.cron.is_nothing();
-    [web, has("DNS"), has("MAIL"), has("DB"), cron, has("UDIR")].map(word).into_iter()
+    [web, has("DNS"), has("MAIL"), has("DB"), cron, has("UDIR")].map(word)
 }
 
 /// Whether a restore of this user gave a file this name: `gs-USER-<8 digits>.tar`, or that with a
@@ -375,7 +546,7 @@ impl Drop for TemporaryTarball {
 }
 
 /// A monitor that hears no wish to stop.
-struct ToTheEnd<'m>(&'m dyn Monitor);
+pub(super) struct ToTheEnd<'m>(pub(super) &'m dyn Monitor);
 
 impl Monitor for ToTheEnd<'_> {
     fn count(&self, counter: Counter, n: u64) {
@@ -436,9 +607,8 @@ mod tests {
         for (section, name) in [("WEB", "a.example"), ("DB", "alice_wp"), ("DNS", "a.example")] {
             facts.objects.insert(Object { section: section.into(), name: name.into() });
         }
-        let words = |sections: &Sections, facts: &Facts| -> String {
-            selectors(sections, facts).collect::<Vec<_>>().join(" ")
-        };
+        let words =
+            |sections: &Sections, facts: &Facts| -> String { selectors(sections, facts).join(" ") };
         // A web domain without files is nothing to Hestia.
         assert_eq!(words(&Sections::all(), &facts), "no * no * * no");
         facts.web_with_data.insert("a.example".into());

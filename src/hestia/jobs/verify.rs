@@ -77,24 +77,48 @@ fn after_time(line: &str) -> Option<&str> {
     fits.then_some(name)
 }
 
+/// What is known of a restore from those who did it.
+pub struct Done<'d> {
+    /// How `v-restore-user` ended.
+    pub outcome: &'d Outcome,
+    /// Whether sites, mailboxes and the home were put in place by us.
+    pub in_place: bool,
+    /// What of those was tried, and what went wrong with it.
+    pub placed: &'d BTreeMap<Object, Option<String>>,
+}
+
 /// Looks at every object that a restore of `facts` should have brought back for `user`. `from` is
 /// the user it was backed up from. What could not be looked at is a warning.
 pub fn verify(
     server: (&Hestia, &dyn Caller),
     users: (&UserName, &UserName),
     facts: &Facts,
-    outcome: &Outcome,
+    done: &Done<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Restored>> {
     let (hestia, caller) = server;
     let (user, _) = users;
+    let outcome = done.outcome;
     let transcript = Transcript::parse(&outcome.output);
     let live = Live::read(hestia, user)?;
     let mut restored = Vec::new();
     for object in facts.all_objects() {
-        let problem = if !transcript.has(&object) {
+        let placed = done.placed.get(&object);
+        let is_hestias = !done.in_place || !matches!(object.section.as_str(), "WEB" | "UDIR");
+        let mut shown = object.clone();
+        if object.section == "DB" {
+            shown.name = renamed(&object.name, users.0, users.1);
+        }
+        let problem = if let Some(Some(problem)) = placed {
+            Some(problem.clone())
+        } else if !is_hestias {
+            match placed {
+                Some(_) => live.problem(hestia, user, &object),
+                None => Some("the restore did not come to it".to_owned()),
+            }
+        } else if !transcript.has(&shown) {
             Some("Hestia did not come to it".to_owned())
-        } else if !outcome.is_ok() && transcript.is_last(&object) {
+        } else if !outcome.is_ok() && transcript.is_last(&shown) {
             Some(format!("Hestia stopped here: {}", outcome.complaint()))
         } else if object.section == "DB" {
             database(hestia, caller, &live, users, &object.name, facts, monitor)
@@ -317,7 +341,14 @@ mod tests {
         let monitor = Collect::default();
         let users = (&fixture.user, &fixture.user);
         let server: (&Hestia, &dyn Caller) = (&fixture.hestia, &caller);
-        let found = verify(server, users, &facts(), &outcome(code, output), &monitor).unwrap();
+        let found = verify(
+            server,
+            users,
+            &facts(),
+            &Done { outcome: &outcome(code, output), in_place: false, placed: &BTreeMap::new() },
+            &monitor,
+        )
+        .unwrap();
         let mut problems: Vec<String> = found
             .into_iter()
             .filter_map(|one| {

@@ -6,12 +6,9 @@ use super::fetch::{Fetch, finish, write_empty};
 use super::plan::{FilePlan, Part, Place, Way, places, reads};
 use super::{Overwrite, RestoreOptions, RestoreReport, find_node};
 use crate::base::monitor::{Counts, Scoped, Stage, check_cancelled};
-use crate::base::{
-    ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Timestamp, Within, limits, units,
-};
+use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Within, limits, units};
 use crate::format::tree::Meta;
 use crate::format::{Node, NodeKind, Snapshot};
-use crate::repo::reader::Span;
 use crate::repo::{IndexedRepository, Reader};
 use crate::tree::dir::{Existing, Target};
 use crate::tree::select::Verdict;
@@ -306,16 +303,7 @@ impl Restore<'_> {
     }
 
     fn may_overwrite(&self, existing: &Existing, wanted: &Meta) -> bool {
-        match self.options.overwrite {
-            Overwrite::Always => true,
-            Overwrite::Never => false,
-            Overwrite::IfNewer => wanted.mtime > existing.mtime,
-            Overwrite::IfChanged => {
-                existing.kind != NodeKind::File
-                    || existing.size != wanted.size
-                    || !same_time(existing.mtime, wanted.mtime)
-            }
-        }
+        self.options.overwrite.allows(existing, wanted)
     }
 
     /// How the file gets its content, and at which places an existing file has it already.
@@ -342,7 +330,7 @@ impl Restore<'_> {
         let Ok(file) = self.target.open_same(path, existing.inode) else {
             return Ok((beside()?, HashSet::new()));
         };
-        let keep = self.matching(&file, places);
+        let keep = matching(&self.reader, &file, places);
         let all_right = keep.len() == places.len() && existing.size == node.meta.size;
         // A small file is replaced in one step; a large one keeps what is right.
         if all_right || places.len() > 1 {
@@ -372,31 +360,7 @@ impl Restore<'_> {
         let Ok(file) = self.target.open_to_read(path) else { return false };
         let same_holes = node.extents.is_empty()
             || data_extents(&file, existing.size).is_ok_and(|extents| extents == node.extents);
-        same_holes && self.matching(&file, places).len() == places.len()
-    }
-
-    /// The places of the existing file that already hold the right chunk.
-    fn matching(&self, file: &File, places: &[Place]) -> HashSet<u64> {
-        let mut buffer = Vec::new();
-        let mut right = HashSet::new();
-        for Place { span, to } in places {
-            buffer.resize(units::length(u64::from(span.length)), 0);
-            let read = file.read_exact_at(&mut buffer, *to);
-            if read.is_ok() && self.holds(span, &buffer).unwrap_or(false) {
-                right.insert(*to);
-            }
-        }
-        right
-    }
-
-    /// Whether these bytes are that stretch of a chunk. A whole chunk is known by its name; for a
-    /// part of one it has to be read.
-    fn holds(&self, span: &Span, bytes: &[u8]) -> Result<bool> {
-        let place = self.repository.index().find(&span.id);
-        if place.is_some_and(|place| place.length == span.length) {
-            return Ok(self.repository.keys().data_id(bytes) == span.id);
-        }
-        Ok(self.reader.span(span)? == bytes)
+        same_holes && matching(&self.reader, &file, places).len() == places.len()
     }
 
     fn content_is_right(&mut self, node: Node, path: &RelPath, way: Way) -> Result<()> {
@@ -540,7 +504,7 @@ impl Restore<'_> {
             std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(to))
                 .and_then(|_| read_full(&mut file, &mut buffer))
                 .map_err(|error| crate::base::error::io_error(error, "read it back"))?;
-            if !self.holds(&span, &buffer)? {
+            if !self.reader.holds(&span, &buffer)? {
                 return Err(damaged("its content differs from the snapshot"));
             }
         }
@@ -548,12 +512,21 @@ impl Restore<'_> {
     }
 }
 
-/// Some file systems keep times to the second only.
-fn same_time(a: Timestamp, b: Timestamp) -> bool {
-    a == b || (a.seconds == b.seconds && (a.nanos == 0 || b.nanos == 0))
+/// The places of an existing file that already hold the right chunk.
+pub(super) fn matching(reader: &Reader<'_>, file: &File, places: &[Place]) -> HashSet<u64> {
+    let mut buffer = Vec::new();
+    let mut right = HashSet::new();
+    for Place { span, to } in places {
+        buffer.resize(units::length(u64::from(span.length)), 0);
+        let read = file.read_exact_at(&mut buffer, *to);
+        if read.is_ok() && reader.holds(span, &buffer).unwrap_or(false) {
+            right.insert(*to);
+        }
+    }
+    right
 }
 
 /// Whether going on makes no sense: the store is gone, or somebody said stop.
-fn matters_to_all(error: &Error) -> bool {
+pub(super) fn matters_to_all(error: &Error) -> bool {
     matches!(error.kind(), Kind::Cancelled | Kind::Internal | Kind::Newer | Kind::Connect)
 }

@@ -2,22 +2,24 @@
 //! From a snapshot back to files: into a folder (planned, in the order of the packs, by several
 //! workers) or entry by entry into a sink such as a tarball.
 
+mod deputy;
 mod fetch;
 mod folder;
 mod plan;
 mod sink;
 
+pub use deputy::{Change, Done, Place, Report, Rules, by_deputy};
 pub use folder::to_folder;
 pub(super) use plan::places;
 pub use sink::{FileReader, to_sink};
 
 use crate::base::monitor::Counts;
-use crate::base::{Error, Kind, RelPath, Result};
+use crate::base::{Error, Kind, RelPath, Result, Timestamp};
 use crate::format::tree::Meta;
 use crate::format::{Node, NodeKind, Snapshot};
 use crate::repo::Reader;
 use crate::tree::Selection;
-use crate::tree::dir::OwnerPolicy;
+use crate::tree::dir::{Existing, OwnerPolicy};
 
 /// What happens to a file that exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +33,27 @@ pub enum Overwrite {
     IfNewer,
     /// It is left alone.
     Never,
+}
+
+impl Overwrite {
+    /// Whether what is there may become what the snapshot has.
+    pub fn allows(self, existing: &Existing, wanted: &Meta) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::IfNewer => wanted.mtime > existing.mtime,
+            Self::IfChanged => {
+                existing.kind != NodeKind::File
+                    || existing.size != wanted.size
+                    || !same_time(existing.mtime, wanted.mtime)
+            }
+        }
+    }
+}
+
+/// Some file systems keep times to the second only.
+fn same_time(a: Timestamp, b: Timestamp) -> bool {
+    a == b || (a.seconds == b.seconds && (a.nanos == 0 || b.nanos == 0))
 }
 
 /// How a restore into a folder is done.

@@ -1,0 +1,660 @@
+// SPDX-License-Identifier: MIT
+//! The text of a dump, looked at line by line while it streams by: what is in it ([`Content`]), and
+//! what has to be changed or left out for an import by somebody who is no administrator
+//! ([`Editor`]). Lines may be as long as they like; only their beginnings are looked at.
+//!
+//! Nothing here protects a server: that is done by the rights of the account that imports. A
+//! customer who writes confusing comments into routines confuses the restore of those alone.
+
+use super::inventory::DbKind;
+use crate::base::{Error, Kind, Result, WhatIo, limits};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+
+/// What a dump makes.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// Tables, and whether the dump has rows for them. Those of PostgreSQL are `schema.table`, as
+    /// written in SQL.
+    pub tables: BTreeMap<String, bool>,
+    /// Views, written likewise.
+    pub views: BTreeSet<String>,
+    /// Functions and procedures.
+    pub routines: u64,
+    /// Triggers.
+    pub triggers: u64,
+    /// Events of MySQL.
+    pub events: u64,
+    /// Whether the closing line came.
+    pub is_whole: bool,
+}
+
+/// What becomes of a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Keep,
+    Drop,
+    /// The first bytes are replaced.
+    Replace(usize, Vec<u8>),
+}
+
+/// As much of a line as is looked at: room for two quoted names of 64 letters of four bytes each.
+const START_BYTES: usize = 2048;
+
+/// Passes a dump on with what an import must not see taken out.
+pub struct Editor {
+    dialect: Dialect,
+    /// The one table that is wanted, without quotes; everything without it.
+    only: Option<String>,
+    content: Content,
+    /// The beginning of the line in hand, until it is decided.
+    start: Vec<u8>,
+    /// What becomes of the rest of the line in hand.
+    rest: Option<bool>,
+}
+
+enum Dialect {
+    Mysql(Mysql),
+    Pgsql(Box<Pgsql>),
+}
+
+#[derive(Default)]
+struct Mysql {
+    /// Within `DELIMITER ;;`: the line is the first of a statement, or a later one.
+    in_body: Option<bool>,
+    /// Whether the section in hand is wanted.
+    is_foreign: bool,
+}
+
+#[derive(Default)]
+struct Pgsql {
+    lexer: Lexer,
+    /// Whether objects have begun; before them stand settings and the drops of what is not there.
+    objects: bool,
+    /// The section in hand, held back until its end says whether it is wanted.
+    held: Option<Section>,
+    /// A sequence that may turn out to belong to the table.
+    sequence: Option<Section>,
+    /// The wanted table as SQL has it, once its definition has come.
+    token: Option<String>,
+    /// The names of sequences that do.
+    own_sequences: BTreeSet<String>,
+    /// Whether the rows of another table pass by.
+    is_foreign: bool,
+}
+
+struct Section {
+    name: String,
+    kind: String,
+    text: Vec<u8>,
+}
+
+impl Editor {
+    /// An editor for dumps of this engine; of `only` this table (of PostgreSQL, `schema.table`).
+    pub fn new(kind: DbKind, only: Option<&str>) -> Self {
+        let dialect = match kind {
+            DbKind::Mysql => Dialect::Mysql(Mysql::default()),
+            DbKind::Pgsql => Dialect::Pgsql(Box::default()),
+        };
+        let only = only.map(str::to_owned);
+        let (content, start) = (Content::default(), Vec::with_capacity(START_BYTES));
+        Self { dialect, only, content, start, rest: None }
+    }
+
+    /// Reads a dump to its end and writes what is left of it.
+    pub fn run(mut self, from: &mut dyn Read, to: &mut dyn Write) -> Result<Content> {
+        let what = || "pass a dump on";
+        let mut piece = vec![0; 256 * 1024];
+        loop {
+            match from.read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => self.push(piece.get(..count).unwrap_or_default(), to)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).what_io(what),
+            }
+        }
+        self.finish(to)
+    }
+
+    /// Takes a piece of the dump.
+    pub fn push(&mut self, piece: &[u8], to: &mut dyn Write) -> Result<()> {
+        for line in piece.split_inclusive(|byte| *byte == b'\n') {
+            let ends = line.ends_with(b"\n");
+            match self.rest {
+                Some(keep) => self.emit(keep, line, to)?,
+                None => {
+                    self.start.extend_from_slice(line);
+                    if ends || self.start.len() >= START_BYTES {
+                        self.decide(to)?;
+                    }
+                }
+            }
+            if ends {
+                self.rest = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the end of the dump.
+    pub fn finish(mut self, to: &mut dyn Write) -> Result<Content> {
+        if self.rest.is_none() && !self.start.is_empty() {
+            self.decide(to)?;
+        }
+        if let Dialect::Pgsql(pgsql) = &mut self.dialect
+            && let Some(section) = pgsql.held.take()
+        {
+            pgsql.end_section(section, self.only.as_deref(), to)?;
+        }
+        Ok(self.content)
+    }
+
+    fn decide(&mut self, to: &mut dyn Write) -> Result<()> {
+        let start = std::mem::take(&mut self.start);
+        let names = self.content.tables.len() + self.content.views.len();
+        if names > limits::HESTIA_OBJECTS_MAX {
+            return Err(Error::new(Kind::Limit, "read a dump").why("it has too many tables"));
+        }
+        let only = self.only.as_deref();
+        let verdict = match &mut self.dialect {
+            Dialect::Mysql(mysql) => mysql.line(&start, only, &mut self.content),
+            Dialect::Pgsql(pgsql) => pgsql.line(&start, only, &mut self.content, to)?,
+        };
+        match verdict {
+            Verdict::Keep => self.emit(true, &start, to)?,
+            Verdict::Drop => self.emit(false, &start, to)?,
+            Verdict::Replace(count, with) => {
+                to.write_all(&with).what_io(|| WRITE)?;
+                self.emit(true, start.get(count..).unwrap_or_default(), to)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn emit(&mut self, keep: bool, part: &[u8], to: &mut dyn Write) -> Result<()> {
+        self.rest = Some(keep);
+        if let Dialect::Pgsql(pgsql) = &mut self.dialect {
+            pgsql.lexer.take(part);
+            if let Some(section) = &mut pgsql.held {
+                if keep {
+                    if section.text.len() + part.len() > limits::SECTION_BYTES_MAX {
+                        return Err(Error::new(Kind::Limit, "read a dump")
+                            .why(format!("the definition of {} is too long", section.name)));
+                    }
+                    section.text.extend_from_slice(part);
+                }
+                return Ok(());
+            }
+        }
+        if keep { to.write_all(part).what_io(|| WRITE) } else { Ok(()) }
+    }
+}
+
+const WRITE: &str = "hand a dump to the database server";
+
+impl Mysql {
+    fn line(&mut self, line: &[u8], only: Option<&str>, content: &mut Content) -> Verdict {
+        let text = line.trim_ascii_end();
+        if let Some(rest) = text.strip_prefix(b"DELIMITER ") {
+            self.in_body = (rest != b";").then_some(true);
+            return self.section_verdict();
+        }
+        // Before an event, settings stand between the other delimiters too.
+        if let Some(is_first) = self.in_body {
+            self.in_body = Some(text.ends_with(b";;"));
+            if is_first && !self.is_foreign {
+                note_body(text, content);
+            }
+            return match self.section_verdict() {
+                Verdict::Keep if is_first => without_definer(line),
+                verdict => verdict,
+            };
+        }
+        self.note(text, only, content);
+        let is_for_administrators = [
+            &b"SET @@GLOBAL.GTID_PURGED"[..],
+            b"SET @MYSQLDUMP_TEMP_LOG_BIN",
+            b"SET @@SESSION.SQL_LOG_BIN",
+            // It would switch the client's own protection on; ours is another one.
+            b"/*M!999999\\- enable the sandbox mode",
+        ];
+        if is_for_administrators.iter().any(|word| text.starts_with(word)) {
+            return Verdict::Drop;
+        }
+        match self.section_verdict() {
+            Verdict::Keep if text.starts_with(b"/*!50013 DEFINER=") => without_definer(line),
+            verdict => verdict,
+        }
+    }
+
+    fn section_verdict(&self) -> Verdict {
+        if self.is_foreign { Verdict::Drop } else { Verdict::Keep }
+    }
+
+    /// Notes what the line begins.
+    fn note(&mut self, text: &[u8], only: Option<&str>, content: &mut Content) {
+        let sections: [(&[u8], bool); 8] = [
+            (b"-- Table structure for table ", true),
+            (b"-- Dumping data for table ", true),
+            (b"-- Sequence structure for ", true),
+            (b"-- Temporary table structure for view ", false),
+            (b"-- Temporary view structure for view ", false),
+            (b"-- Dumping events for database ", false),
+            (b"-- Dumping routines for database ", false),
+            (b"-- Final view structure for view ", false),
+        ];
+        for (word, is_table) in sections {
+            if let (Some(rest), Some(only)) = (text.strip_prefix(word), only) {
+                let name = backquoted(rest).map(|(name, _)| name);
+                self.is_foreign = !is_table || name.as_deref() != Some(only);
+            }
+        }
+        // Settings are put back behind the last section.
+        if text.starts_with(b"/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE") {
+            self.is_foreign = false;
+        }
+        if text.starts_with(b"-- Dump completed") {
+            self.is_foreign = false;
+            content.is_whole = true;
+        } else if !text.is_empty() {
+            content.is_whole = false;
+        }
+        if self.is_foreign {
+            return;
+        }
+        if let Some(rest) = text.strip_prefix(b"CREATE TABLE ") {
+            if let Some((name, _)) = backquoted(rest) {
+                content.tables.entry(name).or_default();
+            }
+        } else if let Some(rest) = text.strip_prefix(b"INSERT INTO ") {
+            if let Some(has_rows) =
+                backquoted(rest).and_then(|(name, _)| content.tables.get_mut(&name))
+            {
+                *has_rows = true;
+            }
+        } else if let Some(rest) = text.strip_prefix(b"/*!50001 VIEW ")
+            && let Some((name, _)) = backquoted(rest)
+        {
+            content.views.insert(name);
+        }
+    }
+}
+
+/// Notes what a statement between other delimiters makes.
+fn note_body(text: &[u8], content: &mut Content) {
+    let start = text.get(..text.len().min(1024)).unwrap_or_default();
+    let has = |word: &[u8]| start.windows(word.len()).any(|part| part == word);
+    // Settings come here too, and one of them is called NO_AUTO_CREATE_USER.
+    let is_comment = start.starts_with(b"/*!50");
+    let definition = if is_comment { start.get(9..).unwrap_or_default() } else { start };
+    if !definition.starts_with(b"CREATE") {
+        return;
+    }
+    if has(b"/*!50003 TRIGGER ") {
+        content.triggers += 1;
+    } else if has(b"/*!50106 EVENT ") {
+        content.events += 1;
+    } else {
+        content.routines += 1;
+    }
+}
+
+/// Takes the DEFINER out of the first line of a definition: who imports is the definer, until the
+/// restore gives the object to the database's own user.
+fn without_definer(line: &[u8]) -> Verdict {
+    let word = b"DEFINER=";
+    let Some(at) = line.windows(word.len()).take(64).position(|part| part == word) else {
+        return Verdict::Keep;
+    };
+    let before = line.get(..at).unwrap_or_default();
+    let after = line.get(at + word.len()..).unwrap_or_default();
+    let Some((_, mut used)) = backquoted(after) else { return Verdict::Keep };
+    if let Some(host) = after.get(used..).and_then(|rest| rest.strip_prefix(b"@"))
+        && let Some((_, length)) = backquoted(host)
+    {
+        used += 1 + length;
+    }
+    Verdict::Replace(at + word.len() + used, before.to_vec())
+}
+
+/// A name in backquotes at the front of a text, and how many bytes it takes up there.
+fn backquoted(text: &[u8]) -> Option<(String, usize)> {
+    quoted(text, b'`')
+}
+
+fn quoted(text: &[u8], quote: u8) -> Option<(String, usize)> {
+    let mut name = Vec::new();
+    let mut at = 1;
+    if text.first() != Some(&quote) {
+        return None;
+    }
+    loop {
+        match (text.get(at)?, text.get(at + 1)) {
+            (byte, Some(next)) if *byte == quote && *next == quote => {
+                name.push(quote);
+                at += 2;
+            }
+            (byte, _) if *byte == quote => {
+                return Some((String::from_utf8_lossy(&name).into_owned(), at + 1));
+            }
+            (byte, _) => {
+                name.push(*byte);
+                at += 1;
+            }
+        }
+    }
+}
+
+impl Pgsql {
+    fn line(
+        &mut self,
+        line: &[u8],
+        only: Option<&str>,
+        content: &mut Content,
+        to: &mut dyn Write,
+    ) -> Result<Verdict> {
+        if !self.lexer.is_outside() {
+            return Ok(self.verdict());
+        }
+        let text = line.trim_ascii_end();
+        if text.starts_with(b"-- PostgreSQL database dump complete") {
+            content.is_whole = true;
+            self.end_held(only, to)?;
+            self.is_foreign = false;
+        }
+        if text.starts_with(b"\\restrict ") || text.starts_with(b"\\unrestrict ") {
+            return Ok(Verdict::Drop);
+        }
+        let header = text.strip_prefix(b"-- Name: ");
+        let header = header.or_else(|| text.strip_prefix(b"-- Data for Name: "));
+        if let Some((name, kind, schema)) = header.and_then(section_header) {
+            self.objects = true;
+            self.end_held(only, to)?;
+            self.begin_section(name, kind, &schema, only);
+        }
+        self.note(text, only, content);
+        if !self.objects {
+            // An empty database has nothing to drop but its schema.
+            let is_kept = text.is_empty()
+                || [&b"--"[..], b"SET ", b"SELECT pg_catalog.set_config(", b"DROP SCHEMA public;"]
+                    .iter()
+                    .any(|word| text.starts_with(word));
+            return Ok(if is_kept { Verdict::Keep } else { Verdict::Drop });
+        }
+        // Only an extension's owner may, and that is the administrator.
+        if text.starts_with(b"COMMENT ON EXTENSION ") {
+            return Ok(Verdict::Drop);
+        }
+        Ok(self.verdict())
+    }
+
+    fn verdict(&self) -> Verdict {
+        if self.is_foreign { Verdict::Drop } else { Verdict::Keep }
+    }
+
+    fn end_held(&mut self, only: Option<&str>, to: &mut dyn Write) -> Result<()> {
+        match self.held.take() {
+            Some(section) => self.end_section(section, only, to),
+            None => Ok(()),
+        }
+    }
+
+    fn begin_section(&mut self, name: String, kind: String, schema: &str, only: Option<&str>) {
+        self.is_foreign = false;
+        let Some(only) = only else { return };
+        if kind == "TABLE DATA" {
+            self.is_foreign = format!("{schema}.{name}") != only;
+        } else {
+            let name = format!("{schema}.{name}");
+            self.held = Some(Section { name, kind, text: Vec::new() });
+        }
+    }
+
+    /// Decides whether a section belongs to the one table that is wanted.
+    fn end_section(
+        &mut self,
+        section: Section,
+        only: Option<&str>,
+        to: &mut dyn Write,
+    ) -> Result<()> {
+        let Some(only) = only else { return Ok(()) };
+        let text = String::from_utf8_lossy(&section.text).into_owned();
+        let statement: String = text
+            .lines()
+            .filter(|line| !line.starts_with("--") && !line.is_empty())
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" ");
+        if section.kind == "TABLE"
+            && let Some(name) = created_table(&statement)
+            && unquoted_pair(name) == only
+        {
+            self.token = Some(name.to_owned());
+            return to.write_all(&section.text).what_io(|| WRITE);
+        }
+        let Some(only) = self.token.as_deref() else { return Ok(()) };
+        let alters = |rest: &str| {
+            ["ALTER TABLE ONLY ", "ALTER TABLE "].iter().any(|word| {
+                statement
+                    .strip_prefix(word)
+                    .and_then(|after| after.strip_prefix(only))
+                    .is_some_and(|after| after.starts_with(rest))
+            })
+        };
+        let on_table = || {
+            [" ON ", " ON ONLY "].iter().any(|word| {
+                let word = format!("{word}{only} ");
+                statement.contains(&word)
+            })
+        };
+        let is_wanted = match section.kind.as_str() {
+            "SEQUENCE" if alters(" ALTER COLUMN ") => {
+                self.own_sequences.insert(section.name.clone());
+                true
+            }
+            "SEQUENCE" => {
+                self.sequence = Some(section);
+                return Ok(());
+            }
+            "SEQUENCE OWNED BY" if statement.contains(&format!(" OWNED BY {only}.")) => {
+                if let Some(sequence) = self.sequence.take_if(|one| one.name == section.name) {
+                    to.write_all(&sequence.text).what_io(|| WRITE)?;
+                }
+                self.own_sequences.insert(section.name.clone());
+                true
+            }
+            "SEQUENCE SET" => self.own_sequences.contains(&section.name),
+            "DEFAULT" | "CONSTRAINT" | "FK CONSTRAINT" => alters(" "),
+            "ROW SECURITY" => alters(" "),
+            "INDEX" | "TRIGGER" | "POLICY" => on_table(),
+            "RULE" => statement.contains(&format!(" TO {only} ")),
+            "COMMENT" => ["COMMENT ON TABLE ", "COMMENT ON COLUMN "].iter().any(|word| {
+                statement
+                    .strip_prefix(word)
+                    .and_then(|after| after.strip_prefix(only))
+                    .is_some_and(|after| after.starts_with([' ', '.']))
+            }),
+            _ => false,
+        };
+        if is_wanted { to.write_all(&section.text).what_io(|| WRITE) } else { Ok(()) }
+    }
+
+    fn note(&mut self, text: &[u8], only: Option<&str>, content: &mut Content) {
+        let name_up_to = |word: &[u8], end: &str| {
+            let rest = text.strip_prefix(word)?;
+            let rest = String::from_utf8_lossy(rest);
+            Some(rest.split_once(end).map_or(&*rest, |(name, _)| name).to_owned())
+        };
+        if let Some(name) = std::str::from_utf8(text).ok().and_then(created_table) {
+            if only.is_none_or(|only| only == unquoted_pair(name)) {
+                content.tables.entry(name.to_owned()).or_default();
+            }
+        } else if let Some(name) = name_up_to(b"INSERT INTO ", " VALUES")
+            .or_else(|| name_up_to(b"INSERT INTO ", " DEFAULT VALUES"))
+        {
+            let name = name.split(" OVERRIDING").next().unwrap_or_default().to_owned();
+            if let Some(has_rows) = content.tables.get_mut(&name) {
+                *has_rows = true;
+            }
+        } else if only.is_none() {
+            if let Some(name) = name_up_to(b"CREATE VIEW ", " AS")
+                .or_else(|| name_up_to(b"CREATE MATERIALIZED VIEW ", " AS"))
+            {
+                // The reloptions of a view stand between its name and the AS.
+                content.views.insert(name.split(" WITH (").next().unwrap_or_default().to_owned());
+            } else if text.starts_with(b"CREATE FUNCTION ")
+                || text.starts_with(b"CREATE PROCEDURE ")
+            {
+                content.routines += 1;
+            } else if text.starts_with(b"CREATE TRIGGER ") {
+                content.triggers += 1;
+            }
+        }
+    }
+}
+
+/// `places; Type: TABLE; Schema: public; Owner: -` in its parts: name, kind, schema.
+fn section_header(text: &[u8]) -> Option<(String, String, String)> {
+    let text = String::from_utf8_lossy(text);
+    let (name, rest) = text.split_once("; Type: ")?;
+    let (kind, rest) = rest.split_once("; Schema: ")?;
+    let (schema, _) = rest.split_once("; Owner: ")?;
+    Some((name.to_owned(), kind.to_owned(), schema.to_owned()))
+}
+
+/// The name in the first line of a table's definition.
+fn created_table(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("CREATE ")?;
+    let rest = rest.strip_prefix("UNLOGGED ").unwrap_or(rest).strip_prefix("TABLE ")?;
+    rest.split_once(" (").map(|(name, _)| name)
+}
+
+/// `public."Odd one"` as `public.Odd one`, as comments have it.
+pub(super) fn unquoted_pair(name: &str) -> String {
+    name.replace("\"\"", "\u{0}").replace('"', "").replace('\u{0}', "\"")
+}
+
+/// Knows whether a place of PostgreSQL's SQL lies within a string, a quoted name or a comment.
+#[derive(Default)]
+struct Lexer {
+    state: State,
+    /// The tag of the dollar quotes in hand, or what may become one.
+    tag: Vec<u8>,
+    /// How much of the closing tag has come.
+    matched: usize,
+    last: u8,
+    before_last: u8,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Outside,
+    /// `'...'`; a backslash means something only after an E.
+    Text {
+        escapes: bool,
+        escaped: bool,
+    },
+    Name,
+    Line,
+    /// After a `$` that may open a quote.
+    Opening,
+    Dollar,
+}
+
+impl Lexer {
+    fn is_outside(&self) -> bool {
+        self.state == State::Outside
+    }
+
+    fn take(&mut self, text: &[u8]) {
+        for byte in text {
+            self.byte(*byte);
+            self.before_last = self.last;
+            self.last = *byte;
+        }
+    }
+
+    fn byte(&mut self, byte: u8) {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | 0x80..);
+        match self.state {
+            State::Outside => match byte {
+                b'\'' => {
+                    let escapes = matches!(self.last, b'E' | b'e') && !is_word(self.before_last);
+                    self.state = State::Text { escapes, escaped: false };
+                }
+                b'"' => self.state = State::Name,
+                b'-' if self.last == b'-' => self.state = State::Line,
+                b'$' if !is_word(self.last) && self.last != b'$' => {
+                    self.state = State::Opening;
+                    self.tag.clear();
+                    self.tag.push(b'$');
+                }
+                _ => {}
+            },
+            State::Text { escapes, escaped } => {
+                // A doubled quote ends the text and begins it again, which comes to the same.
+                self.state = match byte {
+                    _ if escaped => State::Text { escapes, escaped: false },
+                    b'\\' if escapes => State::Text { escapes, escaped: true },
+                    b'\'' => State::Outside,
+                    _ => self.state,
+                };
+            }
+            State::Name if byte == b'"' => self.state = State::Outside,
+            State::Line if byte == b'\n' => self.state = State::Outside,
+            State::Name | State::Line => {}
+            State::Opening => {
+                self.tag.push(byte);
+                if byte == b'$' {
+                    self.state = State::Dollar;
+                    self.matched = 0;
+                } else if !is_word(byte) || self.tag.len() > limits::NAME_BYTES_MAX {
+                    self.state = State::Outside;
+                }
+            }
+            State::Dollar => {
+                if self.tag.get(self.matched) == Some(&byte) {
+                    self.matched += 1;
+                } else {
+                    self.matched = usize::from(byte == b'$');
+                }
+                if self.matched == self.tag.len() {
+                    self.state = State::Outside;
+                }
+            }
+        }
+    }
+}
+
+/// Passes a dump on unchanged and notes what it makes.
+pub struct Watch<'w> {
+    content: &'w mut dyn Read,
+    editor: Editor,
+    failed: Option<Error>,
+}
+
+impl<'w> Watch<'w> {
+    /// Watches a dump of this engine.
+    pub fn new(content: &'w mut dyn Read, kind: DbKind) -> Self {
+        Self { content, editor: Editor::new(kind, None), failed: None }
+    }
+
+    /// What has passed by.
+    pub fn finish(self) -> Result<Content> {
+        match self.failed {
+            Some(error) => Err(error),
+            None => self.editor.finish(&mut io::sink()),
+        }
+    }
+}
+
+impl Read for Watch<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.content.read(buffer)?;
+        if let (Some(piece), None) = (buffer.get(..count), &self.failed) {
+            self.failed = self.editor.push(piece, &mut io::sink()).err();
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: MIT
+//! The import of MySQL and MariaDB. Tables change places by one RENAME, which happens wholly or
+//! not at all. Views, triggers, routines and events cannot be renamed: they are made anew from
+//! what the server itself says of the imported ones, each with the database's own user as its
+//! definer, so that nobody gains another one's rights by a dump.
+
+use super::database::{DatabaseServer, Tool};
+use super::dump_text::Content;
+use super::import::{self, Import, Live, Scratch, empty_by_answer};
+use super::inventory::DbKind;
+use crate::base::{Error, Kind, Monitor, Result, limits};
+use std::io::Read;
+
+/// Imports a dump; see [`super::import::run`].
+pub(super) fn run(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    scratch: &Scratch,
+    dump: &mut dyn Read,
+    monitor: &dyn Monitor,
+) -> Result<Content> {
+    let done = run_in(server, import, scratch, dump);
+    if let Err(error) = clean_up(server, scratch, done.as_ref().err()) {
+        monitor.warn(error);
+    }
+    done
+}
+
+fn run_in(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    scratch: &Scratch,
+    dump: &mut dyn Read,
+) -> Result<Content> {
+    prepare(server, import, scratch)?;
+    let account = server.logged_in_as(&scratch.name, &scratch.password);
+    let arguments = [
+        "--batch",
+        // No word in the input is a command of the client but DELIMITER.
+        "--binary-mode",
+        // LOAD DATA LOCAL would read files of this machine as root.
+        "--skip-local-infile",
+        "--default-character-set=utf8mb4",
+        "--max-allowed-packet=1G",
+        "-D",
+        &scratch.name,
+    ];
+    let mut client = account.tool(Tool::Client, "import the dump".to_owned(), &arguments)?;
+    import.options.apply(&mut client);
+    let content = import::feed(DbKind::Mysql, import.table, dump, client.input()?)?;
+    if let Some(missing) = import::missing(server, &scratch.name, &content)? {
+        return Err(Error::new(Kind::Db, "import the dump").why(missing));
+    }
+    Swap { server, import, scratch }.run()?;
+    Ok(content)
+}
+
+fn prepare(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
+    let Scratch { name, password, aside, .. } = scratch;
+    let target = &import.target;
+    let charset = if target.charset.is_empty() {
+        String::new()
+    } else {
+        format!(" CHARACTER SET {}", target.charset)
+    };
+    let host = server.account_host();
+    let mut sql = format!(
+        "CREATE DATABASE `{name}`{charset};\nCREATE DATABASE `{aside}`{charset};\n\
+         CREATE USER `{name}`@`{host}` IDENTIFIED BY '{password}';\n\
+         GRANT ALL ON `{name}`.* TO `{name}`@`{host}`;\n"
+    );
+    if !import.exists {
+        sql.push_str(&format!("CREATE DATABASE IF NOT EXISTS `{}`{charset};\n", target.name));
+    }
+    server.ask("make a temporary database", None, &sql).map(drop)
+}
+
+/// Removes what an import leaves. The old tables are only removed if they are not needed.
+fn clean_up(server: &DatabaseServer, scratch: &Scratch, failed: Option<&Error>) -> Result<()> {
+    let Scratch { name, aside, .. } = scratch;
+    let what = "remove the temporary database";
+    let host = server.account_host();
+    let gone =
+        format!("DROP DATABASE IF EXISTS `{name}`;\nDROP USER IF EXISTS `{name}`@`{host}`;\n");
+    server.ask(what, None, &gone)?;
+    let count =
+        format!("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{aside}';\n");
+    if failed.is_some() && server.ask_number(what, None, &count)? > 0 {
+        return Err(Error::new(Kind::Db, what)
+            .why(format!("the tables as they were before are in the database {aside}")));
+    }
+    let sql = format!("SET foreign_key_checks = 0;\nDROP DATABASE IF EXISTS `{aside}`;\n");
+    server.ask(what, None, &sql).map(drop)
+}
+
+/// A definition that cannot be renamed.
+struct Definition {
+    /// `VIEW`, `TRIGGER`, `FUNCTION`, `PROCEDURE`, `PACKAGE`, `PACKAGE BODY` or `EVENT`.
+    kind: String,
+    name: String,
+    /// Settings that it was made under.
+    settings: String,
+    create: Vec<u8>,
+}
+
+/// The change of places.
+struct Swap<'s> {
+    server: &'s DatabaseServer,
+    import: &'s Import<'s>,
+    scratch: &'s Scratch,
+}
+
+impl Swap<'_> {
+    fn run(&self) -> Result<()> {
+        let live = &self.import.target.name;
+        self.check_references()?;
+        let mut new = self.definitions(&self.scratch.name)?;
+        let old = self.definitions(live)?;
+        self.give_to_owner(&mut new)?;
+        let moved = self.tables(&self.scratch.name)?;
+        let kept = self.tables(live)?;
+        let done = self.change(&new, &old, &moved, &kept);
+        let Err(error) = done else { return Ok(()) };
+        match self.change_back(&old, &kept) {
+            Ok(()) => Err(error),
+            Err(second) => Err(error.hint(format!(
+                "the database is not as it was: {}; its tables are in {}",
+                second.one_line(),
+                self.scratch.aside
+            ))),
+        }
+    }
+
+    /// A single table cannot take another one's place while other tables point to it, or it to
+    /// them: the server would bend their constraints.
+    fn check_references(&self) -> Result<()> {
+        let Some(table) = self.import.table else { return Ok(()) };
+        let (live, table_text) = (&self.import.target.name, text(table));
+        let query = format!(
+            "SELECT COUNT(*) FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE \
+             (CONSTRAINT_SCHEMA = '{live}' AND (REFERENCED_TABLE_NAME = {table_text} OR \
+             TABLE_NAME = {table_text})) OR CONSTRAINT_SCHEMA = '{}';\n",
+            self.scratch.name
+        );
+        if self.server.ask_number("look for foreign keys", None, &query)? == 0 {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Forbidden, format!("put the table {} in its place", shown(table)))
+            .why("foreign keys tie it to other tables")
+            .hint("restore the whole database beside it with --as, and copy the rows over"))
+    }
+
+    fn tables(&self, database: &str) -> Result<Vec<String>> {
+        let mut query = format!(
+            "SELECT HEX(TABLE_NAME) FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = '{database}' AND TABLE_TYPE NOT LIKE '%VIEW'"
+        );
+        if let Some(table) = self.import.table {
+            query.push_str(&format!(" AND TABLE_NAME = {}", text(table)));
+        }
+        query.push_str(";\n");
+        let answer = self.server.ask_text("list the tables", None, &query)?;
+        answer.lines().map(unhex).collect()
+    }
+
+    /// Everything in a database that cannot be renamed; of a single table, its triggers.
+    fn definitions(&self, database: &str) -> Result<Vec<Definition>> {
+        let what = format!("read the definitions in {database}");
+        let schema = "information_schema";
+        let query = if let Some(table) = self.import.table {
+            format!(
+                "SELECT 'TRIGGER', HEX(TRIGGER_NAME) FROM {schema}.TRIGGERS WHERE \
+                 TRIGGER_SCHEMA = '{database}' AND EVENT_OBJECT_TABLE = {};\n",
+                text(table)
+            )
+        } else {
+            format!(
+                "SELECT ROUTINE_TYPE, HEX(ROUTINE_NAME) FROM {schema}.ROUTINES WHERE \
+                 ROUTINE_SCHEMA = '{database}' ORDER BY ROUTINE_TYPE, ROUTINE_NAME;\n\
+                 SELECT 'VIEW', HEX(TABLE_NAME) FROM {schema}.VIEWS WHERE \
+                 TABLE_SCHEMA = '{database}';\n\
+                 SELECT 'TRIGGER', HEX(TRIGGER_NAME) FROM {schema}.TRIGGERS WHERE \
+                 TRIGGER_SCHEMA = '{database}' ORDER BY ACTION_ORDER;\n\
+                 SELECT 'EVENT', HEX(EVENT_NAME) FROM {schema}.EVENTS WHERE \
+                 EVENT_SCHEMA = '{database}';\n"
+            )
+        };
+        let mut found = Vec::new();
+        let mut questions =
+            String::from("SET NAMES utf8mb4;\nSET character_set_results = binary;\n");
+        for line in self.server.ask_text(&what, None, &query)?.lines() {
+            let (kind, name) = line.split_once('\t').ok_or_else(|| unexpected(&what))?;
+            let name = unhex(name)?;
+            questions.push_str(&format!("SHOW CREATE {kind} {};\n", quoted(&name)));
+            found.push((kind.to_owned(), name));
+        }
+        let answer = self.server.ask(&what, Some(database), &questions)?;
+        let rows: Vec<&[u8]> =
+            answer.split(|byte| *byte == b'\n').filter(|row| !row.is_empty()).collect();
+        if rows.len() != found.len() {
+            return Err(unexpected(&what));
+        }
+        let pairs = found.into_iter().zip(rows);
+        pairs.map(|((kind, name), row)| definition(kind, name, row)).collect()
+    }
+
+    /// Makes the database's user the definer of what the temporary account made.
+    fn give_to_owner(&self, definitions: &mut [Definition]) -> Result<()> {
+        let owner = &self.import.target.user;
+        let query = format!("SELECT Host FROM mysql.user WHERE User = '{owner}' ORDER BY Host;\n");
+        let hosts = self.server.ask_text("find the database's user", None, &query)?;
+        let host = match hosts.lines().find(|host| *host == "localhost").or(hosts.lines().next()) {
+            Some(host) if host.bytes().all(|c| c.is_ascii_graphic() && c != b'`') => host,
+            // The user comes with the row, a moment later; Hestia makes it for both hosts.
+            _ => "localhost",
+        };
+        let from = format!("DEFINER=`{}`@`{}`", self.scratch.name, self.server.account_host());
+        let to = format!("DEFINER=`{owner}`@`{host}`");
+        for one in definitions {
+            let place = one.create.windows(from.len()).position(|part| part == from.as_bytes());
+            // It stands before the name, so before anything a customer wrote.
+            let place = place.filter(|at| *at < 100).ok_or_else(|| {
+                Error::new(Kind::Db, format!("take over the {} {}", one.kind, shown(&one.name)))
+                    .why("its definer is not the account that imported it")
+            })?;
+            one.create.splice(place..place + from.len(), to.bytes());
+        }
+        Ok(())
+    }
+
+    fn change(
+        &self,
+        new: &[Definition],
+        old: &[Definition],
+        moved: &[String],
+        kept: &[String],
+    ) -> Result<()> {
+        let (live, temporary) = (&self.import.target.name, &self.scratch.name);
+        let what = "put the new tables in the place of the old ones";
+        self.drop_all(live, old)?;
+        let triggers: Vec<&Definition> = new.iter().filter(|one| one.kind == "TRIGGER").collect();
+        self.drop_all(temporary, triggers)?;
+        let mut renames = self.renames(live, &self.scratch.aside, kept);
+        renames.extend(self.renames(temporary, live, moved));
+        self.rename(what, &renames)?;
+        self.make_all(new)
+    }
+
+    fn change_back(&self, old: &[Definition], kept: &[String]) -> Result<()> {
+        let (live, aside) = (&self.import.target.name, &self.scratch.aside);
+        let what = "put the old tables back";
+        let now = self.definitions(live)?;
+        self.drop_all(live, &now)?;
+        let is_aside = self.tables(aside)?;
+        if !is_aside.is_empty() || kept.is_empty() {
+            let mut renames = self.renames(live, &self.scratch.name, &self.tables(live)?);
+            renames.extend(self.renames(aside, live, &is_aside));
+            self.rename(what, &renames)?;
+        }
+        self.make_all(old)
+    }
+
+    fn renames(&self, from: &str, to: &str, tables: &[String]) -> Vec<String> {
+        let one = |table: &String| {
+            let table = quoted(table);
+            format!("`{from}`.{table} TO `{to}`.{table}")
+        };
+        tables.iter().map(one).collect()
+    }
+
+    fn rename(&self, what: &str, renames: &[String]) -> Result<()> {
+        if renames.is_empty() {
+            return Ok(());
+        }
+        let seconds = limits::TABLE_LOCK_SECONDS;
+        let sql = format!(
+            "SET NAMES utf8mb4;\nSET lock_wait_timeout = {seconds};\nRENAME TABLE {};\n",
+            renames.join(", ")
+        );
+        self.server.ask(what, None, &sql).map(drop)
+    }
+
+    fn drop_all<'d>(
+        &self,
+        database: &str,
+        definitions: impl IntoIterator<Item = &'d Definition>,
+    ) -> Result<()> {
+        let mut sql = format!(
+            "SET NAMES utf8mb4;\nSET lock_wait_timeout = {};\n",
+            limits::TABLE_LOCK_SECONDS
+        );
+        for one in definitions {
+            sql.push_str(&format!("DROP {} IF EXISTS {};\n", one.kind, quoted(&one.name)));
+        }
+        self.server.ask("remove the old definitions", Some(database), &sql).map(drop)
+    }
+
+    /// Makes definitions in the live database. Views may need each other, in any order: what does
+    /// not work at first is tried again as long as others did.
+    fn make_all(&self, definitions: &[Definition]) -> Result<()> {
+        let mut waiting: Vec<&Definition> = definitions.iter().collect();
+        while !waiting.is_empty() {
+            let (mut left, mut first) = (Vec::new(), None);
+            for one in &waiting {
+                match self.make(one) {
+                    Ok(()) => {}
+                    Err(error) if one.kind == "VIEW" => {
+                        left.push(*one);
+                        first = first.or(Some(error));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            if left.len() == waiting.len()
+                && let Some(error) = first
+            {
+                return Err(error);
+            }
+            waiting = left;
+        }
+        Ok(())
+    }
+
+    fn make(&self, one: &Definition) -> Result<()> {
+        let what = format!("make the {} {}", one.kind.to_lowercase(), shown(&one.name));
+        // The text ends where a word stands that its author cannot know.
+        let end = &self.scratch.secret;
+        let mut sql = format!("{}\nDELIMITER {end}\n", one.settings).into_bytes();
+        sql.extend_from_slice(&one.create);
+        sql.extend_from_slice(format!("\n{end}\n").as_bytes());
+        self.server.ask_bytes(&what, Some(&self.import.target.name), &sql).map(drop)
+    }
+}
+
+/// Reads a row of SHOW CREATE.
+fn definition(kind: String, name: String, row: &[u8]) -> Result<Definition> {
+    let columns: Vec<Vec<u8>> = row.split(|byte| *byte == b'\t').map(unescaped).collect();
+    let what = || format!("read the definition of {}", shown(&name));
+    let column = |at: usize| {
+        let text = columns.get(at).map(|text| String::from_utf8_lossy(text).into_owned());
+        let plain =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ',' | ':' | '+' | '-' | '/');
+        match text {
+            Some(text) if text.chars().all(plain) => Ok(text),
+            _ => Err(unexpected(&what())),
+        }
+    };
+    let (create, mode, zone, charset) = match kind.as_str() {
+        "VIEW" => (1, None, None, 2),
+        "EVENT" => (3, Some(1), Some(2), 4),
+        _ => (2, Some(1), None, 3),
+    };
+    let mut settings = format!(
+        "SET character_set_client = {};\nSET collation_connection = {};\n",
+        column(charset)?,
+        column(charset + 1)?
+    );
+    let mode = mode.map_or(Ok(String::new()), column)?;
+    settings.push_str(&format!("SET sql_mode = '{mode}';\n"));
+    if let Some(zone) = zone {
+        settings.push_str(&format!("SET time_zone = '{}';\n", column(zone)?));
+    }
+    let create = columns.get(create).filter(|text| text.starts_with(b"CREATE ")).cloned();
+    let create = create.ok_or_else(|| unexpected(&what()))?;
+    Ok(Definition { kind, name, settings, create })
+}
+
+/// Undoes what the client's batch mode does to a column.
+fn unescaped(column: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(column.len());
+    let mut bytes = column.iter();
+    while let Some(byte) = bytes.next() {
+        match (byte, bytes.as_slice().first()) {
+            (b'\\', Some(next)) => {
+                plain.push(match next {
+                    b'n' => b'\n',
+                    b't' => b'\t',
+                    b'0' => 0,
+                    other => *other,
+                });
+                bytes.next();
+            }
+            (byte, _) => plain.push(*byte),
+        }
+    }
+    plain
+}
+
+fn unexpected(what: &str) -> Error {
+    Error::new(Kind::Db, what).why("the server's answer is not what it should be")
+}
+
+fn shown(name: &str) -> String {
+    name.escape_debug().to_string()
+}
+
+/// A name within SQL.
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// A text within SQL, in a form that no setting gives another meaning.
+fn text(text: &str) -> String {
+    let hex: String = text.bytes().map(|byte| format!("{byte:02X}")).collect();
+    format!("CONVERT(X'{hex}' USING utf8mb4)")
+}
+
+fn unhex(text: &str) -> Result<String> {
+    let wrong = || unexpected("read a name");
+    let digits = text.trim().as_bytes();
+    let bytes: Option<Vec<u8>> = digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect();
+    String::from_utf8(bytes.ok_or_else(wrong)?).map_err(|_| wrong())
+}
+
+/// What a live database has.
+pub(super) fn live(server: &DatabaseServer, database: &str) -> Result<Live> {
+    let what = format!("look into the database {database}");
+    let query = format!(
+        "SELECT CONCAT('T', HEX(TABLE_NAME)) FROM information_schema.TABLES WHERE \
+         TABLE_SCHEMA = '{database}' AND TABLE_TYPE NOT LIKE '%VIEW';\n\
+         SELECT CONCAT('V', HEX(TABLE_NAME)) FROM information_schema.VIEWS WHERE \
+         TABLE_SCHEMA = '{database}';\n\
+         SELECT CONCAT('r', COUNT(*)) FROM information_schema.ROUTINES WHERE \
+         ROUTINE_SCHEMA = '{database}';\n\
+         SELECT CONCAT('t', COUNT(*)) FROM information_schema.TRIGGERS WHERE \
+         TRIGGER_SCHEMA = '{database}';\n\
+         SELECT CONCAT('e', COUNT(*)) FROM information_schema.EVENTS WHERE \
+         EVENT_SCHEMA = '{database}';\n"
+    );
+    let mut found = Live::default();
+    for line in server.ask_text(&what, None, &query)?.lines() {
+        let Some((kind, rest)) = line.split_at_checked(1) else { continue };
+        let number = || rest.trim().parse().map_err(|_| unexpected(&what));
+        match kind {
+            "T" => drop(found.tables.insert(unhex(rest)?)),
+            "V" => drop(found.views.insert(unhex(rest)?)),
+            "r" => found.routines = number()?,
+            "t" => found.triggers = number()?,
+            "e" => found.events = number()?,
+            _ => return Err(unexpected(&what)),
+        }
+    }
+    Ok(found)
+}
+
+/// Which of these tables have no rows.
+pub(super) fn empty_of<'n>(
+    server: &DatabaseServer,
+    database: &str,
+    tables: &[&'n String],
+) -> Result<Vec<&'n String>> {
+    let mut sql = String::from("SET NAMES utf8mb4;\n");
+    for table in tables {
+        sql.push_str(&format!("SELECT EXISTS (SELECT 1 FROM {});\n", quoted(table)));
+    }
+    let answer = server.ask_text("look for rows in the tables", Some(database), &sql)?;
+    empty_by_answer(tables, &answer)
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+//! The import of PostgreSQL. The temporary account acts as the database's own user, so what it
+//! makes is that user's; the client runs in its restricted mode, in which no text it is fed can
+//! make it do anything but send statements. Databases change places by their names. A single
+//! table is replaced within one transaction.
+
+use super::database::{DatabaseServer, Tool};
+use super::dump_text::Content;
+use super::import::{self, Import, Live, Scratch, empty_by_answer};
+use super::inventory::DbKind;
+use crate::base::{Error, Kind, Monitor, Result, WhatIo, limits};
+use std::io::{Read, Write};
+
+/// Imports a dump; see [`super::import::run`].
+pub(super) fn run(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    scratch: &Scratch,
+    dump: &mut dyn Read,
+    monitor: &dyn Monitor,
+) -> Result<Content> {
+    check_client(server, scratch)?;
+    let done = run_in(server, import, scratch, dump);
+    if let Err(error) = clean_up(server, scratch) {
+        monitor.warn(error);
+    }
+    done
+}
+
+fn run_in(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    scratch: &Scratch,
+    dump: &mut dyn Read,
+) -> Result<Content> {
+    let (name, live) = (&scratch.name, &import.target.name);
+    make_account(server, import, scratch)?;
+    if let Some(table) = import.table {
+        let table = full_name(table)?;
+        let content = feed(server, import, scratch, live, Some(&table), dump)?;
+        return Ok(content);
+    }
+    make_database(server, import, scratch)?;
+    let content = feed(server, import, scratch, name, None, dump)?;
+    if let Some(missing) = import::missing(server, name, &content)? {
+        return Err(Error::new(Kind::Db, "import the dump").why(missing));
+    }
+    swap(server, import, scratch)?;
+    Ok(content)
+}
+
+/// Clients know the restricted mode since August 2025; without it, a text that changes how the
+/// client reads texts could end in commands that the client runs as root.
+fn check_client(server: &DatabaseServer, scratch: &Scratch) -> Result<()> {
+    let script = format!("\\restrict {0}\nSELECT 1;\n\\unrestrict {0}\n", scratch.secret);
+    match server.ask("start psql", None, &script) {
+        Err(error) if error.one_line().contains("\\restrict") => {
+            Err(Error::new(Kind::Disabled, "restore a PostgreSQL database")
+                .why("psql on this machine has no restricted mode, so a dump could give it orders")
+                .hint("update postgresql-client (13.22, 14.19, 15.14, 16.10, 17.6 or later)"))
+        }
+        done => done.map(drop),
+    }
+}
+
+fn make_account(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
+    let Scratch { name, password, .. } = scratch;
+    let (owner, hash) = (&import.target.user, &import.target.password_hash);
+    let what = "make a temporary account";
+    let count = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{owner}';\n");
+    let mut sql = String::new();
+    if server.ask_number(what, None, &count)? == 0 {
+        let is_hash = hash.starts_with("md5") || hash.starts_with("SCRAM-SHA-256$");
+        let password = if is_hash { format!(" PASSWORD '{hash}'") } else { String::new() };
+        sql.push_str(&format!("CREATE ROLE \"{owner}\" LOGIN{password};\n"));
+    }
+    sql.push_str(&format!(
+        "CREATE ROLE \"{name}\" LOGIN PASSWORD '{password}';\n\
+         GRANT \"{owner}\" TO \"{name}\";\nALTER ROLE \"{name}\" SET role = '{owner}';\n"
+    ));
+    server.ask(what, None, &sql).map(drop)
+}
+
+fn make_database(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
+    let (name, owner, live) = (&scratch.name, &import.target.user, &import.target.name);
+    let what = "make a temporary database";
+    let mut sql = format!("CREATE DATABASE \"{name}\" OWNER \"{owner}\"");
+    let mut extensions = String::new();
+    if import.exists {
+        let query = format!(
+            "SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database \
+             WHERE datname = '{live}';\n"
+        );
+        let answer = server.ask_text(what, None, &query)?;
+        let parts: Vec<&str> = answer.trim().split('\t').collect();
+        let plain = |text: &&str| !text.contains(['\'', '\\', '\n']);
+        if let [encoding, collate, ctype] = parts.as_slice()
+            && parts.iter().all(plain)
+        {
+            sql.push_str(&format!(
+                " TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE '{collate}' \
+                 LC_CTYPE '{ctype}'"
+            ));
+        }
+        // Some extensions only the administrator may make.
+        let query = "SELECT quote_ident(extname) FROM pg_extension e JOIN pg_namespace n \
+                     ON n.oid = e.extnamespace WHERE n.nspname = 'public';\n";
+        for extension in server.ask_text(what, Some(live), query)?.lines() {
+            extensions.push_str(&format!(
+                "CREATE EXTENSION IF NOT EXISTS {extension} WITH SCHEMA public;\n"
+            ));
+        }
+    }
+    server.ask(what, None, &format!("{sql};\n"))?;
+    server.ask(what, Some(name), &extensions).map(drop)
+}
+
+fn feed(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    scratch: &Scratch,
+    database: &str,
+    table: Option<&str>,
+    dump: &mut dyn Read,
+) -> Result<Content> {
+    let account = server.logged_in_as(&scratch.name, &scratch.password);
+    let arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "--single-transaction", "-d", database];
+    let what = "import the dump";
+    let mut client = account.tool(Tool::Client, what.to_owned(), &arguments)?;
+    import.options.apply(&mut client);
+    let mut client = client.input()?;
+    writeln!(client, "\\restrict {}", scratch.secret).what_io(|| what)?;
+    if let Some(table) = table
+        && let Some((schema, name)) = table.split_once('.')
+    {
+        writeln!(client, "DROP TABLE IF EXISTS {}.{};", quoted(schema), quoted(name))
+            .what_io(|| what)?;
+    }
+    import::feed(DbKind::Pgsql, table, dump, client)
+}
+
+/// Gives the imported database the name of the live one, which is kept until that is done.
+fn swap(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
+    let Scratch { name, aside, .. } = scratch;
+    let (live, owner) = (&import.target.name, &import.target.user);
+    let what = "put the new database in the place of the old one";
+    let step = |sql: String| server.ask(what, None, &sql);
+    let grants = format!("GRANT ALL PRIVILEGES ON DATABASE \"{name}\" TO \"{owner}\";\n");
+    step(grants)?;
+    if import.exists {
+        let lock_out = format!(
+            "ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS false;\n\
+             SELECT count(pg_terminate_backend(pid, {})) FROM pg_stat_activity \
+             WHERE datname = '{live}';\nALTER DATABASE \"{live}\" RENAME TO \"{aside}\";\n",
+            limits::CONNECTION_END_MILLISECONDS
+        );
+        if let Err(error) = step(lock_out) {
+            step(format!("ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS true;\n"))?;
+            return Err(error);
+        }
+    }
+    let end = format!(
+        "SELECT count(pg_terminate_backend(pid, {})) FROM pg_stat_activity \
+         WHERE datname = '{name}';\nALTER DATABASE \"{name}\" RENAME TO \"{live}\";\n",
+        limits::CONNECTION_END_MILLISECONDS
+    );
+    if let Err(error) = step(end) {
+        if import.exists {
+            step(format!(
+                "ALTER DATABASE \"{aside}\" RENAME TO \"{live}\";\n\
+                 ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS true;\n"
+            ))?;
+        }
+        return Err(error);
+    }
+    if import.exists {
+        step(format!("DROP DATABASE \"{aside}\";\n"))?;
+    }
+    Ok(())
+}
+
+fn clean_up(server: &DatabaseServer, scratch: &Scratch) -> Result<()> {
+    let name = &scratch.name;
+    let sql = format!(
+        "DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE);\nDROP ROLE IF EXISTS \"{name}\";\n"
+    );
+    server.ask("remove the temporary account", None, &sql).map(drop)
+}
+
+/// A table as `schema.table`.
+fn full_name(table: &str) -> Result<String> {
+    let name = if table.contains('.') { table.to_owned() } else { format!("public.{table}") };
+    if name.contains(['\n', '\0']) {
+        return Err(Error::new(Kind::Invalid, "take the name of a table").why("it spans lines"));
+    }
+    Ok(name)
+}
+
+/// A name within SQL.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A name as pg_dump writes it, with its quotes taken off.
+fn named(text: &str) -> String {
+    super::dump_text::unquoted_pair(text)
+}
+
+/// What a live database has.
+pub(super) fn live(server: &DatabaseServer, database: &str) -> Result<Live> {
+    let what = format!("look into the database {database}");
+    let own = "n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
+    let query = format!(
+        "SELECT c.relkind, quote_ident(n.nspname) || '.' || quote_ident(c.relname) \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p', 'v', 'm') AND {own};\n\
+         SELECT 'R', count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+         WHERE {own};\n\
+         SELECT 'T', count(*) FROM pg_trigger WHERE NOT tgisinternal;\n"
+    );
+    let mut found = Live::default();
+    for line in server.ask_text(&what, Some(database), &query)?.lines() {
+        let Some((kind, rest)) = line.split_once('\t') else { continue };
+        match kind {
+            "r" | "p" => drop(found.tables.insert(rest.to_owned())),
+            "v" | "m" => drop(found.views.insert(rest.to_owned())),
+            "R" => found.routines = rest.parse().unwrap_or(0),
+            "T" => found.triggers = rest.parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Which of these tables have no rows.
+pub(super) fn empty_of<'n>(
+    server: &DatabaseServer,
+    database: &str,
+    tables: &[&'n String],
+) -> Result<Vec<&'n String>> {
+    let mut sql = String::new();
+    for table in tables {
+        let name = named(table);
+        let (schema, table) = name.split_once('.').unwrap_or(("public", &name));
+        let table = format!("{}.{}", quoted(schema), quoted(table));
+        sql.push_str(&format!("SELECT EXISTS (SELECT 1 FROM {table});\n"));
+    }
+    let answer = server.ask_text("look for rows in the tables", Some(database), &sql)?;
+    empty_by_answer(tables, &answer)
+}

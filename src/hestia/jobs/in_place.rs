@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: MIT
+//! Puts sites, mailboxes and the home in place from the repository, without a second copy of them
+//! on the disk, and makes Hestia rebuild the configuration around them.
+//!
+//! Hestia's own restore empties `public_html`, unpacks an archive over each site and mailbox as
+//! the user, and rebuilds before and after. Here the same happens without the archive, and a file
+//! that is right already is not touched.
+
+use super::Server;
+use super::offers::Offers;
+use super::shelf::WebParts;
+use super::web_row::{self, Change, Recipient};
+use crate::base::monitor::{Scoped, Stage};
+use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, Within};
+use crate::format::Snapshot;
+use crate::hestia::call::Call;
+use crate::hestia::conf;
+use crate::hestia::direct::idn::to_ascii;
+use crate::hestia::layout::UserName;
+use crate::ops::restore::{RestoreOptions, to_folder};
+use crate::repo::IndexedRepository;
+use crate::tree::Selection;
+use crate::tree::dir::{OwnerPolicy, Target};
+use nix::sys::stat::{Mode, fchmod, fstat};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// What of whom goes where.
+pub(super) struct Site<'s> {
+    /// The machine.
+    pub server: &'s Server,
+    /// Where the content is.
+    pub repository: &'s IndexedRepository,
+    /// The snapshot it is in.
+    pub snapshot: &'s Snapshot,
+    /// The user it is restored for.
+    pub user: &'s UserName,
+    /// The user it was backed up from.
+    pub from: &'s UserName,
+    /// What this Hestia offers.
+    pub offers: &'s Offers,
+    /// Names of domains that others have.
+    pub taken: &'s dyn Fn(&str) -> bool,
+}
+
+impl Site<'_> {
+    /// Restores a web domain. Returns what of its row was changed.
+    pub fn web(
+        &self,
+        domain: &str,
+        parts: &WebParts,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Change>> {
+        monitor.stage(Stage::Object(format!("web domain {domain}")));
+        let changes = self.web_row(domain, parts).within(|| format!("list the domain {domain}"))?;
+        self.snippets(domain, parts)?;
+        let home = self.server.hestia.user_home(self.user);
+        let site = home.join("web").join(domain);
+        let rebuild = ["v-rebuild-web-domain", self.user.as_str(), domain, "no"];
+        let content = format!("web/{domain}/data");
+        let has_content = self.has(&content)?;
+        if has_content && !site.join("public_html").is_dir() {
+            // It makes the folders of a site that has none.
+            self.run(&rebuild, monitor)?;
+        }
+        let mut placed = Ok(());
+        if has_content {
+            make_writable(&home, domain)?;
+            placed = self.site_content(&content, &site, monitor);
+        }
+        // Sets owners and modes as Hestia has them, and makes FTP accounts find their folder.
+        self.run(&rebuild, monitor)?;
+        placed?;
+        if has_content {
+            let errors = format!("{content}/document_errors");
+            // Hestia has put its own pages there.
+            if self.has(&errors)? && site.join("document_errors").is_dir() {
+                self.place(&errors, &site.join("document_errors"), Surplus::Stays, &[], monitor)?;
+            }
+        }
+        Ok(changes)
+    }
+
+    /// As Hestia does it: what the snapshot lacks goes from `public_html`, but for names with a
+    /// dot, and stays everywhere else.
+    fn site_content(&self, content: &str, site: &Path, monitor: &dyn Monitor) -> Result<()> {
+        let public = format!("{content}/public_html");
+        let mut elsewhere = vec!["/logs/**", "/document_errors"];
+        if self.has(&public)? {
+            let target = site.join("public_html");
+            self.place(&public, &target, Surplus::Goes, &["/.*"], monitor)?;
+            elsewhere.push("/public_html/[!.]*");
+        }
+        self.place(content, site, Surplus::Stays, &elsewhere, monitor)
+    }
+
+    /// Restores the mailboxes of a domain whose configuration is there already.
+    pub fn mailboxes(&self, domain: &str, monitor: &dyn Monitor) -> Result<()> {
+        let content = format!("mail/{domain}/accounts");
+        if !self.has(&content)? {
+            return Ok(());
+        }
+        monitor.stage(Stage::Object(format!("mailboxes of {domain}")));
+        let folder = mail_folder(domain)?;
+        let target = self.server.hestia.user_home(self.user).join("mail").join(folder);
+        self.place(&content, &target, Surplus::Stays, &[], monitor)
+    }
+
+    /// Restores an entry of the home.
+    pub fn home_entry(&self, name: &str, monitor: &dyn Monitor) -> Result<()> {
+        monitor.stage(Stage::Object(format!("{name} of the home")));
+        let target = self.server.hestia.user_home(self.user);
+        let only = format!("/{}", globset::escape(name));
+        let selection = Selection::new(&[only], &[])?;
+        self.place_chosen("user_dir", &target, Surplus::Stays, selection, monitor)
+    }
+
+    /// What Hestia does after each of its own restores.
+    pub fn finish(&self, has_web: bool, monitor: &dyn Monitor) {
+        let mut calls: Vec<Vec<&str>> = Vec::new();
+        if has_web && !self.offers.setting("WEB_SYSTEM").is_empty() {
+            calls.push(vec!["v-restart-web"]);
+            if !self.offers.setting("PROXY_SYSTEM").is_empty() {
+                calls.push(vec!["v-restart-proxy"]);
+            }
+        }
+        calls.push(vec!["v-update-user-counters", self.user.as_str()]);
+        calls.push(vec!["v-update-user-counters", self.offers.root_user()]);
+        calls.push(vec!["v-update-sys-ip-counters"]);
+        for words in calls {
+            if let Err(error) = self.run(&words, monitor) {
+                monitor.warn(error);
+            }
+        }
+    }
+
+    fn run(&self, words: &[&str], monitor: &dyn Monitor) -> Result<()> {
+        let [command, arguments @ ..] = words else { return Ok(()) };
+        let call = Call::hestia(&self.server.hestia, command, arguments.iter().copied());
+        // Half a rebuild is worse than a late stop.
+        let outcome = self.server.caller.call(&call, &super::restore::ToTheEnd(monitor))?;
+        outcome.check(format!("run {}", call.line()), &call).map(drop)
+    }
+
+    fn has(&self, path: &str) -> Result<bool> {
+        let reader = crate::repo::Reader::new(self.repository);
+        let path = RelPath::parse(path.as_bytes())?;
+        match crate::ops::restore::find_node(&reader, self.snapshot, &path) {
+            Ok(node) => Ok(node.is_folder()),
+            Err(error) if error.kind() == Kind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// For whom a domain's row is made.
+    pub fn recipient(&self) -> Recipient<'_> {
+        let now = self.server.world.now().local();
+        Recipient {
+            hestia: &self.server.hestia,
+            offers: self.offers,
+            user: self.user,
+            from: self.from,
+            taken: self.taken,
+            now: (now.strftime("%F").to_string(), now.strftime("%T").to_string()),
+        }
+    }
+
+    fn web_row(&self, domain: &str, parts: &WebParts) -> Result<Vec<Change>> {
+        let path = self.server.hestia.user_file(self.user, "web.conf");
+        let live = conf::read_rows(&path)?.rows;
+        if live.iter().any(|row| row.get("DOMAIN") == Some(domain)) {
+            return Ok(Vec::new());
+        }
+        let old = parts.row.as_ref().ok_or_else(|| {
+            Error::new(Kind::Parsing, "make its row").why("the snapshot has no sound row of it")
+        })?;
+        let to = self.recipient();
+        let (row, changes) = web_row::make(old, domain, &to)?;
+        if row.is_yes("SSL") {
+            let folder = self.server.hestia.user_file(self.user, "ssl");
+            for (name, text) in &parts.certificates {
+                replace_file(&folder, name, text)?;
+            }
+        }
+        append(&path, &row.to_line())?;
+        Ok(changes)
+    }
+
+    /// Additions to the configuration of the web servers, as Hestia takes them over.
+    fn snippets(&self, domain: &str, parts: &WebParts) -> Result<()> {
+        let what = || format!("restore the configuration of {domain}");
+        let own_php = |text: &[u8]| text.windows(12).any(|part| part == b"fastcgi_pass");
+        let taken: Vec<_> = parts.snippets.iter().filter(|(_, text)| !own_php(text)).collect();
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let home = Target::open(&self.server.hestia.user_home(self.user), OwnerPolicy::Keep)?;
+        let mut folder = RelPath::root();
+        for name in ["conf", "web", domain] {
+            folder = folder.join(name.as_bytes())?;
+            if home.make_folder(&folder).within(what)? {
+                fchmod(home.folder(&folder)?, Mode::from_bits_truncate(0o755)).what_io(what)?;
+            }
+        }
+        for (name, text) in taken {
+            let path = folder.join(name.as_bytes())?;
+            let draft = format!(".{name}.ghostsnap");
+            // One that a killed restore left.
+            if let Some(_leftover) = home.look(&folder.join(draft.as_bytes())?)? {
+                home.unlink(&path, draft.as_bytes())?;
+            }
+            let mut file = home.create_as(&path, draft.as_bytes()).within(what)?;
+            file.write_all(text).what_io(what)?;
+            fchmod(&file, Mode::from_bits_truncate(0o644)).what_io(what)?;
+            home.rename(&path, draft.as_bytes()).within(what)?;
+        }
+        Ok(())
+    }
+
+    fn place(
+        &self,
+        base: &str,
+        target: &Path,
+        surplus: Surplus,
+        exclude: &[&str],
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
+        let selection = Selection::new(&[], exclude)?;
+        self.place_chosen(base, target, surplus, selection, monitor)
+    }
+
+    fn place_chosen(
+        &self,
+        base: &str,
+        target: &Path,
+        surplus: Surplus,
+        selection: Selection,
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
+        let base = RelPath::parse(base.as_bytes())?;
+        let options = RestoreOptions {
+            selection,
+            delete: surplus == Surplus::Goes,
+            ..RestoreOptions::default()
+        };
+        let monitor = &Scoped::new(monitor);
+        to_folder(self.repository, self.snapshot, &base, &options, target, monitor)?;
+        match monitor.warnings() {
+            0 => Ok(()),
+            count => Err(Error::new(Kind::Partial, format!("restore all of {base}"))
+                .why(format!("{count} of its files or attributes are not back, see the warnings"))),
+        }
+    }
+}
+
+/// The name of a domain's folder of mail.
+pub(super) fn mail_folder(domain: &str) -> Result<String> {
+    to_ascii(domain).ok_or_else(|| {
+        let what = format!("find the mail of {}", domain.escape_debug());
+        Error::new(Kind::Invalid, what).why("its name cannot be written in ASCII")
+    })
+}
+
+/// What becomes of files that the snapshot lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Surplus {
+    Goes,
+    Stays,
+}
+
+/// Lets the owner write in the folder of a site and of its statistics, as Hestia does before it
+/// unpacks there; its rebuild afterwards sets their modes.
+fn make_writable(home: &Path, domain: &str) -> Result<()> {
+    let home = Target::open(home, OwnerPolicy::Keep)?;
+    let site = RelPath::parse(b"web")?.join(domain.as_bytes())?;
+    for path in [site.clone(), site.join(b"stats")?] {
+        let what = || format!("open {path} to its owner");
+        let folder = match home.folder(&path) {
+            Err(error) if error.kind() == Kind::NotFound => continue,
+            folder => folder?,
+        };
+        let mode = Mode::from_bits_truncate(fstat(&folder).what_io(what)?.st_mode | 0o200);
+        fchmod(&folder, mode).what_io(what)?;
+    }
+    Ok(())
+}
+
+/// Adds a row to one of Hestia's files.
+fn append(path: &Path, row: &str) -> Result<()> {
+    let what = || format!("add a row to {}", path.display());
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o660);
+    options.custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits());
+    let mut file = options.open(path).what_io(what)?;
+    file.write_all(format!("{row}\n").as_bytes()).what_io(what)?;
+    file.sync_all().what_io(what)
+}
+
+/// Writes a file of Hestia's own folders, whole or not at all.
+fn replace_file(folder: &Path, name: &str, text: &[u8]) -> Result<()> {
+    let path = folder.join(name);
+    let what = || format!("write {}", path.display());
+    std::fs::create_dir_all(folder).what_io(what)?;
+    let draft = folder.join(format!(".{name}.ghostsnap"));
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o660);
+    options.custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits());
+    let mut file: File = options.open(&draft).what_io(what)?;
+    file.write_all(text).what_io(what)?;
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o660)).what_io(what)?;
+    file.sync_all().what_io(what)?;
+    std::fs::rename(&draft, &path).what_io(what)
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+//! What goes when a restore through a deputy is exact, and what makes room for something else.
+
+use super::book::Item;
+use super::{Change, Done, Plan};
+use crate::base::{Kind, Monitor, RelPath, Result, limits};
+use crate::format::{Node, NodeKind};
+use crate::tree::deputy::Order;
+use crate::tree::select::Verdict;
+
+impl Plan<'_> {
+    /// Removes what the snapshot's folder does not hold.
+    pub(super) fn remove_others(
+        &mut self,
+        nodes: &[Node],
+        path: &RelPath,
+        below: &RelPath,
+    ) -> Result<()> {
+        let names = match self.place.home.names(path) {
+            // A folder that is not there has nothing to remove.
+            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+            Err(error) if self.rules.dry_run && error.kind() == Kind::Forbidden => return Ok(()),
+            Err(error) => {
+                self.monitor.warn(error);
+                return Ok(());
+            }
+            Ok(names) => names,
+        };
+        for name in names {
+            if nodes.binary_search_by(|node| node.name.cmp(&name)).is_ok() {
+                continue;
+            }
+            let (inner, inner_below) = (path.join(&name)?, below.join(&name)?);
+            if let Err(error) = self.remove_other(&inner, &inner_below) {
+                if self.ends_all(&error) {
+                    return Err(error);
+                }
+                self.monitor.warn(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes an entry that the snapshot lacks, with all in it but what is left out or spared at
+    /// any depth; says whether the entry itself goes.
+    fn remove_other(&mut self, path: &RelPath, below: &RelPath) -> Result<bool> {
+        let selection = &self.rules.selection;
+        if selection.verdict(below, false) == Verdict::Leave || (self.rules.spared)(path) {
+            return Ok(false);
+        }
+        let Some(existing) = self.place.home.look(path)? else { return Ok(true) };
+        let is_folder = existing.kind == NodeKind::Folder;
+        let mut empty = true;
+        // What is spared lies directly in a folder of a domain, so others go in one step.
+        let in_parts = !selection.is_all() || path.depth() <= 3;
+        if is_folder && in_parts && path.depth() < limits::TREE_DEPTH_MAX {
+            for name in self.place.home.names(path)? {
+                empty &= self.remove_other(&path.join(&name)?, &below.join(&name)?)?;
+            }
+        }
+        if empty {
+            self.remove(path, existing.kind, false)?;
+        }
+        Ok(empty)
+    }
+
+    /// Removes what is at a path. What is to be replaced is no change of its own.
+    pub(super) fn remove(
+        &mut self,
+        path: &RelPath,
+        kind: NodeKind,
+        is_replaced: bool,
+    ) -> Result<()> {
+        let gone = Change { done: Done::Removed, path: path.clone(), kind, bytes: 0 };
+        if self.rules.dry_run {
+            if !is_replaced {
+                self.book.report.add(gone, 1);
+            }
+            return Ok(());
+        }
+        if self.is_ours_to_make(path) {
+            let count = self.place.home.remove(path)?;
+            if !is_replaced {
+                self.book.report.add(gone, count);
+            }
+            return Ok(());
+        }
+        if is_replaced {
+            return self.ask(&Order::Remove { path: path.clone() });
+        }
+        self.book.items.push_back(Item::Changed(gone));
+        self.send(&Order::Remove { path: path.clone() })
+    }
+}

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: MIT
+//! Databases against real servers that the tests start themselves: dumps that are whole or fail,
+//! and restores that bring back what was asked for, touch nothing else, or change nothing.
+#![allow(missing_docs, clippy::all, clippy::pedantic)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
+
+mod common {
+    pub mod servers;
+}
+
+use common::servers::DbServer;
+use ghostsnap::base::error::io_error;
+use ghostsnap::base::monitor::Collect;
+use ghostsnap::base::{Kind, Result, World};
+use ghostsnap::hestia::conf::Row;
+use ghostsnap::hestia::database::{DatabaseRow, DatabaseServer, RunOptions};
+use ghostsnap::hestia::import::{self, Import};
+use ghostsnap::hestia::inventory::DbKind;
+use ghostsnap::hestia::{Hestia, dump};
+use std::fs;
+use std::io::Read;
+
+struct Bench {
+    db: DbServer,
+    _folder: tempfile::TempDir,
+    hestia: Hestia,
+    kind: DbKind,
+}
+
+fn bench(kind: DbKind) -> Option<Bench> {
+    let db = match kind {
+        DbKind::Mysql => DbServer::mariadb()?,
+        DbKind::Pgsql => DbServer::postgres()?,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut hestia = Hestia::below(folder.path());
+    hestia.tools = "/usr/bin".into();
+    for path in [hestia.conf(""), hestia.users(), hestia.command("")] {
+        fs::create_dir_all(path).unwrap();
+    }
+    let (file, admin) = match kind {
+        DbKind::Mysql => ("mysql.conf", "root"),
+        DbKind::Pgsql => ("pgsql.conf", "postgres"),
+    };
+    fs::write(hestia.conf(file), db.row(admin)).unwrap();
+    Some(Bench { db, _folder: folder, hestia, kind })
+}
+
+impl Bench {
+    fn row(&self, name: &str) -> DatabaseRow {
+        let row = format!(
+            "DB='{name}' DBUSER='u_{name}' MD5='' HOST='127.0.0.1' TYPE='{}' CHARSET='UTF8MB4' \
+             U_DISK='1' SUSPENDED='no'",
+            self.kind.word()
+        );
+        DatabaseRow::parse(&Row::parse(row.as_bytes()).unwrap()).unwrap()
+    }
+
+    fn dump(&self, name: &str) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let mut output = dump::open(&self.hestia, &self.row(name), &RunOptions::default())?;
+        output.read_to_end(&mut text).map_err(|error| io_error(error, "store the dump"))?;
+        Ok(text)
+    }
+
+    /// Imports a dump into the database `name`; the error as one line.
+    fn import(&self, name: &str, table: Option<&str>, dump: &[u8]) -> Result<(), String> {
+        let target = self.row(name);
+        let server = DatabaseServer::find(&self.hestia, self.kind, "127.0.0.1").unwrap();
+        let exists = self.names().contains(&name.to_owned());
+        let options = RunOptions::default();
+        let import = Import { target: &target, exists, table, options };
+        let monitor = Collect::default();
+        let done = import::run(&server, &import, &mut &*dump, &World::system(), &monitor);
+        assert_eq!(monitor.warnings(), [""; 0]);
+        assert!(!self.names().iter().any(|name| name.starts_with("ghostsnap")));
+        done.map(drop).map_err(|error| error.one_line())
+    }
+
+    /// The names of all databases and accounts.
+    fn names(&self) -> Vec<String> {
+        let text = match self.kind {
+            DbKind::Mysql => self.db.mysql("SHOW DATABASES; SELECT User FROM mysql.user"),
+            DbKind::Pgsql => self.db.psql(
+                "postgres",
+                "SELECT datname FROM pg_database UNION ALL SELECT rolname FROM pg_roles",
+            ),
+        };
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn text(&self, name: &str) -> String {
+        String::from_utf8(self.dump(name).unwrap()).unwrap()
+    }
+}
+
+/// All that a customer's MariaDB database may hold.
+const RICH_MYSQL: &str = "
+CREATE USER u_rich@'%' IDENTIFIED BY 'x';
+CREATE DATABASE rich CHARACTER SET utf8mb4;
+GRANT ALL ON rich.* TO u_rich@'%';
+USE rich;
+CREATE TABLE texts (id INT PRIMARY KEY AUTO_INCREMENT, t LONGTEXT) DEFAULT CHARSET utf8mb4;
+INSERT INTO texts (t) VALUES ('plain'), ('😀 ünï 名前'), ('it''s \"q\" \\\\ back; -- no'), (NULL), ('a\\nb\\tc\\rd');
+CREATE TABLE bytes (id INT PRIMARY KEY, b LONGBLOB, v VARBINARY(20), f BIT(3));
+INSERT INTO bytes VALUES (1, X'00FF0A0D1A275C22', X'0001', b'101'), (2, '', NULL, NULL), (3, REPEAT(X'00', 100000), X'80', b'0');
+CREATE TABLE old (id INT PRIMARY KEY, t VARCHAR(50)) DEFAULT CHARSET latin1;
+INSERT INTO old VALUES (1, 'äöü');
+CREATE TABLE isam (id INT) ENGINE=MyISAM;
+INSERT INTO isam VALUES (7);
+CREATE TABLE empty (id INT);
+CREATE TABLE `odd name; -- ``x` (`a b` INT);
+INSERT INTO `odd name; -- ``x` VALUES (1);
+CREATE TABLE parent (id INT PRIMARY KEY);
+CREATE TABLE child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent (id));
+INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1, 1);
+CREATE SEQUENCE counter START WITH 5; SELECT NEXTVAL(counter);
+CREATE TABLE log (what VARCHAR(50));
+CREATE DEFINER=u_rich@'%' TRIGGER logs AFTER INSERT ON texts FOR EACH ROW INSERT INTO log VALUES (NEW.id);
+CREATE DEFINER=u_rich@'%' VIEW a_view AS SELECT id FROM z_view;
+";
+const RICH_MYSQL_2: &str = "
+USE rich;
+DROP VIEW a_view;
+CREATE DEFINER=u_rich@'%' VIEW z_view AS SELECT id, t FROM texts WHERE id > 1;
+CREATE DEFINER=u_rich@'%' VIEW a_view AS SELECT id FROM z_view;
+CREATE DEFINER=u_rich@'%' FUNCTION twice(x INT) RETURNS INT DETERMINISTIC RETURN x * 2;
+DELIMITER //
+CREATE DEFINER=u_rich@'%' PROCEDURE many()
+BEGIN
+  -- Table structure for table `fake`
+  DECLARE n INT DEFAULT 0;
+  SELECT COUNT(*) INTO n FROM texts; SELECT n;
+END//
+DELIMITER ;
+CREATE DEFINER=u_rich@'%' EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 03:00:00' DO DELETE FROM log;
+";
+
+fn make_rich_mysql(bench: &Bench) {
+    let first = RICH_MYSQL.replace(
+        "CREATE DEFINER=u_rich@'%' VIEW a_view AS SELECT id FROM z_view;\n",
+        "CREATE VIEW a_view AS SELECT 1;\n",
+    );
+    bench.db.mysql(&first);
+    bench.db.mysql(RICH_MYSQL_2);
+}
+
+#[test]
+fn a_dump_of_mariadb_is_what_hestia_makes_and_whole() {
+    let Some(bench) = bench(DbKind::Mysql) else { return };
+    make_rich_mysql(&bench);
+    let text = bench.text("rich");
+    for part in [
+        "0x00FF0A0D1A275C22",
+        "😀 ünï 名前",
+        "'äöü'",
+        "CREATE DEFINER=`u_rich`@`%` FUNCTION `twice`",
+        "EVENT `nightly`",
+        "TRIGGER logs",
+        "VIEW `a_view`",
+        "SEQUENCE `counter`",
+    ] {
+        assert!(text.contains(part), "{part}");
+    }
+    assert!(text.ends_with("-- Dump completed\n"));
+    assert_eq!(bench.text("rich"), text, "the second dump is the same to the byte");
+    let grants = String::from_utf8(dump::grants(&bench.hestia, &bench.row("rich")).unwrap());
+    assert!(grants.unwrap().contains("GRANT ALL PRIVILEGES ON `rich`.* TO `u_rich`@`%`"));
+
+    // What cannot be dumped whole is an error, told with the server's words.
+    bench.db.mysql("USE rich; DROP VIEW z_view; DROP TABLE child");
+    let error = bench.dump("rich").unwrap_err();
+    assert_eq!(error.kind(), Kind::Db);
+    assert!(error.one_line().contains("a_view"), "{error}");
+    let error = bench.dump("nosuch").unwrap_err().one_line();
+    assert!(error.contains("Unknown database 'nosuch'"), "{error}");
+    let conf = bench.hestia.conf("mysql.conf");
+    let rows = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, rows.replace("word'", "word!'")).unwrap();
+    let error = bench.dump("rich").unwrap_err().one_line();
+    assert!(error.contains("Access denied") && !error.contains("word!"), "{error}");
+    bench.db.mysql(&format!(
+        "CREATE DATABASE big; USE big; CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(200)); \
+         INSERT INTO t SELECT seq, REPEAT('x', 190) FROM seq_1_to_1000000; \
+         SET GLOBAL general_log = 0;"
+    ));
+    fs::write(&conf, rows).unwrap();
+    let whole = bench.dump("big").unwrap().len();
+    let mut output = dump::open(&bench.hestia, &bench.row("big"), &RunOptions::default()).unwrap();
+    let mut piece = vec![0; 1 << 16];
+    output.read_exact(&mut piece).unwrap();
+    bench.db.kill();
+    let mut rest = Vec::new();
+    let error = io_error(output.read_to_end(&mut rest).unwrap_err(), "store it");
+    assert_eq!(error.kind(), Kind::Db);
+    assert!(rest.len() + piece.len() < whole);
+}
+
+#[test]
+fn a_database_of_mariadb_comes_back_whole_or_stays_as_it_is() {
+    let Some(bench) = bench(DbKind::Mysql) else { return };
+    make_rich_mysql(&bench);
+    let dump = bench.dump("rich").unwrap();
+    let text = String::from_utf8(dump.clone()).unwrap();
+    // The definer of everything is the database's user at the host that Hestia makes first.
+    bench.db.mysql("CREATE USER u_rich@localhost; GRANT ALL ON rich.* TO u_rich@localhost");
+    let at_home = |text: &str| text.replace("`u_rich`@`%`", "`u_rich`@`localhost`");
+    bench.db.mysql(
+        "USE rich; DELETE FROM texts; DROP VIEW z_view; CREATE TABLE newer (id INT); \
+         DROP PROCEDURE many; CREATE TRIGGER other BEFORE DELETE ON old FOR EACH ROW SET @a = 1; \
+         CREATE VIEW v2 AS SELECT * FROM old; CREATE EVENT e2 ON SCHEDULE EVERY 1 DAY DO SELECT 1",
+    );
+    bench.import("rich", None, &dump).unwrap();
+    assert_eq!(bench.text("rich"), at_home(&text));
+
+    // One after another, dumps that fail leave everything as it was.
+    bench.db.mysql("USE rich; CREATE TABLE newer (id INT); INSERT INTO newer VALUES (3)");
+    let before = bench.text("rich");
+    let cut = &dump[..dump.len() / 2];
+    let with = |line: &str| text.replacen("-- Dumping routines", &format!("{line}\n--"), 1);
+    let marker = bench._folder.path().join("marker");
+    fs::write(&marker, "root:x:0:0").unwrap();
+    let place = marker.display();
+    bench.db.mysql(
+        "CREATE DATABASE victim; CREATE TABLE victim.t (id INT); INSERT INTO victim.t VALUES (1)",
+    );
+    for (bad, words) in [
+        (String::from_utf8_lossy(cut).into_owned(), "not whole"),
+        (with("DROP DATABASE victim;"), "Access denied"),
+        (with("DROP TABLE victim.t;"), "denied"),
+        (with("USE victim;"), "Access denied"),
+        (with("CREATE DATABASE gs_x;"), "Access denied"),
+        (with("INSERT INTO rich.newer VALUES (1);"), "denied"),
+        (with("CREATE DEFINER=`root`@`localhost` VIEW x AS SELECT * FROM mysql.user;"), "denied"),
+        (
+            with("SET @x = 1; CREATE SQL SECURITY DEFINER VIEW x AS SELECT * FROM mysql.user;"),
+            "denied",
+        ),
+        (with(&format!("\\! rm {place}")), "ERROR"),
+        (with(&format!("SELECT 1 \\! rm {place}\n;")), "ERROR"),
+        (with(&format!("system rm {place}")), "ERROR"),
+        (with(&format!("source {place}")), "ERROR"),
+        (with(&format!("\\. {place}")), "ERROR"),
+        (with(&format!("LOAD DATA LOCAL INFILE '{place}' INTO TABLE texts (t);")), "ERROR"),
+        (with(&format!("LOAD DATA INFILE '{place}' INTO TABLE texts (t);")), "Access denied"),
+        (with(&format!("SELECT 1 INTO OUTFILE '{place}.out';")), "Access denied"),
+        (with("SET GLOBAL general_log = 1;"), "Access denied"),
+        (with("DELETE FROM texts;"), "texts"),
+        (with("DROP TABLE old;"), "old"),
+        (with("GRANT ALL ON *.* TO u_rich@localhost;"), "Access denied"),
+    ] {
+        let error = bench.import("rich", None, bad.as_bytes()).unwrap_err();
+        assert!(error.contains(words), "{words}: {error}");
+        assert_eq!(bench.text("rich"), before, "{words}");
+        assert!(marker.exists());
+        assert_eq!(bench.db.mysql("SELECT COUNT(*) FROM victim.t"), "1");
+    }
+
+    // A database that is gone is made.
+    bench.db.mysql("DROP DATABASE rich");
+    bench.import("rich", None, &dump).unwrap();
+    assert_eq!(bench.text("rich"), at_home(&text));
+}
+
+#[test]
+fn one_table_of_mariadb_comes_back_and_nothing_else_changes() {
+    let Some(bench) = bench(DbKind::Mysql) else { return };
+    make_rich_mysql(&bench);
+    bench.db.mysql("CREATE USER u_rich@localhost");
+    let dump = bench.dump("rich").unwrap();
+    bench.db.mysql("USE rich; UPDATE texts SET t = 'x'; DROP TRIGGER logs; DELETE FROM old; DROP TABLE `odd name; -- ``x`");
+    bench.import("rich", Some("texts"), &dump).unwrap();
+    bench.import("rich", Some("odd name; -- `x"), &dump).unwrap();
+    assert_eq!(bench.db.mysql("SELECT COUNT(*) FROM rich.texts WHERE t <> 'x' OR t IS NULL"), "5");
+    assert_eq!(bench.db.mysql("SELECT COUNT(*) FROM rich.old"), "0");
+    assert_eq!(bench.db.mysql("SELECT * FROM rich.`odd name; -- ``x`"), "1");
+    let text = bench.text("rich");
+    assert!(text.contains("TRIGGER logs") && text.contains("VIEW `z_view`"));
+    let error = bench.import("rich", Some("fake"), &dump).unwrap_err();
+    assert!(error.contains("no such table"), "{error}");
+    for tied in ["child", "parent"] {
+        let error = bench.import("rich", Some(tied), &dump).unwrap_err();
+        assert!(error.contains("foreign keys"), "{error}");
+    }
+    assert_eq!(bench.text("rich"), text);
+    assert!(bench.import("gone", Some("texts"), &dump).unwrap_err().contains("no such database"));
+}
+
+const RICH_PGSQL: &str = "
+CREATE SCHEMA extra;
+CREATE TABLE public.places (id serial PRIMARY KEY, name text NOT NULL, raw bytea, meta jsonb, tags text[]);
+INSERT INTO places (name, raw, meta, tags) VALUES ('Ort ü 😀', '\\x00ff', '{\"n\": 1}', '{a,\"b c\"}'),
+ (E'it''s \\\\ back\nslash; -- Name: x; Type: TABLE; Schema: public; Owner: -\n-- Name: x; Type: TABLE; Schema: public; Owner: -\nCREATE TABLE x (', NULL, NULL, NULL);
+CREATE TABLE public.\"Odd one\" (id int GENERATED BY DEFAULT AS IDENTITY, place int REFERENCES places (id));
+INSERT INTO \"Odd one\" (place) VALUES (1), (2);
+CREATE TABLE extra.\"order\" (a int, b text DEFAULT 'x', CHECK (a > 0));
+INSERT INTO extra.\"order\" VALUES (1), (2);
+CREATE INDEX by_b ON extra.\"order\" (b);
+CREATE TABLE empty (id int);
+CREATE VIEW public.big AS SELECT id FROM places WHERE id > 1;
+CREATE MATERIALIZED VIEW sums AS SELECT count(*) AS n FROM places;
+CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $body$ BEGIN -- '; \n RETURN NEW; END $body$;
+CREATE TRIGGER notes BEFORE INSERT ON extra.\"order\" FOR EACH ROW EXECUTE FUNCTION noted();
+COMMENT ON TABLE extra.\"order\" IS 'orders';
+";
+
+fn make_rich_pgsql(bench: &Bench) {
+    bench.db.psql("postgres", "CREATE ROLE u_rich LOGIN PASSWORD 'x'");
+    bench.db.psql("postgres", "CREATE DATABASE rich OWNER u_rich");
+    bench.db.psql(
+        "rich",
+        &format!("GRANT CREATE ON DATABASE rich TO u_rich; SET ROLE u_rich; {RICH_PGSQL}"),
+    );
+}
+
+/// A dump without what is different every time.
+fn plain(dump: &str) -> String {
+    let lines = dump
+        .lines()
+        .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_database_of_postgres_is_dumped_whole_and_comes_back_or_stays_as_it_is() {
+    let Some(bench) = bench(DbKind::Pgsql) else { return };
+    make_rich_pgsql(&bench);
+    let text = bench.text("rich");
+    let dump = text.clone().into_bytes();
+    for part in ["INSERT INTO public.places VALUES (1, 'Ort ü 😀'", "CREATE SCHEMA extra", "by_b"]
+    {
+        assert!(text.contains(part), "{part}");
+    }
+    assert_eq!(plain(&text), plain(&bench.text("rich")));
+    let grants = dump::grants(&bench.hestia, &bench.row("rich")).unwrap();
+    assert!(String::from_utf8(grants).unwrap().contains("rolpassword='SCRAM-SHA-256$"));
+    assert!(bench.dump("nosuch").unwrap_err().one_line().contains("nosuch"));
+
+    bench.db.psql("rich", "DELETE FROM \"Odd one\"; DROP VIEW big; CREATE TABLE newer (a int)");
+    bench.import("rich", None, &dump).unwrap();
+    assert_eq!(plain(&bench.text("rich")), plain(&text));
+    let owner = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname IN ('public', 'extra')";
+    assert_eq!(bench.db.psql("rich", owner), "u_rich");
+
+    bench
+        .db
+        .psql("postgres", "CREATE DATABASE victim; REVOKE CONNECT ON DATABASE victim FROM PUBLIC");
+    bench.db.psql("rich", "SET ROLE u_rich; CREATE TABLE newer (a int)");
+    let before = plain(&bench.text("rich"));
+    let marker = bench._folder.path().join("marker");
+    fs::write(&marker, "x").unwrap();
+    let place = marker.display();
+    let cut = &text[..text.len() / 2];
+    let with = |line: &str| text.replacen("CREATE VIEW", &format!("{line}\nCREATE VIEW"), 1);
+    let mut wrong = Vec::new();
+    for (bad, words) in [
+        (cut.to_owned(), "not whole"),
+        (with(&format!("\\! rm {place}")), "restrict"),
+        (with(&format!("SELECT 1 \\! rm {place}\n;")), "restrict"),
+        (with(&format!("\\i {place}")), "restrict"),
+        (with(&format!("\\copy places FROM '{place}'")), "restrict"),
+        (with("\\c victim"), "restrict"),
+        (with(&format!("\\unrestrict x\n\\! rm {place}")), "restrict"),
+        (
+            with(&format!(
+                "SELECT set_config('standard_conforming_strings', 'off', false);\n\
+                 SELECT '\\'';\n\\! rm {place} #';"
+            )),
+            "restrict",
+        ),
+        (with(&format!("COPY places FROM PROGRAM 'rm {place}';")), "must be superuser"),
+        (with(&format!("COPY places FROM '{place}';")), "must be superuser"),
+        (with("COMMIT; DROP DATABASE victim;"), "must be owner"),
+        (with("ALTER ROLE postgres PASSWORD 'x';"), "denied"),
+        (with("RESET ROLE; ALTER ROLE u_rich SUPERUSER;"), "must be superuser"),
+        (with("RESET ROLE; SET ROLE postgres;"), "permission denied"),
+        (with("DELETE FROM \"Odd one\"; COMMIT; SELECT 1/0;"), "division"),
+        (text.replacen("INSERT INTO extra", "SELECT 1; -- ", 2), "should have rows"),
+    ] {
+        let error = bench.import("rich", None, bad.as_bytes()).err().unwrap_or_default();
+        if !error.contains(words) {
+            wrong.push(format!("{words}: {error}"));
+        }
+        assert_eq!(plain(&bench.text("rich")), before, "{words}");
+        assert!(marker.exists());
+    }
+
+    assert_eq!(wrong, [""; 0]);
+
+    bench.db.psql("postgres", "DROP DATABASE rich");
+    bench.import("rich", None, &dump).unwrap();
+    assert_eq!(plain(&bench.text("rich")), plain(&text));
+}
+
+#[test]
+fn one_table_of_postgres_comes_back_and_nothing_else_changes() {
+    let Some(bench) = bench(DbKind::Pgsql) else { return };
+    make_rich_pgsql(&bench);
+    let text = bench.text("rich");
+    let dump = text.clone().into_bytes();
+    bench.db.psql("rich", "DROP TABLE extra.\"order\"; UPDATE places SET meta = NULL");
+    bench.import("rich", Some("extra.order"), &dump).unwrap();
+    bench.db.psql("rich", "UPDATE \"Odd one\" SET place = 1");
+    bench.import("rich", Some("Odd one"), &dump).unwrap();
+    let error = bench.import("rich", Some("places"), &dump).unwrap_err();
+    assert!(error.contains("other objects depend on it"), "{error}");
+    assert!(bench.import("rich", Some("x"), &dump).unwrap_err().contains("no such table"));
+    bench.db.psql("rich", "UPDATE places SET meta = '{\"n\": 1}' WHERE id = 1");
+    let sorted = |text: &str| {
+        let text = plain(text);
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&bench.text("rich")), sorted(&text));
+}

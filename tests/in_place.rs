@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+//! Restores that put content straight to its place, what is looked at before, and what is said of
+//! it. Against the double of Hestia in tests/double.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
+
+#[path = "common/hestia.rs"]
+mod double;
+
+use double::{Machine, all, machine, only, user};
+use ghostsnap::base::Kind;
+use ghostsnap::hestia::jobs::{self, ImportRequest, Outlook, RestoreRequest, Through};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+fn placed(request: RestoreRequest) -> RestoreRequest {
+    RestoreRequest { through: Through::Place, ..request }
+}
+
+fn site(machine: &Machine, path: &str) -> PathBuf {
+    machine.hestia.user_home(&user("alice")).join("web").join(path)
+}
+
+/// What a user's home and databases hold, without what Hestia makes for every site.
+fn content(machine: &Machine, name: &str) -> BTreeMap<String, String> {
+    let mut state = machine.state_of(name);
+    let made = ["cgi-bin", "stats", "logs", "document_errors"];
+    state.retain(|path, _| {
+        let is_home = !path.starts_with("data");
+        let folder = path.split('/').nth(3).unwrap_or_default();
+        is_home && !(path.starts_with("home/web/") && made.contains(&folder))
+    });
+    state
+}
+
+fn look(machine: &Machine, name: &str, request: &RestoreRequest) -> Outlook {
+    let repository = machine.repository();
+    jobs::preview(&machine.server, &repository, &user(name), request, &machine.monitor).unwrap()
+}
+
+#[test]
+fn a_deleted_user_comes_back_and_hestia_was_given_configuration_alone() {
+    for mode in ["gzip", "zstd"] {
+        let machine = Machine::empty(mode);
+        machine.add_alice();
+        let before = content(&machine, "alice");
+        machine.good_backup("alice");
+        assert_eq!(machine.run("v-delete-user", &["alice"]), 0);
+        let report = machine.restore("alice", placed(all())).unwrap();
+        assert_eq!((report.kind(), report.created), (None, true), "{report:?}");
+        assert_eq!(report.objects.len(), 2 + 1 + 1 + 3 + 1 + 3);
+        let mut after = content(&machine, "alice");
+        // Hestia sets the mode of a site's folder.
+        for (path, before) in &before {
+            if path.split('/').count() == 3 && path.starts_with("home/web/") {
+                after.insert(path.clone(), before.clone());
+            }
+        }
+        assert_eq!(after, before, "{mode}");
+        let tarball = machine.path("last-restored.tar");
+        let list = Command::new("tar").arg("-tf").arg(tarball).output().unwrap().stdout;
+        let list = String::from_utf8(list).unwrap();
+        assert!(list.contains("./db/alice_wp/") && list.contains("./mail/shop.example/hestia/"));
+        for content in ["domain_data", "accounts.tar", "user_dir", "./web/"] {
+            assert!(!list.contains(content), "{list}");
+        }
+        // Nobody but root can get at what Hestia unpacks.
+        assert!(machine.history().contains("temporary folder below mode 700\n"));
+        assert!(machine.backups().iter().all(|name| name.starts_with("alice.2")));
+    }
+}
+
+#[test]
+fn what_is_right_is_not_touched_and_what_is_surplus_goes_where_hestia_removes_it() {
+    let machine = machine();
+    machine.good_backup("alice");
+    let put = |path: &str, text: &str| fs::write(site(&machine, path), text).unwrap();
+    put("shop.example/public_html/index.php", "defaced");
+    put("shop.example/public_html/surplus.php", "shell");
+    put("shop.example/public_html/img/surplus.php", "shell");
+    put("shop.example/public_html/.user.ini", "own");
+    put("shop.example/private/surplus", "own");
+    put("static.example/public_html/index.php", "left alone");
+    let image = || site(&machine, "shop.example/public_html/img/a.jpg").metadata().unwrap().ino();
+    let before = image();
+    let request = placed(only(["shop.example", "no", "no", "no", "no", "no"]));
+    let outlook = look(&machine, "alice", &request);
+    let named: Vec<String> = outlook.plans[0]
+        .paths
+        .iter()
+        .map(|(action, path)| format!("{} {path}", action.word()))
+        .collect();
+    assert!(named.contains(&"overwrite public_html/index.php".to_owned()), "{named:?}");
+    let removed: Vec<&String> = named.iter().filter(|one| one.starts_with("remove")).collect();
+    assert_eq!(removed, ["remove public_html/img/surplus.php", "remove public_html/surplus.php"]);
+    assert!(site(&machine, "shop.example/public_html/surplus.php").exists());
+
+    let report = machine.restore("alice", request).unwrap();
+    assert_eq!((report.kind(), report.objects.len()), (None, 1), "{report:?}");
+    let text = |path: &str| fs::read_to_string(site(&machine, path)).ok();
+    assert_eq!(
+        text("shop.example/public_html/index.php").as_deref(),
+        Some("<?php echo 'shop.example';\n")
+    );
+    assert_eq!(text("shop.example/public_html/surplus.php"), None);
+    assert_eq!(text("shop.example/public_html/img/surplus.php"), None);
+    for kept in ["shop.example/public_html/.user.ini", "shop.example/private/surplus"] {
+        assert_eq!(text(kept).as_deref(), Some("own"), "{kept}");
+    }
+    assert_eq!(text("static.example/public_html/index.php").as_deref(), Some("left alone"));
+    assert_eq!(image(), before);
+    // There was nothing to do for Hestia's own restore, which would have emptied the site first.
+    assert!(!machine.was_asked_to_restore());
+    assert!(machine.history().contains("rebuild-web alice shop.example\n"));
+}
+
+#[test]
+fn error_pages_of_a_site_outlive_those_that_hestia_puts_there() {
+    let machine = machine();
+    fs::create_dir(site(&machine, "shop.example/document_errors")).unwrap();
+    let page = site(&machine, "shop.example/document_errors/404.html");
+    fs::write(&page, "own page").unwrap();
+    machine.good_backup("alice");
+    machine.restore("alice", placed(only(["shop.example", "no", "no", "no", "no", "no"]))).unwrap();
+    assert_eq!(fs::read_to_string(page).unwrap(), "own page");
+}
+
+#[test]
+fn one_domain_that_fails_stops_no_other_object() {
+    let machine = machine();
+    machine.good_backup("alice");
+    fs::write(site(&machine, "static.example/public_html/index.php"), "defaced").unwrap();
+    machine.fault("rebuild-fails-shop.example");
+    let report = machine.restore("alice", placed(all())).unwrap();
+    let problems: Vec<String> =
+        report.problems().map(|(object, why)| format!("{}: {why}", object.name)).collect();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        problems[0].starts_with("shop.example: cannot run v-rebuild-web-domain"),
+        "{problems:?}"
+    );
+    let text = fs::read_to_string(site(&machine, "static.example/public_html/index.php")).unwrap();
+    assert_eq!(text, "<?php echo 'static.example';\n");
+}
+
+#[test]
+fn a_dry_run_names_everything_and_changes_nothing() {
+    let machine = machine();
+    machine.good_backup("alice");
+    fs::remove_dir_all(machine.hestia.user_home(&user("alice")).join("My Files")).unwrap();
+    machine.run("v-log-action", &["alice", "Info", "Backup", "before"]);
+    let before = (machine.state_of("alice"), machine.backups());
+    let history = machine.history();
+    let outlook = look(&machine, "alice", &placed(all()));
+    assert_eq!((machine.state_of("alice"), machine.backups()), before);
+    assert_eq!(machine.history(), history);
+    assert!(!outlook.stops(), "{outlook:?}");
+    assert_eq!(outlook.plans.len(), 2 + 1 + 1 + 3 + 1 + 3);
+    let plan = |name: &str| outlook.plans.iter().find(|one| one.object.name == name).unwrap();
+    let files = plan("My Files");
+    assert_eq!((files.exists, files.created, files.overwritten), (false, 1, 0));
+    assert_eq!(files.growth, "of alice\n".len() as u64);
+    assert_eq!((plan("alice_wp").exists, plan("alice_wp").overwritten), (true, 1));
+    assert!(plan("shop.example").exists);
+    assert_eq!(plan("static.example").created, 0);
+}
+
+#[test]
+fn everything_that_stands_in_the_way_is_said_at_once_and_nothing_is_touched() {
+    let machine = machine();
+    machine.good_backup("alice");
+    let conf = fs::read_to_string(machine.hestia.hestia_conf()).unwrap();
+    let conf = conf + "ENFORCE_SUBDOMAIN_OWNERSHIP='yes'\nDB_SYSTEM='mysql'\n";
+    fs::write(machine.hestia.hestia_conf(), conf).unwrap();
+    for file in ["web.conf", "mail.conf"] {
+        fs::write(machine.hestia.user_file(&user("alice"), file), "").unwrap();
+    }
+    machine.add_row("bob", "web.conf", "DOMAIN='static.example' ALIAS=''");
+    machine.add_row("bob", "web.conf", "DOMAIN='b.example' ALIAS='www.shop.example'");
+    let before = machine.state_of("alice");
+    let error = machine.restore("alice", placed(all())).unwrap_err();
+    let words = error.one_line();
+    for part in ["static.example", "belongs to user bob", "this Hestia has no pgsql"] {
+        assert!(words.contains(part), "{words}");
+    }
+    assert_eq!(machine.state_of("alice"), before);
+    assert!(!machine.was_asked_to_restore());
+    let outlook = look(&machine, "alice", &placed(all()));
+    assert!(outlook.stops());
+    let whys: Vec<&str> = outlook.findings.iter().map(|one| one.why.as_str()).collect();
+    assert!(whys.contains(&"the alias www.shop.example is somebody else's: left out"), "{whys:?}");
+}
+
+#[test]
+fn a_domain_below_one_of_somebody_else_is_not_restored_unasked() {
+    let machine = machine();
+    machine.good_backup("alice");
+    let conf = fs::read_to_string(machine.hestia.hestia_conf()).unwrap();
+    let conf = conf + "ENFORCE_SUBDOMAIN_OWNERSHIP='yes'\n";
+    fs::write(machine.hestia.hestia_conf(), conf).unwrap();
+    machine.add_web("alice", "blog.b.example");
+    machine.good_backup("alice");
+    let rows = fs::read_to_string(machine.hestia.user_file(&user("alice"), "web.conf")).unwrap();
+    let rows: String =
+        rows.lines().filter(|row| !row.contains("blog")).map(|row| format!("{row}\n")).collect();
+    fs::write(machine.hestia.user_file(&user("alice"), "web.conf"), rows).unwrap();
+    machine.add_row("bob", "web.conf", "DOMAIN='b.example' ALIAS=''");
+    let request = || placed(only(["blog.b.example", "no", "no", "no", "no", "no"]));
+    let error = machine.restore("alice", request()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Exists);
+    assert!(error.one_line().contains("lies below b.example"), "{error}");
+    let report = machine.restore("alice", RestoreRequest { force: true, ..request() }).unwrap();
+    assert_eq!(report.kind(), None, "{report:?}");
+}
+
+#[test]
+fn additions_to_server_configuration_from_a_foreign_tarball_stay_behind_unless_trusted() {
+    let machine = machine();
+    let conf = machine.hestia.user_home(&user("alice")).join("conf/web/shop.example");
+    fs::create_dir_all(&conf).unwrap();
+    fs::write(conf.join("nginx.conf_own"), "load_module /home/alice/x.so;").unwrap();
+    fs::write(conf.join("nginx.conf"), "made by Hestia").unwrap();
+    assert_eq!(machine.run("v-backup-user", &["alice"]), 0);
+    let tarball = machine.backups().pop().unwrap();
+    let path = machine.hestia.in_backup(&tarball);
+    let mut repository = machine.repository();
+    let request = ImportRequest::default();
+    jobs::import(&machine.server, &mut repository, &path, &request, &machine.monitor).unwrap();
+    assert_eq!(machine.snapshots()[0].1.source, "imported");
+    for through in [Through::Place, Through::Tarball] {
+        fs::remove_file(conf.join("nginx.conf_own")).ok();
+        let web = only(["shop.example", "no", "no", "no", "no", "no"]);
+        let request = RestoreRequest { through, ..web.clone() };
+        let report = machine.restore("alice", request).unwrap();
+        assert_eq!(report.warnings.len(), 1, "{report:?}");
+        assert!(report.warnings[0].contains("shop.example: nginx.conf_own"), "{report:?}");
+        assert!(!conf.join("nginx.conf_own").exists());
+    }
+    let web = only(["shop.example", "no", "no", "no", "no", "no"]);
+    let request = RestoreRequest { trust_config: true, ..placed(web) };
+    let report = machine.restore("alice", request).unwrap();
+    assert_eq!(report.kind(), None, "{report:?}");
+    let text = fs::read_to_string(conf.join("nginx.conf_own")).unwrap();
+    assert_eq!(text, "load_module /home/alice/x.so;");
+}
