@@ -280,16 +280,24 @@ pub(crate) struct DeputyCall<'d> {
 /// A deputy's process. Ends by itself when its socket is closed.
 pub(crate) struct DeputyProcess(Child);
 
+/// In the environment of a deputy.
+const DEPUTY_MARK: &str = "GHOSTSNAP_DEPUTY";
+
 /// Starts this program again as a deputy: a process without our memory, our keys, our environment
 /// and our files, that gives up root's rights before it does anything.
 pub(crate) fn start_deputy(call: &DeputyCall<'_>) -> Result<(DeputyProcess, UnixStream)> {
     let what = || "start a process that acts as the user";
+    // Whatever is started by mistake must not start itself again and again.
+    if std::env::var_os(DEPUTY_MARK).is_some() {
+        return Err(Error::new(Kind::Internal, what()).why("this process is such a one itself"));
+    }
     let (ours, theirs) = UnixStream::pair().what_io(what)?;
     let person = call.person;
     let groups: Vec<String> = person.groups.iter().map(u32::to_string).collect();
     let mut command = Command::new(call.program);
     command.args(["hestia", "act-as", &person.uid.to_string(), &person.gid.to_string()]);
     command.arg(groups.join(",")).arg(call.root).env_clear().env("PATH", PATH);
+    command.env(DEPUTY_MARK, "1");
     command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::null());
     // Its own group, so that a Ctrl-C reaches only us and it can tidy up.
     command.current_dir("/").process_group(0);
