@@ -91,6 +91,7 @@
 //! - `tree/live.rs`: folders and files of a live file system, held by handles
 //! - `tree/walk.rs`: source: folders on a disk
 //! - `tree/dir.rs`: target: a folder on a disk, owners, modes, times, attributes
+//! - `tree/pace.rs`: a source, read no faster than asked for
 //! - `tree/deputy/mod.rs`: a process that changes files as somebody else, on order: the messages
 //! - `tree/deputy/client.rs`: the side that gives the orders
 //! - `tree/deputy/serve.rs`: the side that gives up its rights and obeys
@@ -173,6 +174,7 @@
 //! - `hestia/jobs/offers.rs`: addresses, templates, servers and packages of this Hestia
 //! - `hestia/jobs/shelf.rs`: configuration that is sorted out of a snapshot
 //! - `hestia/jobs/in_place.rs`: sites, mailboxes and the home, straight to their place
+//! - `hestia/jobs/rename.rs`: a user's tree under another name
 //! - `hestia/jobs/web_row.rs`: the row of a web domain that is new here
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users

@@ -28,7 +28,7 @@ fn content(machine: &Machine, name: &str) -> BTreeMap<String, String> {
     let mut state = machine.state_of(name);
     let made = ["cgi-bin", "stats", "logs", "document_errors"];
     state.retain(|path, _| {
-        let is_home = !path.starts_with("data");
+        let is_home = !path.starts_with("data") && !path.starts_with("home/conf/web");
         let folder = path.split('/').nth(3).unwrap_or_default();
         is_home && !(path.starts_with("home/web/") && made.contains(&folder))
     });

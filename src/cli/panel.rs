@@ -55,6 +55,7 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
         notify: call.has("notify"),
         tags: Vec::new(),
         mode: call.text("mode").and_then(BackupMode::parse),
+        read_limit: call.text("limit-read").map(ByteSize::parse).transpose()?,
     };
     if request.keep_tarballs.is_some() && !request.cleanup {
         return Err(Error::new(Kind::Usage, "leave a number of tarballs")

@@ -298,6 +298,11 @@ const BACKUP: Command = Command {
              settings say",
         )
         .value("MODE", Value::Choice(BackupMode::WORDS)),
+        Flag::new(
+            "limit-read",
+            "read no more than this a second in a direct backup, from 1M, such as 50M",
+        )
+        .value("SIZE", Value::Text),
         Flag::new("cleanup", "then remove old tarballs whose content is in the repository"),
         Flag::new(
             "keep-tarballs",

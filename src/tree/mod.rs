@@ -7,6 +7,7 @@ pub mod command;
 pub mod deputy;
 pub mod dir;
 pub mod live;
+pub mod pace;
 pub mod select;
 pub mod sink;
 pub mod source;

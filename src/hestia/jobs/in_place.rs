@@ -10,20 +10,21 @@ use super::Server;
 use super::offers::Offers;
 use super::shelf::WebParts;
 use super::web_row::{self, Change, Recipient};
-use crate::base::monitor::{Scoped, Stage};
+use crate::base::monitor::Stage;
 use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, Within};
 use crate::format::Snapshot;
+use crate::hestia::asuser::{self, Options};
 use crate::hestia::call::Call;
 use crate::hestia::conf;
 use crate::hestia::direct::idn::to_ascii;
 use crate::hestia::layout::UserName;
-use crate::ops::restore::{RestoreOptions, to_folder};
 use crate::repo::IndexedRepository;
 use crate::tree::Selection;
 use crate::tree::dir::{OwnerPolicy, Target};
 use nix::sys::stat::{Mode, fchmod, fstat};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -105,7 +106,25 @@ impl Site<'_> {
         monitor.stage(Stage::Object(format!("mailboxes of {domain}")));
         let folder = mail_folder(domain)?;
         let target = self.server.hestia.user_home(self.user).join("mail").join(folder);
-        self.place(&content, &target, Surplus::Stays, &[], monitor)
+        self.keeping_mode(&target, || self.place(&content, &target, Surplus::Stays, &[], monitor))
+    }
+
+    /// A folder that exists only in the tree has no mode worth giving to the one on the disk.
+    fn keeping_mode(&self, folder: &Path, place: impl FnOnce() -> Result<()>) -> Result<()> {
+        let what = || format!("keep the mode of {}", folder.display());
+        let home = self.server.hestia.user_home(self.user);
+        let below = folder.strip_prefix(&home).unwrap_or(Path::new(""));
+        let path = RelPath::parse(below.as_os_str().as_bytes())?;
+        let handle = match Target::open(&home, OwnerPolicy::Keep)?.folder(&path) {
+            Err(error) if error.kind() == Kind::NotFound => return place(),
+            handle => handle?,
+        };
+        let before = fstat(&handle).what_io(what)?.st_mode & 0o7777;
+        let placed = place();
+        if fstat(&handle).what_io(what)?.st_mode & 0o7777 != before {
+            fchmod(&handle, Mode::from_bits_truncate(before)).what_io(what)?;
+        }
+        placed
     }
 
     /// Restores an entry of the home.
@@ -114,7 +133,9 @@ impl Site<'_> {
         let target = self.server.hestia.user_home(self.user);
         let only = format!("/{}", globset::escape(name));
         let selection = Selection::new(&[only], &[])?;
-        self.place_chosen("user_dir", &target, Surplus::Stays, selection, monitor)
+        self.keeping_mode(&target, || {
+            self.place_chosen("user_dir", &target, Surplus::Stays, selection, monitor)
+        })
     }
 
     /// What Hestia does after each of its own restores.
@@ -240,14 +261,15 @@ impl Site<'_> {
         monitor: &dyn Monitor,
     ) -> Result<()> {
         let base = RelPath::parse(base.as_bytes())?;
-        let options = RestoreOptions {
-            selection,
-            delete: surplus == Surplus::Goes,
-            ..RestoreOptions::default()
-        };
-        let monitor = &Scoped::new(monitor);
-        to_folder(self.repository, self.snapshot, &base, &options, target, monitor)?;
-        match monitor.warnings() {
+        let home = self.server.hestia.user_home(self.user);
+        let target = target.strip_prefix(&home).unwrap_or(Path::new(""));
+        let target = RelPath::parse(target.as_os_str().as_bytes())?;
+        let exact = surplus == Surplus::Goes;
+        let options = Options { selection, exact, ..Options::default() };
+        let from = (self.repository, self.snapshot, &base);
+        let monitor = &super::restore::ToTheEnd(monitor);
+        let report = asuser::restore(self.server, from, self.user, &target, &options, monitor)?;
+        match report.warnings {
             0 => Ok(()),
             count => Err(Error::new(Kind::Partial, format!("restore all of {base}"))
                 .why(format!("{count} of its files or attributes are not back, see the warnings"))),
