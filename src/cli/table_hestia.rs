@@ -8,10 +8,10 @@
 use super::table::{
     Arg, Column, Command, Effect, Flag, Holds, Owner, Role, Shim, ShimArg, Value, col, wide,
 };
-use super::table_databases::RESTORE_DATABASE;
+use super::table_databases::{RESTORE_DATABASE, RESTORE_SHIMS};
 use super::table_flags::{
-    DRY_RUN, FORCE, SHIM_DRY_RUN, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT,
-    SHIM_USER, USER_FILTER, WHICH_SNAPSHOT,
+    DRY_RUN, FORCE, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT, SHIM_USER,
+    USER_FILTER, WHICH_SNAPSHOT,
 };
 use super::{panel, panel_look, panel_restore};
 use crate::hestia::BackupMode;
@@ -182,33 +182,6 @@ const SHIM: Shim = Shim {
 
 pub(super) const POSITIONAL_USER: ShimArg = ShimArg { to: "USER", ..SHIM_USER };
 pub(super) const POSITIONAL_SNAPSHOT: ShimArg = ShimArg { to: "SNAPSHOT", ..SHIM_SNAPSHOT };
-
-const fn section(name: &'static str, to: &'static str, about: &'static str) -> ShimArg {
-    ShimArg::new(name, to, about, Value::Text).default("*")
-}
-
-const fn object(name: &'static str, to: &'static str, about: &'static str) -> ShimArg {
-    ShimArg::new(name, to, about, Value::Text)
-}
-
-/// One of the commands that restore a single object.
-const fn restore_one(
-    name: &'static str,
-    about: &'static str,
-    example: &'static str,
-    args: &'static [ShimArg],
-) -> Shim {
-    Shim {
-        name,
-        about,
-        details: "Everything else of the user stays as it is.",
-        example,
-        role: Role::User,
-        owner: Owner::LiveOrGone,
-        args,
-        fixed: &["force"],
-    }
-}
 
 /// The commands, in the order of the help.
 pub const HESTIA: &[Command] = &[
@@ -516,80 +489,6 @@ const RESTORE: Command = Command {
     shims: RESTORE_SHIMS,
     ..LOOK
 };
-
-const RESTORE_SHIMS: &[Shim] = &[
-    Shim {
-        name: "v-ghostsnap-restore-user",
-        about: "restore a user from a snapshot",
-        details: "The six selections are written as for v-restore-user: empty or * for \
-                  everything, no for nothing, or names separated by commas. A deleted user is \
-                  made again.",
-        example: "v-ghostsnap-restore-user alice latest 'example.com' no no 'alice_shop' no no",
-        role: Role::User,
-        owner: Owner::LiveOrGone,
-        args: &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            section("WEB", "web", "web domains"),
-            section("DNS", "dns", "DNS zones"),
-            section("MAIL", "mail", "mail domains"),
-            section("DB", "db", "databases"),
-            section("CRON", "cron", "cron jobs"),
-            section("UDIR", "udir", "folders of the home"),
-            SHIM_NOTIFY,
-            SHIM_DRY_RUN,
-        ],
-        fixed: &["force"],
-    },
-    restore_one(
-        "v-ghostsnap-restore-web-domain",
-        "restore one web domain from a snapshot",
-        "v-ghostsnap-restore-web-domain alice latest example.com",
-        &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            object("DOMAIN", "web", "the web domain").check("domain"),
-            SHIM_NOTIFY,
-            SHIM_DRY_RUN,
-        ],
-    ),
-    restore_one(
-        "v-ghostsnap-restore-mail-domain",
-        "restore one mail domain from a snapshot",
-        "v-ghostsnap-restore-mail-domain alice latest example.com",
-        &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            object("DOMAIN", "mail", "the mail domain").check("domain"),
-            SHIM_NOTIFY,
-            SHIM_DRY_RUN,
-        ],
-    ),
-    restore_one(
-        "v-ghostsnap-restore-dns-domain",
-        "restore one DNS zone from a snapshot",
-        "v-ghostsnap-restore-dns-domain alice latest example.com",
-        &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            object("DOMAIN", "dns", "the DNS zone").check("domain"),
-            SHIM_NOTIFY,
-            SHIM_DRY_RUN,
-        ],
-    ),
-    restore_one(
-        "v-ghostsnap-restore-cron-job",
-        "restore the cron jobs from a snapshot",
-        "v-ghostsnap-restore-cron-job alice latest '*'",
-        &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            object("JOB", "cron", "any job: Hestia restores all of them together"),
-            SHIM_NOTIFY,
-            SHIM_DRY_RUN,
-        ],
-    ),
-];
 
 const DELETE_BACKUP: Command = Command {
     name: "hestia delete-backup",
