@@ -95,11 +95,9 @@ impl Machine {
             repository: folder.path().join("repository").display().to_string(),
             key_file: folder.path().join("key"),
             run_folder: folder.path().join("run"),
-            program: env!("CARGO_BIN_EXE_ghostsnap").into(),
             log_folder: folder.path().join("log"),
             low_priority: false,
             load_wait: std::time::Duration::ZERO,
-            program: env!("CARGO_BIN_EXE_ghostsnap").into(),
             ..Settings::default()
         };
         let server = Server::new(hestia.clone(), settings, Arc::new(World::seeded(1)));
