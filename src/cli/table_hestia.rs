@@ -456,8 +456,9 @@ const EXPORT: Command = Command {
 const RESTORE: Command = Command {
     name: "hestia restore",
     about: "restore a Hestia user from a snapshot",
-    details: "Makes a tarball of what was chosen, lets Hestia's own v-restore-user take it, and \
-              then looks whether everything arrived. A deleted user is made again. If any of \
+    details: "Hestia's own v-restore-user and its rebuild commands restore the configuration, files \
+              go straight to their place, written with the rights of the user, and then it looks \
+              whether everything arrived. A deleted user is made again. If any of \
               the section options is given, sections that are not named are left alone. With \
               --target or --temp the files are only put into a folder and Hestia is not called. \
               Before anything is touched it looks for what would stop or surprise it, and says \
@@ -486,7 +487,7 @@ const RESTORE: Command = Command {
                               `tarball`, all of it through one that Hestia unpacks"
         )
         .value("WAY", Value::Choice(&["place", "tarball"]))
-        .default("tarball"),
+        .default("place"),
         Flag::new(
             "trust-config",
             "take over what an imported tarball adds to the configuration \
@@ -527,6 +528,31 @@ const RESTORE_SHIMS: &[Shim] = &[
             SHIM_DRY_RUN,
         ],
         fixed: &["force"],
+    },
+    Shim {
+        name: "v-ghostsnap-migrate-user",
+        about: "restore a user from a snapshot of another user",
+        details: "Everything that carries the old name gets the new one: databases, their users, \
+                  FTP accounts, and the paths in configuration and cron jobs. The other user, \
+                  living or deleted, is not touched. What names a database in the files of an \
+                  application has to be changed there.",
+        example: "v-ghostsnap-migrate-user bob alice latest no no no '*' '*' '*'",
+        owner: Owner::LiveOrGone,
+        args: &[
+            POSITIONAL_USER,
+            ShimArg::new("FROM", "from", "the user the snapshot is of", Value::Text),
+            SHIM_SNAPSHOT,
+            section("WEB", "web", "web domains"),
+            section("DNS", "dns", "DNS zones"),
+            section("MAIL", "mail", "mail domains"),
+            section("DB", "db", "databases"),
+            section("CRON", "cron", "cron jobs"),
+            section("UDIR", "udir", "folders of the home"),
+            SHIM_NOTIFY,
+            SHIM_DRY_RUN,
+        ],
+        fixed: &["force"],
+        ..SHIM
     },
     restore_one(
         "v-ghostsnap-restore-web-domain",
