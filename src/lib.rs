@@ -188,6 +188,7 @@
 //! - `cli/table_engine.rs`: the rows of the engine's commands
 //! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
 //! - `cli/table_files.rs`: the rows for single files, folders and mail accounts, with their shims
+//! - `cli/table_restore.rs`: the panel's commands that restore
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
 //! - `cli/engine.rs`: init, backup, restore, forget, check
