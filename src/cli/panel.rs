@@ -111,6 +111,7 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
         notify: call.has("notify"),
         tags: Vec::new(),
         mode: call.text("mode").and_then(BackupMode::parse),
+        read_limit: call.text("limit-read").map(ByteSize::parse).transpose()?,
     };
     let server = server(context, call)?;
     server.hestia.check_installed()?;

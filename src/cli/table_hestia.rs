@@ -8,6 +8,7 @@
 use super::table::{
     Arg, Column, Command, Effect, Flag, Holds, Owner, Role, Shim, ShimArg, Value, col, wide,
 };
+use super::table_databases::RESTORE_DATABASE;
 use super::table_flags::{
     DRY_RUN, FORCE, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT, SHIM_USER,
     USER_FILTER,
@@ -15,12 +16,13 @@ use super::table_flags::{
 use super::{panel, panel_restore, table_restore};
 use crate::hestia::BackupMode;
 
-const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
+pub(super) const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
 const SNAPSHOT_FLAG: Flag = Flag::new("snapshot", "id, beginning of one, name, or `latest`")
     .short('s')
     .value("SNAPSHOT", Value::Text)
     .default("latest");
-const NOTIFY: Flag = Flag::new("notify", "notify the user in the panel, however it went");
+pub(super) const NOTIFY: Flag =
+    Flag::new("notify", "notify the user in the panel, however it went");
 
 /// The sections of a Hestia user, as options of `restore` and `export`.
 macro_rules! sections {
@@ -129,7 +131,7 @@ const EXPORT_COLUMNS: &[Column] = &[
     col("SIZE", Holds::Bytes, "its size"),
 ];
 
-const RESTORED_COLUMNS: &[Column] = &[
+pub(super) const RESTORED_COLUMNS: &[Column] = &[
     col("OBJECT", Holds::Text, "section and name of what was restored"),
     col(
         "RESULT",
@@ -151,7 +153,7 @@ const DELETED_COLUMNS: &[Column] = &[
 ];
 
 /// A command that looks and is done; the base of the rows below.
-const LOOK: Command = Command {
+pub(super) const LOOK: Command = Command {
     name: "",
     about: "",
     details: "",
@@ -178,8 +180,8 @@ const SHIM: Shim = Shim {
     fixed: &[],
 };
 
-const POSITIONAL_USER: ShimArg = ShimArg { to: "USER", ..SHIM_USER };
-const POSITIONAL_SNAPSHOT: ShimArg = ShimArg { to: "SNAPSHOT", ..SHIM_SNAPSHOT };
+pub(super) const POSITIONAL_USER: ShimArg = ShimArg { to: "USER", ..SHIM_USER };
+pub(super) const POSITIONAL_SNAPSHOT: ShimArg = ShimArg { to: "SNAPSHOT", ..SHIM_SNAPSHOT };
 
 /// The commands, in the order of the help.
 pub const HESTIA: &[Command] = &[
@@ -191,6 +193,7 @@ pub const HESTIA: &[Command] = &[
     SHOW_BACKUP,
     EXPORT,
     RESTORE,
+    RESTORE_DATABASE,
     DELETE_BACKUP,
 ];
 
@@ -271,6 +274,11 @@ const BACKUP: Command = Command {
              settings say",
         )
         .value("MODE", Value::Choice(BackupMode::WORDS)),
+        Flag::new(
+            "limit-read",
+            "read no more than this a second in a direct backup, from 1M, such as 50M",
+        )
+        .value("SIZE", Value::Text),
         Flag::new("cleanup", "then remove old tarballs whose content is in the repository"),
         Flag::new(
             "keep-tarballs",

@@ -121,18 +121,6 @@ pub const RESTORE_SHIMS: &[Shim] = &[
         ],
     ),
     restore_one(
-        "v-ghostsnap-restore-database",
-        "restore one database from a snapshot",
-        "v-ghostsnap-restore-database alice latest alice_shop",
-        &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            object("DATABASE", "db", "the database").check("database"),
-            SHIM_NOTIFY,
-            SHIM_DRY_RUN,
-        ],
-    ),
-    restore_one(
         "v-ghostsnap-restore-cron-job",
         "restore the cron jobs from a snapshot",
         "v-ghostsnap-restore-cron-job alice latest '*'",

@@ -3,9 +3,9 @@
 //! files ([`conf`], [`excludes`]), its users and what belongs to them ([`inventory`],
 //! [`objects`]), the words by which parts of a user are chosen ([`select`]), its tarballs
 //! ([`tarballs`], [`tarball_in`], [`tarball_out`]), live users ([`direct`]) with their databases
-//! ([`database`], [`dump`], [`dump_text`], [`mod@import`]), its commands ([`call`]), a process that
-//! acts as a user ([`asuser`]), our settings ([`settings`]), the server's repository ([`setup`]), and
-//! the jobs made of all that ([`jobs`]).
+//! ([`database`], [`dump`], [`dump_text`], [`mod@import`]), its commands ([`call`]), a process
+//! that acts as a user ([`asuser`]), our settings ([`settings`]), the server's repository
+//! ([`setup`]), and the jobs made of all that ([`jobs`]).
 
 pub mod asuser;
 pub mod call;
@@ -22,9 +22,11 @@ pub mod inventory;
 pub mod jobs;
 pub mod layout;
 pub mod objects;
+pub mod paths;
 pub mod select;
 pub mod settings;
 pub mod setup;
+mod sql_lexer;
 mod tarball_dump;
 pub mod tarball_in;
 pub mod tarball_out;

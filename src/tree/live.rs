@@ -359,3 +359,33 @@ impl Owners {
         groups.entry(id).or_insert_with(|| ask().unwrap_or_default()).clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn no_link_is_followed_below_an_open_folder_and_what_is_missing_is_none() {
+        let root = tempfile::tempdir().unwrap();
+        let home = root.path().join("home");
+        std::fs::create_dir_all(home.join("real/deep")).unwrap();
+        std::fs::write(home.join("real/deep/file"), "content").unwrap();
+        symlink("real", home.join("link")).unwrap();
+        symlink("real/deep/file", home.join("file-link")).unwrap();
+        nix::unistd::mkfifo(&home.join("pipe"), Mode::S_IRWXU).unwrap();
+        let folder = Folder::open(&home).unwrap().unwrap();
+        let deep = folder.beneath([b"real".as_slice(), b"deep"]).unwrap().unwrap();
+        assert_eq!(deep.names().unwrap(), [b"file"]);
+        assert_eq!(deep.read(b"file", 7).unwrap().unwrap(), b"content");
+        assert_eq!(deep.read(b"file", 6).unwrap_err().kind(), Kind::Limit);
+        assert!(folder.below(b"link").is_err());
+        assert!(folder.read(b"file-link", 100).is_err());
+        assert!(folder.read(b"pipe", 100).is_err());
+        assert!(folder.read(b"none", 100).unwrap().is_none());
+        assert!(folder.below(b"none").unwrap().is_none());
+        assert!(folder.look(b"none").unwrap().is_none());
+        assert_eq!(folder.look(b"link").unwrap().unwrap().target, b"real");
+        assert!(Folder::open(&home.join("none")).unwrap().is_none());
+    }
+}

@@ -7,6 +7,7 @@ pub mod command;
 pub mod deputy;
 pub mod dir;
 pub mod live;
+pub mod pace;
 pub mod select;
 pub mod sink;
 pub mod source;
@@ -15,6 +16,7 @@ pub mod tar_in;
 pub(crate) mod tar_member;
 pub mod tar_out;
 pub mod walk;
+pub mod zip_out;
 
 pub use select::Selection;
 pub use sink::Sink;

@@ -412,3 +412,70 @@ pub fn read_full(reader: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<us
     }
     Ok(filled.min(units::length(u64::MAX)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::monitor::Collect;
+    use std::fs;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::parse(text.as_bytes()).unwrap()
+    }
+
+    fn seen(walk: &mut Walk, monitor: &Collect) -> Vec<String> {
+        let mut seen = Vec::new();
+        while let Some(entry) = walk.next_entry(monitor).unwrap() {
+            seen.push(entry.path.to_string());
+        }
+        seen
+    }
+
+    #[test]
+    fn a_walk_beneath_an_open_folder_has_its_own_place_and_another_for_patterns() {
+        let root = tempfile::tempdir().unwrap();
+        let site = root.path().join("site");
+        fs::create_dir_all(site.join("cache/deep")).unwrap();
+        fs::create_dir_all(site.join("wp/cache")).unwrap();
+        fs::write(site.join("wp/index.php"), "x").unwrap();
+        let selection = Selection::new::<&str>(&[], &["/web/a/cache/*", "/data"]).unwrap();
+        let options = WalkOptions { selection, ..WalkOptions::default() };
+        let folder = Folder::open(&site).unwrap().unwrap();
+        // Whatever takes the folder's name meanwhile is not walked.
+        fs::rename(&site, root.path().join("moved")).unwrap();
+        fs::create_dir(&site).unwrap();
+        fs::write(site.join("other"), "x").unwrap();
+        let mut walk = Walk::beneath(folder, path("web/a/data"), path("web/a"), options);
+        let monitor = Collect::default();
+        assert_eq!(
+            seen(&mut walk, &monitor),
+            [
+                "web/a/data",
+                "web/a/data/cache",
+                "web/a/data/wp",
+                "web/a/data/wp/cache",
+                "web/a/data/wp/index.php"
+            ]
+        );
+        assert_eq!(monitor.warnings(), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_mounted_below_stays_out_and_is_told() {
+        let selection = Selection::new::<&str>(&["/proc"], &[]).unwrap();
+        let options = WalkOptions {
+            selection,
+            one_file_system: true,
+            mounts_told: true,
+            ..WalkOptions::default()
+        };
+        let folder = Folder::open(Path::new("/")).unwrap().unwrap();
+        let mut walk = Walk::beneath(folder, path("base"), RelPath::root(), options);
+        let monitor = Collect::default();
+        assert_eq!(seen(&mut walk, &monitor), ["base", "base/proc"]);
+        assert_eq!(
+            monitor.warnings(),
+            ["cannot back up what is mounted at base/proc: it is another file system"]
+        );
+    }
+}

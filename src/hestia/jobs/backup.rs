@@ -6,6 +6,7 @@ use super::cleanup::{self, Cleanup};
 use super::report::{Gather, RunReport, State, UserOutcome};
 use super::{News, Server, backup_direct, backup_tarball, free_name};
 use crate::base::monitor::Stage;
+use crate::base::units::ByteSize;
 use crate::base::{Error, FileId, Kind, Monitor, Result, Within};
 use crate::format::Snapshot;
 use crate::hestia::inventory::{self, User};
@@ -35,6 +36,8 @@ pub struct BackupRequest {
     pub tags: Vec<String>,
     /// How users are backed up; the settings say, if this does not.
     pub mode: Option<BackupMode>,
+    /// Most bytes a second that a direct backup reads.
+    pub read_limit: Option<ByteSize>,
 }
 
 /// Backs up every user that the request means.
@@ -46,6 +49,8 @@ pub fn backup_users(
 ) -> Result<RunReport> {
     let chosen =
         inventory::choose(&server.hestia, &request.users, &request.include, &request.exclude)?;
+    backup_direct::check_rate(request.read_limit)?;
+    super::download::remove_old(server, None, monitor);
     let mut report = RunReport::default();
     for (name, error) in chosen.unknown {
         report.users.push(UserOutcome::without(name, State::Failed(error)));
@@ -177,7 +182,7 @@ fn tried(
     let mut outcome = UserOutcome::without(name.as_str(), State::Succeeded);
     let stored = match mode {
         BackupMode::Direct => {
-            let mut source = backup_direct::open(server, &user, monitor)?;
+            let mut source = backup_direct::open(server, &user, request.read_limit, monitor)?;
             store(server, repository, &mut source, template, monitor)
                 .within(|| format!("store the user {name}"))?
         }

@@ -5,24 +5,34 @@
 
 use super::Server;
 use crate::base::monitor::{Stage, check_cancelled};
-use crate::base::{Monitor, Result, World, units};
+use crate::base::units::{self, ByteSize};
+use crate::base::{Error, Kind, Monitor, Result, World};
 use crate::hestia::call::Call;
 use crate::hestia::conf;
 use crate::hestia::database::RunOptions;
 use crate::hestia::direct::{DirectOptions, HestiaDirect};
 use crate::hestia::inventory::User;
+use crate::tree::pace::{Pace, Paced};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The last minute's load, as the first number in this file.
 const LOAD: &str = "/proc/loadavg";
+/// The slowest reading that can be asked for, in bytes a second.
+const RATE_MIN: u64 = 1024 * 1024;
 /// How often it is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How long a wish to stop may go unnoticed.
 const LISTEN_EVERY: Duration = Duration::from_millis(500);
 
 /// Opens a user for reading, when the machine has time for it.
-pub(super) fn open(server: &Server, user: &User, monitor: &dyn Monitor) -> Result<HestiaDirect> {
+pub(super) fn open(
+    server: &Server,
+    user: &User,
+    read_limit: Option<ByteSize>,
+    monitor: &dyn Monitor,
+) -> Result<Paced<HestiaDirect>> {
     let settings = &server.settings;
     let limit = load_limit(server)?;
     let patience = settings.load_wait;
@@ -38,7 +48,18 @@ pub(super) fn open(server: &Server, user: &User, monitor: &dyn Monitor) -> Resul
         one_file_system: !settings.other_file_systems,
         run: RunOptions { low_priority: settings.low_priority, stop: None },
     };
-    HestiaDirect::open(&server.hestia, user, &options, monitor)
+    let source = HestiaDirect::open(&server.hestia, user, &options, monitor)?;
+    let pace = Pace::new(Arc::clone(&server.world), read_limit.map_or(u64::MAX, |limit| limit.0));
+    Ok(Paced::new(source, pace))
+}
+
+/// Refuses a rate at which a wish to stop would go unheard, and a night would not be enough.
+pub(super) fn check_rate(read_limit: Option<ByteSize>) -> Result<()> {
+    if read_limit.is_none_or(|limit| limit.0 >= RATE_MIN) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Invalid, "limit the reading")
+        .why(format!("it must be {} a second or more", ByteSize(RATE_MIN))))
 }
 
 /// Hestia's own limit: what its settings say, or the number of processors.
