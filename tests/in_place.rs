@@ -163,9 +163,10 @@ fn everything_that_stands_in_the_way_is_said_at_once_and_nothing_is_touched() {
     let before = machine.state_of("alice");
     let error = machine.restore("alice", placed(all())).unwrap_err();
     let words = error.one_line();
-    for part in ["static.example", "belongs to user bob", "this Hestia has no pgsql"] {
+    for part in ["static.example", "belongs to another user", "this Hestia has no pgsql"] {
         assert!(words.contains(part), "{words}");
     }
+    assert!(!words.contains("bob") && error.to_string().contains("that user is bob"), "{error}");
     assert_eq!(machine.state_of("alice"), before);
     assert!(!machine.was_asked_to_restore());
     let outlook = look(&machine, "alice", &placed(all()));

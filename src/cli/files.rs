@@ -4,7 +4,8 @@
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::day_and_time;
-use super::panel::{server, visible};
+use super::panel::server;
+use super::panel_look::visible;
 use super::progress::Progress;
 use super::repository;
 use crate::base::units::{ByteSize, number_of};

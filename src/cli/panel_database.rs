@@ -4,7 +4,8 @@
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::day_and_time;
-use super::panel::{open, server, visible};
+use super::panel::{open, server};
+use super::panel_look::visible;
 use crate::base::units::number_of;
 use crate::base::{Error, Kind, Result};
 use crate::hestia::jobs::{self, DatabaseRequest};
