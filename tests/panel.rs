@@ -152,13 +152,13 @@ fn patterns_choose_users() {
 #[test]
 fn a_deleted_user_comes_back_through_the_panel() {
     let machine = machine();
-    let before = machine.state_of("alice");
+    let before = machine.content_of("alice");
     machine.panel(&["v-ghostsnap-backup-user", "alice"]);
     assert_eq!(machine.run("v-delete-user", &["alice"]), 0);
     let (code, text) = machine.panel(&["v-ghostsnap-restore-user", "alice", "latest"]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("DB alice_wp"), "{text}");
-    assert_eq!(machine.state_of("alice"), before);
+    assert_eq!(machine.content_of("alice"), before);
 }
 
 #[test]
@@ -183,7 +183,13 @@ fn an_admin_is_asked_before_a_user_is_overwritten() {
     let output = machine.ghostsnap(&["hestia", "restore", "alice"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(!machine.was_asked_to_restore());
+    let text = machine.ok(&["hestia", "restore", "alice", "--dry-run", "--web", "shop.example"]);
+    assert!(text.contains("planned") && !machine.history().contains("rebuild-web"), "{text}");
     machine.ok(&["hestia", "restore", "alice", "--force", "--web", "shop.example"]);
+    assert!(machine.history().contains("rebuild-web alice shop.example\n"));
+    assert!(!machine.was_asked_to_restore());
+    let through = ["--through", "tarball", "--web", "shop.example"];
+    machine.ok(&[&["hestia", "restore", "alice", "--force"][..], &through].concat());
     let asked = machine.history();
     let asked = asked.lines().rfind(|line| line.starts_with("restore ")).unwrap();
     assert!(asked.contains(".tar * no no no no no"), "{asked}");

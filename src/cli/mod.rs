@@ -27,6 +27,7 @@ pub mod table_engine;
 pub mod table_files;
 pub mod table_flags;
 pub mod table_hestia;
+mod table_restore;
 pub mod tools;
 pub mod words;
 

@@ -13,7 +13,7 @@ use super::table_flags::{
     DRY_RUN, FORCE, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT, SHIM_USER,
     USER_FILTER, WHICH_SNAPSHOT,
 };
-use super::{panel, panel_look, panel_restore};
+use super::{panel, panel_look, panel_restore, table_restore};
 use crate::hestia::BackupMode;
 
 pub(super) const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
@@ -440,8 +440,9 @@ const EXPORT: Command = Command {
 const RESTORE: Command = Command {
     name: "hestia restore",
     about: "restore a Hestia user from a snapshot",
-    details: "Makes a tarball of what was chosen, lets Hestia's own v-restore-user take it, and \
-              then looks whether everything arrived. A deleted user is made again. If a section \
+    details: "Hestia's own v-restore-user and its rebuild commands restore the configuration, \
+              files go straight to their place, written with the rights of the user, and then it \
+              looks whether everything arrived. A deleted user is made again. If a section \
               option names something, sections that are not named are left alone; if all that \
               are given say `no`, the others are restored whole. With \
               --target or --temp the files are only put into a folder and Hestia is not called. \
@@ -472,7 +473,7 @@ const RESTORE: Command = Command {
                               `tarball`, all of it through one that Hestia unpacks"
         )
         .value("WAY", Value::Choice(&["place", "tarball"]))
-        .default("tarball"),
+        .default("place"),
         Flag::new(
             "trust-config",
             "take over what an imported tarball adds to the configuration \
@@ -486,7 +487,7 @@ const RESTORE: Command = Command {
     long: true,
     columns: RESTORED_COLUMNS,
     run: panel_restore::restore,
-    shims: RESTORE_SHIMS,
+    shims: table_restore::RESTORE_SHIMS,
     ..LOOK
 };
 
