@@ -99,6 +99,7 @@
 //! - `tree/tar_member.rs`: the members of a tar stream, strictly read
 //! - `tree/tar_in.rs`: source: a tar stream
 //! - `tree/tar_out.rs`: sink: a tar stream
+//! - `tree/zip_out.rs`: sink: a zip archive
 //!
 //! # ops: the verbs
 //!
@@ -138,9 +139,11 @@
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
 //! - `hestia/setup.rs`: the repository and key file of this server, made by the first backup
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
+//! - `hestia/paths.rs`: paths as a customer knows them, and where they lie in the tree
 //! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
 //! - `hestia/dump.rs`: dumps of live databases as streams
 //! - `hestia/dump_text.rs`: what a dump makes, and what an import of it must not see
+//! - `hestia/sql_lexer.rs`: where strings and comments of PostgreSQL's SQL end
 //! - `hestia/import.rs`: a dump into a database, without trusting it
 //! - `hestia/import_mysql.rs`: that for MySQL and MariaDB
 //! - `hestia/import_pgsql.rs`: that for PostgreSQL
@@ -158,6 +161,9 @@
 //! - `hestia/tarball_dump.rs`: a dump in it, read to its closing line
 //! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
+//! - `hestia/jobs/files.rs`: files of a user: list, put back in place, compare
+//! - `hestia/jobs/mailbox.rs`: one mail account, its mails and its configuration
+//! - `hestia/jobs/download.rs`: a file or folder as one file that the panel can serve
 //! - `hestia/jobs/backup.rs`: back users up, in one of two ways
 //! - `hestia/jobs/backup_tarball.rs`: let Hestia make a tarball, prove it, open it
 //! - `hestia/jobs/backup_direct.rs`: read the live user, when the machine has time for it
@@ -176,6 +182,7 @@
 //! - `hestia/jobs/in_place.rs`: sites, mailboxes and the home, straight to their place
 //! - `hestia/jobs/rename.rs`: a user's tree under another name
 //! - `hestia/jobs/web_row.rs`: the row of a web domain that is new here
+//! - `hestia/jobs/restore_database.rs`: give a database or a table back, without Hestia's restore
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
 //! - `hestia/jobs/report.rs`: each user's result, and the exit code of the whole
@@ -189,6 +196,7 @@
 //! - `cli/table.rs`: what a row of the table holds, and what must hold for all rows
 //! - `cli/table_engine.rs`: the rows of the engine's commands
 //! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
+//! - `cli/table_databases.rs`: the row of the restore of a database
 //! - `cli/table_files.rs`: the rows for single files, folders and mail accounts, with their shims
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
@@ -199,6 +207,7 @@
 //! - `cli/panel.rs`: the commands for Hestia users
 //! - `cli/panel_look.rs`: those of them that only look
 //! - `cli/panel_restore.rs`: those that restore them
+//! - `cli/panel_database.rs`: the restore of a database or a table
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it
 //! - `cli/secret.rs`: where the password or key comes from

@@ -354,6 +354,11 @@ fn mails_come_back_once_and_newer_ones_stay() {
         ["1.M1.host,S=9:2,FS", "2.M2.host:2,S", "3.M3.host:2,S", "4.M4.host"].map(String::from);
     assert_eq!(names, expected);
     assert_eq!(fs::read(at("dovecot-uidlist")).unwrap(), b"newer");
+    // The folder of the domain is Hestia's: it keeps its mode.
+    let domain = house.home().join("mail/a.example");
+    fs::set_permissions(&domain, fs::Permissions::from_mode(0o770)).unwrap();
+    house.clean("mail/a.example");
+    assert_eq!(fs::metadata(&domain).unwrap().mode() & 0o777, 0o770);
     // Exact means exact.
     let exact = Options { exact: true, ..Options::default() };
     house.try_restore(mails, mails, &exact).unwrap();

@@ -307,7 +307,7 @@ fn an_import_that_fails_in_silence_is_found() {
     let report = machine.restore("alice", all()).unwrap();
     let problems: Vec<String> =
         report.problems().map(|(object, why)| format!("{}: {why}", object.name)).collect();
-    assert_eq!(problems, ["alice_wp: it has 0 of 3 tables"]);
+    assert_eq!(problems, ["alice_wp: it has 0 of 3 tables, without t0, t1, t2"]);
     assert_eq!(report.kind(), Some(Kind::Partial));
     assert!(machine.history().contains("log alice Error Backup Ghostsnap restored"));
 }

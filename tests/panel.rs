@@ -166,11 +166,11 @@ fn a_single_object_is_restored_and_nothing_else() {
     let machine = machine();
     machine.panel(&["v-ghostsnap-backup-user", "alice"]);
     let (code, text) =
-        machine.panel(&["v-ghostsnap-restore-database", "alice", "latest", "alice_wp", "no"]);
+        machine.panel(&["v-ghostsnap-restore-cron-job", "alice", "latest", "1", "no"]);
     assert_eq!(code, 0, "{text}");
     let asked = machine.history();
     let asked = asked.lines().rfind(|line| line.starts_with("restore ")).unwrap();
-    assert!(asked.contains(".tar no no no * no no"), "{asked}");
+    assert!(asked.contains(".tar no no no no * no"), "{asked}");
     let (code, text) =
         machine.panel(&["v-ghostsnap-restore-web-domain", "alice", "latest", "not-hers.example"]);
     assert_eq!(code, 3, "{text}");

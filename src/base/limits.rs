@@ -216,9 +216,17 @@ pub const DEPUTY_PIECE_BYTES: usize = 256 * 1024;
 pub const DEPUTY_TEXT_BYTES_MAX: usize = 2048;
 /// Items a deputy may owe a reply for; bounds what is remembered of them.
 pub const DEPUTY_ITEMS_IN_FLIGHT: usize = 1024;
+/// Changes up to which a deputy writes each file and folder to the disk by itself.
+pub const SYNC_ONE_BY_ONE_MAX: usize = 64;
 /// Longest silence of a deputy while it has something to do: its user can stop it.
 pub const DEPUTY_SILENCE_SECONDS: u64 = 300;
 /// Failures in a row, for want of room or quota, after which a restore gives up.
 pub const FULL_DISK_FAILURES: u64 = 50;
 /// Changes that a restore names one by one; more are only counted.
 pub const CHANGES_NAMED_MAX: usize = 100_000;
+/// Names and places of a zip archive's entries, kept until its end: some million files.
+pub const ZIP_DIRECTORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Seconds that a file made for download stays: a day, as Hestia gives its own.
+pub const DOWNLOAD_SECONDS: i64 = 86_400;
+/// Files for download that one user has at a time: the folder is everybody's.
+pub const DOWNLOADS_KEPT: usize = 3;

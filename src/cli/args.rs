@@ -344,7 +344,7 @@ fn check_value(name: &str, value: Value, word: &OsStr) -> Result<()> {
     if word.len() > TEXT_BYTES_MAX {
         return wrong(format!("it is longer than {TEXT_BYTES_MAX} bytes"));
     }
-    if value == Value::Path {
+    if matches!(value, Value::Path | Value::HomePath) {
         return if word.is_empty() { wrong("it is empty".to_owned()) } else { Ok(()) };
     }
     let Some(text) = word.to_str() else { return wrong("it is not UTF-8".to_owned()) };
@@ -480,6 +480,7 @@ fn with_value(clap: Arg, value: Value) -> Arg {
     match value {
         Value::Choice(words) => clap.value_parser(PossibleValuesParser::new(words)),
         Value::Path => clap.value_parser(ValueParser::os_string()).value_hint(ValueHint::AnyPath),
+        Value::HomePath => clap.value_parser(ValueParser::os_string()),
         _ => clap.value_parser(ValueParser::os_string()).value_hint(ValueHint::Other),
     }
 }
@@ -600,8 +601,8 @@ mod tests {
         assert!(restore.has("notify") && restore.has("force") && restore.has("panel"));
         let short = call(&["--panel", "v-ghostsnap-restore-user", "alice", "latest"]);
         assert_eq!((short.text("web"), short.has("notify")), (Some("*"), false));
-        let one = call(&["v-ghostsnap-restore-database", "alice", "latest", "alice_wp"]);
-        assert_eq!((one.text("db"), one.text("web")), (Some("alice_wp"), None));
+        let one = call(&["v-ghostsnap-restore-dns-domain", "alice", "latest", "a.example"]);
+        assert_eq!((one.text("dns"), one.text("web")), (Some("a.example"), None));
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub enum Value {
     List,
     /// A path on this machine, any bytes.
     Path,
+    /// A path in the user's home as the user knows it, any bytes.
+    HomePath,
     /// A whole number.
     Number,
     /// A share such as `5%`.

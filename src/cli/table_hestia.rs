@@ -8,6 +8,7 @@
 use super::table::{
     Arg, Column, Command, Effect, Flag, Holds, Owner, Role, Shim, ShimArg, Value, col, wide,
 };
+use super::table_databases::RESTORE_DATABASE;
 use super::table_flags::{
     DRY_RUN, FORCE, SHIM_DRY_RUN, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT,
     SHIM_USER, USER_FILTER, WHICH_SNAPSHOT,
@@ -15,12 +16,13 @@ use super::table_flags::{
 use super::{panel, panel_look, panel_restore};
 use crate::hestia::BackupMode;
 
-const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
+pub(super) const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
 const SNAPSHOT_FLAG: Flag = Flag::new("snapshot", WHICH_SNAPSHOT)
     .short('s')
     .value("SNAPSHOT", Value::Text)
     .default("latest");
-const NOTIFY: Flag = Flag::new("notify", "notify the user in the panel, however it went");
+pub(super) const NOTIFY: Flag =
+    Flag::new("notify", "notify the user in the panel, however it went");
 
 /// The sections of a Hestia user, as options of `restore` and `export`.
 macro_rules! sections {
@@ -129,7 +131,7 @@ const EXPORT_COLUMNS: &[Column] = &[
     col("SIZE", Holds::Bytes, "its size"),
 ];
 
-const RESTORED_COLUMNS: &[Column] = &[
+pub(super) const RESTORED_COLUMNS: &[Column] = &[
     col("OBJECT", Holds::Text, "section and name of what was restored"),
     col(
         "RESULT",
@@ -151,7 +153,7 @@ const DELETED_COLUMNS: &[Column] = &[
 ];
 
 /// A command that looks and is done; the base of the rows below.
-const LOOK: Command = Command {
+pub(super) const LOOK: Command = Command {
     name: "",
     about: "",
     details: "",
@@ -178,8 +180,8 @@ const SHIM: Shim = Shim {
     fixed: &[],
 };
 
-const POSITIONAL_USER: ShimArg = ShimArg { to: "USER", ..SHIM_USER };
-const POSITIONAL_SNAPSHOT: ShimArg = ShimArg { to: "SNAPSHOT", ..SHIM_SNAPSHOT };
+pub(super) const POSITIONAL_USER: ShimArg = ShimArg { to: "USER", ..SHIM_USER };
+pub(super) const POSITIONAL_SNAPSHOT: ShimArg = ShimArg { to: "SNAPSHOT", ..SHIM_SNAPSHOT };
 
 const fn section(name: &'static str, to: &'static str, about: &'static str) -> ShimArg {
     ShimArg::new(name, to, about, Value::Text).default("*")
@@ -218,6 +220,7 @@ pub const HESTIA: &[Command] = &[
     SHOW_BACKUP,
     EXPORT,
     RESTORE,
+    RESTORE_DATABASE,
     DELETE_BACKUP,
 ];
 
@@ -570,18 +573,6 @@ const RESTORE_SHIMS: &[Shim] = &[
             POSITIONAL_USER,
             SHIM_SNAPSHOT,
             object("DOMAIN", "dns", "the DNS zone").check("domain"),
-            SHIM_NOTIFY,
-            SHIM_DRY_RUN,
-        ],
-    ),
-    restore_one(
-        "v-ghostsnap-restore-database",
-        "restore one database from a snapshot",
-        "v-ghostsnap-restore-database alice latest alice_shop",
-        &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            object("DATABASE", "db", "the database").check("database"),
             SHIM_NOTIFY,
             SHIM_DRY_RUN,
         ],

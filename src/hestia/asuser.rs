@@ -72,6 +72,8 @@ pub fn restore(
         exact: options.exact,
         dry_run: options.dry_run,
         maildir: is_mail && !options.exact,
+        // A tarball does not say what the folder of a mail domain is like.
+        keep_top: is_mail && target.depth() == 2,
         spared: is_hestias,
     };
     let from = (repository, snapshot, base);

@@ -8,7 +8,7 @@
 
 use super::layout::{Hestia, UserName};
 use crate::base::monitor::Stage;
-use crate::base::{Counter, Error, Kind, Monitor, Result, WhatIo, World, limits, units};
+use crate::base::{Counter, Error, Kind, Monitor, Result, WhatIo, Within, World, limits, units};
 use crate::tree::deputy::Person;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, killpg};
@@ -287,6 +287,7 @@ const DEPUTY_MARK: &str = "GHOSTSNAP_DEPUTY";
 /// and our files, that gives up root's rights before it does anything.
 pub(crate) fn start_deputy(call: &DeputyCall<'_>) -> Result<(DeputyProcess, UnixStream)> {
     let what = || "start a process that acts as the user";
+    check_program(call.program, std::env::current_exe().ok().as_deref()).within(what)?;
     // Whatever is started by mistake must not start itself again and again.
     if std::env::var_os(DEPUTY_MARK).is_some() {
         return Err(Error::new(Kind::Internal, what()).why("this process is such a one itself"));
@@ -302,6 +303,21 @@ pub(crate) fn start_deputy(call: &DeputyCall<'_>) -> Result<(DeputyProcess, Unix
     // Its own group, so that a Ctrl-C reaches only us and it can tidy up.
     command.current_dir("/").process_group(0);
     Ok((DeputyProcess(command.spawn().what_io(what)?), ours))
+}
+
+/// Only this program itself may be started: anything else that links its library, a test runner
+/// above all, would take the words for its own and start over and over again.
+fn check_program(program: &Path, own: Option<&Path>) -> Result<()> {
+    if program != Path::new("/proc/self/exe") {
+        return Ok(());
+    }
+    let name = own.and_then(Path::file_name).unwrap_or_default().as_encoded_bytes();
+    // A running program whose file was replaced by an upgrade is marked so.
+    if name == b"ghostsnap" || name == b"ghostsnap (deleted)" {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Internal, "start this program again")
+        .why("this program is not ghostsnap itself; its settings must say where that is"))
 }
 
 impl DeputyProcess {
@@ -516,6 +532,23 @@ mod tests {
         let call = Call::program(script(folder.path(), text), arguments.iter().copied());
         let caller = SystemCaller::new(&Hestia::default(), Some(folder.path().join("log/x.log")));
         caller.call(&call, &Collect::default()).unwrap()
+    }
+
+    #[test]
+    fn a_program_that_is_not_this_one_is_never_started_as_a_deputy() {
+        let own = Path::new("/proc/self/exe");
+        for name in ["/usr/bin/ghostsnap", "/usr/bin/ghostsnap (deleted)"] {
+            check_program(own, Some(Path::new(name))).unwrap();
+        }
+        // The runner of these tests would run them again, and those would run them again.
+        for name in ["/x/deps/ghostsnap-0123456789abcdef", "/x/deps/files-01", "/"] {
+            assert!(check_program(own, Some(Path::new(name))).is_err(), "{name}");
+        }
+        assert!(check_program(own, None).is_err());
+        check_program(Path::new("/x/ghostsnap"), None).unwrap();
+        let person = Person { uid: 0, gid: 0, groups: Vec::new() };
+        let call = DeputyCall { program: own, person: &person, root: Path::new("/") };
+        assert!(start_deputy(&call).is_err());
     }
 
     #[test]

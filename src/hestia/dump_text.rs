@@ -7,6 +7,7 @@
 //! customer who writes confusing comments into routines confuses the restore of those alone.
 
 use super::inventory::DbKind;
+use super::sql_lexer::Lexer;
 use crate::base::{Error, Kind, Result, WhatIo, limits};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
@@ -14,9 +15,11 @@ use std::io::{self, Read, Write};
 /// What a dump makes.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Content {
-    /// Tables, and whether the dump has rows for them. Those of PostgreSQL are `schema.table`, as
-    /// written in SQL.
-    pub tables: BTreeMap<String, bool>,
+    /// Tables, and how many rows the dump has for them, at least: MySQL's own tool writes many
+    /// on a line. Those of PostgreSQL are `schema.table`, as written in SQL.
+    pub tables: BTreeMap<String, u64>,
+    /// The last table that rows came for.
+    pub last_filled: Option<String>,
     /// Views, written likewise.
     pub views: BTreeSet<String>,
     /// Functions and procedures.
@@ -27,6 +30,22 @@ pub struct Content {
     pub events: u64,
     /// Whether the closing line came.
     pub is_whole: bool,
+}
+
+impl Content {
+    /// Notes a row of a table, or of the last one.
+    fn note_row(&mut self, table: Option<&str>) {
+        if let Some(table) = table
+            && self.last_filled.as_deref() != Some(table)
+            && self.tables.contains_key(table)
+        {
+            self.last_filled = Some(table.to_owned());
+        }
+        let table = table.or(self.last_filled.as_deref()).unwrap_or_default();
+        if let Some(rows) = self.tables.get_mut(table) {
+            *rows += 1;
+        }
+    }
 }
 
 /// What becomes of a line.
@@ -62,8 +81,10 @@ enum Dialect {
 struct Mysql {
     /// Within `DELIMITER ;;`: the line is the first of a statement, or a later one.
     in_body: Option<bool>,
-    /// Whether the section in hand is wanted.
+    /// Whether the section in hand is another table's.
     is_foreign: bool,
+    /// Whether the lines are rows of the last table.
+    in_rows: bool,
 }
 
 #[derive(Default)]
@@ -262,15 +283,23 @@ impl Mysql {
         if self.is_foreign {
             return;
         }
+        if self.in_rows && text.starts_with(b"(") {
+            content.note_row(None);
+            return;
+        }
+        self.in_rows = false;
         if let Some(rest) = text.strip_prefix(b"CREATE TABLE ") {
             if let Some((name, _)) = backquoted(rest) {
                 content.tables.entry(name).or_default();
             }
         } else if let Some(rest) = text.strip_prefix(b"INSERT INTO ") {
-            if let Some(has_rows) =
-                backquoted(rest).and_then(|(name, _)| content.tables.get_mut(&name))
-            {
-                *has_rows = true;
+            // MariaDB writes a line for each row after this one, MySQL goes on in it.
+            self.in_rows = rest.ends_with(b" VALUES");
+            if let Some((name, _)) = backquoted(rest) {
+                content.last_filled = Some(name);
+            }
+            if !self.in_rows {
+                content.note_row(None);
             }
         } else if let Some(rest) = text.strip_prefix(b"/*!50001 VIEW ")
             && let Some((name, _)) = backquoted(rest)
@@ -493,9 +522,7 @@ impl Pgsql {
             .or_else(|| name_up_to(b"INSERT INTO ", " DEFAULT VALUES"))
         {
             let name = name.split(" OVERRIDING").next().unwrap_or_default().to_owned();
-            if let Some(has_rows) = content.tables.get_mut(&name) {
-                *has_rows = true;
-            }
+            content.note_row(Some(&name));
         } else if only.is_none() {
             if let Some(name) = name_up_to(b"CREATE VIEW ", " AS")
                 .or_else(|| name_up_to(b"CREATE MATERIALIZED VIEW ", " AS"))
@@ -534,99 +561,6 @@ pub(super) fn unquoted_pair(name: &str) -> String {
     name.replace("\"\"", "\u{0}").replace('"', "").replace('\u{0}', "\"")
 }
 
-/// Knows whether a place of PostgreSQL's SQL lies within a string, a quoted name or a comment.
-#[derive(Default)]
-struct Lexer {
-    state: State,
-    /// The tag of the dollar quotes in hand, or what may become one.
-    tag: Vec<u8>,
-    /// How much of the closing tag has come.
-    matched: usize,
-    last: u8,
-    before_last: u8,
-}
-
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum State {
-    #[default]
-    Outside,
-    /// `'...'`; a backslash means something only after an E.
-    Text {
-        escapes: bool,
-        escaped: bool,
-    },
-    Name,
-    Line,
-    /// After a `$` that may open a quote.
-    Opening,
-    Dollar,
-}
-
-impl Lexer {
-    fn is_outside(&self) -> bool {
-        self.state == State::Outside
-    }
-
-    fn take(&mut self, text: &[u8]) {
-        for byte in text {
-            self.byte(*byte);
-            self.before_last = self.last;
-            self.last = *byte;
-        }
-    }
-
-    fn byte(&mut self, byte: u8) {
-        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | 0x80..);
-        match self.state {
-            State::Outside => match byte {
-                b'\'' => {
-                    let escapes = matches!(self.last, b'E' | b'e') && !is_word(self.before_last);
-                    self.state = State::Text { escapes, escaped: false };
-                }
-                b'"' => self.state = State::Name,
-                b'-' if self.last == b'-' => self.state = State::Line,
-                b'$' if !is_word(self.last) && self.last != b'$' => {
-                    self.state = State::Opening;
-                    self.tag.clear();
-                    self.tag.push(b'$');
-                }
-                _ => {}
-            },
-            State::Text { escapes, escaped } => {
-                // A doubled quote ends the text and begins it again, which comes to the same.
-                self.state = match byte {
-                    _ if escaped => State::Text { escapes, escaped: false },
-                    b'\\' if escapes => State::Text { escapes, escaped: true },
-                    b'\'' => State::Outside,
-                    _ => self.state,
-                };
-            }
-            State::Name if byte == b'"' => self.state = State::Outside,
-            State::Line if byte == b'\n' => self.state = State::Outside,
-            State::Name | State::Line => {}
-            State::Opening => {
-                self.tag.push(byte);
-                if byte == b'$' {
-                    self.state = State::Dollar;
-                    self.matched = 0;
-                } else if !is_word(byte) || self.tag.len() > limits::NAME_BYTES_MAX {
-                    self.state = State::Outside;
-                }
-            }
-            State::Dollar => {
-                if self.tag.get(self.matched) == Some(&byte) {
-                    self.matched += 1;
-                } else {
-                    self.matched = usize::from(byte == b'$');
-                }
-                if self.matched == self.tag.len() {
-                    self.state = State::Outside;
-                }
-            }
-        }
-    }
-}
-
 /// Passes a dump on unchanged and notes what it makes.
 pub struct Watch<'w> {
     content: &'w mut dyn Read,
@@ -656,5 +590,116 @@ impl Read for Watch<'_> {
             self.failed = self.editor.push(piece, &mut io::sink()).err();
         }
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MYSQL: &str = r"/*M!999999\- enable the sandbox mode */
+-- MariaDB dump
+/*!40101 SET NAMES utf8mb4 */;
+
+--
+-- Table structure for table `a`
+--
+
+DROP TABLE IF EXISTS `a`;
+CREATE TABLE `a` (
+  `id` int
+);
+INSERT INTO `a` VALUES
+(1,'CREATE TABLE `x` ('),
+(2,'\n-- Table structure for table `b`');
+DELIMITER ;;
+/*!50003 CREATE*/ /*!50017 DEFINER=`u``x`@`%`*/ /*!50003 TRIGGER t AFTER INSERT ON a FOR EACH ROW
+-- Table structure for table `b`
+SET @x = 1 */;;
+DELIMITER ;
+
+--
+-- Table structure for table `b`
+--
+
+CREATE TABLE `b` (
+  `id` int
+);
+INSERT INTO `b` VALUES (1),(2);
+
+--
+-- Dumping routines for database 'x'
+--
+DELIMITER ;;
+CREATE DEFINER=`u`@`localhost` PROCEDURE `p`()
+BEGIN
+  CREATE DEFINER=`u`@`%` VIEW x AS SELECT 1;
+END ;;
+DELIMITER ;
+
+--
+-- Final view structure for view `v`
+--
+
+/*!50001 CREATE ALGORITHM=UNDEFINED */
+/*!50013 DEFINER=`u`@`%` SQL SECURITY DEFINER */
+/*!50001 VIEW `v` AS select 1 */;
+/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE */;
+-- Dump completed
+";
+
+    fn edit(kind: DbKind, only: Option<&str>, dump: &str) -> (String, Content) {
+        let mut text = Vec::new();
+        let mut editor = Editor::new(kind, only);
+        for piece in dump.as_bytes().chunks(7) {
+            editor.push(piece, &mut text).unwrap();
+        }
+        let content = editor.finish(&mut text).unwrap();
+        (String::from_utf8(text).unwrap(), content)
+    }
+
+    #[test]
+    fn a_dump_of_mysql_loses_its_definers_and_nothing_else() {
+        let (text, content) = edit(DbKind::Mysql, None, MYSQL);
+        let expected = MYSQL
+            .replace("/*M!999999\\- enable the sandbox mode */\n", "")
+            .replace("/*!50017 DEFINER=`u``x`@`%`*/", "/*!50017 */")
+            .replace("CREATE DEFINER=`u`@`localhost` PROCEDURE", "CREATE  PROCEDURE")
+            .replace("/*!50013 DEFINER=`u`@`%` SQL", "/*!50013  SQL");
+        assert_eq!(text, expected);
+        assert_eq!(content.tables, BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]));
+        assert_eq!(content.last_filled.as_deref(), Some("b"));
+        assert_eq!((content.routines, content.triggers, content.events), (1, 1, 0));
+        assert!(content.views.contains("v") && content.is_whole);
+    }
+
+    #[test]
+    fn one_table_of_mysql_is_its_section_between_the_settings() {
+        let (text, content) = edit(DbKind::Mysql, Some("a"), MYSQL);
+        assert!(text.contains("SET NAMES") && text.contains("OLD_TIME_ZONE"));
+        assert!(text.contains("(2,'") && text.contains("TRIGGER t") && text.contains("SET @x"));
+        assert!(!text.contains("CREATE TABLE `b`") && !text.contains("PROCEDURE"));
+        assert_eq!((content.tables.len(), content.triggers, content.routines), (1, 1, 0));
+        assert!(edit(DbKind::Mysql, Some("nosuch"), MYSQL).1.tables.is_empty());
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_held_in_memory() {
+        let row = format!("INSERT INTO `a` VALUES (1,'{}');\n", "x".repeat(3_000_000));
+        let dump = MYSQL.replace("INSERT INTO `b` VALUES (1),(2);\n", &row);
+        let mut editor = Editor::new(DbKind::Mysql, None);
+        let mut text = Vec::new();
+        editor.push(dump.as_bytes(), &mut text).unwrap();
+        assert!(editor.start.capacity() < 1_000_000);
+        assert!(editor.finish(&mut text).unwrap().is_whole);
+        assert!(String::from_utf8(text).unwrap().contains(&row));
+    }
+
+    #[test]
+    fn a_dump_that_is_cut_is_not_whole() {
+        let cut = MYSQL.replace("-- Dump completed\n", "");
+        assert!(!edit(DbKind::Mysql, None, &cut).1.is_whole);
+        let more = format!("{MYSQL}DROP TABLE x;\n");
+        assert!(!edit(DbKind::Mysql, None, &more).1.is_whole);
     }
 }

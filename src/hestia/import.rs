@@ -12,7 +12,7 @@ use super::inventory::DbKind;
 use super::{import_mysql, import_pgsql};
 use crate::base::{Error, Kind, Monitor, Result, Within, World};
 use crate::tree::command::Input;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Read;
 
 /// What is to be imported where.
@@ -132,8 +132,10 @@ pub(super) struct Live {
     pub events: u64,
 }
 
-/// What a live database lacks of what its dump makes; `None` if it lacks nothing. Rows are not
-/// counted: of a table that should have some, it is asked whether it has any.
+/// What a live database lacks of what its dump makes; `None` if it lacks nothing. An import into
+/// MySQL stops at the first error, so of rows it is enough to count those of the last table and
+/// to ask of the others whether they have any; PostgreSQL's, as Hestia does it, goes on after
+/// errors, so there all rows are counted.
 pub fn missing(
     server: &DatabaseServer,
     database: &str,
@@ -144,26 +146,8 @@ pub fn missing(
         DbKind::Pgsql => import_pgsql::live(server, database)?,
     };
     let mut problems = Vec::new();
-    let tables: Vec<&String> =
-        expected.tables.keys().filter(|name| !live.tables.contains(*name)).collect();
-    let total = expected.tables.len();
-    if !tables.is_empty() {
-        problems.push(format!(
-            "it has {} of {total} tables: {} is missing",
-            total - tables.len(),
-            shown(&tables)
-        ));
-    }
-    let views: Vec<&String> =
-        expected.views.iter().filter(|name| !live.views.contains(*name)).collect();
-    if !views.is_empty() {
-        problems.push(format!(
-            "it has {} of {} views: {} is missing",
-            expected.views.len() - views.len(),
-            expected.views.len(),
-            shown(&views)
-        ));
-    }
+    problems.extend(without("tables", expected.tables.keys(), &live.tables));
+    problems.extend(without("views", expected.views.iter(), &live.views));
     for (word, has, should) in [
         ("functions and procedures", live.routines, expected.routines),
         ("triggers", live.triggers, expected.triggers),
@@ -173,46 +157,92 @@ pub fn missing(
             problems.push(format!("it has {has} of {should} {word}"));
         }
     }
-    let filled: Vec<&String> = expected
-        .tables
-        .iter()
-        .filter(|(name, has_rows)| **has_rows && live.tables.contains(*name))
-        .map(|(name, _)| name)
-        .collect();
-    let empty: Vec<&String> = match server.kind {
-        DbKind::Mysql => import_mysql::empty_of(server, database, &filled)?,
-        DbKind::Pgsql => import_pgsql::empty_of(server, database, &filled)?,
-    };
-    if !empty.is_empty() {
-        problems.push(format!(
-            "{} of {} tables that should have rows have none: {}",
-            empty.len(),
-            filled.len(),
-            shown(&empty)
-        ));
-    }
+    problems.extend(missing_rows(server, database, expected, &live)?);
     Ok((!problems.is_empty()).then(|| problems.join("; ")))
 }
+
+/// Which of the expected names are not there.
+fn without<'n>(
+    word: &str,
+    expected: impl Iterator<Item = &'n String>,
+    live: &BTreeSet<String>,
+) -> Option<String> {
+    let expected: Vec<&String> = expected.collect();
+    let lacking: Vec<&String> =
+        expected.iter().copied().filter(|name| !live.contains(*name)).collect();
+    let (has, should) = (expected.len() - lacking.len(), expected.len());
+    let problem = || format!("it has {has} of {should} {word}, without {}", shown(&lacking));
+    (!lacking.is_empty()).then(problem)
+}
+
+fn missing_rows(
+    server: &DatabaseServer,
+    database: &str,
+    expected: &Content,
+    live: &Live,
+) -> Result<Vec<String>> {
+    let is_filled = |(name, rows): &(&String, &u64)| **rows > 0 && live.tables.contains(*name);
+    let filled = expected.tables.iter().filter(is_filled);
+    let filled: Vec<&String> = filled.map(|(name, _)| name).collect();
+    let answers = match server.kind {
+        _ if filled.is_empty() => return Ok(Vec::new()),
+        DbKind::Mysql => {
+            let last = expected.last_filled.as_ref();
+            import_mysql::rows(server, database, &filled, last)?
+        }
+        DbKind::Pgsql => import_pgsql::rows(server, database, &filled)?,
+    };
+    let (mut empty, mut short) = (Vec::new(), Vec::new());
+    for (name, found) in filled.iter().copied().zip(numbers(&answers, filled.len())?) {
+        let should = expected.tables.get(name).copied().unwrap_or(0);
+        match found {
+            Rows::Counted(0) | Rows::Any(false) => empty.push(name),
+            Rows::Counted(has) if has < should => {
+                short.push(format!("{} has {has} of {should} rows", name.escape_debug()));
+            }
+            _ => {}
+        }
+    }
+    short.truncate(NAMES_SHOWN);
+    if !empty.is_empty() {
+        let (count, all) = (empty.len(), filled.len());
+        let names = shown(&empty);
+        let problem = format!("{count} of {all} tables that should have rows have none: {names}");
+        short.insert(0, problem);
+    }
+    Ok(short)
+}
+
+/// Names that a message tells.
+const NAMES_SHOWN: usize = 3;
 
 /// The first few of many names.
 fn shown(names: &[&String]) -> String {
     let some: Vec<String> =
-        names.iter().take(3).map(|name| name.escape_debug().to_string()).collect();
+        names.iter().take(NAMES_SHOWN).map(|name| name.escape_debug().to_string()).collect();
     let more = names.len().saturating_sub(some.len());
     if more > 0 { format!("{} and {more} more", some.join(", ")) } else { some.join(", ") }
 }
 
-/// Which of `names` an answer of one line each, `1` or `0` for rows or none, calls empty.
-pub(super) fn empty_by_answer<'n>(names: &[&'n String], answer: &str) -> Result<Vec<&'n String>> {
-    let lines: Vec<&str> = answer.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    if lines.len() != names.len() {
-        return Err(Error::new(Kind::Db, "look for rows in the tables")
-            .why("the server answered another number of lines than it was asked"));
-    }
-    let answers: BTreeMap<&String, &str> = names.iter().copied().zip(lines).collect();
-    Ok(answers
-        .into_iter()
-        .filter(|(_, one)| matches!(*one, "0" | "f"))
-        .map(|(name, _)| name)
-        .collect())
+/// What a server says of the rows of a table.
+enum Rows {
+    /// Whether it has any.
+    Any(bool),
+    /// How many it has.
+    Counted(u64),
+}
+
+/// Reads lines of `e0`, `e1` (rows or none) and `c` with a number.
+fn numbers(answer: &str, lines: usize) -> Result<Vec<Rows>> {
+    let one = |line: &str| match line.split_at_checked(1)? {
+        ("e", rest) => Some(Rows::Any(rest == "1")),
+        ("c", rest) => rest.parse().ok().map(Rows::Counted),
+        _ => None,
+    };
+    let found: Option<Vec<Rows>> =
+        answer.lines().map(str::trim).filter(|line| !line.is_empty()).map(one).collect();
+    found.filter(|found| found.len() == lines).ok_or_else(|| {
+        Error::new(Kind::Db, "look for rows in the tables")
+            .why("the server's answer is not what it should be")
+    })
 }

@@ -6,7 +6,7 @@
 
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
-use super::import::{self, Import, Live, Scratch, empty_by_answer};
+use super::import::{self, Import, Live, Scratch};
 use super::inventory::DbKind;
 use crate::base::{Error, Kind, Monitor, Result, limits};
 use std::io::Read;
@@ -51,28 +51,37 @@ fn run_in(
     if let Some(missing) = import::missing(server, &scratch.name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
-    Swap { server, import, scratch }.run()?;
-    Ok(content)
+    let live = &import.target.name;
+    if !import.exists {
+        let sql = format!("CREATE DATABASE `{live}`{};\n", charset(import));
+        server.ask("make the database", None, &sql)?;
+    }
+    let done = Swap { server, import, scratch }.run();
+    if done.is_err() && !import.exists {
+        let sql = format!("DROP DATABASE `{live}`;\n");
+        server.ask("remove the database that was to be made", None, &sql)?;
+    }
+    done.map(|()| content)
 }
 
 fn prepare(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
     let Scratch { name, password, aside, .. } = scratch;
-    let target = &import.target;
-    let charset = if target.charset.is_empty() {
-        String::new()
-    } else {
-        format!(" CHARACTER SET {}", target.charset)
-    };
+    let charset = charset(import);
     let host = server.account_host();
-    let mut sql = format!(
+    let sql = format!(
         "CREATE DATABASE `{name}`{charset};\nCREATE DATABASE `{aside}`{charset};\n\
          CREATE USER `{name}`@`{host}` IDENTIFIED BY '{password}';\n\
          GRANT ALL ON `{name}`.* TO `{name}`@`{host}`;\n"
     );
-    if !import.exists {
-        sql.push_str(&format!("CREATE DATABASE IF NOT EXISTS `{}`{charset};\n", target.name));
-    }
     server.ask("make a temporary database", None, &sql).map(drop)
+}
+
+/// As Hestia makes databases.
+fn charset(import: &Import<'_>) -> String {
+    match import.target.charset.as_str() {
+        "" => String::new(),
+        charset => format!(" CHARACTER SET {charset}"),
+    }
 }
 
 /// Removes what an import leaves. The old tables are only removed if they are not needed.
@@ -446,16 +455,21 @@ pub(super) fn live(server: &DatabaseServer, database: &str) -> Result<Live> {
     Ok(found)
 }
 
-/// Which of these tables have no rows.
-pub(super) fn empty_of<'n>(
+/// Asks whether tables have rows, and of the last one how many.
+pub(super) fn rows(
     server: &DatabaseServer,
     database: &str,
-    tables: &[&'n String],
-) -> Result<Vec<&'n String>> {
+    tables: &[&String],
+    last: Option<&String>,
+) -> Result<String> {
     let mut sql = String::from("SET NAMES utf8mb4;\n");
     for table in tables {
-        sql.push_str(&format!("SELECT EXISTS (SELECT 1 FROM {});\n", quoted(table)));
+        let name = quoted(table);
+        sql.push_str(&if Some(*table) == last {
+            format!("SELECT CONCAT('c', COUNT(*)) FROM {name};\n")
+        } else {
+            format!("SELECT CONCAT('e', EXISTS (SELECT 1 FROM {name}));\n")
+        });
     }
-    let answer = server.ask_text("look for rows in the tables", Some(database), &sql)?;
-    empty_by_answer(tables, &answer)
+    server.ask_text("look for rows in the tables", Some(database), &sql)
 }

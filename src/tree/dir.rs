@@ -424,6 +424,15 @@ impl Target {
         nix::unistd::syncfs(self.root()?).what_io(|| "write the target folder to its disk")
     }
 
+    /// Waits until a folder's entries are on the disk.
+    pub fn sync_folder(&self, path: &RelPath) -> Result<()> {
+        let what = || format!("write the folder {path} to its disk");
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        // A handle that is only good for going through cannot be synchronised.
+        let folder = openat(&self.folder(path)?, ".", flags, Mode::empty()).what_io(what)?;
+        nix::unistd::fsync(&folder).what_io(what)
+    }
+
     /// Whether what is there already has the mode, times and owner it would be given.
     pub fn looks_right(&self, existing: &Existing, meta: &Meta) -> bool {
         let (uid, gid) = self.owner_of(meta);

@@ -16,6 +16,7 @@ pub mod tar_in;
 pub(crate) mod tar_member;
 pub mod tar_out;
 pub mod walk;
+pub mod zip_out;
 
 pub use select::Selection;
 pub use sink::Sink;

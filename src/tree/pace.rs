@@ -144,7 +144,7 @@ mod tests {
         let monitor = Collect::default();
         source.next_entry(&monitor).unwrap().unwrap();
         let entry = source.next_entry(&monitor).unwrap().unwrap();
-        let Content::Stream(mut reader) = entry.content else { panic!("no stream") };
+        let Content::Rows(mut reader) = entry.content else { panic!("no stream") };
         let mut read = Vec::new();
         let before = world.ticks();
         reader.read_to_end(&mut read).unwrap();

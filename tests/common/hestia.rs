@@ -96,7 +96,6 @@ impl Machine {
             log_folder: folder.path().join("log"),
             low_priority: false,
             load_wait: std::time::Duration::ZERO,
-            program: env!("CARGO_BIN_EXE_ghostsnap").into(),
             ..Settings::default()
         };
         let server = Server::new(hestia.clone(), settings, Arc::new(World::seeded(1)));

@@ -50,6 +50,7 @@ pub fn backup_users(
     let chosen =
         inventory::choose(&server.hestia, &request.users, &request.include, &request.exclude)?;
     backup_direct::check_rate(request.read_limit)?;
+    super::download::remove_old(server, None, monitor);
     let mut report = RunReport::default();
     for (name, error) in chosen.unknown {
         report.users.push(UserOutcome::without(name, State::Failed(error)));

@@ -231,27 +231,27 @@ fn options(hestia: &Hestia, admin: bool) -> Result<Options> {
 }
 
 /// As Hestia does with its own: mode 640, owner `hestiaweb`, group of the user.
-fn open_to_panel(file: &File, user: &UserName, monitor: &dyn Monitor) {
+pub(super) fn open_to_panel(file: &File, user: &UserName, monitor: &dyn Monitor) {
     let panel = nix::unistd::User::from_name("hestiaweb").ok().flatten();
     let group = nix::unistd::Group::from_name(user.as_str()).ok().flatten();
     let done = nix::unistd::fchown(file, panel.map(|one| one.uid), group.map(|one| one.gid))
         .map_err(std::io::Error::from)
         .and_then(|()| file.set_permissions(Permissions::from_mode(0o640)));
     if let Err(error) = done {
-        let what = "let the panel read the tarball";
+        let what = "let the panel read the file";
         monitor.warn(crate::base::error::io_error(error, what));
     }
 }
 
 /// A file that is not complete yet; it is gone if it never gets there.
-struct Draft {
-    file: File,
+pub(super) struct Draft {
+    pub(super) file: File,
     path: PathBuf,
     published: bool,
 }
 
 impl Draft {
-    fn new(target: &Path) -> Result<Self> {
+    pub(super) fn new(target: &Path) -> Result<Self> {
         // Hidden, and starting with no user's name: Hestia's rotation must not count it.
         let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let path = target.with_file_name(format!(".{name}.{}.part", std::process::id()));
@@ -267,7 +267,7 @@ impl Draft {
         Ok(Self { file, path, published: false })
     }
 
-    fn publish(mut self, target: &Path) -> Result<u64> {
+    pub(super) fn publish(mut self, target: &Path) -> Result<u64> {
         let what = || format!("complete {}", target.display());
         self.file.sync_all().what_io(what)?;
         let bytes = self.file.metadata().what_io(what)?.len();

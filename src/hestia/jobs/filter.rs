@@ -12,12 +12,13 @@ use crate::base::{Error, Kind, RelPath, Result, WhatIo, limits};
 use crate::format::snapshot::Object;
 use crate::format::tree::{Node, NodeKind};
 use crate::hestia::conf::{self, Row};
+use crate::hestia::dump_text::{Content, Watch};
 use crate::hestia::inventory::{DbKind, SECTIONS};
 use crate::hestia::select::{Choice, Sections};
 use crate::hestia::tarball_out::Mode;
 use crate::tree::Sink;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What was seen of a tree.
@@ -49,14 +50,14 @@ pub struct DbFacts {
 }
 
 /// What was seen of a dump.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DumpFacts {
     /// The engine, by the name of the file.
     pub kind: DbKind,
     /// Its size.
     pub bytes: u64,
-    /// Tables it makes.
-    pub tables: u64,
+    /// What it makes.
+    pub content: Content,
 }
 
 impl Facts {
@@ -248,10 +249,9 @@ impl Filter {
         database: &[u8],
         kind: DbKind,
     ) -> Result<()> {
-        let mut counter = TableCounter::new(content, kind);
-        self.inner.entry(path, node, &mut counter)?;
-        let tables = counter.finish();
-        let dump = DumpFacts { kind, bytes: node.meta.size, tables };
+        let mut watch = Watch::new(content, kind);
+        self.inner.entry(path, node, &mut watch)?;
+        let dump = DumpFacts { kind, bytes: node.meta.size, content: watch.finish()? };
         self.facts().databases.entry(display_bytes(database)).or_default().dump = Some(dump);
         Ok(())
     }
@@ -466,66 +466,6 @@ fn clean_keys(text: &[u8]) -> (Vec<u8>, usize) {
     (lines.concat().into_bytes(), bad.len() + dropped)
 }
 
-/// Counts the tables that a dump makes while it passes by. A row of data that spans lines can hold
-/// the same words; that a wrong count can only be too high is what the check after a restore must
-/// allow for.
-struct TableCounter<'c> {
-    content: &'c mut dyn Read,
-    kind: DbKind,
-    /// The beginning of the line in hand.
-    line: Vec<u8>,
-    tables: u64,
-}
-
-/// As much of a line as the words can take up: names have up to 63 bytes each.
-const LINE_START_BYTES: usize = 512;
-
-impl<'c> TableCounter<'c> {
-    fn new(content: &'c mut dyn Read, kind: DbKind) -> Self {
-        Self { content, kind, line: Vec::with_capacity(LINE_START_BYTES), tables: 0 }
-    }
-
-    fn take(&mut self, piece: &[u8]) {
-        for (at, part) in piece.split(|byte| *byte == b'\n').enumerate() {
-            if at > 0 {
-                self.end_line();
-            }
-            let room = LINE_START_BYTES.saturating_sub(self.line.len());
-            self.line.extend_from_slice(part.get(..room.min(part.len())).unwrap_or_default());
-        }
-    }
-
-    fn end_line(&mut self) {
-        let makes_table = match self.kind {
-            DbKind::Mysql => self.line.starts_with(b"CREATE TABLE "),
-            // pg_dump announces each object; INSERTs hold raw line breaks, so a customer's text
-            // with CREATE TABLE in it must not count.
-            DbKind::Pgsql => {
-                let word = b"; Type: TABLE; Schema: ";
-                self.line.starts_with(b"-- Name: ")
-                    && self.line.windows(word.len()).any(|part| part == word)
-            }
-        };
-        self.tables += u64::from(makes_table);
-        self.line.clear();
-    }
-
-    fn finish(mut self) -> u64 {
-        self.end_line();
-        self.tables
-    }
-}
-
-impl Read for TableCounter<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.content.read(buffer)?;
-        if let Some(piece) = buffer.get(..count) {
-            self.take(piece);
-        }
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -698,7 +638,9 @@ mod tests {
             (named("WEB"), named("MAIL"), named("UDIR")),
             (vec!["a.example"], vec!["a.example"], vec![".bashrc"])
         );
-        let tables = |name: &str| facts.databases[name].dump.unwrap().tables;
+        let tables = |name: &str| {
+            facts.databases[name].dump.as_ref().map_or(0, |dump| dump.content.tables.len())
+        };
         assert_eq!((tables("alice_wp"), tables("alice_geo")), (2, 1));
         assert_eq!(facts.databases["alice_wp"].row.as_ref().unwrap().text("TYPE"), "mysql");
         assert_eq!(facts.databases["alice_geo"].row, None);

@@ -291,6 +291,7 @@ fn free_bytes(folder: &Path) -> Option<u64> {
 mod tests {
     use super::super::filter::{DbFacts, DumpFacts};
     use super::*;
+    use crate::hestia::dump_text::Content;
     use crate::hestia::inventory::DbKind;
     use std::fs;
 
@@ -377,7 +378,7 @@ mod tests {
         let row = Row::parse(b"DOMAIN='a.example' TPL='wordpress'").unwrap();
         fixture.shelf.web.entry("a.example".into()).or_default().row = Some(row);
         let row = Some(Row::parse(b"DB='alice_x' TYPE='pgsql' HOST='localhost'").unwrap());
-        let dump = Some(DumpFacts { kind: DbKind::Pgsql, bytes: 9, tables: 1 });
+        let dump = Some(DumpFacts { kind: DbKind::Pgsql, bytes: 9, content: Content::default() });
         fixture.facts.databases.insert("alice_x".into(), DbFacts { row, dump });
         assert_eq!(
             fixture.look("alice"),

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: MIT
 //! What Ghostsnap does for Hestia, each a function from (server, repository, request, monitor) to
 //! a report: back users up ([`backup`]), thin out their tarballs ([`cleanup`]), take old tarballs
-//! in ([`mod@import`]), make tarballs ([`mod@export`]), give users back ([`mod@restore`]), and
+//! in ([`mod@import`]), make tarballs ([`mod@export`]), give users back ([`mod@restore`]) or single
+//! databases ([`mod@restore_database`]), and
 //! list, show and remove what is there ([`manage`]). Nothing here prints.
 
 pub mod backup;
 mod backup_direct;
 mod backup_tarball;
 pub mod cleanup;
+pub mod download;
 pub mod export;
+pub mod files;
 pub mod filter;
 pub mod findings;
 pub mod import;
 mod in_place;
 mod leftovers;
+pub mod mailbox;
 pub mod manage;
 pub mod offers;
 pub mod outlook;
@@ -22,6 +26,7 @@ pub mod preflight;
 mod rename;
 pub mod report;
 pub mod restore;
+pub mod restore_database;
 mod shelf;
 pub mod verify;
 mod web_row;
@@ -40,6 +45,7 @@ pub use manage::{delete, find, list};
 pub use outlook::Outlook;
 pub use report::{RunReport, State, UserOutcome};
 pub use restore::{RestoreReport, RestoreRequest, Through, preview, restore};
+pub use restore_database::{DatabaseReport, DatabaseRequest, restore_database};
 
 /// The machine that the jobs work on.
 #[derive(Clone)]

@@ -224,7 +224,7 @@ fn check_database<'f>(name: &str, database: &'f DbFacts) -> Result<&'f Row, Stri
         ));
     }
     let kind = DbKind::parse(row.text("TYPE")).ok_or("its row names no known engine")?;
-    match database.dump {
+    match &database.dump {
         None => return Err("the archive has no dump of it, and restoring it would empty it".into()),
         Some(dump) if dump.kind != kind => {
             return Err("its row and its dump name two engines".into());
@@ -255,6 +255,7 @@ fn check_database<'f>(name: &str, database: &'f DbFacts) -> Result<&'f Row, Stri
 mod tests {
     use super::super::filter::DumpFacts;
     use super::*;
+    use crate::hestia::dump_text::Content;
     use std::fs;
 
     fn user(name: &str) -> UserName {
@@ -282,7 +283,7 @@ mod tests {
     fn with_database(name: &str, row: &str, bytes: u64) -> Facts {
         let mut facts = Facts::default();
         let row = Some(Row::parse(row.as_bytes()).unwrap());
-        let dump = Some(DumpFacts { kind: DbKind::Mysql, bytes, tables: 1 });
+        let dump = Some(DumpFacts { kind: DbKind::Mysql, bytes, content: Content::default() });
         facts.databases.insert(name.into(), DbFacts { row, dump });
         facts
     }

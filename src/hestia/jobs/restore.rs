@@ -336,10 +336,9 @@ impl Job<'_> {
         monitor: &dyn Monitor,
     ) -> Vec<Restored> {
         let who = (self.user, self.from);
-        let place = (&self.server.hestia, self.server.caller.as_ref());
         let verified = outcome.and_then(|outcome| {
             let done = Done { outcome: &outcome, in_place: self.in_place(), placed };
-            let objects = verify::verify(place, who, facts, &done, monitor)?;
+            let objects = verify::verify(&self.server.hestia, who, facts, &done, monitor)?;
             if !outcome.is_ok() && !objects.iter().any(|one| one.problem.is_some()) {
                 let failed = Error::new(Kind::Partial, "end the restore properly");
                 monitor.warn(failed.why(format!("v-restore-user failed: {}", outcome.complaint())));

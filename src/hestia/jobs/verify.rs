@@ -6,9 +6,11 @@
 use super::filter::Facts;
 use crate::base::{Error, Kind, Monitor, Result};
 use crate::format::snapshot::Object;
-use crate::hestia::call::{Call, Caller, Outcome};
+use crate::hestia::call::Outcome;
 use crate::hestia::conf::{self, Row};
-use crate::hestia::inventory::{self, DbKind};
+use crate::hestia::database::{DatabaseRow, DatabaseServer};
+use crate::hestia::import;
+use crate::hestia::inventory;
 use crate::hestia::layout::{Hestia, UserName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -90,13 +92,12 @@ pub struct Done<'d> {
 /// Looks at every object that a restore of `facts` should have brought back for `user`. `from` is
 /// the user it was backed up from. What could not be looked at is a warning.
 pub fn verify(
-    server: (&Hestia, &dyn Caller),
+    hestia: &Hestia,
     users: (&UserName, &UserName),
     facts: &Facts,
     done: &Done<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Restored>> {
-    let (hestia, caller) = server;
     let (user, _) = users;
     let outcome = done.outcome;
     let transcript = Transcript::parse(&outcome.output);
@@ -121,7 +122,7 @@ pub fn verify(
         } else if !outcome.is_ok() && transcript.is_last(&shown) {
             Some(format!("Hestia stopped here: {}", outcome.complaint()))
         } else if object.section == "DB" {
-            database(hestia, caller, &live, users, &object.name, facts, monitor)
+            database(hestia, &live, users, &object.name, facts, monitor)
         } else {
             live.problem(hestia, user, &object)
         };
@@ -192,7 +193,6 @@ pub fn renamed(name: &str, user: &UserName, from: &UserName) -> String {
 
 fn database(
     hestia: &Hestia,
-    caller: &dyn Caller,
     live: &Live,
     (user, from): (&UserName, &UserName),
     name: &str,
@@ -203,73 +203,15 @@ fn database(
     let Some(row) = live.databases.iter().find(|row| row.get("DB") == Some(&here)) else {
         return Some("Hestia does not list it afterwards".to_owned());
     };
-    let expected = facts.databases.get(name).and_then(|one| one.dump).map_or(0, |dump| dump.tables);
-    match tables(hestia, caller, row, monitor) {
-        Ok(found) if found < expected => Some(format!("it has {found} of {expected} tables")),
-        Ok(_) => None,
-        Err(error) => {
-            monitor.warn(error.within(format!("check that the database {here} is back")));
-            None
-        }
-    }
-}
-
-/// How many tables a live database has.
-pub fn tables(
-    hestia: &Hestia,
-    caller: &dyn Caller,
-    row: &Row,
-    monitor: &dyn Monitor,
-) -> Result<u64> {
-    let name = row.text("DB");
-    let what = || format!("count the tables of {name}");
-    let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '$');
-    if name.is_empty() || !name.chars().all(harmless) || name.starts_with('-') {
-        return Err(Error::new(Kind::Invalid, what()).why("its name cannot be put into a query"));
-    }
-    let host = row.text("HOST");
-    if !host.chars().all(harmless) || host.is_empty() {
-        return Err(Error::new(Kind::Invalid, what()).why("its server has no proper name"));
-    }
-    let call = match DbKind::parse(row.text("TYPE")) {
-        Some(DbKind::Mysql) => mysql_count(hestia, name, host),
-        Some(DbKind::Pgsql) => pgsql_count(hestia, name, host)?,
-        None => return Err(Error::new(Kind::Invalid, what()).why("its engine is not known")),
-    };
-    let outcome = caller.call(&call, monitor)?;
-    let outcome = outcome.check(what(), &call).map_err(|error| error.with_kind(Kind::Db))?;
-    let number = outcome.output.lines().rev().find_map(|line| line.trim().parse().ok());
-    number.ok_or_else(|| {
-        Error::new(Kind::Db, what()).why(format!("{} printed no number", call.name()))
+    let dump = facts.databases.get(name)?.dump.as_ref()?;
+    let missing = DatabaseRow::parse(row).and_then(|row| {
+        let server = DatabaseServer::find(hestia, row.kind, &row.host)?;
+        import::missing(&server, &row.name, &dump.content)
+    });
+    missing.unwrap_or_else(|error| {
+        monitor.warn(error.within(format!("check that the database {here} is back")));
+        None
     })
-}
-
-fn mysql_count(hestia: &Hestia, name: &str, host: &str) -> Call {
-    let client = hestia.tools.join("mariadb");
-    let client = if client.exists() { client } else { hestia.tools.join("mysql") };
-    let query = format!(
-        "SELECT COUNT(*) FROM information_schema.tables \
-         WHERE table_schema = '{name}' AND table_type NOT IN ('VIEW', 'SYSTEM VIEW')"
-    );
-    let credentials = hestia.conf(&format!(".mysql.{host}"));
-    let defaults = format!("--defaults-file={}", credentials.display());
-    Call::program(client, [defaults, "-N".into(), "-B".into(), "-e".into(), query])
-}
-
-fn pgsql_count(hestia: &Hestia, name: &str, host: &str) -> Result<Call> {
-    let path = hestia.conf("pgsql.conf");
-    let rows = conf::read_rows(&path)?.rows;
-    let server = rows.iter().find(|row| row.get("HOST") == Some(host)).ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("find the server {host} in {}", path.display()))
-    })?;
-    let port = if server.text("PORT").is_empty() { "5432" } else { server.text("PORT") };
-    let query = "SELECT count(*) FROM information_schema.tables WHERE table_type = 'BASE TABLE' \
-                 AND table_schema NOT IN ('pg_catalog', 'information_schema')";
-    let user = server.text("USER");
-    let arguments = ["-X", "-A", "-t", "-h", host, "-p", port, "-U", user, "-d", name, "-c", query];
-    let mut call = Call::program(hestia.tools.join("psql"), arguments);
-    call.environment.push(("PGPASSWORD".to_owned(), server.text("PASSWORD").to_owned()));
-    Ok(call)
 }
 
 /// Whether the user is there after a restore.
@@ -286,7 +228,9 @@ mod tests {
     use super::super::filter::{DbFacts, DumpFacts};
     use super::*;
     use crate::base::monitor::Collect;
-    use crate::hestia::call::fake::{Recorder, outcome};
+    use crate::hestia::call::fake::outcome;
+    use crate::hestia::dump_text::Content;
+    use crate::hestia::inventory::DbKind;
     use std::fs;
 
     const TRANSCRIPT: &str = "-- USER --\n2026-11-22 07:44:04 bob\n\n-- WEB --\n2026-11-22 07:44:13 b.example\n\
@@ -322,7 +266,11 @@ mod tests {
         let put = |name: &str, text: &str| fs::write(hestia.user_file(&user, name), text).unwrap();
         put("web.conf", "DOMAIN='b.example'\n");
         put("cron.conf", "JOB='1' CMD='x'\n");
-        put("db.conf", "DB='bob_notes' HOST='localhost' TYPE='mysql'\n");
+        put("db.conf", "DB='bob_notes' DBUSER='bob_n' HOST='localhost' TYPE='mysql'\n");
+        fs::create_dir_all(hestia.conf("")).unwrap();
+        fs::create_dir_all(&hestia.tools).unwrap();
+        fs::write(hestia.conf("mysql.conf"), "HOST='localhost' USER='root' PASSWORD='x'\n")
+            .unwrap();
         Fixture { _folder: folder, hestia, user }
     }
 
@@ -331,18 +279,36 @@ mod tests {
         for (section, name) in [("WEB", "b.example"), ("DB", "bob_notes"), ("UDIR", "My Files")] {
             facts.objects.insert(object(section, name));
         }
-        let dump = Some(DumpFacts { kind: DbKind::Mysql, bytes: 9, tables: 2 });
+        let mut content = Content { last_filled: Some("b".into()), ..Content::default() };
+        content.tables.extend([("a".to_owned(), 2), ("b".to_owned(), 3), ("c".to_owned(), 0)]);
+        let dump = Some(DumpFacts { kind: DbKind::Mysql, bytes: 9, content });
         facts.databases.insert("bob_notes".into(), DbFacts { row: None, dump });
         facts
     }
 
-    fn problems(fixture: &Fixture, output: &str, code: i32, tables: &'static str) -> Vec<String> {
-        let caller = Recorder::new(move |_| outcome(i32::from(tables.is_empty()), tables));
+    /// Puts up a client that knows these tables and says this of their rows.
+    fn serve(fixture: &Fixture, tables: &[&str], rows: &str) {
+        let known: String = tables
+            .iter()
+            .flat_map(|name| name.bytes())
+            .map(|byte| format!("T{byte:02X}\\n"))
+            .collect();
+        let text = format!(
+            "#!/bin/bash\ncase $(cat) in\n*EXISTS*) printf '{rows}' ;;\n*) printf '{known}r0\\nt0\\ne0\\n' ;;\nesac\n"
+        );
+        let path = fixture.hestia.tools.join("mariadb");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    const ALL: [&str; 3] = ["a", "b", "c"];
+    const ALL_ROWS: &str = "e1\\nc3\\n";
+
+    fn problems(fixture: &Fixture, output: &str, code: i32) -> Vec<String> {
         let monitor = Collect::default();
         let users = (&fixture.user, &fixture.user);
-        let server: (&Hestia, &dyn Caller) = (&fixture.hestia, &caller);
         let found = verify(
-            server,
+            &fixture.hestia,
             users,
             &facts(),
             &Done { outcome: &outcome(code, output), in_place: false, placed: &BTreeMap::new() },
@@ -359,39 +325,60 @@ mod tests {
         problems
     }
 
-    #[test]
-    fn a_restore_that_brought_everything_back_has_no_problems() {
-        assert_eq!(problems(&fixture(), TRANSCRIPT, 0, "2\n"), [""; 0]);
+    /// A machine where all came back.
+    fn good() -> Fixture {
+        let fixture = fixture();
+        serve(&fixture, &ALL, ALL_ROWS);
+        fixture
     }
 
     #[test]
-    fn an_import_that_failed_silently_is_found_by_its_missing_tables() {
-        assert_eq!(
-            problems(&fixture(), TRANSCRIPT, 0, "0\n"),
-            ["DB bob_notes: it has 0 of 2 tables"]
-        );
+    fn a_restore_that_brought_everything_back_has_no_problems() {
+        assert_eq!(problems(&good(), TRANSCRIPT, 0), [""; 0]);
+    }
+
+    #[test]
+    fn an_import_that_failed_silently_is_found_by_what_it_lacks() {
+        let fixture = good();
+        for (tables, rows, problem) in [
+            (&ALL[..0], "", "it has 0 of 3 tables, without a, b, c"),
+            (&ALL[..2], ALL_ROWS, "it has 2 of 3 tables, without c"),
+            (&ALL[..], "e0\\nc3\\n", "1 of 2 tables that should have rows have none: a"),
+            (&ALL[..], "e1\\nc2\\n", "b has 2 of 3 rows"),
+            (&ALL[..], "e1\\nc0\\n", "1 of 2 tables that should have rows have none: b"),
+        ] {
+            serve(&fixture, tables, rows);
+            let found = problems(&fixture, TRANSCRIPT, 0);
+            assert_eq!(found, [format!("DB bob_notes: {problem}")]);
+        }
+        serve(&fixture, &ALL, "e1\\nc9\\n");
+        assert_eq!(problems(&fixture, TRANSCRIPT, 0), [""; 0]);
     }
 
     #[test]
     fn a_server_that_cannot_be_asked_is_a_warning_not_a_success_in_silence() {
-        let found = problems(&fixture(), TRANSCRIPT, 0, "");
-        assert!(
-            found.len() == 1 && found[0].contains("check that the database bob_notes is back"),
-            "{found:?}"
-        );
+        let fixture = good();
+        for rows in ["e1\\n", "no\\n"] {
+            serve(&fixture, &ALL, rows);
+            let found = problems(&fixture, TRANSCRIPT, 0);
+            assert!(
+                found.len() == 1 && found[0].contains("check that the database bob_notes is back"),
+                "{found:?}"
+            );
+        }
     }
 
     #[test]
     fn a_section_that_silently_did_not_happen_is_named() {
-        let fixture = fixture();
+        let fixture = good();
         let without_web = TRANSCRIPT.replace("2026-11-22 07:44:13 b.example\n", "");
         assert_eq!(
-            problems(&fixture, &without_web, 0, "2"),
+            problems(&fixture, &without_web, 0),
             ["WEB b.example: Hestia did not come to it"]
         );
         fs::write(fixture.hestia.user_file(&fixture.user, "web.conf"), "").unwrap();
         fs::remove_dir(fixture.hestia.user_home(&fixture.user).join("My Files")).unwrap();
-        let found = problems(&fixture, TRANSCRIPT, 0, "2");
+        let found = problems(&fixture, TRANSCRIPT, 0);
         assert_eq!(found[0], "WEB b.example: Hestia does not list it afterwards");
         assert!(found[1].ends_with("My Files is not there afterwards"));
     }
@@ -400,43 +387,8 @@ mod tests {
     fn where_hestia_stopped_is_where_it_failed() {
         let output =
             TRANSCRIPT.split("\n-- CRON").next().unwrap().to_owned() + "\nError: Can't unpack it\n";
-        let found = problems(&fixture(), &output, 12, "2");
+        let found = problems(&good(), &output, 12);
         assert_eq!(found[0], "DB bob_notes: Hestia stopped here: Can't unpack it");
         assert_eq!(found.len(), 3);
-    }
-
-    #[test]
-    fn both_servers_are_asked_with_hestias_own_credentials() {
-        let Fixture { hestia, _folder, .. } = fixture();
-        fs::create_dir_all(hestia.conf("")).unwrap();
-        fs::write(
-            hestia.conf("pgsql.conf"),
-            "HOST='db.example' USER='postgres' PASSWORD='s3cret' PORT='5433'\n",
-        )
-        .unwrap();
-        let caller = Recorder::new(|call| {
-            let secret = call.environment.first().map_or("", |(_, value)| value.as_str());
-            outcome(i32::from(call.name() == "psql" && secret != "s3cret"), " 7\n")
-        });
-        let monitor = Collect::default();
-        for row in
-            ["DB='a_b' HOST='localhost' TYPE='mysql'", "DB='a_b' HOST='db.example' TYPE='pgsql'"]
-        {
-            let row = Row::parse(row.as_bytes()).unwrap();
-            assert_eq!(tables(&hestia, &caller, &row, &monitor).unwrap(), 7);
-        }
-        let lines = caller.lines();
-        assert!(
-            lines[0].starts_with("mysql --defaults-file=")
-                && lines[0].contains("conf/.mysql.localhost -N -B -e")
-        );
-        assert!(lines[1].starts_with("psql -X -A -t -h db.example -p 5433 -U postgres -d a_b -c"));
-        assert!(!lines[1].contains("s3cret"));
-        for row in
-            ["DB='a' HOST='../x' TYPE='mysql'", "DB='-x' HOST='h' TYPE='mysql'", "DB='a'' HOST='h'"]
-        {
-            let row = Row::parse_leading(row.as_bytes());
-            assert!(tables(&hestia, &caller, &row, &monitor).is_err());
-        }
     }
 }

@@ -12,7 +12,7 @@ use crate::tree::dir::{OwnerPolicy, Target};
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -62,7 +62,14 @@ pub fn serve(mut socket: impl Read + Write, root: &Path, world: &World) -> Resul
             .why("there is no such folder, or it may not be entered"));
     }
     let target = Target::open(root, OwnerPolicy::Keep)?;
-    let mut hand = Hand { target, world, file: None, opened_up: HashMap::new() };
+    let mut hand = Hand {
+        target,
+        world,
+        file: None,
+        opened_up: HashMap::new(),
+        changes: 0,
+        touched: BTreeSet::new(),
+    };
     let done = hand.obey(&mut socket);
     hand.drop_file();
     hand.close_up();
@@ -88,6 +95,9 @@ struct Hand<'w> {
     file: Option<Filling>,
     /// Folders of ours that were given the right to be written, with the modes they had.
     opened_up: HashMap<RelPath, u32>,
+    /// Entries changed, and as long as they are few, the folders they lie in.
+    changes: usize,
+    touched: BTreeSet<RelPath>,
 }
 
 impl Hand<'_> {
@@ -133,7 +143,7 @@ impl Hand<'_> {
             }
             Order::Quit => {
                 self.close_up();
-                self.target.sync()
+                self.sync()
             }
         };
         if let Err(error) = done {
@@ -143,9 +153,34 @@ impl Hand<'_> {
         reply
     }
 
+    /// Waits until all is on the disk. A whole file system is synchronised only for many changes:
+    /// it waits for what everybody else wrote, too.
+    fn sync(&mut self) -> Result<()> {
+        if self.changes > limits::SYNC_ONE_BY_ONE_MAX {
+            return self.target.sync();
+        }
+        for folder in std::mem::take(&mut self.touched) {
+            match self.target.sync_folder(&folder) {
+                // It was removed since, or may not be listed.
+                Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Forbidden) => {}
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers that something in the folder of `path` changes.
+    fn touch(&mut self, path: &RelPath) {
+        self.changes += 1;
+        if self.changes <= limits::SYNC_ONE_BY_ONE_MAX {
+            self.touched.insert(path.parent().unwrap_or_default());
+        }
+    }
+
     /// Does something in the folder of `path`. Hestia takes the right to write from some folders
     /// that belong to the user all the same; it is given for the time of the restore.
     fn in_writable<T>(&mut self, path: &RelPath, act: impl Fn(&Target) -> Result<T>) -> Result<T> {
+        self.touch(path);
         match act(&self.target) {
             Err(error) if error.kind() == Kind::Forbidden => {
                 let folder = path.parent().unwrap_or_default();
@@ -258,6 +293,9 @@ impl Hand<'_> {
             }
             file.set_len(meta.size).what_io(what)?;
             let undressed = self.target.finish_file(&path, &file, &meta).err();
+            if self.changes <= limits::SYNC_ONE_BY_ONE_MAX {
+                file.sync_all().what_io(what)?;
+            }
             if !is_prepared {
                 self.target.rename(&path, &name)?;
             }

@@ -11,7 +11,7 @@ mod remove;
 use super::folder::matters_to_all;
 use super::{Overwrite, find_node};
 use crate::base::monitor::{Scoped, Stage, check_cancelled};
-use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Within, limits, units};
+use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Within, limits};
 use crate::format::tree::Meta;
 use crate::format::{Node, NodeKind, Snapshot};
 use crate::repo::{IndexedRepository, Reader};
@@ -35,6 +35,9 @@ pub struct Rules {
     pub dry_run: bool,
     /// Mails are the same whatever flags their names carry, and whether they are new or read.
     pub maildir: bool,
+    /// The restored folder itself is Hestia's to make: if it is there, its mode, owner and times
+    /// stay, and if it is not, its group may write to it.
+    pub keep_top: bool,
     /// Paths below the home that are neither written nor removed.
     pub spared: fn(&RelPath) -> bool,
 }
@@ -47,6 +50,7 @@ impl Default for Rules {
             exact: false,
             dry_run: false,
             maildir: false,
+            keep_top: false,
             spared: |_| false,
         }
     }
@@ -179,11 +183,10 @@ pub fn by_deputy(
     done.and(ended)?;
     let mut report = plan.book.report;
     report.warnings = scope.warnings();
-    if report.other_owners > 0 {
+    if report.other_owners > 0 && !rules.dry_run {
         monitor.stage(Stage::Note(format!(
-            "{} belonged to somebody else and now belong to {}",
-            units::number_of(report.other_owners, "file"),
-            place.name
+            "files and folders that were somebody else's and are {}'s now: {}",
+            place.name, report.other_owners
         )));
     }
     Ok(report)
@@ -247,7 +250,13 @@ impl Plan<'_> {
         if !node.is_folder() {
             return self.entry(node, &path);
         }
-        if !path.is_root() && !self.enter(node, &path)? {
+        if self.rules.keep_top {
+            let there = self.look(&path)?.is_some_and(|one| one.kind == NodeKind::Folder);
+            let meta = Meta { kind: NodeKind::Folder, mode: 0o770, ..Meta::default() };
+            if !there {
+                self.make_folder(&path, &meta)?;
+            }
+        } else if !path.is_root() && !self.enter(node, &path)? {
             return Ok(());
         }
         self.folder(&node.chunks, &path, &RelPath::root())
@@ -460,7 +469,13 @@ impl Plan<'_> {
             self.book.items.push_back(Item::Dressed(path.clone()));
             self.send(&Order::Finish { path, meta })?;
         }
-        self.ask(&Order::Quit)
+        self.ask(&Order::Quit)?;
+        // What was made here lies directly in the home.
+        if self.place.path.depth() == 1 {
+            self.place.home.sync_folder(&RelPath::root())
+        } else {
+            Ok(())
+        }
     }
 
     fn link(&mut self, first: &RelPath, path: &RelPath, bytes: u64) -> Result<()> {

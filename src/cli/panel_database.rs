@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+//! `ghostsnap hestia restore-database`.
+
+use super::Context;
+use super::args::Invocation;
+use super::engine_look::day_and_time;
+use super::panel::{open, server};
+use super::panel_look::{find, visible};
+use crate::base::units::number_of;
+use crate::base::{Error, Kind, Result};
+use crate::hestia::jobs::{self, DatabaseRequest};
+use crate::hestia::{UserName, inventory};
+
+/// Restores a database, or a table of it.
+pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
+    let user = UserName::parse(call.required("USER")?)?;
+    let server = server(context, call)?;
+    let repository = open(context, call, &server, false)?;
+    let progress = context.progress();
+    let all = visible(call, &server, &repository, Some(&user), &progress)?;
+    let wanted = call.required("SNAPSHOT")?;
+    let (id, snapshot) = find(call, &all, wanted, Some(user.as_str()))?.clone();
+    let text = |name: &str| call.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let request = DatabaseRequest {
+        snapshot: id.to_string(),
+        database: call.required("DATABASE")?.to_owned(),
+        table: text("TABLE"),
+        new_name: text("as"),
+        // The panel acts for whoever has the name today, never for an earlier user of it.
+        force: call.has("force") && call.shim().is_none(),
+        notify: call.has("notify"),
+    };
+    if request.new_name.is_some() && request.table.is_some() {
+        return Err(Error::new(Kind::Usage, "restore a table beside the original")
+            .why("--as makes a whole database")
+            .hint("restore all of it with --as, and take the table from there"));
+    }
+    let lists = |name: &str| -> Result<bool> {
+        let found = inventory::of_user(&server.hestia, &user)?;
+        Ok(found.databases.iter().any(|one| one.name == name))
+    };
+    if request.new_name.is_none() && lists(&request.database)? {
+        let (day, time) = day_and_time(snapshot.time);
+        let what = match &request.table {
+            Some(table) => format!("the table {table} of {}", request.database),
+            None => format!("the database {}", request.database),
+        };
+        let question = format!("Replace {what} by what it was on {day} at {time}?");
+        context.confirm(call, &format!("restore {what}"), &question)?;
+    }
+    let repository = repository.indexed(&progress)?;
+    let result = jobs::restore_database(&server, &repository, &user, &request, &progress);
+    progress.finish();
+    let report = result?;
+    let mut rows = context.output.rows(call.command().columns);
+    rows.row(&[
+        format!("DB {}", report.name).into(),
+        "restored".into(),
+        report.warnings.join("; ").into(),
+    ])?;
+    rows.finish()?;
+    let made = if report.created { ", which was made anew" } else { "" };
+    let tables = number_of(report.tables, "table");
+    context.output.note(&format!("restored {tables} of {}{made}", report.name));
+    if report.warnings.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Partial, format!("clean up after the restore of {}", report.name))
+        .why(report.warnings.join("; ")))
+}
