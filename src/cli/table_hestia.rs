@@ -8,7 +8,7 @@
 use super::table::{
     Arg, Column, Command, Effect, Flag, Holds, Owner, Role, Shim, ShimArg, Value, col, wide,
 };
-use super::table_databases::{RESTORE_DATABASE, RESTORE_SHIMS};
+use super::table_databases::RESTORE_DATABASE;
 use super::table_flags::{
     DRY_RUN, FORCE, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT, SHIM_USER,
     USER_FILTER, WHICH_SNAPSHOT,
