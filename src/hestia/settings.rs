@@ -47,9 +47,9 @@ pub enum Suspended {
 #[serde(rename_all = "lowercase")]
 pub enum BackupMode {
     /// By the tarball that Hestia makes of the user.
-    #[default]
     Tarball,
     /// Straight from the live user.
+    #[default]
     Direct,
 }
 

@@ -12,7 +12,7 @@ use ghostsnap::format::{PackClass, Snapshot};
 use ghostsnap::hestia::jobs::{
     self, BackupRequest, RestoreReport, RestoreRequest, RunReport, Server, Through, UserOutcome,
 };
-use ghostsnap::hestia::{Hestia, Sections, Settings, UserName};
+use ghostsnap::hestia::{BackupMode, Hestia, Sections, Settings, UserName};
 use ghostsnap::ops::restore::find_node;
 use ghostsnap::repo::{IndexedRepository, Reader, Repository};
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ impl Machine {
             format!(
                 "BACKUP_MODE='{mode}'\nBACKUP_SYSTEM='local'\nPOLICY_BACKUP_SUSPENDED_USERS='no'\nVERSION='1.10.3'\n\
                  WEB_SYSTEM='nginx'\nWEB_BACKEND='php-fpm'\nDNS_SYSTEM='bind9'\nMAIL_SYSTEM='exim4'\n\
-                 DB_SYSTEM='mysql,pgsql'\nCRON_SYSTEM='cron'\n"
+                 DB_SYSTEM='mysql,pgsql'\nCRON_SYSTEM='cron'\nBACKUP_LA_LIMIT='1000000'\n"
             ),
         )
         .unwrap();
@@ -95,6 +95,7 @@ impl Machine {
             run_folder: folder.path().join("run"),
             log_folder: folder.path().join("log"),
             low_priority: false,
+            mode: BackupMode::Tarball,
             load_wait: std::time::Duration::ZERO,
             ..Settings::default()
         };

@@ -29,10 +29,16 @@ show() {
 
 make_sample_hestia() {
   local hestia=$sample/usr/local/hestia tool
-  mkdir -p "$hestia"/{bin,conf,data/users} "$sample"/{backup,home,usr/bin,mysql,pgsql,faults}
+  mkdir -p "$hestia"/{bin,conf,data/users} "$sample"/{backup,etc,home,usr/bin,mysql,pgsql,faults}
   cp "$here"/../double/bin/v-* "$here"/../double/bin/common.sh "$hestia/bin/"
-  for tool in mariadb psql; do cp "$here/../double/bin/$tool" "$sample/usr/bin/"; done
-  printf "BACKUP_MODE='zstd'\nBACKUP_SYSTEM='local'\nVERSION='1.10.3'\n" > "$hestia/conf/hestia.conf"
+  for tool in mariadb psql mariadb-dump pg_dump; do cp "$here/../double/bin/$tool" "$sample/usr/bin/"; done
+  printf "%s\n" "BACKUP_MODE='zstd'" "BACKUP_SYSTEM='local'" "VERSION='1.10.3'" \
+    "BACKUP_LA_LIMIT='1000000'" "WEB_SYSTEM='nginx'" "WEB_BACKEND='php-fpm'" "DNS_SYSTEM='bind9'" \
+    "MAIL_SYSTEM='exim4'" "DB_SYSTEM='mysql'" "CRON_SYSTEM='cron'" > "$hestia/conf/hestia.conf"
+  echo "HOST='localhost' USER='root' PASSWORD='' CHARSETS='UTF8MB4'" > "$hestia/conf/mysql.conf"
+  echo "alice:x:$(id -u):$(id -g):alice@shop.example:/home/alice:/bin/bash" > "$sample/etc/passwd"
+  echo "alice:!:20779:0:99999:7:::" > "$sample/etc/shadow"
+  echo "alice:x:$(id -g):" > "$sample/etc/group"
   printf '[client]\n' > "$hestia/conf/.mysql.localhost"
 }
 
@@ -40,7 +46,9 @@ make_sample_hestia() {
 make_alice() {
   local data=$sample/usr/local/hestia/data/users/alice home=$sample/home/alice file n
   mkdir -p "$data"/{dns,mail,ssl} "$home"/{conf,tmp,web/shop.example/{public_html/images,private}} \
-    "$home/mail/shop.example/info/cur"
+    "$home/mail/shop.example/info/cur" "$home"/conf/{web,mail}/shop.example
+  echo 'server { server_name shop.example; }' > "$home/conf/web/shop.example/nginx.conf"
+  echo 'info:{SHA512-CRYPT}x' > "$home/conf/mail/shop.example/passwd"
   printf "%s\n" "NAME='Alice'" "PACKAGE='default'" "BACKUPS='5'" "CONTACT='alice@shop.example'" \
     "MD5='x'" "ROLE='user'" "SUSPENDED='no'" "TIME='07:03:50'" "DATE='2026-11-22'" > "$data/user.conf"
   for file in web dns mail db cron backup; do : > "$data/$file.conf"; done
@@ -71,7 +79,7 @@ make_dump() {
 
 # Names, content and links of all that is alice's.
 fingerprint() {
-  (cd "$sample" && find home/alice/web home/alice/mail mysql -type f -print0 | sort -z \
+  (cd "$sample" && find home/alice/web home/alice/mail mysql -type f ! -path '*/document_errors/*' -print0 | sort -z \
     | xargs -0 sha256sum)
 }
 

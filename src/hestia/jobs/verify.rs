@@ -299,6 +299,11 @@ mod tests {
         let path = fixture.hestia.tools.join("mariadb");
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        // Another test may have started a program while the script was open for writing, and that
+        // keeps it open for a moment: busy.
+        let start =
+            || std::process::Command::new(&path).stdin(std::process::Stdio::null()).output();
+        while start().is_err_and(|error| error.raw_os_error() == Some(26)) {}
     }
 
     const ALL: [&str; 3] = ["a", "b", "c"];
