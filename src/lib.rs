@@ -196,7 +196,7 @@
 //! - `cli/table.rs`: what a row of the table holds, and what must hold for all rows
 //! - `cli/table_engine.rs`: the rows of the engine's commands
 //! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
-//! - `cli/table_databases.rs`: the row of the restore of a database
+//! - `cli/table_databases.rs`: the row of the restore of a database, the shims of restores
 //! - `cli/table_files.rs`: the rows for single files, folders and mail accounts, with their shims
 //! - `cli/table_restore.rs`: the panel's commands that restore
 //! - `cli/table_flags.rs`: options and arguments that several rows share

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! The row of `ghostsnap hestia restore-database`.
+//! The row of `ghostsnap hestia restore-database`, and the panel's commands that restore.
 
 use super::panel_database;
 use super::table::{Arg, Command, Effect, Flag, Owner, Role, Shim, ShimArg, Value};
-use super::table_flags::{FORCE, SHIM_NOTIFY};
+use super::table_flags::{FORCE, SHIM_NOTIFY, WHICH_SNAPSHOT};
 use super::table_hestia::{
     LOOK, NOTIFY, POSITIONAL_SNAPSHOT, POSITIONAL_USER, RESTORED_COLUMNS, USER,
 };
@@ -26,7 +26,7 @@ pub(super) const RESTORE_DATABASE: Command = Command {
     ],
     args: &[
         USER,
-        Arg::new("SNAPSHOT", "id, beginning of one, name, or `latest`", Value::Text),
+        Arg::new("SNAPSHOT", WHICH_SNAPSHOT, Value::Text),
         Arg::new("DATABASE", "the database", Value::Text),
         Arg::new("TABLE", "one table of it; all of it without", Value::Text).optional(),
     ],
