@@ -333,7 +333,7 @@ impl Output {
             None => {}
         }
         let done = self.finish();
-        self.ended = Some(done.as_ref().map(|()| ()).map_err(Error::reasons_or_what));
+        self.ended = Some(done.as_ref().copied().map_err(Error::reasons_or_what));
         done
     }
 
