@@ -167,6 +167,7 @@
 //! - `hestia/jobs/backup.rs`: back users up, in one of two ways
 //! - `hestia/jobs/backup_tarball.rs`: let Hestia make a tarball, prove it, open it
 //! - `hestia/jobs/backup_direct.rs`: read the live user, when the machine has time for it
+//! - `hestia/jobs/leftovers.rs`: what a stopped `v-backup-user` leaves behind
 //! - `hestia/jobs/cleanup.rs`: thin out tarballs whose content is stored
 //! - `hestia/jobs/import.rs`: take old tarballs in
 //! - `hestia/jobs/export.rs`: make a native tarball of a snapshot
@@ -197,6 +198,7 @@
 //! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
 //! - `cli/table_databases.rs`: the row of the restore of a database, the shims of restores
 //! - `cli/table_files.rs`: the rows for single files, folders and mail accounts, with their shims
+//! - `cli/table_restore.rs`: the panel's commands that restore
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
 //! - `cli/engine.rs`: init, backup, restore, forget, check
@@ -204,6 +206,7 @@
 //! - `cli/engine_keys.rs`: key list, add, change, remove
 //! - `cli/files.rs`: files, folders and mail accounts of Hestia users
 //! - `cli/panel.rs`: the commands for Hestia users
+//! - `cli/panel_look.rs`: those of them that only look
 //! - `cli/panel_restore.rs`: those that restore them
 //! - `cli/panel_database.rs`: the restore of a database or a table
 //! - `cli/tools.rs`: completions, generate

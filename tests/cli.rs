@@ -337,6 +337,161 @@ fn events_are_json_lines_and_the_result_is_last() {
 }
 
 #[test]
+fn a_long_result_is_one_line_and_carries_its_state() {
+    let desk = Desk::with_repository();
+    for number in 0..2000 {
+        fs::write(desk.path(&format!("data/file-with-a-long-name-{number}")), "").unwrap();
+    }
+    desk.backup();
+    let text = desk.ok(&["find", "file-*", "--json"]);
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = events.last().unwrap();
+    assert_eq!((&last["event"], &last["exit"]), (&"result".into(), &0.into()));
+    assert_eq!(last["rows"].as_object().unwrap().len(), 2000);
+    let partial = desk.run(&["backup", "data", "/nowhere/at/all", "--json"]);
+    let last = stdout(&partial);
+    let last: Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], &last["exit"]), (&"result".into(), &30.into()));
+    assert_eq!((code(&partial), &last["kind"]), (30, &"partial".into()));
+}
+
+#[test]
+fn short_commands_tell_their_errors_in_json_too() {
+    let desk = Desk::with_repository();
+    for (args, exit) in
+        [(&["ls", "nothing", "--json"][..], 3), (&["ls", "--json"], 1), (&["init", "--json"], 4)]
+    {
+        let output = desk.run(args);
+        assert_eq!((code(&output), stdout(&output)), (exit, String::new()), "{args:?}");
+        let event: Value = serde_json::from_str(&stderr(&output)).unwrap();
+        assert_eq!((&event["event"], &event["exit"]), (&"error".into(), &exit.into()), "{args:?}");
+    }
+}
+
+#[test]
+fn what_makes_or_changes_something_says_what_in_json() {
+    let desk = Desk::new();
+    let made = desk.json(&["init", "--json", "--label", "mine"]);
+    let row = &made[desk.text("repository")];
+    assert_eq!((&row["LABEL"], &row["METHOD"]), (&"mine".into(), &"password".into()));
+    let added = desk.json(&["key", "add", "--new-key-file", "k", "--label", "second", "--json"]);
+    let (id, row) = added.as_object().unwrap().iter().next().unwrap();
+    assert_eq!((&row["LABEL"], &row["METHOD"]), (&"second".into(), &"key-file".into()));
+    let removed = desk.json(&["key", "remove", id, "--force", "--json"]);
+    assert_eq!(removed[id]["LABEL"], "second");
+    desk.backup();
+    let repaired = desk.ok(&["repair", "index", "--json"]);
+    let last: Value = serde_json::from_str(repaired.lines().last().unwrap()).unwrap();
+    assert_eq!(last["rows"][desk.text("repository")]["PACKS"], "2");
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_says_would() {
+    let desk = Desk::with_repository();
+    let told = stderr(&desk.run(&["backup", "data", "--dry-run"]));
+    assert!(told.contains("would store"), "{told}");
+    desk.backup();
+    let output = desk.run(&["restore", "latest", "--target", "new/place", "--dry-run", "--delete"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stderr(&output).contains("3 files would be restored"), "{}", stderr(&output));
+    assert!(!desk.path("new").exists());
+    desk.ok(&["restore", "latest", "--target", "out"]);
+    let again = stderr(&desk.run(&["restore", "latest", "--target", "out"]));
+    assert!(again.contains("0 files restored, 3 were right already"), "{again}");
+}
+
+#[test]
+fn the_settings_say_where_the_first_key_goes_and_how_hard_to_compress() {
+    let desk = Desk::new();
+    let settings = format!(
+        "repository = '{0}/r'\nkey_file = '{0}/etc/key'\ncompression_level = 19\n",
+        desk.text("")
+    );
+    fs::write(desk.path("s.toml"), settings).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = desk.command(args);
+        command.env_remove("GHOSTSNAP_REPOSITORY").env_remove("GHOSTSNAP_PASSWORD");
+        command.env("GHOSTSNAP_CONFIG", desk.path("s.toml")).output().unwrap()
+    };
+    let made = run(&["init"]);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    assert!(stderr(&made).contains("etc/key is the only thing"), "{}", stderr(&made));
+    assert_eq!(fs::metadata(desk.path("etc/key")).unwrap().mode() & 0o777, 0o600);
+    let text: String = (0..40_000).map(|number| format!("line {} of it\n", number * 7)).collect();
+    fs::write(desk.path("data/long"), text).unwrap();
+    let stored = |args: &[&str]| -> u64 {
+        let output = run(args);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        stdout(&output).split('\t').nth(9).unwrap().parse().unwrap()
+    };
+    let hard = stored(&["backup", "data", "--format", "plain", "--dry-run"]);
+    let light = stored(&["backup", "data", "--format", "plain", "--dry-run", "--level", "1"]);
+    assert!(hard < light, "{hard} {light}");
+    // A repository whose key is there already: no word of a password.
+    fs::remove_dir_all(desk.path("r")).unwrap();
+    let again = run(&["init"]);
+    assert!(!stderr(&again).contains("password"), "{}", stderr(&again));
+}
+
+#[test]
+fn a_repository_keeps_away_from_other_things_and_from_itself() {
+    let desk = Desk::with_repository();
+    let refused = desk.run(&["init", "-r", "data"]);
+    assert_eq!(code(&refused), 4, "{}", stderr(&refused));
+    assert!(!desk.path("data/config").exists() && !desk.path("data/keys").exists());
+    assert_eq!(code(&desk.run(&["init", "-r", "data/a.txt"])), 2);
+    assert_eq!(code(&desk.run(&["snapshots", "-r", "data/a.txt"])), 2);
+    assert_eq!(code(&desk.run(&["snapshots", "-r", &"x".repeat(5000)])), 2);
+    let output = desk.run(&["backup", "."]);
+    assert_eq!(code(&output), 0, "no loss, so complete: {}", stderr(&output));
+    assert!(stderr(&output).contains("it is left out"), "{}", stderr(&output));
+    let all = desk.ok(&["ls", "latest", "-R", "--format", "plain"]);
+    assert!(all.contains("a.txt") && !all.contains("repository"), "{all}");
+    assert_eq!(code(&desk.run(&["backup", "repository/packs"])), 2);
+    desk.ok(&["init", "-r", "data", "--force"]);
+}
+
+#[test]
+fn a_dumped_file_is_whole_or_not_there() {
+    let desk = Desk::with_repository();
+    fs::write(desk.path("data/big"), vec![7; 100_000]).unwrap();
+    desk.backup();
+    let stored = desk.stored("data/big");
+    desk.ok(&["dump", "latest", &stored, "-o", "copy"]);
+    assert_eq!(fs::read(desk.path("copy")).unwrap(), vec![7; 100_000]);
+    assert_eq!(code(&desk.run(&["dump", "latest", &stored, "-o", "copy"])), 4);
+    fs::remove_dir_all(desk.path("repository/packs")).unwrap();
+    let broken = desk.run(&["dump", "latest", &stored, "-o", "other"]);
+    assert_ne!(code(&broken), 0);
+    let names: Vec<_> =
+        fs::read_dir(desk.path("")).unwrap().map(|one| one.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().contains("other")), "{names:?}");
+}
+
+#[test]
+fn a_lost_index_is_pointed_at() {
+    let desk = Desk::with_repository();
+    desk.backup();
+    fs::remove_dir_all(desk.path("repository/index")).unwrap();
+    let output = desk.run(&["check"]);
+    assert_eq!(code(&output), 31);
+    assert!(stderr(&output).contains("repair index"), "{}", stderr(&output));
+    desk.ok(&["repair", "index"]);
+    desk.ok(&["check"]);
+}
+
+#[test]
+fn programs_we_start_can_be_stopped_and_learn_no_password() {
+    let desk = Desk::with_repository();
+    let command = "bash -c 'grep SigBlk /proc/self/status > mask; env > seen; echo correct horse'";
+    desk.ok(&["snapshots", "--password-command", command]);
+    let mask = fs::read_to_string(desk.path("mask")).unwrap();
+    let mask = u64::from_str_radix(mask.trim_start_matches("SigBlk:").trim(), 16).unwrap();
+    assert_eq!(mask & 0x4003, 0, "SIGHUP, SIGINT and SIGTERM get through: {mask:x}");
+    assert!(!fs::read_to_string(desk.path("seen")).unwrap().contains("GHOSTSNAP_PASSWORD"));
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let desk = Desk::with_repository();
     for number in 0..3000 {

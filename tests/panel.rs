@@ -127,7 +127,9 @@ fn one_users_failure_does_not_stop_the_others() {
     assert_eq!(result["rows"]["alice"]["RESULT"], "failed");
     assert_eq!(result["rows"]["bob"]["RESULT"], "succeeded");
     assert!(events.iter().any(|event| event["name"] == "user 2 of 2: bob"));
-    assert_eq!(events.last().unwrap()["exit"], 30);
+    let last = events.last().unwrap();
+    assert_eq!((&last["event"], &last["exit"]), (&"result".into(), &30.into()));
+    assert_eq!(last["kind"], "partial");
     let (code, text) = machine.panel(&["v-ghostsnap-backup-user", "alice"]);
     assert_eq!(code, 8, "Hestia's own code is kept: {text}");
     assert!(text.lines().last().unwrap().starts_with("Error: cannot"), "{text}");
@@ -150,13 +152,13 @@ fn patterns_choose_users() {
 #[test]
 fn a_deleted_user_comes_back_through_the_panel() {
     let machine = machine();
-    let before = machine.state_of("alice");
+    let before = machine.content_of("alice");
     machine.panel(&["v-ghostsnap-backup-user", "alice"]);
     assert_eq!(machine.run("v-delete-user", &["alice"]), 0);
     let (code, text) = machine.panel(&["v-ghostsnap-restore-user", "alice", "latest"]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("DB alice_wp"), "{text}");
-    assert_eq!(machine.state_of("alice"), before);
+    assert_eq!(machine.content_of("alice"), before);
 }
 
 #[test]
@@ -181,7 +183,13 @@ fn an_admin_is_asked_before_a_user_is_overwritten() {
     let output = machine.ghostsnap(&["hestia", "restore", "alice"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(!machine.was_asked_to_restore());
+    let text = machine.ok(&["hestia", "restore", "alice", "--dry-run", "--web", "shop.example"]);
+    assert!(text.contains("planned") && !machine.history().contains("rebuild-web"), "{text}");
     machine.ok(&["hestia", "restore", "alice", "--force", "--web", "shop.example"]);
+    assert!(machine.history().contains("rebuild-web alice shop.example\n"));
+    assert!(!machine.was_asked_to_restore());
+    let through = ["--through", "tarball", "--web", "shop.example"];
+    machine.ok(&[&["hestia", "restore", "alice", "--force"][..], &through].concat());
     let asked = machine.history();
     let asked = asked.lines().rfind(|line| line.starts_with("restore ")).unwrap();
     assert!(asked.contains(".tar * no no no no no"), "{asked}");
@@ -212,6 +220,126 @@ fn a_new_person_of_an_old_name_sees_nothing_of_the_old_one() {
 }
 
 #[test]
+fn a_snapshot_that_does_not_say_of_whom_is_for_the_administrator_only() {
+    let machine = machine();
+    let conf = machine.hestia.user_file(&user("alice"), "user.conf");
+    let known = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, known.replace("TIME='07:03:50'\n", "")).unwrap();
+    machine.panel(&["v-ghostsnap-backup-user", "alice"]);
+    fs::write(&conf, known).unwrap();
+    let (code, text) = machine.panel(&["v-ghostsnap-list-user-backups", "alice", "json"]);
+    assert_eq!((code, text.as_str()), (0, "{\n}\n"));
+    let (code, text) = machine.panel(&["v-ghostsnap-restore-user", "alice", "latest"]);
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("v-ghostsnap-list-user-backups alice"), "{text}");
+    assert!(machine.ok(&["hestia", "list-backups", "-u", "alice"]).contains("complete"));
+    machine.ok(&["hestia", "restore", "alice", "--force"]);
+}
+
+#[test]
+fn customers_learn_nothing_of_what_others_have() {
+    let machine = machine();
+    machine.panel(&["v-ghostsnap-backup-user", "alice"]);
+    let (_, text) = machine.panel(&["v-ghostsnap-list-user-backups", "alice", "json"]);
+    assert_eq!(row(&text)["NEW"], "");
+    assert_ne!(row(&machine.ok(&["hestia", "list-backups", "--json"]))["NEW"], "");
+    machine.run("v-delete-user", &["alice"]);
+    machine.add_web("bob", "shop.example");
+    let (code, text) = machine.panel(&["v-ghostsnap-restore-user", "alice", "latest"]);
+    assert_eq!(code, 4, "{text}");
+    assert!(text.contains("another user") && !text.contains("bob"), "{text}");
+    let output = machine.ghostsnap(&["hestia", "restore", "alice"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("that user is bob"), "{output:?}");
+}
+
+#[test]
+fn saying_no_to_one_section_takes_all_the_others() {
+    let machine = machine();
+    machine.ok(&["hestia", "backup", "-u", "alice"]);
+    machine.ok(&["hestia", "restore", "alice", "--force", "--db", "no", "--cron", "no"]);
+    let asked = machine.history();
+    let asked = asked.lines().rfind(|line| line.starts_with("restore ")).unwrap();
+    assert!(asked.contains(".tar * * * no no *"), "{asked}");
+}
+
+#[test]
+fn keeping_tarballs_without_a_cleanup_is_a_mistake() {
+    let machine = machine();
+    let output = machine.ghostsnap(&["hestia", "backup", "--keep-tarballs", "1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--cleanup"), "{output:?}");
+    assert!(machine.backups().is_empty());
+}
+
+#[test]
+fn a_folder_that_is_no_user_is_named_to_the_administrator() {
+    let machine = machine();
+    let odd = machine.hestia.users().join("alice (copy)");
+    fs::create_dir(&odd).unwrap();
+    fs::write(odd.join("user.conf"), "").unwrap();
+    for command in [&["hestia", "list-users"][..], &["hestia", "backup"]] {
+        let output = machine.ghostsnap(command);
+        assert_eq!(output.status.code(), Some(0));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("alice (copy) for a user"), "{told}");
+    }
+    let (_, text) = machine.panel(&["v-ghostsnap-list-users", "json"]);
+    assert_eq!(json(&text).as_object().unwrap().len(), 2);
+}
+
+#[test]
+fn what_hestias_restore_would_stop_at_is_left_out_and_the_rest_comes_back() {
+    let machine = machine();
+    let home = machine.hestia.user_home(&user("bob"));
+    fs::write(home.join("notes.tar.gz.bak"), "x").unwrap();
+    fs::write(home.join("notes.tar.gz"), "y").unwrap();
+    machine.ok(&["hestia", "backup", "-u", "bob"]);
+    fs::remove_file(home.join("notes.tar.gz")).unwrap();
+    let output = machine.ghostsnap(&["hestia", "restore", "bob", "--force"]);
+    assert_eq!(output.status.code(), Some(30), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("'notes.tar.gz.bak' of the home: left out"), "{told}");
+    assert_eq!(fs::read_to_string(home.join("notes.tar.gz")).unwrap(), "y");
+}
+
+#[test]
+fn an_interrupt_stops_hestias_backup_and_nothing_of_it_stays() {
+    let machine = machine();
+    machine.panel(&["v-ghostsnap-backup-user", "alice"]);
+    let before = machine.backups();
+    machine.fault("backup-waits-bob");
+    let fifo = machine.path("waiting");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ghostsnap"))
+        .args(["hestia", "backup", "-u", "bob", "--json"])
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("GHOSTSNAP_HESTIA_BELOW", machine.folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Says that Hestia is in the middle of it.
+    fs::read(&fifo).unwrap();
+    assert!(machine.backups().iter().any(|name| name.starts_with("tmp.")));
+    let world = ghostsnap::base::World::system();
+    let started = world.ticks();
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(33));
+    let took = world.ticks().saturating_sub(started);
+    assert!(took.as_secs() < 15, "it had to be killed");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(machine.backups(), before);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("v-log-action"), "{output:?}");
+    let last = String::from_utf8(output.stdout).unwrap();
+    let last = json(last.lines().last().unwrap());
+    assert_eq!((&last["event"], &last["exit"]), (&"result".into(), &33.into()));
+    assert_eq!(last["rows"]["bob"]["RESULT"], "failed");
+}
+
+#[test]
 fn a_tarball_goes_out_and_comes_in_again() {
     let machine = machine();
     machine.panel(&["v-ghostsnap-backup-user", "alice"]);
@@ -228,6 +356,26 @@ fn a_tarball_goes_out_and_comes_in_again() {
     let (code, text) = machine.panel(&["v-ghostsnap-import-user-backup", "bob", &tarball]);
     assert_eq!(code, 3, "it is not bob's: {text}");
     machine.ok(&["hestia", "import", "--force", &tarball]);
+}
+
+#[test]
+fn an_export_comes_in_again_under_its_own_name_once_its_snapshot_is_gone() {
+    let machine = machine();
+    machine.panel(&["v-ghostsnap-backup-user", "alice"]);
+    let (_, listed) = machine.panel(&["v-ghostsnap-list-user-backups", "alice", "json"]);
+    let made = row(&listed);
+    machine.panel(&["v-ghostsnap-export-user-backup", "alice", "latest"]);
+    let export = machine.backups().into_iter().find(|name| name.contains(".gs-")).unwrap();
+    let (code, text) = machine.panel(&["v-ghostsnap-import-user-backup", "bob", &export]);
+    assert_eq!(code, 3, "it is not bob's: {text}");
+    let (code, text) = machine.panel(&["v-ghostsnap-import-user-backup", "alice", &export]);
+    assert_eq!(code, 4, "its snapshot is still there: {text}");
+    machine.panel(&["v-ghostsnap-delete-user-backup", "alice", "latest"]);
+    let (code, text) = machine.panel(&["v-ghostsnap-import-user-backup", "alice", &export]);
+    assert_eq!(code, 0, "{text}");
+    let (_, listed) = machine.panel(&["v-ghostsnap-list-user-backups", "alice", "json"]);
+    let again = row(&listed);
+    assert_eq!((&again["WEB"], &again["DATE"]), (&made["WEB"], &made["DATE"]));
 }
 
 #[test]

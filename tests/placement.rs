@@ -178,3 +178,23 @@ fn an_empty_package_folder_is_a_fault_and_not_a_removal() {
     assert_eq!(machine.run(&["place"]).0, 1);
     assert!(machine.read(LIST).is_some());
 }
+
+#[test]
+fn a_removal_that_is_called_off_puts_everything_back() {
+    let machine = Machine::without_hestia();
+    let script = "#!/bin/sh\necho \"$1\" >> \"$GHOSTSNAP_ROOT/called\"\n";
+    machine.write("usr/share/ghostsnap/install.sh", script);
+    let path = machine.path("usr/share/ghostsnap/install.sh");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let maintainer = |name: &str, action: &str| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("debian/ghostsnap.{name}"));
+        let mut command = Command::new("sh");
+        command.arg(file).arg(action).env("DPKG_ROOT", machine.0.path());
+        assert!(command.status().unwrap().success(), "{name} {action}");
+    };
+    for (back, away) in [("abort-remove", "remove"), ("abort-deconfigure", "deconfigure")] {
+        maintainer("prerm", away);
+        maintainer("postinst", back);
+    }
+    assert_eq!(machine.read("called").unwrap(), "remove\nplace\nremove\nplace\n");
+}

@@ -525,6 +525,47 @@ fn gnu_tar_lists_and_unpacks_what_we_pack() {
     }
 }
 
+#[test]
+fn a_file_of_several_names_stays_one_file_within_its_archive() {
+    let mut tree = typical();
+    let text = vec![9; 5000];
+    let twin = |inode: u64, text: &[u8]| {
+        let (meta, text) = entry(NodeKind::File, text);
+        (Meta { inode, device: 1, links: 3, ..meta }, text)
+    };
+    for path in ["data/logs/0", "data/public_html/one", "data/public_html/three"] {
+        tree.insert(key(&format!("web/x.example/{path}")), twin(5, &text));
+    }
+    tree.insert(key("web/x.example/data/logs"), entry(NodeKind::Folder, b""));
+    // The same inode with other content: it changed between the two.
+    tree.insert(key("web/x.example/data/public_html/two"), twin(5, b"changed"));
+    // Another archive knows nothing of it.
+    tree.insert(key("user_dir/.ssh/twin"), twin(5, &text));
+    let packed = pack(&tree, GZIP);
+    let found = open(packed.try_clone().unwrap()).unwrap();
+    for path in ["web/x.example/data/public_html/one", "web/x.example/data/public_html/three"] {
+        assert_eq!(found.tree[&key(path)].1, text, "{path}");
+    }
+    assert_eq!(found.tree[&key("web/x.example/data/public_html/two")].1, b"changed");
+    assert_eq!(found.tree[&key("user_dir/.ssh/twin")].1, text);
+    if !["tar", "gzip"].iter().all(|program| has(program)) {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("t.tar"), bytes_of(packed)).unwrap();
+    run("tar", &["-xf", "t.tar", "--no-same-owner"], place.path());
+    let data = "web/x.example/domain_data.tar.gz";
+    let unpack = ["-xzpf", data, "--no-same-owner", "--anchored", "--exclude=./logs/*"];
+    run("tar", &unpack, place.path());
+    let inode = |name: &str| {
+        let meta = std::fs::metadata(place.path().join("public_html").join(name)).unwrap();
+        (meta.ino(), meta.nlink(), meta.size())
+    };
+    assert_eq!(inode("one"), inode("three"));
+    assert_eq!(inode("one").1, 2);
+    assert_eq!((inode("two").1, inode("two").2), (1, 7));
+}
+
 /// A tarball made by GNU tar as `v-backup-user` does, from real files.
 #[test]
 fn what_gnu_tar_packs_with_links_opens() {

@@ -28,6 +28,27 @@ impl Local {
         Self { root: root.to_owned(), temps: AtomicU64::new(0) }
     }
 
+    /// Something in the folder that no repository has; `None` also where there is no folder.
+    pub fn foreign_entry(&self) -> Result<Option<PathBuf>> {
+        let what = || format!("list {}", self.root.display());
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            entries => entries.what_io(what)?,
+        };
+        let is_ours = |name: &str| {
+            // A fresh file system is not empty either.
+            [TEMP_FOLDER, "lost+found"].contains(&name)
+                || FileKind::ALL.iter().any(|kind| kind.folder() == name)
+        };
+        for entry in entries.take(limits::LISTED_ENTRIES_MAX) {
+            let entry = entry.what_io(what)?;
+            if !entry.file_name().to_str().is_some_and(is_ours) {
+                return Ok(Some(entry.path()));
+            }
+        }
+        Ok(None)
+    }
+
     fn path(&self, name: &FileName) -> PathBuf {
         self.root.join(name.to_string())
     }
@@ -218,7 +239,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Renames without replacing, also where the file system knows no such rename.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::ENOTSUP) => {}
         renamed => return renamed.map_err(io::Error::from),
@@ -226,8 +247,8 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => fs::remove_file(from),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-        // No links either (FAT, some network shares). Names are hashes of random content or the
-        // config of a repository being made, so that nobody else writes this one.
+        // No links either (FAT, some network shares). Names in a repository are hashes of random
+        // content or the config of one being made, so that nobody else writes this one.
         Err(_) if to.exists() => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
         Err(_) => fs::rename(from, to),
     }

@@ -7,7 +7,7 @@ pub mod local;
 pub mod mem;
 pub mod open;
 
-pub use open::open;
+pub use open::{open, refuse_foreign_place};
 
 use crate::base::{FileId, Result};
 use std::fmt;

@@ -9,6 +9,19 @@ use std::sync::Arc;
 
 /// Opens the backend at an address: `/path` or `file:///path`.
 pub fn open(address: &str) -> Result<Arc<dyn Backend>> {
+    Ok(Arc::new(local(address)?))
+}
+
+/// Fails if a repository made at this address would lie among files that are not its own: in
+/// somebody's home, say, or among the tarballs of Hestia.
+pub fn refuse_foreign_place(address: &str) -> Result<()> {
+    let local = local(address)?;
+    let Some(found) = local.foreign_entry()? else { return Ok(()) };
+    Err(Error::new(Kind::Exists, format!("make a repository at {}", local.location()))
+        .why(format!("the folder holds other things, such as {}", found.display())))
+}
+
+fn local(address: &str) -> Result<Local> {
     let path = address.strip_prefix("file://").unwrap_or(address);
     if path.is_empty() {
         return Err(Error::new(Kind::Usage, "open the repository").why("its address is empty"));
@@ -21,7 +34,7 @@ pub fn open(address: &str) -> Result<Arc<dyn Backend>> {
         .why("this version keeps repositories in a local folder only")
         .hint("give a path such as /var/lib/ghostsnap/repository"));
     }
-    Ok(Arc::new(Local::new(Path::new(path))))
+    Ok(Local::new(Path::new(path)))
 }
 
 fn has_scheme(address: &str) -> bool {
@@ -45,6 +58,22 @@ fn without_secrets(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_holds_other_things_is_no_place_for_a_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = folder.path().join("r").display().to_string();
+        refuse_foreign_place(&address).unwrap();
+        // What a disk brings along, and what an interrupted beginning left.
+        for name in ["lost+found", "keys", "tmp"] {
+            std::fs::create_dir_all(folder.path().join("r").join(name)).unwrap();
+        }
+        refuse_foreign_place(&address).unwrap();
+        std::fs::write(folder.path().join("r/alice.2026-01-02_03-04-05.tar"), "x").unwrap();
+        let error = refuse_foreign_place(&address).unwrap_err();
+        assert_eq!(error.kind(), Kind::Exists);
+        assert!(error.one_line().contains("alice.2026"), "{error}");
+    }
 
     #[test]
     fn local_paths_open_and_other_schemes_say_so() {

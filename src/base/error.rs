@@ -139,6 +139,7 @@ pub struct Error {
     what: String,
     why: Option<Why>,
     hint: Option<String>,
+    aside: Option<String>,
 }
 
 #[derive(Debug)]
@@ -150,7 +151,7 @@ enum Why {
 impl Error {
     /// Makes an error; `what` completes "cannot ...".
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), why: None, hint: None }
+        Self { kind, what: what.into(), why: None, hint: None, aside: None }
     }
 
     /// Adds the reason as text.
@@ -174,11 +175,20 @@ impl Error {
         self
     }
 
-    /// Wraps the error in what the caller was doing; kind and hint stay.
+    /// Adds what an administrator may know and a customer may not, such as whose domain it is. It
+    /// is part of the lines on a terminal, never of [`Self::one_line`], which the panel shows.
+    #[must_use]
+    pub fn aside(mut self, aside: impl Into<String>) -> Self {
+        self.aside = Some(aside.into());
+        self
+    }
+
+    /// Wraps the error in what the caller was doing; kind, hint and aside stay.
     #[must_use]
     pub fn within(mut self, what: impl Into<String>) -> Self {
-        let hint = self.hint.take();
-        Self { kind: self.kind, what: what.into(), hint, why: Some(Why::Cause(Box::new(self))) }
+        let (hint, aside) = (self.hint.take(), self.aside.take());
+        let (kind, what) = (self.kind, what.into());
+        Self { kind, what, hint, aside, why: Some(Why::Cause(Box::new(self))) }
     }
 
     /// Changes the kind, for callers that know better what the failure means.
@@ -201,6 +211,11 @@ impl Error {
     /// The way out, if there is one.
     pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref()
+    }
+
+    /// What is for an administrator only, if there is something.
+    pub fn aside_text(&self) -> Option<&str> {
+        self.aside.as_deref()
     }
 
     /// The causes, outermost first, joined by ": "; empty if none is known.
@@ -261,12 +276,15 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 impl fmt::Display for Error {
-    /// Three lines at most: `cannot ...`, `why:`, `hint:`.
+    /// Four lines at most: `cannot ...`, `why:`, `note:`, `hint:`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what_sentence())?;
         let reasons = self.reasons();
         if !reasons.is_empty() {
             write!(f, "\n  why:  {reasons}")?;
+        }
+        if let Some(aside) = &self.aside {
+            write!(f, "\n  note: {aside}")?;
         }
         if let Some(hint) = &self.hint {
             write!(f, "\n  hint: {hint}")?;
@@ -337,6 +355,10 @@ pub fn io_error(cause: io::Error, what: impl Into<String>) -> Error {
         io::ErrorKind::NotFound => Kind::NotFound,
         io::ErrorKind::AlreadyExists => Kind::Exists,
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Kind::Forbidden,
+        // The name is at fault, not the disk.
+        io::ErrorKind::NotADirectory
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::InvalidFilename => Kind::Invalid,
         io::ErrorKind::Interrupted => Kind::Cancelled,
         io::ErrorKind::QuotaExceeded => Kind::Limit,
         _ => Kind::Disk,
@@ -383,6 +405,16 @@ mod tests {
             outer.one_line(),
             "cannot restore a.txt: cannot open pack 12: its tag does not match (run check)"
         );
+    }
+
+    #[test]
+    fn what_is_for_the_administrator_never_gets_to_the_panel() {
+        let error = Error::new(Kind::Exists, "restore WEB x.example")
+            .why("it belongs to another user")
+            .aside("that user is bob")
+            .within("restore alice");
+        assert!(error.to_string().contains("\n  note: that user is bob"), "{error}");
+        assert!(!error.one_line().contains("bob"), "{}", error.one_line());
     }
 
     #[test]

@@ -174,6 +174,11 @@ pub const LINK_TARGET_BYTES_MAX: usize = 4095;
 /// The small files of a Hestia tarball that are read whole to look into them (`pam/passwd`,
 /// `hestia/user.conf`, `cron/cron.conf`); real ones have a few KiB.
 pub const HESTIA_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Files with several names that are remembered while one archive of a tarball is written; beyond
+/// that, names become files of their own. About 200 bytes each.
+pub const TARBALL_LINKED_MAX: usize = 200_000;
+/// Names that one file gets in such an archive: ext4 allows 65,000.
+pub const TARBALL_LINKS_MAX: u32 = 10_000;
 /// Domains, databases and folders of one Hestia user.
 pub const HESTIA_OBJECTS_MAX: usize = 100_000;
 

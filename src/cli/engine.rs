@@ -7,13 +7,15 @@ use super::progress::Progress;
 use super::repository::{self, Opened};
 use super::rows::Cell;
 use super::secret::NewSecret;
-use super::{Context, engine_look};
-use crate::backend;
+use super::{Context, engine_keys, engine_look};
+use crate::backend::{self, FileKind};
 use crate::base::units::{ByteSize, bytes, number_of};
 use crate::base::{Counter, Error, FileId, Kind, RelPath, Result, WhatIo, limits};
 use crate::format::Snapshot;
+use crate::format::keyslot::Secret;
+use crate::hestia::Settings;
 use crate::ops::backup::{BackupOptions, BackupReport, Parent};
-use crate::ops::check::{CheckReport, ReadData, Severity, check as check_repository};
+use crate::ops::check::{CheckReport, Finding, ReadData, Severity, check as check_repository};
 use crate::ops::forget::{self, Policy, Verdict};
 use crate::ops::repair::rebuild_index;
 use crate::ops::restore::{Overwrite, RestoreOptions, RestoreReport, find_node, to_folder};
@@ -27,6 +29,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,7 +37,12 @@ use std::sync::Arc;
 pub fn init(context: &Context, call: &Invocation) -> Result<()> {
     let address = repository::address(call)?;
     let backend = backend::open(&address.text)?;
-    let NewSecret { secret, made } = repository::asker(context, call).first()?;
+    if !call.has("force") {
+        backend::refuse_foreign_place(&address.text)
+            .map_err(|error| error.hint("choose an empty or new folder, or add --force"))?;
+    }
+    let asker = repository::asker(context, call);
+    let NewSecret { secret, made } = asker.first(address.key_file.as_deref())?;
     let label = call.text("label").unwrap_or("first");
     let result = Repository::init(backend, &secret, label, Arc::clone(&context.world));
     if result.is_err()
@@ -43,19 +51,26 @@ pub fn init(context: &Context, call: &Invocation) -> Result<()> {
         // The key opens nothing; left behind it would look as if it did.
         fs::remove_file(path).what_io(|| format!("remove the new key file {}", path.display()))?;
     }
-    result?;
+    let repository = result?;
     context.output.note(&format!("made the repository {}", address.text));
-    match made {
-        Some(path) => context.output.important(&format!(
+    let key_file =
+        made.as_deref().or_else(|| call.path("key-file")).or(address.key_file.as_deref());
+    match (&secret, key_file) {
+        (Secret::KeyFile(_), Some(path)) => context.output.important(&format!(
             "The key file {} is the only thing that opens it. Keep a copy of it off this machine: \
              without it nobody, you included, can ever read the backups.",
             path.display()
         )),
-        None => context.output.note(
+        _ => context.output.note(
             "Keep the password in a safe place too: without it nobody can ever read the backups.",
         ),
     }
-    Ok(())
+    let mut rows = context.output.rows(call.command().columns);
+    for (id, slot) in repository.key_slots()? {
+        let [key, label, method] = engine_keys::key_cells(&id, &slot);
+        rows.row(&[address.text.as_str().into(), key, label, method])?;
+    }
+    rows.finish()
 }
 
 /// `ghostsnap backup`.
@@ -64,15 +79,12 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
     if paths.is_empty() != call.has("stdin") {
         return Err(Error::new(Kind::Usage, "back up").why("give either paths or --stdin"));
     }
-    let level = call.number("level").and_then(|level| i32::try_from(level).ok());
-    let level = level.filter(|level| (1..=19).contains(level)).ok_or_else(|| {
-        Error::new(Kind::Invalid, "use this --level").why("it is a number from 1 to 19")
-    })?;
+    let level = level(call)?;
     let opened = repository::open(context, call)?;
     let progress = context.progress();
     let mut repository = opened.indexed(&progress)?;
     repository.leave_out_lost_packs(&progress)?;
-    let (mut source, template) = source(context, call, &paths)?;
+    let (mut source, template) = source(context, call, &paths, &repository.backend().location())?;
     let options = BackupOptions {
         parent: parent(&repository, call)?,
         writer: WriterOptions { level, dry_run: call.has("dry-run"), ..WriterOptions::default() },
@@ -87,10 +99,29 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
     partial.flatten().map_or(Ok(()), Err)
 }
 
+/// What --level says, else the settings of this server.
+fn level(call: &Invocation) -> Result<i32> {
+    if call.has("level") {
+        let level = call.number("level").and_then(|level| i32::try_from(level).ok());
+        return level.filter(|level| (1..=19).contains(level)).ok_or_else(|| {
+            Error::new(Kind::Invalid, "use this --level").why("it is a number from 1 to 19")
+        });
+    }
+    match repository::settings(call) {
+        Ok(settings) => Ok(settings.compression_level),
+        // Somebody who may not read the server's settings backs up into a repository of their own.
+        Err(error) if error.kind() == Kind::Forbidden && call.has("repository") => {
+            Ok(Settings::default().compression_level)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn source(
     context: &Context,
     call: &Invocation,
     paths: &[PathBuf],
+    repository: &str,
 ) -> Result<(Box<dyn Source>, Snapshot)> {
     let mut template = Snapshot {
         name: call.text("name").unwrap_or_default().to_owned(),
@@ -110,10 +141,34 @@ fn source(
         let stream = StreamFile::new(path, template.time, std::io::stdin());
         return Ok((Box::new(stream), template));
     }
-    let walk = Walk::new(paths, walk_options(call)?)?;
+    let mut options = walk_options(call)?;
+    leave_out_repository(context, paths, Path::new(repository), &mut options)?;
+    let walk = Walk::new(paths, options)?;
     "paths".clone_into(&mut template.source);
     template.paths = walk.roots();
     Ok((Box::new(walk), template))
+}
+
+/// A repository does not go into itself: it would grow with every run, by what the last one wrote.
+fn leave_out_repository(
+    context: &Context,
+    paths: &[PathBuf],
+    repository: &Path,
+    options: &mut WalkOptions,
+) -> Result<()> {
+    let Ok(folder) = repository.canonicalize() else { return Ok(()) };
+    let Ok(meta) = folder.metadata() else { return Ok(()) };
+    options.leave_out.push((meta.dev(), meta.ino()));
+    let roots: Vec<PathBuf> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let what = || format!("back up the repository {} into itself", folder.display());
+    if roots.iter().any(|root| root.starts_with(&folder)) {
+        return Err(Error::new(Kind::Invalid, what()).why("it would grow with every run"));
+    }
+    if roots.iter().any(|root| folder.starts_with(root)) {
+        // No loss, so it does not make the snapshot partial.
+        context.output.warning(&Error::new(Kind::Invalid, what()).why("it is left out"));
+    }
+    Ok(())
 }
 
 fn walk_options(call: &Invocation) -> Result<WalkOptions> {
@@ -155,8 +210,9 @@ fn report_backup(
     report: &BackupReport,
 ) -> Result<()> {
     let count = |counter| report.counts.get(counter);
+    let start = if call.has("dry-run") { "a real run would store this: " } else { "" };
     context.output.note(&format!(
-        "{} new, {} changed, {} unchanged files; {}; {} new, {} stored",
+        "{start}{} new, {} changed, {} unchanged files; {}; {} new, {} stored",
         count(Counter::FilesNew),
         count(Counter::FilesChanged),
         count(Counter::FilesReused),
@@ -198,10 +254,12 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
     }
     progress.finish();
     let counts = progress.counts();
+    let restored = if call.has("dry-run") { "would be restored" } else { "restored" };
     context.output.note(&format!(
-        "{} files restored, {} were right already; {}",
+        "{} files {restored}, {} {} right already; {}",
         counts.get(Counter::FilesRestored),
         counts.get(Counter::FilesUnchanged),
+        if call.has("dry-run") { "are" } else { "were" },
         progress.throughput(counts.get(Counter::BytesRestored)),
     ));
     rows.finish()?;
@@ -406,6 +464,9 @@ pub fn repair_index(context: &Context, call: &Invocation) -> Result<()> {
     progress.finish();
     let packs = result?;
     context.output.note(&format!("the index names {} now", number_of(packs, "pack")));
+    let mut rows = context.output.rows(call.command().columns);
+    rows.row(&[repository.backend().location().into(), packs.into()])?;
+    rows.finish()?;
     progress.partial("index every pack").map_or(Ok(()), Err)
 }
 
@@ -414,7 +475,18 @@ fn verdict_of(report: &CheckReport, progress: &Progress<'_>) -> Result<()> {
     let what = "find everything in the repository whole";
     if report.is_damaged() {
         let why = format!("{} damaged", number_of(bytes(count(Severity::Damaged)), "thing"));
-        return Err(Error::new(Kind::Damaged, what).why(why));
+        let error = Error::new(Kind::Damaged, what).why(why);
+        let is_lost = |one: &Finding| {
+            one.severity == Severity::Garbage && one.object.starts_with(FileKind::Pack.folder())
+        };
+        return Err(if report.findings.iter().any(is_lost) {
+            error.hint(
+                "there are packs that the index does not name: if it was lost or damaged, \
+                 'ghostsnap repair index' makes it anew from them",
+            )
+        } else {
+            error
+        });
     }
     if count(Severity::Newer) > 0 {
         return Err(Error::new(Kind::Newer, "judge everything in the repository").why(format!(

@@ -9,6 +9,7 @@ use super::rows::Cell;
 use super::secret::NewSecret;
 use crate::base::{Error, FileId, Kind, Result, WhatIo};
 use crate::format::keyslot::KeySlot;
+use crate::repo::Repository;
 
 /// `ghostsnap key list`.
 pub fn list(context: &Context, call: &Invocation) -> Result<()> {
@@ -38,7 +39,7 @@ pub fn add(context: &Context, call: &Invocation) -> Result<()> {
     let result = repository.add_key(&new.secret, label);
     let id = or_remove_key_file(result, &new)?;
     context.output.note(&format!("added key {id}"));
-    Ok(())
+    print_key(context, call, &repository, &id)
 }
 
 /// `ghostsnap key change`.
@@ -48,7 +49,27 @@ pub fn change(context: &Context, call: &Invocation) -> Result<()> {
     let result = repository.change_key(&secret, &new.secret, call.text("label"));
     let id = or_remove_key_file(result, &new)?;
     context.output.note(&format!("the repository opens with the new key {id} now"));
-    Ok(())
+    print_key(context, call, &repository, &id)
+}
+
+/// The row of a new key.
+fn print_key(
+    context: &Context,
+    call: &Invocation,
+    repository: &Repository,
+    wanted: &FileId,
+) -> Result<()> {
+    let mut rows = context.output.rows(call.command().columns);
+    for (id, slot) in repository.key_slots()?.iter().filter(|(id, _)| id == wanted) {
+        rows.row(&key_cells(id, slot))?;
+    }
+    rows.finish()
+}
+
+/// A key by its id, label and method.
+pub fn key_cells(id: &FileId, slot: &KeySlot) -> [Cell; 3] {
+    let method = if slot.kdf.is_some() { "password" } else { "key-file" };
+    [id.to_string().into(), slot.label.as_str().into(), method.into()]
 }
 
 /// A key file that was made for a slot that was not made opens nothing.
@@ -69,7 +90,9 @@ pub fn remove(context: &Context, call: &Invocation) -> Result<()> {
     context.confirm(call, "remove a key", &question)?;
     repository.remove_key(id)?;
     context.output.note(&format!("removed key {id}"));
-    Ok(())
+    let mut rows = context.output.rows(call.command().columns);
+    rows.row(&key_cells(id, slot))?;
+    rows.finish()
 }
 
 fn find<'s>(slots: &'s [(FileId, KeySlot)], wanted: &str) -> Result<&'s (FileId, KeySlot)> {

@@ -6,6 +6,7 @@ use super::args::Invocation;
 use super::output::Output;
 use super::repository::{self, Opened};
 use super::rows::Cell;
+use crate::backend::local::rename_new;
 use crate::base::{Error, Kind, RelPath, Result, Timestamp, WhatIo};
 use crate::format::{Node, NodeKind, Snapshot};
 use crate::ops::list::{self, Change};
@@ -15,9 +16,10 @@ use crate::repo::Reader;
 use crate::repo::snapshots::find as find_snapshot;
 use crate::tree::Selection;
 use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 /// Bytes that `dump` moves at a time.
 const DUMP_BYTES: usize = 256 * 1024;
@@ -76,11 +78,12 @@ pub fn snapshots(context: &Context, call: &Invocation) -> Result<()> {
 /// `ghostsnap ls`.
 pub fn ls(context: &Context, call: &Invocation) -> Result<()> {
     let opened = repository::open(context, call)?;
-    let progress = context.progress();
-    let repository = opened.indexed(&progress)?;
-    let all = repository.snapshots()?;
+    let all = opened.repository.snapshots()?;
     let (_, snapshot) = find_snapshot(&all, call.required("SNAPSHOT")?, call.text("user"))?;
     let base = path_of(call)?;
+    let progress = context.progress();
+    // Only now: a wrong name is answered at once.
+    let repository = opened.indexed(&progress)?;
     let selection = Selection::new(&call.texts("include"), &call.texts("exclude"))?;
     let recursive = call.has("recursive") || call.has("include");
     progress.finish();
@@ -121,8 +124,7 @@ fn node_row(path: &RelPath, node: &Node) -> [Cell; 11] {
 pub fn find(context: &Context, call: &Invocation) -> Result<()> {
     let opened = repository::open(context, call)?;
     let progress = context.progress();
-    let repository = opened.indexed(&progress)?;
-    let mut all = repository.readable_snapshots(&progress)?;
+    let mut all = opened.repository.readable_snapshots(&progress)?;
     if let Some(wanted) = call.text("snapshot") {
         let (id, _) = find_snapshot(&all, wanted, call.text("user"))?;
         let id = *id;
@@ -130,6 +132,7 @@ pub fn find(context: &Context, call: &Invocation) -> Result<()> {
     }
     all.retain(|(_, snapshot)| is_wanted(snapshot, call));
     let matches = Selection::new::<&str>(&[], &call.texts("GLOB"))?;
+    let repository = opened.indexed(&progress)?;
     let reader = Reader::new(&repository);
     let mut rows = context.output.rows(call.command().columns);
     for (id, snapshot) in &all {
@@ -167,12 +170,12 @@ fn found_row(id: &str, path: &RelPath, node: &Node) -> [Cell; 7] {
 /// `ghostsnap dump`.
 pub fn dump(context: &Context, call: &Invocation) -> Result<()> {
     let opened = repository::open(context, call)?;
+    let all = opened.repository.snapshots()?;
+    let (_, snapshot) = find_snapshot(&all, call.required("SNAPSHOT")?, call.text("user"))?;
+    let path = path_of(call)?;
     let progress = context.progress();
     let repository = opened.indexed(&progress)?;
     progress.finish();
-    let all = repository.snapshots()?;
-    let (_, snapshot) = find_snapshot(&all, call.required("SNAPSHOT")?, call.text("user"))?;
-    let path = path_of(call)?;
     let reader = Reader::new(&repository);
     let node = find_node(&reader, snapshot, &path)?;
     if node.meta.kind != NodeKind::File {
@@ -180,13 +183,30 @@ pub fn dump(context: &Context, call: &Invocation) -> Result<()> {
             .why(format!("it is not a file but a {}", node.meta.kind.word())));
     }
     let content = FileReader::new(&reader, &node)?;
-    let Some(file) = call.path("output") else { return copy_out(content, &context.output) };
+    match call.path("output") {
+        None => copy_out(content, &context.output),
+        Some(file) => write_whole(content, file),
+    }
+}
+
+/// Writes a new file that has its name only once it is whole.
+fn write_whole(mut content: FileReader<'_>, file: &Path) -> Result<()> {
     let doing = || format!("write {}", file.display());
-    let mut to =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).what_io(doing)?;
-    let mut content = content;
-    std::io::copy(&mut content, &mut to).what_io(doing)?;
-    to.flush().and_then(|()| to.sync_all()).what_io(doing)
+    if file.symlink_metadata().is_ok() {
+        return Err(Error::new(Kind::Exists, doing()).why("it exists"));
+    }
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let part = file.with_file_name(format!(".{name}.{}.part", std::process::id()));
+    let mut options = OpenOptions::new();
+    let mut to = options.write(true).create_new(true).mode(0o600).open(&part).what_io(doing)?;
+    let written = std::io::copy(&mut content, &mut to)
+        .and_then(|_| to.sync_all())
+        .and_then(|()| rename_new(&part, file));
+    if written.is_err() {
+        // The first error is what matters; what is left is hidden and named after us.
+        drop(std::fs::remove_file(&part));
+    }
+    written.what_io(doing)
 }
 
 fn copy_out(mut content: FileReader<'_>, output: &Output) -> Result<()> {
@@ -203,13 +223,13 @@ fn copy_out(mut content: FileReader<'_>, output: &Output) -> Result<()> {
 /// `ghostsnap diff`.
 pub fn diff(context: &Context, call: &Invocation) -> Result<()> {
     let opened = repository::open(context, call)?;
-    let progress = context.progress();
-    let repository = opened.indexed(&progress)?;
-    progress.finish();
-    let all = repository.snapshots()?;
+    let all = opened.repository.snapshots()?;
     let (_, old) = find_snapshot(&all, call.required("OLD")?, None)?;
     let (_, new) = find_snapshot(&all, call.required("NEW")?, None)?;
     let attributes = call.has("attributes");
+    let progress = context.progress();
+    let repository = opened.indexed(&progress)?;
+    progress.finish();
     let reader = Reader::new(&repository);
     let mut rows = context.output.rows(call.command().columns);
     let mut visit = |change: Change, path: &RelPath, node: &Node| {

@@ -4,7 +4,8 @@
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::day_and_time;
-use super::panel::{server, visible};
+use super::panel::server;
+use super::panel_look::{self, visible};
 use super::progress::Progress;
 use super::repository;
 use crate::base::units::{ByteSize, number_of};
@@ -18,7 +19,7 @@ use crate::hestia::jobs::{Server, manage};
 use crate::hestia::{UserName, paths};
 use crate::ops::list::Change;
 use crate::ops::restore::{Overwrite, Report};
-use crate::repo::{IndexedRepository, snapshots};
+use crate::repo::IndexedRepository;
 use crate::tree::deputy::{Person, become_person, serve};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -41,7 +42,7 @@ fn meant(context: &Context, call: &Invocation, progress: &Progress<'_>) -> Resul
     let server = server(context, call)?;
     let repository = repository::open_of_server(context, call, &server.settings, false)?;
     let all = visible(call, &server, &repository, Some(&user), progress)?;
-    let find = |wanted: &str| snapshots::find(&all, wanted, Some(user.as_str())).cloned();
+    let find = |wanted: &str| panel_look::find(call, &all, wanted, Some(user.as_str())).cloned();
     let snapshot = find(call.required("SNAPSHOT")?)?;
     let other = call.text("SNAPSHOT2").map(find).transpose()?;
     let repository = repository.indexed(progress)?;

@@ -39,8 +39,17 @@ case keys and string values, as HestiaCP prints; `plain` has tabs and no header;
 header; `shell` has aligned columns under a dashed rule and an empty value is a dash; `table` is
 for a person. Control characters are escaped in every format. A value that is not UTF-8 is escaped
 too, and its exact bytes are in a further column with `_B64` behind its name. With `--json`, long
-jobs print one JSON object per line: `step`, `object`, `progress`, `warning`, and `result` or
-`error` last.
+jobs print one JSON object per line: `step`, `object`, `note`, `progress`, `warning`, and `result`
+last. The result has the rows and how it went: `exit`, and if that is not 0 also `kind` and `text`.
+Where there are no rows, the last line is an `error` with the same fields. Other commands print
+one JSON document on standard output; their warnings and errors are such lines on standard error.
+
+Globs: one without a slash (`*.tmp`) matches a name in every folder, one with a slash
+(`etc/**/*.conf`, `home/alice`) matches the whole path: from the root of the snapshot, or, where
+`restore` is given a PATH or `--in-place`, from the folder that is restored. `*` and `?` stay
+inside one name, `**` crosses folders. What matches brings all that lies below it. `--include` takes
+only what matches one of its globs, with the folders above it; what an `--exclude` matches is left
+out all the same.
 ";
 
 const SHIMS: &str = "

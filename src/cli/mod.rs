@@ -14,6 +14,7 @@ pub mod generate_shims;
 pub mod output;
 pub mod panel;
 mod panel_database;
+pub mod panel_look;
 mod panel_restore;
 pub mod progress;
 pub mod repository;
@@ -26,6 +27,7 @@ pub mod table_engine;
 pub mod table_files;
 pub mod table_flags;
 pub mod table_hestia;
+mod table_restore;
 pub mod tools;
 pub mod words;
 
@@ -85,7 +87,9 @@ pub fn run(words: &[OsString]) -> u8 {
             Err(_) => Kind::Disk.exit_code(),
         },
         Parsed::Refused { text, kind, panel } => {
-            if !panel {
+            if !panel && words.iter().any(|word| word == "--json") {
+                output::to_stderr(&output::refusal(kind, &text));
+            } else if !panel {
                 output::to_stderr(&text);
             } else if output::to_stdout(&format!("{text}\n")).is_err() {
                 return Kind::Disk.exit_code();
@@ -106,8 +110,9 @@ fn run_command(call: &Invocation) -> u8 {
         }
     };
     let context = Context { world: Arc::new(World::system()), output, stop };
-    match (call.command().run)(&context, call) {
-        Ok(()) => 0,
+    let result = (call.command().run)(&context, call);
+    match result.and_then(|()| context.output.end(None)) {
+        Ok(_) => 0,
         Err(_) if context.output.is_closed() => 0,
         Err(error) => {
             context.output.error(&error);
@@ -122,6 +127,7 @@ fn style_of(call: &Invocation) -> Style {
     let asked = call.text("format").and_then(Format::parse);
     let panel = call.has("panel");
     Style {
+        json,
         format: asked.or_else(|| json.then_some(Format::Json)),
         events,
         panel,

@@ -8,6 +8,7 @@ use crate::base::path::display_bytes;
 use crate::base::{Error, Kind, Result};
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Bytes of rows that are collected before they are written.
 const PRINTED_BYTES: usize = 64 * 1024;
@@ -17,6 +18,8 @@ const PRINTED_BYTES: usize = 64 * 1024;
 pub struct Style {
     /// The format asked for; `None` lets the kind of standard output decide.
     pub format: Option<Format>,
+    /// `--json` was given.
+    pub json: bool,
     /// One line of JSON per event, the result last (`--json` on a long job).
     pub events: bool,
     /// As Hestia's own commands speak: all on standard output, no colour.
@@ -34,6 +37,10 @@ pub struct Output {
     format: Format,
     colour: bool,
     closed: AtomicBool,
+    /// The `result` event so far, without its end: how the job went belongs into it.
+    result: Mutex<Option<String>>,
+    /// Whether the beginning of that line is printed: nothing else may come before its end.
+    line_open: AtomicBool,
 }
 
 impl Output {
@@ -48,6 +55,8 @@ impl Output {
             format: style.format.unwrap_or(usual),
             colour: terminal && !no_colour,
             closed: AtomicBool::new(false),
+            result: Mutex::new(None),
+            line_open: AtomicBool::new(false),
         }
     }
 
@@ -69,12 +78,31 @@ impl Output {
     /// Takes the rows of a command as they come.
     pub fn rows(&self, columns: &'static [Column]) -> RowPrinter<'_> {
         let renderer = Renderer::new(columns, self.format, self.style.events, self.colour);
-        RowPrinter { output: self, renderer }
+        RowPrinter { output: self, renderer: Some(renderer) }
     }
 
-    /// Prints one line of JSON.
+    /// Prints one line of JSON; nothing while a result is being printed, which is one line too.
     pub fn event(&self, event: &serde_json::Value) -> Result<()> {
+        if self.line_open.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         self.bytes(format!("{event}\n").as_bytes())
+    }
+
+    /// Ends the `result` event, if there is one, with how the command went. Says whether it did.
+    pub fn end(&self, error: Option<&Error>) -> Result<bool> {
+        let started = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let started = match (started, error) {
+            (Some(started), _) => started,
+            (None, None) if self.style.events => "{\"event\":\"result\",\"rows\":{}".to_owned(),
+            (None, _) => return Ok(false),
+        };
+        self.line_open.store(false, Ordering::Relaxed);
+        let state = error.map_or_else(|| serde_json::json!({ "exit": 0 }), state_of);
+        let fields = state.to_string();
+        let fields = fields.trim_start_matches('{');
+        self.bytes(format!("{started},{fields}\n").as_bytes())?;
+        Ok(true)
     }
 
     /// Prints a line of the result for a person or a script; control characters are escaped.
@@ -116,33 +144,45 @@ impl Output {
 
     /// Prints a warning.
     pub fn warning(&self, warning: &Error) {
+        let event = serde_json::json!({ "event": "warning", "text": warning.one_line() });
         if self.style.events {
-            let event = serde_json::json!({ "event": "warning", "text": warning.one_line() });
-            self.out_or_lost(&event.to_string());
+            if let Err(error) = self.event(&event) {
+                // As below: the exit code tells the same.
+                drop(error);
+            }
         } else if self.style.panel {
             self.out_or_lost(&printable(&format!("Warning: {}", warning.one_line())));
         }
-        if !self.style.panel {
+        if self.style.panel {
+            return;
+        }
+        if self.speaks_json() {
+            to_stderr(&event.to_string());
+        } else {
             to_stderr(&printable(&format!("Warning: {warning}")));
         }
     }
 
-    /// Prints the error a command ended with.
+    /// Prints the error a command ended with. A program that asked for JSON gets it as JSON: on
+    /// standard output among the events of a long job, on standard error beside the one document
+    /// that a short command prints.
     pub fn error(&self, error: &Error) {
-        if self.style.events {
-            let event = serde_json::json!({
-                "event": "error",
-                "exit": error.kind().exit_code(),
-                "kind": format!("{:?}", error.kind()).to_lowercase(),
-                "text": error.one_line(),
-            });
-            self.out_or_lost(&event.to_string());
+        let event = || refusal(error.kind(), &error.one_line());
+        if self.style.events && !self.end(Some(error)).unwrap_or(true) {
+            self.out_or_lost(&event());
         }
         if self.style.panel {
             self.out_or_lost(&printable(&format!("Error: {}", error.one_line())));
+        } else if self.speaks_json() {
+            to_stderr(&event());
         } else {
             to_stderr(&printable(&format!("Error: {error}")));
         }
+    }
+
+    /// Whether warnings and errors of a short command are lines of JSON.
+    fn speaks_json(&self) -> bool {
+        self.style.json && !self.style.events
     }
 
     /// For lines whose loss changes nothing: the exit code tells the same.
@@ -153,32 +193,70 @@ impl Output {
     }
 }
 
+/// What a program is told of a failure.
+fn state_of(error: &Error) -> serde_json::Value {
+    failure(error.kind(), &error.one_line())
+}
+
+fn failure(kind: Kind, text: &str) -> serde_json::Value {
+    let kind_word = format!("{kind:?}").to_lowercase();
+    serde_json::json!({ "exit": kind.exit_code(), "kind": kind_word, "text": text })
+}
+
+/// A failure as a line of JSON by itself.
+pub fn refusal(kind: Kind, text: &str) -> String {
+    let fields = failure(kind, text).to_string();
+    format!("{{\"event\":\"error\",{}", fields.trim_start_matches('{'))
+}
+
 /// Prints rows as they come.
 pub struct RowPrinter<'o> {
     output: &'o Output,
-    renderer: Renderer,
+    /// None once it is finished.
+    renderer: Option<Renderer>,
 }
 
 impl RowPrinter<'_> {
     /// Prints a row, now or a little later. It has one cell for each column.
     pub fn row(&mut self, row: &[Cell]) -> Result<()> {
-        self.renderer.row(row);
-        match self.renderer.take(PRINTED_BYTES) {
-            Some(text) => self.output.bytes(text.as_bytes()),
-            None => Ok(()),
+        let Some(renderer) = &mut self.renderer else { return Ok(()) };
+        renderer.row(row);
+        let Some(text) = renderer.take(PRINTED_BYTES) else { return Ok(()) };
+        if self.output.style.events {
+            self.output.line_open.store(true, Ordering::Relaxed);
         }
+        self.output.bytes(text.as_bytes())
     }
 
     /// Prints what is left. A person is told if there was nothing.
-    pub fn finish(self) -> Result<()> {
-        if self.renderer.count() == 0
-            && self.output.format == Format::Table
-            && !self.output.style.events
-        {
+    pub fn finish(mut self) -> Result<()> {
+        let Some(renderer) = self.renderer.take() else { return Ok(()) };
+        if self.output.style.events {
+            self.keep(renderer);
+            return Ok(());
+        }
+        if renderer.count() == 0 && self.output.format == Format::Table {
             self.output.note("nothing to show");
             return Ok(());
         }
-        self.output.bytes(self.renderer.finish().as_bytes())
+        self.output.bytes(renderer.finish().as_bytes())
+    }
+
+    /// Keeps the end of a `result` for [`Output::end`].
+    fn keep(&self, renderer: Renderer) {
+        let mut result = self.output.result.lock().unwrap_or_else(PoisonError::into_inner);
+        *result = Some(renderer.finish());
+    }
+}
+
+impl Drop for RowPrinter<'_> {
+    /// A job that failed among its rows: a line that was begun must come to its end.
+    fn drop(&mut self) {
+        if self.output.line_open.load(Ordering::Relaxed)
+            && let Some(renderer) = self.renderer.take()
+        {
+            self.keep(renderer);
+        }
     }
 }
 

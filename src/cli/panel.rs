@@ -4,26 +4,24 @@
 
 use super::Context;
 use super::args::Invocation;
-use super::engine_look::day_and_time;
+use super::panel_look::{find, tell_unusable, visible};
 use super::progress::Progress;
 use super::repository;
 use super::rows::Cell;
-use crate::base::units::{ByteSize, bytes, number_of};
+use crate::base::units::{ByteSize, bytes};
 use crate::base::{Error, FileId, Kind, Monitor, Result};
 use crate::format::snapshot::Snapshot;
-use crate::hestia::inventory::{self, SECTIONS, User};
+use crate::hestia::inventory::SECTIONS;
 use crate::hestia::jobs::{
     self, BackupRequest, ExportRequest, ImportRequest, RunReport, Server, State, UserOutcome,
 };
 use crate::hestia::select::Sections;
-use crate::hestia::tarballs::TarballName;
+use crate::hestia::tarballs;
 use crate::hestia::{BackupMode, Hestia, UserName};
-use crate::repo::{Repository, snapshots};
+use crate::repo::Repository;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-const MIB: u64 = 1 << 20;
 
 /// The machine, as the options and settings describe it.
 pub(super) fn server(context: &Context, call: &Invocation) -> Result<Server> {
@@ -45,60 +43,6 @@ pub(super) fn user_of(call: &Invocation, name: &str) -> Result<Option<UserName>>
     call.text(name).map(UserName::parse).transpose()
 }
 
-/// `ghostsnap hestia list-users`.
-pub fn list_users(context: &Context, call: &Invocation) -> Result<()> {
-    let server = server(context, call)?;
-    let users = inventory::users(&server.hestia)?;
-    let bare = !["detailed", "format", "json", "verbose"].iter().any(|name| call.has(name));
-    if bare {
-        return users.iter().try_for_each(|user| context.output.line(user.as_str()));
-    }
-    let progress = context.progress();
-    let mut rows = context.output.rows(call.command().columns);
-    for name in users {
-        let user = inventory::user(&server.hestia, &name)?;
-        rows.row(&user_row(&server, &user, &progress)?)?;
-    }
-    progress.finish();
-    rows.finish()
-}
-
-/// `ghostsnap hestia user-info`.
-pub fn user_info(context: &Context, call: &Invocation) -> Result<()> {
-    let server = server(context, call)?;
-    let user = inventory::named(&server.hestia, call.required("USER")?)?;
-    let progress = context.progress();
-    let row = user_row(&server, &user, &progress)?;
-    progress.finish();
-    let mut rows = context.output.rows(call.command().columns);
-    rows.row(&row)?;
-    rows.finish()
-}
-
-fn user_row(server: &Server, user: &User, monitor: &dyn Monitor) -> Result<[Cell; 15]> {
-    let has = inventory::of_user(&server.hestia, &user.name)?;
-    let names = |list: &[String]| Cell::list(list.iter().map(String::as_str));
-    let row = [
-        user.name.as_str().into(),
-        user.row.text("NAME").into(),
-        user.contact().into(),
-        user.row.text("ROLE").into(),
-        user.package().into(),
-        names(&has.web),
-        names(&has.dns),
-        Cell::list(has.mail.iter().map(|domain| domain.name.as_str())),
-        Cell::list(has.databases.iter().map(|database| database.name.as_str())),
-        bytes(has.cron.len()).into(),
-        names(&has.user_dirs),
-        user.row.number("U_DISK").into(),
-        user.is_suspended().into(),
-        user.tarballs_kept().into(),
-        user.row.text("DATE").into(),
-    ];
-    has.problems.into_iter().for_each(|problem| monitor.warn(problem));
-    Ok(row)
-}
-
 /// `ghostsnap hestia backup`.
 pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
     let texts = |name| call.texts(name).into_iter().map(str::to_owned).collect::<Vec<String>>();
@@ -113,8 +57,16 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
         mode: call.text("mode").and_then(BackupMode::parse),
         read_limit: call.text("limit-read").map(ByteSize::parse).transpose()?,
     };
+    if request.keep_tarballs.is_some() && !request.cleanup {
+        return Err(Error::new(Kind::Usage, "leave a number of tarballs")
+            .why("--keep-tarballs says how many --cleanup leaves, and that is not given")
+            .hint("add --cleanup, which removes the others"));
+    }
     let server = server(context, call)?;
     server.hestia.check_installed()?;
+    if request.users.is_empty() {
+        tell_unusable(context, &server)?;
+    }
     let repository = open(context, call, &server, true)?;
     let progress = context.progress();
     let mut repository = repository.indexed(&progress)?;
@@ -243,9 +195,9 @@ fn tarball_path(hestia: &Hestia, given: &Path) -> PathBuf {
 
 fn check_owner(path: &Path, wanted: Option<&UserName>) -> Result<()> {
     let Some(wanted) = wanted else { return Ok(()) };
-    let name = path.file_name().and_then(|name| name.to_str()).and_then(TarballName::parse);
-    match name {
-        Some(name) if name.user != *wanted => {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    match tarballs::owner_of(name) {
+        Some(user) if user != *wanted => {
             Err(Error::new(Kind::NotFound, format!("import {}", path.display()))
                 .why(format!("it is not a tarball of the user {wanted}")))
         }
@@ -255,8 +207,8 @@ fn check_owner(path: &Path, wanted: Option<&UserName>) -> Result<()> {
 
 /// What is in the repository already is no failure of a run over many.
 fn failed_import(path: &Path, error: Error) -> UserOutcome {
-    let name = path.file_name().and_then(|name| name.to_str()).and_then(TarballName::parse);
-    let user = name.map(|name| name.user.to_string()).unwrap_or_default();
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let user = tarballs::owner_of(name).map(|user| user.to_string()).unwrap_or_default();
     let state = match error.kind() {
         Kind::Exists => State::Skipped(error),
         _ => State::Failed(error),
@@ -264,103 +216,13 @@ fn failed_import(path: &Path, error: Error) -> UserOutcome {
     UserOutcome::without(user, state)
 }
 
-/// The snapshots that the caller may know of. The panel's commands act for the person who has the
-/// name today: snapshots of an earlier user of that name do not exist for them.
-pub(super) fn visible(
-    call: &Invocation,
-    server: &Server,
-    repository: &Repository,
-    user: Option<&UserName>,
-    monitor: &dyn Monitor,
-) -> Result<Vec<(FileId, Snapshot)>> {
-    let mut all = jobs::list(repository, user, monitor)?;
-    if call.shim().is_some()
-        && let Some(user) = user
-        && inventory::exists(&server.hestia, user)
-    {
-        let identity = inventory::user(&server.hestia, user)?.identity;
-        all.retain(|(_, one)| jobs::manage::is_of_today(one, &identity));
-    }
-    Ok(all)
-}
-
-/// `ghostsnap hestia list-backups`.
-pub fn list_backups(context: &Context, call: &Invocation) -> Result<()> {
-    let user = user_of(call, "user")?;
-    let server = server(context, call)?;
-    let progress = context.progress();
-    // Before the first backup there is nothing, which is no failure of a list.
-    let all = if repository::is_set_up(call, &server.settings)? {
-        let repository = open(context, call, &server, false)?;
-        visible(call, &server, &repository, user.as_ref(), &progress)?
-    } else {
-        Vec::new()
-    };
-    progress.finish();
-    if let (true, Some(user)) = (all.is_empty(), &user) {
-        // A user without snapshots is an empty list; nobody is an error.
-        inventory::user(&server.hestia, user)?;
-    }
-    let mut rows = context.output.rows(call.command().columns);
-    for (id, snapshot) in &all {
-        rows.row(&list_row(id, snapshot))?;
-    }
-    rows.finish()?;
-    context.output.note(&number_of(bytes(all.len()), "snapshot"));
-    progress.partial("list all snapshots").map_or(Ok(()), Err)
-}
-
-fn list_row(id: &FileId, snapshot: &Snapshot) -> [Cell; 16] {
-    let (day, time) = day_and_time(snapshot.time);
-    let section = |name| Cell::list(snapshot.objects_of(name));
-    let totals = snapshot.totals;
-    [
-        id.to_string().into(),
-        snapshot.name.as_str().into(),
-        snapshot.user.as_str().into(),
-        day.into(),
-        time.into(),
-        totals.bytes.div_ceil(MIB).into(),
-        totals.bytes_new.div_ceil(MIB).into(),
-        section("WEB"),
-        section("DNS"),
-        section("MAIL"),
-        section("DB"),
-        section("CRON"),
-        section("UDIR"),
-        totals.milliseconds.div_ceil(60_000).max(1).into(),
-        if snapshot.is_partial() { "partial" } else { "complete" }.into(),
-        Cell::list(snapshot.tags.iter().map(String::as_str).filter(|tag| !is_ours(tag))),
-    ]
-}
-
-/// Whether the tag is a note of the program to itself.
-fn is_ours(tag: &str) -> bool {
-    [jobs::TARBALL_TAG, jobs::TARBALL_BYTES_TAG].iter().any(|ours| tag.starts_with(ours))
-}
-
-/// `ghostsnap hestia show-backup`.
-pub fn show_backup(context: &Context, call: &Invocation) -> Result<()> {
-    let user = user_of(call, "user")?;
-    let server = server(context, call)?;
-    let repository = open(context, call, &server, false)?;
-    let progress = context.progress();
-    let all = visible(call, &server, &repository, user.as_ref(), &progress)?;
-    progress.finish();
-    let user = user.as_ref().map(UserName::as_str);
-    let (id, snapshot) = snapshots::find(&all, call.required("SNAPSHOT")?, user)?;
-    let mut rows = context.output.rows(call.command().columns);
-    rows.row(&list_row(id, snapshot))?;
-    rows.finish()
-}
-
-/// What of the user is meant. Naming one section leaves the others out.
+/// What of the user is meant. Naming something of one section leaves the other sections out;
+/// saying `no` to some takes all the others.
 pub(super) fn sections(call: &Invocation) -> Result<Sections> {
     let options = SECTIONS.map(str::to_lowercase);
-    if !options.iter().any(|name| call.has(name)) {
-        return Ok(Sections::all());
-    }
-    let words = options.each_ref().map(|name| call.text(name).unwrap_or("no"));
+    let names_some = options.iter().any(|name| call.text(name).is_some_and(|word| word != "no"));
+    let others = if names_some { "no" } else { "*" };
+    let words = options.each_ref().map(|name| call.text(name).unwrap_or(others));
     Sections::parse(&words)
 }
 
@@ -373,7 +235,7 @@ pub fn export(context: &Context, call: &Invocation) -> Result<()> {
     let progress = context.progress();
     let all = visible(call, &server, &repository, Some(&user), &progress)?;
     let wanted = call.required("snapshot")?;
-    let (id, _) = snapshots::find(&all, wanted, Some(user.as_str()))?;
+    let (id, _) = find(call, &all, wanted, Some(user.as_str()))?;
     let repository = repository.indexed(&progress)?;
     let request = ExportRequest {
         snapshot: id.to_string(),
@@ -409,7 +271,7 @@ pub fn delete_backup(context: &Context, call: &Invocation) -> Result<()> {
                 .why("it does not say whose")
                 .hint("add --user"));
         }
-        let found = snapshots::find(&all, wanted, user.as_ref().map(UserName::as_str))?;
+        let found = find(call, &all, wanted, user.as_ref().map(UserName::as_str))?;
         if !going.iter().any(|(id, _)| *id == found.0) {
             going.push(found);
         }

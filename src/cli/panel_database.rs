@@ -4,12 +4,12 @@
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::day_and_time;
-use super::panel::{open, server, visible};
+use super::panel::{open, server};
+use super::panel_look::{find, visible};
 use crate::base::units::number_of;
 use crate::base::{Error, Kind, Result};
 use crate::hestia::jobs::{self, DatabaseRequest};
 use crate::hestia::{UserName, inventory};
-use crate::repo::snapshots;
 
 /// Restores a database, or a table of it.
 pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
@@ -19,7 +19,7 @@ pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
     let progress = context.progress();
     let all = visible(call, &server, &repository, Some(&user), &progress)?;
     let wanted = call.required("SNAPSHOT")?;
-    let (id, snapshot) = snapshots::find(&all, wanted, Some(user.as_str()))?.clone();
+    let (id, snapshot) = find(call, &all, wanted, Some(user.as_str()))?.clone();
     let text = |name: &str| call.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
     let request = DatabaseRequest {
         snapshot: id.to_string(),

@@ -5,7 +5,8 @@
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::day_and_time;
-use super::panel::{open, sections, server, user_of, visible};
+use super::panel::{open, sections, server, user_of};
+use super::panel_look::{find, visible};
 use super::progress::Progress;
 use crate::base::units::{ByteSize, bytes, number_of};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, WhatIo};
@@ -15,7 +16,7 @@ use crate::hestia::inventory;
 use crate::hestia::jobs::{self, Outlook, RestoreReport, RestoreRequest, Through, findings};
 use crate::hestia::select::Sections;
 use crate::ops::restore::{RestoreOptions, to_folder};
-use crate::repo::{Repository, snapshots};
+use crate::repo::Repository;
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -33,7 +34,7 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
     let owner = from.as_ref().unwrap_or(&user);
     let all = visible(call, &server, &repository, Some(owner), &progress)?;
     let (id, snapshot) =
-        snapshots::find(&all, call.required("snapshot")?, Some(owner.as_str()))?.clone();
+        find(call, &all, call.required("snapshot")?, Some(owner.as_str()))?.clone();
     if call.has("target") || call.has("temp") {
         return restore_files(context, call, repository, &snapshot, &sections, &progress);
     }
@@ -77,7 +78,10 @@ fn report_outlook(
     let mut rows = context.output.rows(call.command().columns);
     for one in &outlook.findings {
         let weight = if one.stops.is_some() { "stops" } else { "changes" };
-        let mend = if one.mend.is_empty() { String::new() } else { format!(" ({})", one.mend) };
+        let mut mend = if one.mend.is_empty() { String::new() } else { format!(" ({})", one.mend) };
+        if call.shim().is_none() && !one.aside.is_empty() {
+            mend.push_str(&format!(" ({})", one.aside));
+        }
         rows.row(&[one.name().into(), weight.into(), format!("{}{mend}", one.why).into()])?;
     }
     for plan in &outlook.plans {

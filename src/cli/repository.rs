@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub struct Address {
     /// A path or URL.
     pub text: String,
-    /// The key file that the settings name beside it.
+    /// The key file that the settings name beside it; it need not exist.
     pub key_file: Option<PathBuf>,
 }
 
@@ -113,8 +113,7 @@ pub fn address(call: &Invocation) -> Result<Address> {
     let settings = settings(call)?;
     let has_settings = call.path("config").is_some_and(Path::exists) || call.has("hestia-below");
     if has_settings || Path::new(&settings.repository).exists() {
-        let key_file = Some(settings.key_file).filter(|path| path.exists());
-        return Ok(Address { text: settings.repository, key_file });
+        return Ok(Address { text: settings.repository, key_file: Some(settings.key_file) });
     }
     Err(Error::new(Kind::Usage, "tell which repository is meant")
         .why("none is given and there are no settings on this machine")
@@ -134,7 +133,7 @@ pub fn open(context: &Context, call: &Invocation) -> Result<Opened> {
     let secret = if backend.size(&FileName::CONFIG)?.is_none() {
         Secret::password("")
     } else {
-        asker(context, call).present(address.key_file.as_deref())?
+        asker(context, call).present(address.key_file.as_deref().filter(|path| path.exists()))?
     };
     let world = Arc::clone(&context.world);
     let repository = Repository::open(backend, &secret, world)?;

@@ -194,7 +194,8 @@ impl Renderer {
     /// The rest of the text.
     pub fn finish(mut self) -> String {
         match self.format {
-            Format::Json if self.event => self.text.push_str("}}\n"),
+            // Whoever prints the event adds how it went.
+            Format::Json if self.event => self.text.push('}'),
             Format::Json => self.text.push_str(if self.count > 0 { "\n}\n" } else { "}\n" }),
             Format::Plain | Format::Csv => {}
             Format::Shell | Format::Table => self.settle(),
@@ -311,11 +312,14 @@ fn is_number(holds: Holds) -> bool {
 /// For programs an empty value is a dash, so that the columns can be counted.
 fn aligned_cell(column: &Column, cell: &Cell, people: bool) -> String {
     let text = cell.shown();
+    if text.is_empty() && !people {
+        return "-".to_owned();
+    }
     if column.holds == Holds::Id {
         return text.chars().take(8).collect();
     }
     if !people {
-        return if text.is_empty() { "-".to_owned() } else { text };
+        return text;
     }
     match (column.holds, text.parse::<u64>()) {
         (Holds::Bytes, Ok(bytes)) => ByteSize(bytes).to_string(),
@@ -475,7 +479,8 @@ mod tests {
         assert_eq!(rendered(&rows, Format::Plain, false, false).lines().count(), 2);
         assert_eq!(rendered(&rows, Format::Csv, false, false).lines().count(), 3);
         for event in [false, true] {
-            let text = rendered(&rows, Format::Json, event, false);
+            let end = if event { "}" } else { "" };
+            let text = rendered(&rows, Format::Json, event, false) + end;
             let json: serde_json::Value = serde_json::from_str(&text).unwrap();
             let rows = if event { &json["rows"] } else { &json };
             let keys: Vec<_> = rows.as_object().unwrap().keys().collect();

@@ -8,6 +8,7 @@ use super::signals::Stop;
 use super::words::split_words;
 use crate::base::{Error, Kind, Result, What, WhatIo, Within, World, limits};
 use crate::format::keyslot::Secret;
+use crate::hestia::call::private_folder;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -64,14 +65,21 @@ impl Asker<'_> {
     }
 
     /// The secret of a repository that is being made: the options and the environment say where
-    /// it is, a key file that does not exist is made, a person is asked twice.
-    pub fn first(&self) -> Result<NewSecret> {
-        match self.new_secret(&PRESENT)? {
-            Some(secret) => Ok(secret),
-            None => match password_from_env() {
-                Some(password) => password.map(existing),
-                None => self.prompt_twice().map(existing),
-            },
+    /// it is, else the `key_file` of the settings is it; a key file that does not exist is made;
+    /// without any of them a person is asked twice.
+    pub fn first(&self, key_file: Option<&Path>) -> Result<NewSecret> {
+        if let Some(secret) = self.new_secret(&PRESENT)? {
+            return Ok(secret);
+        }
+        match (password_from_env(), key_file) {
+            (Some(password), _) => password.map(existing),
+            (None, Some(path)) if path.exists() => self.key_file(path, &PRESENT).map(existing),
+            (None, Some(path)) => {
+                private_folder(path.parent().unwrap_or(Path::new("/")))?;
+                let secret = make_key_file(path, self.world)?;
+                Ok(NewSecret { secret, made: Some(path.to_owned()) })
+            }
+            (None, None) => self.prompt_twice().map(existing),
         }
     }
 
@@ -97,22 +105,24 @@ impl Asker<'_> {
     fn named(&self, names: &Names) -> Result<Option<Secret>> {
         self.at_most_one(names)?;
         if let Some(path) = self.call.path(names.key) {
-            let secret = self.read_file(path, "key file")?;
-            if matches!(secret, Secret::Password(_)) {
-                return Err(Error::new(
-                    Kind::Password,
-                    format!("use {} as a key file", path.display()),
-                )
-                .why("its first line is not `ghostsnap-key-file v1`")
-                .hint(format!("a password in a file goes with --{}", names.file)));
-            }
-            return Ok(Some(secret));
+            return self.key_file(path, names).map(Some);
         }
         if let Some(path) = self.call.path(names.file) {
             return self.read_file(path, "password file").map(Some);
         }
         let Some(line) = self.call.text(names.command) else { return Ok(None) };
         password_from_command(line).map(Some)
+    }
+
+    fn key_file(&self, path: &Path, names: &Names) -> Result<Secret> {
+        let secret = self.read_file(path, "key file")?;
+        if matches!(secret, Secret::Password(_)) {
+            let what = format!("use {} as a key file", path.display());
+            return Err(Error::new(Kind::Password, what)
+                .why("its first line is not `ghostsnap-key-file v1`")
+                .hint(format!("a password in a file goes with --{}", names.file)));
+        }
+        Ok(secret)
     }
 
     fn at_most_one(&self, names: &Names) -> Result<()> {
@@ -205,6 +215,8 @@ fn password_from_command(line: &str) -> Result<Secret> {
     };
     let mut child = Command::new(program)
         .args(arguments)
+        // It is asked for one secret; another one is none of its business.
+        .env_remove("GHOSTSNAP_PASSWORD")
         .stdout(Stdio::piped())
         .spawn()
         .what_io(|| format!("start '{program}' for the password"))?;
@@ -308,10 +320,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let line = ["init", "--key-file", path.to_str().unwrap()];
-        let made = with_asker(&line, |asker| asker.first()).unwrap();
+        let made = with_asker(&line, |asker| asker.first(None)).unwrap();
         assert_eq!(made.made.as_deref(), Some(path.as_path()));
         assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
-        let again = with_asker(&line, |asker| asker.first()).unwrap();
+        let again = with_asker(&line, |asker| asker.first(None)).unwrap();
         assert!(again.made.is_none());
         let (Secret::KeyFile(one), Secret::KeyFile(two)) = (made.secret, again.secret) else {
             panic!("not key files");

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-//! Ctrl-C and its relatives. The signals are blocked before any thread starts and one thread
-//! waits for them: the first one asks a running job to stop where the repository is in a good
-//! state, the second one ends the program at once. Where no job is listening, or a password is
-//! being typed, the first one ends it.
+//! Ctrl-C and its relatives. They are caught, and one thread waits for them. They are not blocked:
+//! every program we start, and every service that one of Hestia's commands starts again, would
+//! have them blocked as well and could no longer be stopped or reloaded. The first signal asks a
+//! running job to stop where the repository is in a good state, the second one ends the program at
+//! once. Where no job is listening, or a password is being typed, the first one ends it.
 
 use super::output::to_stderr;
 use crate::base::{Error, Kind, Result, WhatIo};
-use nix::sys::signal::{SigSet, Signal};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,20 +27,15 @@ struct Inner {
 }
 
 impl Stop {
-    /// Blocks the signals in this thread and all it starts, and waits for them in one more.
-    /// Call it before any other thread exists. Programs started later get an empty mask again.
+    /// Catches the signals and waits for them in a thread of its own.
     pub fn watch() -> Result<Self> {
         let stop = Self::default();
-        let mut signals = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-            signals.add(signal);
-        }
-        signals.thread_block().what_io(|| "block signals")?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).what_io(|| "catch signals")?;
         let inner = Arc::clone(&stop.0);
         std::thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
-                while signals.wait().is_ok() {
+                for _ in signals.forever() {
                     inner.asked_once_more();
                 }
             })

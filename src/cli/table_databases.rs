@@ -3,7 +3,7 @@
 
 use super::panel_database;
 use super::table::{Arg, Command, Effect, Flag, Owner, Role, Shim, ShimArg, Value};
-use super::table_flags::{FORCE, SHIM_DRY_RUN, SHIM_NOTIFY, SHIM_SNAPSHOT};
+use super::table_flags::{FORCE, SHIM_NOTIFY, WHICH_SNAPSHOT};
 use super::table_hestia::{
     LOOK, NOTIFY, POSITIONAL_SNAPSHOT, POSITIONAL_USER, RESTORED_COLUMNS, USER,
 };
@@ -26,7 +26,7 @@ pub(super) const RESTORE_DATABASE: Command = Command {
     ],
     args: &[
         USER,
-        Arg::new("SNAPSHOT", "id, beginning of one, name, or `latest`", Value::Text),
+        Arg::new("SNAPSHOT", WHICH_SNAPSHOT, Value::Text),
         Arg::new("DATABASE", "the database", Value::Text),
         Arg::new("TABLE", "one table of it; all of it without", Value::Text).optional(),
     ],
@@ -58,105 +58,3 @@ pub(super) const RESTORE_DATABASE: Command = Command {
     }],
     ..LOOK
 };
-
-/// The panel's commands that restore through Hestia.
-pub(super) const RESTORE_SHIMS: &[Shim] = &[
-    Shim {
-        name: "v-ghostsnap-restore-user",
-        about: "restore a user from a snapshot",
-        details: "The six selections are written as for v-restore-user: empty or * for \
-                  everything, no for nothing, or names separated by commas. A deleted user is \
-                  made again.",
-        example: "v-ghostsnap-restore-user alice latest 'example.com' no no 'alice_shop' no no",
-        role: Role::User,
-        owner: Owner::LiveOrGone,
-        args: &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            section("WEB", "web", "web domains"),
-            section("DNS", "dns", "DNS zones"),
-            section("MAIL", "mail", "mail domains"),
-            section("DB", "db", "databases"),
-            section("CRON", "cron", "cron jobs"),
-            section("UDIR", "udir", "folders of the home"),
-            SHIM_NOTIFY,
-            SHIM_DRY_RUN,
-        ],
-        fixed: &["force"],
-    },
-    restore_one(
-        "v-ghostsnap-restore-web-domain",
-        "restore one web domain from a snapshot",
-        "v-ghostsnap-restore-web-domain alice latest example.com",
-        &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            object("DOMAIN", "web", "the web domain").check("domain"),
-            SHIM_NOTIFY,
-            SHIM_DRY_RUN,
-        ],
-    ),
-    restore_one(
-        "v-ghostsnap-restore-mail-domain",
-        "restore one mail domain from a snapshot",
-        "v-ghostsnap-restore-mail-domain alice latest example.com",
-        &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            object("DOMAIN", "mail", "the mail domain").check("domain"),
-            SHIM_NOTIFY,
-            SHIM_DRY_RUN,
-        ],
-    ),
-    restore_one(
-        "v-ghostsnap-restore-dns-domain",
-        "restore one DNS zone from a snapshot",
-        "v-ghostsnap-restore-dns-domain alice latest example.com",
-        &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            object("DOMAIN", "dns", "the DNS zone").check("domain"),
-            SHIM_NOTIFY,
-            SHIM_DRY_RUN,
-        ],
-    ),
-    restore_one(
-        "v-ghostsnap-restore-cron-job",
-        "restore the cron jobs from a snapshot",
-        "v-ghostsnap-restore-cron-job alice latest '*'",
-        &[
-            POSITIONAL_USER,
-            SHIM_SNAPSHOT,
-            object("JOB", "cron", "any job: Hestia restores all of them together"),
-            SHIM_NOTIFY,
-            SHIM_DRY_RUN,
-        ],
-    ),
-];
-
-const fn section(name: &'static str, to: &'static str, about: &'static str) -> ShimArg {
-    ShimArg::new(name, to, about, Value::Text).default("*")
-}
-
-const fn object(name: &'static str, to: &'static str, about: &'static str) -> ShimArg {
-    ShimArg::new(name, to, about, Value::Text)
-}
-
-/// One of the commands that restore a single object.
-const fn restore_one(
-    name: &'static str,
-    about: &'static str,
-    example: &'static str,
-    args: &'static [ShimArg],
-) -> Shim {
-    Shim {
-        name,
-        about,
-        details: "Everything else of the user stays as it is.",
-        example,
-        role: Role::User,
-        owner: Owner::LiveOrGone,
-        args,
-        fixed: &["force"],
-    }
-}

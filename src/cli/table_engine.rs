@@ -99,6 +99,24 @@ const CHECK_COLUMNS: &[Column] = &[
     col("TEXT", Holds::Text, "what is wrong"),
 ];
 
+const INIT_COLUMNS: &[Column] = &[
+    col("REPOSITORY", Holds::Text, "where it is"),
+    col("KEY", Holds::Id, "the id of its first key slot"),
+    col("LABEL", Holds::Text, "what the key is called"),
+    col("METHOD", Holds::Text, "password or key-file"),
+];
+
+const CHANGED_KEY_COLUMNS: &[Column] = &[
+    col("KEY", Holds::Id, "the slot's id"),
+    col("LABEL", Holds::Text, "what its owner called it"),
+    col("METHOD", Holds::Text, "password or key-file"),
+];
+
+const REPAIRED_COLUMNS: &[Column] = &[
+    col("REPOSITORY", Holds::Text, "where it is"),
+    col("PACKS", Holds::Count, "packs that the new index names"),
+];
+
 const KEY_COLUMNS: &[Column] = &[
     col("KEY", Holds::Id, "the slot's id"),
     col("LABEL", Holds::Text, "what its owner called it"),
@@ -138,10 +156,14 @@ const BACKUP_FLAGS: &[Flag] = &[
     Flag::new("stdin-filename", "what to call it in the snapshot")
         .value("NAME", Value::Text)
         .default("stdin"),
-    Flag::new("devices", "take device nodes, pipes and sockets too instead of naming them"),
+    Flag::new("devices", "take device nodes and named pipes too; sockets are always left out"),
     Flag::new("parent", "compare with this snapshot; `none` reads every file again")
         .value("SNAPSHOT", Value::Text),
-    Flag::new("level", "zstd level, 1 (fast) to 19 (small)").value("N", Value::Number).default("3"),
+    Flag::new(
+        "level",
+        "zstd level, 1 (fast) to 19 (small); without it what the settings say, or 3",
+    )
+    .value("N", Value::Number),
     DRY_RUN,
 ];
 
@@ -204,14 +226,19 @@ pub const ENGINE: &[Command] = &[
         about: "make a new repository",
         details: "The password is asked for twice unless it comes from a file, a command or \
                   the environment. With --key-file a random key is made and written to that \
-                  file if it does not exist. Without the password or key nobody can read the \
+                  file if it does not exist; without -r the settings say where the repository \
+                  and its key file are. Without the password or key nobody can read the \
                   repository again, so keep a copy of it somewhere else.",
         examples: &[
             "ghostsnap init -r /srv/backup",
             "ghostsnap init -r /srv/backup --key-file /etc/ghostsnap/key",
         ],
-        flags: &[Flag::new("label", "what to call the first key").value("TEXT", Value::Text)],
+        flags: &[
+            Flag::new("label", "what to call the first key").value("TEXT", Value::Text),
+            Flag::new("force", "also in a folder that holds other things").short('f'),
+        ],
         effect: Effect::Write,
+        columns: INIT_COLUMNS,
         run: engine::init,
         ..LOOK
     },
@@ -219,9 +246,9 @@ pub const ENGINE: &[Command] = &[
         name: "backup",
         about: "back up files and folders",
         details: "Files that have not changed since the last snapshot of the same paths are not \
-                  read again. What cannot be read is named in a warning, the rest is stored, and \
-                  the exit code is 30. Interrupt it at any time: the next run goes on from what \
-                  was stored.",
+                  read again. The folder of the repository itself is left out. What cannot be \
+                  read is named in a warning, the rest is stored, and the exit code is 30. \
+                  Interrupt it at any time: the next run goes on from what was stored.",
         examples: &[
             "ghostsnap backup -r /srv/backup /etc /home --exclude '*.tmp' --tag nightly",
             "ghostsnap backup -r /srv/backup --stdin --stdin-filename all.sql",
@@ -389,6 +416,7 @@ pub const ENGINE: &[Command] = &[
         examples: &["ghostsnap repair index -r /srv/backup"],
         effect: Effect::Write,
         long: true,
+        columns: REPAIRED_COLUMNS,
         run: engine::repair_index,
         ..LOOK
     },
@@ -411,6 +439,7 @@ pub const ENGINE: &[Command] = &[
         ],
         flags: NEW_SECRET_FLAGS,
         effect: Effect::Write,
+        columns: CHANGED_KEY_COLUMNS,
         run: engine_keys::add,
         ..LOOK
     },
@@ -421,6 +450,7 @@ pub const ENGINE: &[Command] = &[
         examples: &["ghostsnap key change -r /srv/backup"],
         flags: NEW_SECRET_FLAGS,
         effect: Effect::Write,
+        columns: CHANGED_KEY_COLUMNS,
         run: engine_keys::change,
         ..LOOK
     },
@@ -433,6 +463,7 @@ pub const ENGINE: &[Command] = &[
         args: &[Arg::new("KEY", "the slot's id or the beginning of one", Value::Text)],
         flags: &[FORCE],
         effect: Effect::Destroy,
+        columns: CHANGED_KEY_COLUMNS,
         run: engine_keys::remove,
         ..LOOK
     },

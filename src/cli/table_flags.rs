@@ -69,16 +69,20 @@ pub const USER_FILTER: Flag =
     Flag::new("user", "only snapshots of this Hestia user").short('u').value("USER", Value::Text);
 
 /// A snapshot.
-pub const SNAPSHOT: Arg =
-    Arg::new("SNAPSHOT", "a snapshot: id, beginning of one, name, or `latest`", Value::Text);
+pub const SNAPSHOT: Arg = Arg::new(
+    "SNAPSHOT",
+    "a snapshot: id or its first 4 digits or more, name, or `latest`",
+    Value::Text,
+);
 
 /// The user of a shim.
 pub const SHIM_USER: ShimArg =
     ShimArg::new("USER", "user", "the Hestia user", Value::Text).check("user");
+/// How a snapshot is named.
+pub const WHICH_SNAPSHOT: &str = "id or its first 4 digits or more, name, or `latest`";
 /// The snapshot of a shim.
 pub const SHIM_SNAPSHOT: ShimArg =
-    ShimArg::new("SNAPSHOT", "snapshot", "id, beginning of one, name, or `latest`", Value::Text)
-        .check("snapshot");
+    ShimArg::new("SNAPSHOT", "snapshot", WHICH_SNAPSHOT, Value::Text).check("snapshot");
 /// The format of a list.
 pub const SHIM_FORMAT: ShimArg = ShimArg::new(
     "FORMAT",

@@ -8,16 +8,16 @@
 use super::table::{
     Arg, Column, Command, Effect, Flag, Holds, Owner, Role, Shim, ShimArg, Value, col, wide,
 };
-use super::table_databases::{RESTORE_DATABASE, RESTORE_SHIMS};
+use super::table_databases::RESTORE_DATABASE;
 use super::table_flags::{
     DRY_RUN, FORCE, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT, SHIM_USER,
-    USER_FILTER,
+    USER_FILTER, WHICH_SNAPSHOT,
 };
-use super::{panel, panel_restore};
+use super::{panel, panel_look, panel_restore, table_restore};
 use crate::hestia::BackupMode;
 
 pub(super) const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
-const SNAPSHOT_FLAG: Flag = Flag::new("snapshot", "id, beginning of one, name, or `latest`")
+const SNAPSHOT_FLAG: Flag = Flag::new("snapshot", WHICH_SNAPSHOT)
     .short('s')
     .value("SNAPSHOT", Value::Text)
     .default("latest");
@@ -48,7 +48,7 @@ const LIST_COLUMNS: &[Column] = &[
     col("DATE", Holds::Text, "the day it stands for, local time"),
     col("TIME", Holds::Text, "the time of that day"),
     col("SIZE", Holds::Mib, "MiB of content it holds"),
-    wide("NEW", Holds::Mib, "MiB the repository did not have before"),
+    wide("NEW", Holds::Mib, "MiB the repository did not have before; empty for customers"),
     wide("WEB", Holds::List, "web domains in it"),
     wide("DNS", Holds::List, "DNS zones in it"),
     wide("MAIL", Holds::List, "mail domains in it"),
@@ -67,7 +67,7 @@ const OBJECT_COLUMNS: &[Column] = &[
     col("DATE", Holds::Text, "the day it stands for, local time"),
     col("TIME", Holds::Text, "the time of that day"),
     col("SIZE", Holds::Mib, "MiB of content it holds"),
-    wide("NEW", Holds::Mib, "MiB the repository did not have before"),
+    wide("NEW", Holds::Mib, "MiB the repository did not have before; empty for customers"),
     col("WEB", Holds::List, "web domains in it"),
     col("DNS", Holds::List, "DNS zones in it"),
     col("MAIL", Holds::List, "mail domains in it"),
@@ -165,7 +165,7 @@ pub(super) const LOOK: Command = Command {
     columns: &[],
     shims: &[],
     hidden: false,
-    run: panel::list_users,
+    run: panel_look::list_users,
 };
 
 /// A shim for the administrator; the base of the ones below.
@@ -205,7 +205,7 @@ const LIST_USERS: Command = Command {
     examples: &["ghostsnap hestia list-users", "ghostsnap hestia list-users --detailed"],
     flags: &[Flag::new("detailed", "print what each user has").short('d')],
     columns: USER_COLUMNS,
-    run: panel::list_users,
+    run: panel_look::list_users,
     shims: &[Shim {
         name: "v-ghostsnap-list-users",
         about: "list the users that can be backed up",
@@ -225,7 +225,7 @@ const USER_INFO: Command = Command {
     examples: &["ghostsnap hestia user-info alice"],
     args: &[USER],
     columns: USER_COLUMNS,
-    run: panel::user_info,
+    run: panel_look::user_info,
     shims: &[Shim {
         name: "v-ghostsnap-list-user",
         about: "list what of a user can be backed up",
@@ -327,7 +327,9 @@ const IMPORT: Command = Command {
     name: "hestia import",
     about: "take old Hestia tarballs into the repository",
     details: "Each becomes a snapshot with the date of its making. A tarball whose content is in \
-              the repository already is skipped. The tarballs stay where they are.",
+              the repository already is skipped. The tarballs stay where they are. Their names \
+              must be Hestia's own (USER.YYYY-MM-DD_HH-MM-SS.tar) or that of an export \
+              (USER.gs-SNAPSHOT.tar).",
     examples: &["ghostsnap hestia import /backup/alice.2026-01-02_03-04-05.tar"],
     args: &[Arg::new("TARBALL", "a tarball, as a path or as a name in /backup", Value::Path).many()],
     flags: &[
@@ -363,7 +365,7 @@ const LIST_BACKUPS: Command = Command {
     ],
     flags: &[USER_FILTER],
     columns: LIST_COLUMNS,
-    run: panel::list_backups,
+    run: panel_look::list_backups,
     shims: &[Shim {
         name: "v-ghostsnap-list-user-backups",
         about: "list the snapshots of a user",
@@ -382,10 +384,10 @@ const SHOW_BACKUP: Command = Command {
     about: "list what is in one snapshot of a Hestia user",
     details: "",
     examples: &["ghostsnap hestia show-backup hestia-alice-20260102-030405"],
-    args: &[Arg::new("SNAPSHOT", "id, beginning of one, name, or `latest`", Value::Text)],
+    args: &[Arg::new("SNAPSHOT", WHICH_SNAPSHOT, Value::Text)],
     flags: &[USER_FILTER],
     columns: OBJECT_COLUMNS,
-    run: panel::show_backup,
+    run: panel_look::show_backup,
     shims: &[Shim {
         name: "v-ghostsnap-list-user-backup",
         about: "list what is in one snapshot of a user",
@@ -404,8 +406,9 @@ const EXPORT: Command = Command {
     about: "make a Hestia tarball from a snapshot",
     details: "The tarball is one that Hestia's own restore accepts. Without --output it is \
               written to /backup as USER.gs-SNAPSHOT.tar, where the panel can download it and \
-              Hestia's rotation leaves it alone. If any of the section options is given, \
-              sections that are not named are left out.",
+              Hestia's rotation leaves it alone. If a section option names something, sections \
+              that are not named are left out; if all that are given say `no`, the others are \
+              taken whole.",
     examples: &[
         "ghostsnap hestia export alice --output /root/alice.tar",
         "ghostsnap hestia export alice --snapshot 3f9c2a1b --web example.com --db '*'",
@@ -437,14 +440,17 @@ const EXPORT: Command = Command {
 const RESTORE: Command = Command {
     name: "hestia restore",
     about: "restore a Hestia user from a snapshot",
-    details: "Makes a tarball of what was chosen, lets Hestia's own v-restore-user take it, and \
-              then looks whether everything arrived. A deleted user is made again. If any of \
-              the section options is given, sections that are not named are left alone. With \
+    details: "Hestia's own v-restore-user and its rebuild commands restore the configuration, \
+              files go straight to their place, written with the rights of the user, and then it \
+              looks whether everything arrived. A deleted user is made again. If a section \
+              option names something, sections that are not named are left alone; if all that \
+              are given say `no`, the others are restored whole. With \
               --target or --temp the files are only put into a folder and Hestia is not called. \
               Before anything is touched it looks for what would stop or surprise it, and says \
               what mends that; --dry-run does that alone, and says what would be made, \
               overwritten and removed. Asks before it overwrites, or needs --force where there is \
-              nobody to ask; --force also takes the snapshot of an earlier user of the same name.",
+              nobody to ask; --force also takes a snapshot that is of an earlier user of the same \
+              name or, as an old tarball may, does not say of whom.",
     examples: &[
         "ghostsnap hestia restore alice",
         "ghostsnap hestia restore alice --snapshot 3f9c2a1b --db alice_shop --force",
@@ -467,7 +473,7 @@ const RESTORE: Command = Command {
                               `tarball`, all of it through one that Hestia unpacks"
         )
         .value("WAY", Value::Choice(&["place", "tarball"]))
-        .default("tarball"),
+        .default("place"),
         Flag::new(
             "trust-config",
             "take over what an imported tarball adds to the configuration \
@@ -481,7 +487,7 @@ const RESTORE: Command = Command {
     long: true,
     columns: RESTORED_COLUMNS,
     run: panel_restore::restore,
-    shims: RESTORE_SHIMS,
+    shims: table_restore::RESTORE_SHIMS,
     ..LOOK
 };
 

@@ -7,7 +7,8 @@
 //! restarts inherit it, and a pipe that a daemon holds open would never end.
 
 use super::layout::{Hestia, UserName};
-use crate::base::{Error, Kind, Monitor, Result, WhatIo, Within, World, limits, units};
+use crate::base::monitor::Stage;
+use crate::base::{Counter, Error, Kind, Monitor, Result, WhatIo, Within, World, limits, units};
 use crate::tree::deputy::Person;
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, killpg};
@@ -440,8 +441,28 @@ fn html(text: &str) -> String {
     safe
 }
 
+/// Passes everything on but the wish to stop: a job that was stopped still says so to Hestia.
+struct ToTheEnd<'m>(&'m dyn Monitor);
+
+impl Monitor for ToTheEnd<'_> {
+    fn count(&self, counter: Counter, n: u64) {
+        self.0.count(counter, n);
+    }
+    fn warn(&self, warning: Error) {
+        self.0.warn(warning);
+    }
+    fn stage(&self, stage: Stage) {
+        self.0.stage(stage);
+    }
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
 fn warn_if_failed(caller: &dyn Caller, call: &Call, monitor: &dyn Monitor) {
-    let done = caller.call(call, monitor).and_then(|outcome| outcome.check("tell Hestia", call));
+    let done = caller
+        .call(call, &ToTheEnd(monitor))
+        .and_then(|outcome| outcome.check("tell Hestia", call));
     if let Err(error) = done {
         monitor.warn(error);
     }
@@ -485,7 +506,7 @@ pub(crate) mod fake {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::monitor::{Collect, Counter, Stage};
+    use crate::base::monitor::Collect;
     use std::os::unix::fs::PermissionsExt;
 
     struct Stopping;

@@ -170,6 +170,28 @@ pub fn users(hestia: &Hestia) -> Result<Vec<UserName>> {
     Ok(names)
 }
 
+/// Folders of `data/users` that look like users but bear names that Hestia never gives: whatever
+/// they are, nothing here touches them.
+pub fn unusable(hestia: &Hestia) -> Result<Vec<Error>> {
+    let folder = hestia.users();
+    let what = || format!("list the users in {}", folder.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&folder).what_io(what)?.take(limits::LISTED_ENTRIES_MAX) {
+        let entry = entry.what_io(what)?;
+        let name = entry.file_name();
+        let is_usable = name.to_str().is_some_and(|name| UserName::parse(name).is_ok());
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_usable && is_folder && entry.path().join("user.conf").is_file() {
+            let shown = display_bytes(entry.path().as_os_str().as_bytes());
+            found.push(
+                Error::new(Kind::Invalid, format!("take {shown} for a user"))
+                    .why("Hestia gives no user such a name; it is neither backed up nor listed"),
+            );
+        }
+    }
+    Ok(found)
+}
+
 /// Whether Hestia has this user: a real folder directly in `data/users`, with a user.conf.
 pub fn exists(hestia: &Hestia, user: &UserName) -> bool {
     let is_folder = hestia.user_data(user).symlink_metadata().is_ok_and(|meta| meta.is_dir());

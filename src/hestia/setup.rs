@@ -79,6 +79,9 @@ pub fn open_or_make(settings: &Settings, world: Arc<World>) -> Result<Opened> {
         .why(format!("its key file {} is missing", key_file.display()))
         .hint("put the copy of it back; a new key would not open the old backups"));
     }
+    backend::refuse_foreign_place(&settings.repository).map_err(|error| {
+        error.hint("name an empty or new folder as 'repository' in the settings")
+    })?;
     let secret = make_key(key_file, &world)?;
     let repository = Repository::init(backend, &secret, "this server's key file", world)?;
     let made = Made { key_file: key_file.clone(), repository: settings.repository.clone() };
@@ -87,8 +90,9 @@ pub fn open_or_make(settings: &Settings, world: Arc<World>) -> Result<Opened> {
 
 fn lost_repository(settings: &Settings) -> String {
     format!(
-        "{} exists, so there was one: is the disk mounted? To begin anew, run 'ghostsnap --key-file KEY init'",
-        settings.key_file.display()
+        "{0} exists, so there was one: is the disk mounted? To begin anew, run 'ghostsnap init -r {1} --key-file {0}'",
+        settings.key_file.display(),
+        settings.repository
     )
 }
 
@@ -159,6 +163,18 @@ mod tests {
         assert_eq!(mode(settings.key_file.parent().unwrap()), 0o700);
         assert_eq!(open_or_make(&settings, world()).unwrap().made, None);
         open(&settings, world()).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_holds_other_things_gets_neither_key_nor_repository() {
+        let (folder, settings) = fixture();
+        let repository = folder.path().join("lib/repository");
+        fs::create_dir_all(&repository).unwrap();
+        fs::write(repository.join("alice.2026-01-02_03-04-05.tar"), "x").unwrap();
+        let error = open_or_make(&settings, world()).err().unwrap();
+        assert_eq!(error.kind(), Kind::Exists);
+        assert!(error.hint_text().unwrap().contains("settings"));
+        assert!(!settings.key_file.exists() && !repository.join("keys").exists());
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl HestiaTarball {
                 // A leaf here: nothing else of the outer archive may lie below it.
                 self.enter(&base, false)?;
                 let reader = BufReader::with_capacity(DECODED_BYTES, decoder);
-                let source = TarSource::labelled(reader, label);
+                let source = TarSource::labelled(reader, label, &base);
                 self.inner = Some(Inner { base, only, source, is_empty: true });
                 Ok(())
             }

@@ -6,11 +6,12 @@
 
 use super::tarball_in::{Shape, is_dump, shape};
 use crate::base::units::bytes;
-use crate::base::{Error, Kind, RelPath, Result, WhatIo, limits};
+use crate::base::{ChunkId, Error, Kind, RelPath, Result, WhatIo, limits};
 use crate::format::tree::{Meta, Node, NodeKind};
 use crate::tree::sink::Sink;
 use crate::tree::source::SIZE_UNKNOWN;
 use crate::tree::tar_out::{OpenMember, TarWriter, member_name};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 
@@ -40,9 +41,11 @@ pub struct Options {
 /// Takes a canonical tree, whole or selected; `pam/passwd` must be in it, and a `cron/cron.conf`
 /// is made up if it is not (so a restore of a selection must say `no` to CRON). The outer archive
 /// is written as Hestia writes it: owner root, folders 0755 but for those of `hestia/`, files with
-/// the modes they had but writable for nobody else, whole seconds. Entries in the archives within keep all their metadata. Left out are an
-/// empty `user_dir`, a folder `vesta` (it would make Hestia read the old layout), the folder
-/// `extra` of a direct backup (Hestia would not know what to do with it), and sockets and
+/// the modes they had but writable for nobody else, whole seconds. Entries in the archives within
+/// keep all their metadata, and files of several names stay one file where the snapshot knows of
+/// it (one that was made from a tarball does not). Left out are an empty `user_dir`, a folder
+/// `vesta` (it would make Hestia read the old layout), the folder `extra` of a direct backup
+/// (Hestia would not know what to do with it), and sockets and
 /// device nodes (the restore runs as the user, who cannot make them, and would stop there); no
 /// source yields those.
 pub struct HestiaTarballSink {
@@ -70,7 +73,41 @@ struct Inner {
     base: RelPath,
     member: OpenMember,
     tar: TarWriter<Encoder>,
+    linked: HashMap<(u64, u64), Linked>,
 }
+
+/// A file of the archive that may have more names.
+struct Linked {
+    /// Its first name there.
+    name: Vec<u8>,
+    chunks: Vec<ChunkId>,
+    size: u64,
+    /// Names so far.
+    names: u32,
+}
+
+impl Inner {
+    /// The member to which `node` is another name, if there is one. Files are told by device and
+    /// inode; that the content is the same as well is looked at, since a file can change between
+    /// its two names.
+    fn known_name(&mut self, name: &[u8], node: &Node) -> Option<Vec<u8>> {
+        let key = node.meta.hard_link()?;
+        if let Some(known) = self.linked.get_mut(&key) {
+            let same = known.chunks == node.chunks && known.size == node.meta.size;
+            if same && known.names < limits::TARBALL_LINKS_MAX {
+                known.names += 1;
+                return Some(known.name.clone());
+            }
+        } else if self.linked.len() < limits::TARBALL_LINKED_MAX && !name.starts_with(LOGS) {
+            let (chunks, size) = (node.chunks.clone(), node.meta.size);
+            self.linked.insert(key, Linked { name: name.to_vec(), chunks, size, names: 1 });
+        }
+        None
+    }
+}
+
+/// Hestia's restore leaves a domain's logs out: nothing may depend on what lies there.
+const LOGS: &[u8] = b"./logs/";
 
 type Outer = TarWriter<BufWriter<File>>;
 
@@ -124,7 +161,12 @@ impl HestiaTarballSink {
                     return Ok(());
                 }
                 let State::Inner(inner) = &mut self.state else { return Err(broken()) };
-                inner.tar.member(&member_name(prefix, &name, node), &node.meta, content)
+                let name = member_name(prefix, &name, node);
+                if let Some(known) = inner.known_name(&name, node) {
+                    inner.tar.hard_link(&name, &known, &node.meta)?;
+                    return drain(content);
+                }
+                inner.tar.member(&name, &node.meta, content)
             }
         }
     }
@@ -211,7 +253,12 @@ impl HestiaTarballSink {
         let meta = plain_meta(NodeKind::File, &Meta { mtime: meta.mtime, ..Meta::default() });
         let member = outer.open_member(&name, &meta)?;
         let tar = TarWriter::new(Encoder::new(outer, options)?);
-        self.state = State::Inner(Box::new(Inner { base: base.clone(), member, tar }));
+        self.state = State::Inner(Box::new(Inner {
+            base: base.clone(),
+            member,
+            tar,
+            linked: HashMap::new(),
+        }));
         Ok(())
     }
 

@@ -49,6 +49,21 @@ fn civil_time(stamp: &str) -> Option<DateTime> {
     DateTime::strptime(STAMP_FORMAT, stamp).ok()
 }
 
+/// Whose export a file name says it is, and the beginning of the id of the snapshot in it:
+/// `USER.gs-SNAPSHOT.tar`.
+pub fn export_of(name: &str) -> Option<(UserName, &str)> {
+    let (user, id) = name.strip_suffix(".tar")?.rsplit_once(".gs-")?;
+    let is_id = id.len() == 8 && id.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    is_id.then_some(())?;
+    Some((UserName::parse(user).ok()?, id))
+}
+
+/// Whose tarball a file name says it is: one of Hestia's or an export.
+pub fn owner_of(name: &str) -> Option<UserName> {
+    let made = TarballName::parse(name).map(|name| name.user);
+    made.or_else(|| export_of(name).map(|(user, _)| user))
+}
+
 /// A tarball that lies in the folder of Hestia's backups.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tarball {
@@ -194,6 +209,20 @@ mod tests {
         ] {
             assert_eq!(TarballName::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn an_export_says_whose_it_is_and_of_which_snapshot() {
+        let of = |name| export_of(name).map(|(user, id)| (user.to_string(), id.to_owned()));
+        assert_eq!(of("bob.x.gs-1234abcd.tar"), Some(("bob.x".into(), "1234abcd".into())));
+        for other in
+            ["gs-bob-1234abcd.tar", "bob.gs-1234abc.tar", "bob.gs-1234ABCD.tar", ".gs-1234abcd.tar"]
+        {
+            assert_eq!(of(other), None, "{other}");
+        }
+        assert_eq!(owner_of("bob.gs-1234abcd.tar"), Some(user("bob")));
+        assert_eq!(owner_of("bob.x.2026-11-22_07-13-00.tar"), Some(user("bob.x")));
+        assert_eq!(owner_of("bob.tar"), None);
     }
 
     #[test]

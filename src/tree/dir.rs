@@ -42,7 +42,8 @@ pub enum OwnerPolicy {
 
 /// A folder to write below.
 pub struct Target {
-    root: Arc<OwnedFd>,
+    /// None if the folder is not there and nothing may be made.
+    root: Option<Arc<OwnedFd>>,
     owners: OwnerPolicy,
     is_root_user: bool,
     ids: Mutex<HashMap<(bool, String), Option<u32>>>,
@@ -84,19 +85,39 @@ impl Target {
         if !root.metadata().what_io(what)?.is_dir() {
             return Err(Error::new(Kind::Invalid, what()).why("it is not a folder"));
         }
-        Ok(Self {
-            root: Arc::new(root.into()),
+        Ok(Self::new(Some(root), owners))
+    }
+
+    /// For looking only: a folder that is not there is not made and taken as empty.
+    pub fn open_to_look(path: &Path, owners: OwnerPolicy) -> Result<Self> {
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Self::new(None, owners))
+            }
+            _ => Self::open(path, owners),
+        }
+    }
+
+    fn new(root: Option<File>, owners: OwnerPolicy) -> Self {
+        Self {
+            root: root.map(|root| Arc::new(root.into())),
             owners,
             is_root_user: geteuid().is_root(),
             ids: Mutex::default(),
             folders: Mutex::default(),
+        }
+    }
+
+    fn root(&self) -> Result<&Arc<OwnedFd>> {
+        self.root.as_ref().ok_or_else(|| {
+            Error::new(Kind::NotFound, "open the target folder").why("it does not exist")
         })
     }
 
     /// A handle of a folder below the root; refuses to pass through anything but folders.
     pub fn folder(&self, path: &RelPath) -> Result<Arc<OwnedFd>> {
         if path.is_root() {
-            return Ok(Arc::clone(&self.root));
+            return self.root().map(Arc::clone);
         }
         if let Some(folder) = self.cached().get(path) {
             return Ok(Arc::clone(folder));
@@ -400,7 +421,7 @@ impl Target {
 
     /// Waits until all that was written is on the disk.
     pub fn sync(&self) -> Result<()> {
-        nix::unistd::syncfs(&self.root).what_io(|| "write the target folder to its disk")
+        nix::unistd::syncfs(self.root()?).what_io(|| "write the target folder to its disk")
     }
 
     /// Waits until a folder's entries are on the disk.
@@ -419,6 +440,28 @@ impl Target {
             && existing.mtime == meta.mtime
             && uid.is_none_or(|uid| uid.as_raw() == existing.owner.0)
             && gid.is_none_or(|gid| gid.as_raw() == existing.owner.1)
+    }
+
+    /// Whether a symbolic link or FIFO is there already as it should be.
+    pub fn is_right_special(&self, path: &RelPath, existing: &Existing, meta: &Meta) -> bool {
+        let (uid, gid) = self.owner_of(meta);
+        let same = existing.kind == meta.kind
+            && existing.mtime == meta.mtime
+            && uid.is_none_or(|uid| uid.as_raw() == existing.owner.0)
+            && gid.is_none_or(|gid| gid.as_raw() == existing.owner.1);
+        match meta.kind {
+            NodeKind::Symlink => same && self.leads_to(path, &meta.target),
+            NodeKind::Fifo => same && existing.mode & 0o777 == meta.mode & 0o777,
+            _ => false,
+        }
+    }
+
+    fn leads_to(&self, path: &RelPath, target: &[u8]) -> bool {
+        use std::os::unix::ffi::OsStrExt;
+        self.folder(&path.parent().unwrap_or_default()).is_ok_and(|folder| {
+            readlinkat(&folder, path.name().unwrap_or_default())
+                .is_ok_and(|found| found.as_bytes() == target)
+        })
     }
 
     fn owner_of(&self, meta: &Meta) -> (Option<Uid>, Option<Gid>) {

@@ -5,6 +5,7 @@
 
 use super::source::{Content, Entry, SIZE_UNKNOWN, Source};
 use super::tar_member::{Member, Members, foreign};
+use crate::base::path::{check_name, display_bytes};
 use crate::base::{Counter, Error, Kind, Monitor, RelPath, Result, limits};
 use crate::format::tree::{Meta, NodeKind};
 use std::collections::{HashSet, VecDeque};
@@ -13,12 +14,13 @@ use std::io::{self, Read};
 /// The entries of a plain (not compressed) tar stream.
 ///
 /// The root and folders that the archive does not name are made up: mode 0755, owner root, 1970.
-/// A hard link becomes [`Content::SameAs`]. Device nodes are reported and left out. Sparse members
-/// and archives in several volumes are refused.
+/// A hard link becomes [`Content::SameAs`]. Device nodes, and what lies deeper than a tree can be,
+/// are reported and left out. Sparse members and archives in several volumes are refused.
 #[derive(Debug)]
 pub struct TarSource<R> {
     members: Members<R>,
     order: Order,
+    reach: Reach,
     /// Folders made up for the member in hand, then that member.
     waiting: VecDeque<Head>,
 }
@@ -43,14 +45,16 @@ pub(crate) enum Body {
 impl<R: Read> TarSource<R> {
     /// Reads the stream from its first byte. Small reads are frequent: hand in a buffered reader.
     pub fn new(reader: R) -> Self {
-        Self::labelled(reader, "the tar stream".to_owned())
+        Self::labelled(reader, "the tar stream".to_owned(), &RelPath::root())
     }
 
-    /// The same with the words by which errors name the stream.
-    pub(crate) fn labelled(reader: R, label: String) -> Self {
+    /// The same with the words by which errors name the stream, for entries that will lie below
+    /// `base` in their tree.
+    pub(crate) fn labelled(reader: R, label: String, base: &RelPath) -> Self {
         Self {
             members: Members::new(reader, label),
             order: Order::default(),
+            reach: Reach::below(base),
             waiting: VecDeque::new(),
         }
     }
@@ -78,6 +82,10 @@ impl<R: Read> TarSource<R> {
     }
 
     fn take(&mut self, member: Member, monitor: &dyn Monitor) -> Result<()> {
+        if self.reach.leaves_out(&member, self.members.label(), monitor) {
+            monitor.count(Counter::FilesSkipped, 1);
+            return Ok(());
+        }
         let lost = member.lost;
         let (path, head) = match head_of(member) {
             Ok((path, head)) => (path, head),
@@ -129,6 +137,72 @@ impl Head {
         Self { path, meta, body: Body::Nothing }
     }
 }
+
+/// How far down members may lie. What a customer nests deeper than a tree can be must not cost the
+/// rest of the backup: that subtree is left out, with one warning.
+#[derive(Debug)]
+struct Reach {
+    depth: usize,
+    bytes: usize,
+    /// The beginning of the names that were left out last.
+    left: Option<Vec<u8>>,
+}
+
+impl Reach {
+    fn below(base: &RelPath) -> Self {
+        Self {
+            depth: limits::TREE_DEPTH_MAX.saturating_sub(base.depth()),
+            bytes: limits::PATH_BYTES_MAX.saturating_sub(base.as_bytes().len() + 2),
+            left: None,
+        }
+    }
+
+    /// Whether the member lies too deep, or is a hard link to what does. Names that no path may
+    /// have are for others to refuse.
+    fn leaves_out(&mut self, member: &Member, label: &str, monitor: &dyn Monitor) -> bool {
+        let (name, why) = if let Some(beginning) = self.beyond(&member.name) {
+            if self.left.as_deref() == Some(beginning) {
+                return true;
+            }
+            self.left = Some(beginning.to_vec());
+            (beginning, "it and all in it are nested too deep")
+        } else if member.same_as.as_deref().is_some_and(|target| self.beyond(target).is_some()) {
+            (member.name.as_slice(), "it is a hard link to what is nested too deep")
+        } else {
+            return false;
+        };
+        let shown = display_bytes(name.get(..SHOWN_BYTES).unwrap_or(name));
+        let dots = if name.len() > SHOWN_BYTES { "..." } else { "" };
+        let what = format!("keep '{shown}{dots}' from {label}");
+        monitor.warn(Error::new(Kind::Partial, what).why(format!(
+            "{why}: a backup goes down {} folders and {} bytes of path",
+            limits::TREE_DEPTH_MAX,
+            limits::PATH_BYTES_MAX
+        )));
+        true
+    }
+
+    /// The beginning of a name, up to the first place that is out of reach.
+    fn beyond<'n>(&self, name: &'n [u8]) -> Option<&'n [u8]> {
+        let (mut depth, mut length, mut end) = (0, 0, 0);
+        for part in name.split(|byte| *byte == b'/') {
+            end += part.len();
+            if !part.is_empty() && part != b"." {
+                check_name(part).ok()?;
+                depth += 1;
+                length += part.len() + 1;
+                if depth > self.depth || length > self.bytes {
+                    return name.get(..end);
+                }
+            }
+            end += 1;
+        }
+        None
+    }
+}
+
+/// Bytes of a name that is too long to be shown whole.
+const SHOWN_BYTES: usize = 120;
 
 /// Where a member belongs and what it becomes; no head for a device node.
 pub(crate) fn head_of(member: Member) -> Result<(RelPath, Option<Head>)> {
@@ -467,12 +541,42 @@ mod tests {
             let failure = failure(&stream);
             assert!(failure.contains(expected), "{failure} lacks {expected}");
         }
-        let deep = "a/".repeat(600);
-        let mut source = raw(b'L', b"l", b"", deep.as_bytes());
-        source.extend(archive(&[folder("x")]));
-        let mut source = TarSource::new(source.as_slice());
-        let error = source.next_entry(&Collect::default()).err().unwrap();
-        assert_eq!(error.kind(), Kind::Limit);
+    }
+
+    /// A member whose name has no room in its header.
+    fn long(flag: u8, name: &str, link: &[u8]) -> Vec<u8> {
+        let content: &[u8] = if flag == b'0' { b"x" } else { b"" };
+        [raw(b'L', b"l", b"", name.as_bytes()), raw(flag, b"x", link, content)].concat()
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_left_out_with_one_warning_and_the_rest_is_kept() {
+        let at = |depth: usize| "a/".repeat(depth);
+        let stream = archive(&[
+            long(b'5', &at(limits::TREE_DEPTH_MAX), b""),
+            long(b'5', &at(limits::TREE_DEPTH_MAX + 1), b""),
+            long(b'5', &at(limits::TREE_DEPTH_MAX + 2), b""),
+            long(b'0', &format!("{}file", at(limits::TREE_DEPTH_MAX + 2)), b""),
+            file("b"),
+        ]);
+        let (lines, monitor) = listed(&stream);
+        assert_eq!(lines.len(), 1 + limits::TREE_DEPTH_MAX + 1, "{:?}", lines.last());
+        assert_eq!(lines.last().unwrap(), "file 640 b  'x'");
+        let warnings = monitor.warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("nested too deep"), "{warnings:?}");
+        assert!(warnings[0].len() < 400, "{}", warnings[0].len());
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_left_out_and_so_are_its_other_names() {
+        let far = format!("{}x", format!("{}/", "n".repeat(255)).repeat(130));
+        let link = [raw(b'K', b"l", b"", far.as_bytes()), raw(b'1', b"c", b"", b"")].concat();
+        let (lines, monitor) = listed(&archive(&[long(b'0', &far, b""), link, file("b")]));
+        assert_eq!(lines, ["dir 755 . ", "file 640 b  'x'"]);
+        assert_eq!(monitor.warnings().len(), 2, "{:?}", monitor.warnings());
+        let hostile = format!("{}../x", "a/".repeat(limits::TREE_DEPTH_MAX - 1));
+        assert!(failure(&archive(&[long(b'0', &hostile, b"")])).contains("leave its folder"));
     }
 
     #[test]

@@ -54,6 +54,15 @@ impl<W: Write> TarWriter<W> {
         self.pad(size)
     }
 
+    /// Writes another name of a file that was written under the name `of`.
+    pub fn hard_link(&mut self, name: &[u8], of: &[u8], meta: &Meta) -> Result<()> {
+        // Attributes belong to the file, which has them already.
+        let mut meta = Meta { target: of.to_vec(), xattrs: Vec::new(), ..meta.clone() };
+        meta.mtime.nanos = 0;
+        self.extensions(name, &meta)?;
+        self.put(&flagged_header(b'1', name, &meta, 0)?)
+    }
+
     /// Ends the stream: the end mark, filled to a full record.
     pub fn finish(mut self) -> Result<W> {
         let end = self.written + 2 * BLOCK;

@@ -32,6 +32,8 @@ pub struct WalkOptions {
     pub special_files: bool,
     /// Read extended attributes.
     pub xattrs: bool,
+    /// Folders to leave out wherever they lie, by device and inode.
+    pub leave_out: Vec<(u64, u64)>,
 }
 
 impl Default for WalkOptions {
@@ -42,6 +44,7 @@ impl Default for WalkOptions {
             mounts_told: false,
             special_files: false,
             xattrs: true,
+            leave_out: Vec::new(),
         }
     }
 }
@@ -294,6 +297,12 @@ impl Walk {
                 return Ok(None);
             }
         };
+        if !self.options.leave_out.is_empty() {
+            let stat = fstat(&folder).what_io(|| format!("look at {path}"))?;
+            if self.options.leave_out.contains(&(stat.st_dev, stat.st_ino)) {
+                return Ok(None);
+            }
+        }
         let meta = self.folder_meta(&folder, monitor, &path)?;
         if self.options.one_file_system && device != device_above {
             // The mount point stays as an empty folder; what is mounted there is not ours.

@@ -10,7 +10,7 @@ use ghostsnap::base::{FileId, RelPath, Result, World};
 use ghostsnap::format::keyslot::Secret;
 use ghostsnap::format::{PackClass, Snapshot};
 use ghostsnap::hestia::jobs::{
-    self, BackupRequest, RestoreReport, RestoreRequest, RunReport, Server, UserOutcome,
+    self, BackupRequest, RestoreReport, RestoreRequest, RunReport, Server, Through, UserOutcome,
 };
 use ghostsnap::hestia::{Hestia, Sections, Settings, UserName};
 use ghostsnap::ops::restore::find_node;
@@ -90,8 +90,6 @@ impl Machine {
         )
         .unwrap();
         let settings = Settings {
-            // Under a test, /proc/self/exe is the test.
-            program: env!("CARGO_BIN_EXE_ghostsnap").into(),
             repository: folder.path().join("repository").display().to_string(),
             key_file: folder.path().join("key"),
             run_folder: folder.path().join("run"),
@@ -292,6 +290,20 @@ impl Machine {
         jobs::restore(&self.server, &self.repository(), &user(name), &request, &self.monitor)
     }
 
+    /// The same without what Hestia makes anew for every site, with its rows of web domains and
+    /// the modes of the sites' folders.
+    pub fn content_of(&self, name: &str) -> BTreeMap<String, String> {
+        let mut state = self.state_of(name);
+        let made = ["cgi-bin", "stats", "logs", "document_errors"];
+        state.retain(|path, _| {
+            let is_site = path.starts_with("home/web/");
+            let names: Vec<&str> = path.split('/').collect();
+            let is_made = is_site && names.get(3).is_none_or(|name| made.contains(name));
+            !is_made && path != "data/web.conf" && !path.starts_with("home/conf/web")
+        });
+        state
+    }
+
     /// All that a restore must bring back: files of the home, rows, databases.
     pub fn state_of(&self, name: &str) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
@@ -311,7 +323,12 @@ impl Machine {
 }
 
 pub fn all() -> RestoreRequest {
-    RestoreRequest { snapshot: "latest".into(), confirmed: true, ..RestoreRequest::default() }
+    RestoreRequest {
+        snapshot: "latest".into(),
+        confirmed: true,
+        through: Through::Tarball,
+        ..RestoreRequest::default()
+    }
 }
 
 pub fn only(arguments: [&str; 6]) -> RestoreRequest {

@@ -135,6 +135,7 @@ impl<'s> Steps<'s> {
             mounts_told: true,
             special_files: false,
             xattrs: false,
+            leave_out: Vec::new(),
         };
         let walk = Walk::beneath(from, to, RelPath::root(), options);
         self.list.push(Step::Walk(Box::new(walk), dress));

@@ -162,6 +162,7 @@ impl Subject {
             mounts_told: true,
             special_files: true,
             xattrs: true,
+            leave_out: Vec::new(),
         })
     }
 

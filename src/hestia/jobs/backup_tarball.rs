@@ -2,6 +2,7 @@
 //! The tarball way of a backup: Hestia makes a tarball, and the tarball is proven to be new and
 //! complete and opened. Tells what Hestia says is in it and does not come.
 
+use super::leftovers::Before;
 use super::{Server, tarball_tags};
 use crate::base::monitor::Stage;
 use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, Within, limits};
@@ -50,15 +51,9 @@ fn make_tarball(server: &Server, user: &User, monitor: &dyn Monitor) -> Result<(
     call.limit = server.settings.backup_limit;
     let caller: &dyn Caller = server.caller.as_ref();
     let what = || format!("back up the user {name}");
-    let leftovers = temporary_folders(server);
-    let outcome = caller.call(&call, monitor).within(what).map_err(|error| {
-        let left: Vec<_> = temporary_folders(server).difference(&leftovers).cloned().collect();
-        if left.is_empty() {
-            error
-        } else {
-            error.hint(format!("it left behind {}", left.join(", ")))
-        }
-    })?;
+    let before_call = Before::look(server, name);
+    let outcome = caller.call(&call, monitor).within(what);
+    let outcome = outcome.map_err(|error| before_call.clean_up(server, name, error))?;
     outcome.check(what(), &call)?;
     let after = tarballs::of_user(hestia, name)?;
     let (tarball, row) = tarballs::made(hestia, name, &before, &after)?;
@@ -99,18 +94,6 @@ fn list(folder: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {
     };
     let paths = entries.take(limits::LISTED_ENTRIES_MAX).map(|entry| entry.map(|one| one.path()));
     paths.collect::<std::io::Result<Vec<_>>>().what_io(what)
-}
-
-/// The folders in which Hestia puts tarballs together; a stopped run leaves its own behind.
-fn temporary_folders(server: &Server) -> BTreeSet<String> {
-    // Only for a hint: a folder that cannot be listed gives none.
-    let entries = std::fs::read_dir(&server.hestia.backup).into_iter().flatten();
-    let paths =
-        entries.take(limits::LISTED_ENTRIES_MAX).filter_map(|entry| Some(entry.ok()?.path()));
-    let is_one = |path: &std::path::PathBuf| {
-        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("tmp."))
-    };
-    paths.filter(is_one).map(|path| path.display().to_string()).collect()
 }
 
 /// Opens a tarball, and makes sure that it is the one that was looked at.

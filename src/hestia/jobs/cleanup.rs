@@ -117,7 +117,8 @@ mod tests {
         for user in ["bob", "bob.x"] {
             let user = UserName::parse(user).unwrap();
             fs::create_dir_all(hestia.user_data(&user)).unwrap();
-            fs::write(hestia.user_file(&user, "user.conf"), "").unwrap();
+            let conf = "DATE='2026-11-22'\nTIME='07:03:50'\n";
+            fs::write(hestia.user_file(&user, "user.conf"), conf).unwrap();
             let mut rows = String::new();
             for day in DAYS {
                 let name = name(user.as_str(), day);
@@ -152,6 +153,7 @@ mod tests {
     fn made_from(user: &str, name: &str, bytes: u64, warnings: u64) -> (FileId, Snapshot) {
         let snapshot = Snapshot {
             user: user.to_owned(),
+            user_identity: "2026-11-22T07:03:50".to_owned(),
             tags: super::super::tarball_tags(name, bytes).to_vec(),
             warnings,
             ..Snapshot::default()

@@ -13,6 +13,7 @@ use crate::hestia::inventory;
 use crate::hestia::layout::{Hestia, UserName};
 use crate::hestia::select::Sections;
 use crate::hestia::tarball_out::{HestiaTarballSink, Mode, Options};
+use crate::hestia::tarballs;
 use crate::ops::restore::to_sink;
 use crate::repo::IndexedRepository;
 use crate::tree::Sink;
@@ -84,13 +85,10 @@ pub fn export(
 fn remove_older_exports(server: &Server, user: &UserName, newest: &Path) -> Result<()> {
     let folder = &server.hestia.backup;
     let what = || format!("remove older exports of {user}");
-    let start = format!("{user}.gs-");
     for entry in std::fs::read_dir(folder).what_io(what)?.take(limits::LISTED_ENTRIES_MAX) {
         let path = entry.what_io(what)?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let id = name.strip_prefix(&start).and_then(|rest| rest.strip_suffix(".tar"));
-        let is_export =
-            id.is_some_and(|id| id.len() == 8 && id.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let is_export = tarballs::export_of(name).is_some_and(|(owner, _)| owner == *user);
         if is_export && path != newest {
             std::fs::remove_file(&path).what_io(what)?;
         }
@@ -159,6 +157,7 @@ pub(super) fn write(
     let draft = Draft::new(path)?;
     let file = draft.file.try_clone().what_io(what)?;
     let options = options(&server.hestia, order.admin)?;
+    let mode = options.mode;
     let facts = SharedFacts::default();
     let mut sink: Box<dyn Sink> = Box::new(HestiaTarballSink::new(file, options).within(what)?);
     let mut selection = order.sections.selection()?;
@@ -173,6 +172,10 @@ pub(super) fn write(
     if !order.trusted {
         filter = filter.without_additions();
     }
+    if matches!(order.access, Access::Root) && order.shelf.is_none() {
+        // An export is whole whatever Hestia makes of it: it may be the last copy.
+        filter = filter.in_mode(mode);
+    }
     to_sink(repository, snapshot, &RelPath::root(), &selection, Box::new(filter), monitor)
         .within(what)?;
     if let Access::Panel(user) = order.access {
@@ -181,7 +184,7 @@ pub(super) fn write(
     let bytes = draft.publish(path).within(what)?;
     let facts = facts.get();
     for warning in &facts.warnings {
-        monitor.warn(Error::new(Kind::Parsing, "keep every row").why(warning.clone()));
+        monitor.warn(Error::new(Kind::Parsing, "write everything as it is").why(warning.clone()));
     }
     if !facts.additions.is_empty() {
         let what = "take over additions to the configuration of web servers";

@@ -15,6 +15,7 @@ use crate::hestia::conf::{self, Row};
 use crate::hestia::dump_text::{Content, Watch};
 use crate::hestia::inventory::{DbKind, SECTIONS};
 use crate::hestia::select::{Choice, Sections};
+use crate::hestia::tarball_out::Mode;
 use crate::tree::Sink;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -84,6 +85,8 @@ pub struct Filter {
     inner: Box<dyn Sink>,
     sections: Sections,
     facts: Arc<Mutex<Facts>>,
+    /// The mode of the tarball, if Hestia is to take it.
+    mode: Option<Mode>,
     additions: Additions,
 }
 
@@ -108,7 +111,15 @@ impl SharedFacts {
 impl Filter {
     /// Puts a filter in front of a sink; objects that `sections` do not name stay behind.
     pub fn new(inner: Box<dyn Sink>, sections: Sections, facts: &SharedFacts) -> Self {
-        Self { inner, sections, facts: Arc::clone(&facts.0), additions: Additions::Kept }
+        let (facts, additions) = (Arc::clone(&facts.0), Additions::Kept);
+        Self { inner, sections, facts, mode: None, additions }
+    }
+
+    /// Leaves out what Hestia cannot take back from a tarball of this mode.
+    #[must_use]
+    pub fn in_mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
     }
 
     /// Leaves out what a domain adds to the configuration of servers: those read it as root, and
@@ -150,6 +161,31 @@ impl Filter {
             _ => return true,
         };
         std::str::from_utf8(name).map_or(*choice == Choice::All, |name| choice.takes(name))
+    }
+
+    /// Whether Hestia's restore would stop at the archive of this entry: it reads the names of a
+    /// home off those of the archives, and guesses from the whole path how to unpack one. Such an
+    /// entry of the home, or the mails of such a domain, are left out, so that the others come back.
+    fn is_beyond_hestia(&self, names: &[&[u8]]) -> bool {
+        let Some(mode) = self.mode else { return false };
+        let (name, is_home, rest) = match names {
+            [b"user_dir", name, rest @ ..] => (name, true, rest),
+            [b"mail", name, b"accounts", rest @ ..] => (name, false, rest),
+            _ => return false,
+        };
+        if !is_unpacked_wrongly(name, mode) && (!is_home || is_cut_right(name, mode)) {
+            return false;
+        }
+        if rest.is_empty() {
+            let name = display_bytes(name);
+            let whose =
+                if is_home { format!("'{name}' of the home") } else { format!("mails of {name}") };
+            self.facts().warnings.push(format!(
+                "{whose}: left out, because Hestia's restore would stop at such a name; restore that \
+                 into a folder instead"
+            ));
+        }
+        true
     }
 
     fn rows(
@@ -224,7 +260,7 @@ impl Filter {
 impl Sink for Filter {
     fn entry(&mut self, path: &RelPath, node: &Node, content: &mut dyn Read) -> Result<()> {
         let names: Vec<&[u8]> = path.names().collect();
-        if !self.is_meant(&names) {
+        if !self.is_meant(&names) || self.is_beyond_hestia(&names) {
             return Ok(());
         }
         self.note(&names, node);
@@ -290,6 +326,39 @@ fn is_foreign_key(names: &[&[u8]]) -> bool {
 fn dump_kind(database: &[u8], name: &[u8]) -> Option<DbKind> {
     let kind = name.strip_prefix(database)?.strip_prefix(b".")?.strip_suffix(b".sql")?;
     DbKind::parse(std::str::from_utf8(kind).ok()?)
+}
+
+/// Whether the name of a home's entry is found again by cutting the first thing that looks like the
+/// ending out of the archive's name. A dot means any letter, as in Hestia's expression.
+fn is_cut_right(name: &[u8], mode: Mode) -> bool {
+    let ending: &[u8] = match mode {
+        Mode::Zstd => b".tar.zst",
+        Mode::Gzip => b".tar.gz",
+    };
+    let archive = [name, ending].concat();
+    let Some(at) = place_of(&archive, ending) else { return false };
+    let (before, rest) = archive.split_at(at);
+    rest.get(ending.len()..).is_some_and(|behind| [before, behind].concat() == name)
+}
+
+/// Whether Hestia takes the archive for one of another kind as well, because of its name, and then
+/// fails. What it tries last decides; something always stands before the name.
+fn is_unpacked_wrongly(name: &[u8], mode: Mode) -> bool {
+    let path = [b"/", name].concat().to_ascii_lowercase();
+    let any: &[&[u8]] = &[b".zip", b".7z", b".rar"];
+    let of_mode: &[&[u8]] = match mode {
+        Mode::Zstd => &[],
+        Mode::Gzip => &[b".tbz", b".tar.bz", b".tar.zst"],
+    };
+    any.iter().chain(of_mode).any(|pattern| place_of(&path, pattern).is_some())
+}
+
+/// Where something begins that looks like the pattern; a dot means any letter.
+fn place_of(text: &[u8], pattern: &[u8]) -> Option<usize> {
+    let looks_like = |piece: &[u8]| {
+        piece.iter().zip(pattern).all(|(is, wanted)| *wanted == b'.' || is == wanted)
+    };
+    text.windows(pattern.len()).position(looks_like)
 }
 
 /// Keeps the lines that are rows, and counts the others.
@@ -400,6 +469,37 @@ fn clean_keys(text: &[u8]) -> (Vec<u8>, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_hestia_would_mix_up_are_known() {
+        for (name, zstd, gzip) in [
+            ("notes", true, true),
+            ("notes.tar.zst", true, true),
+            ("notes.tar.zst.bak", false, true),
+            ("star.zst", false, true),
+            ("a.tar.gz.old", true, false),
+            ("tar.gz", true, true),
+            ("", true, true),
+        ] {
+            assert_eq!(is_cut_right(name.as_bytes(), Mode::Zstd), zstd, "{name}");
+            assert_eq!(is_cut_right(name.as_bytes(), Mode::Gzip), gzip, "{name}");
+        }
+        for (name, zstd, gzip) in [
+            ("notes.tar.gz", true, true),
+            ("notes.tar.zst", true, false),
+            ("site.tar.bz2", true, false),
+            ("site.TBZ", true, false),
+            ("Photos.ZIP", false, false),
+            ("unzipped", false, false),
+            ("library", false, false),
+            ("rarely", false, false),
+            ("x.7z", false, false),
+            ("ra", true, true),
+        ] {
+            assert_eq!(!is_unpacked_wrongly(name.as_bytes(), Mode::Zstd), zstd, "{name}");
+            assert_eq!(!is_unpacked_wrongly(name.as_bytes(), Mode::Gzip), gzip, "{name}");
+        }
+    }
     use crate::format::tree::Meta;
 
     type Written = Vec<(String, Vec<u8>)>;

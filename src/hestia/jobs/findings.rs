@@ -25,15 +25,17 @@ pub struct Finding {
     pub why: String,
     /// What mends it.
     pub mend: String,
+    /// What an administrator may know beside and a customer may not.
+    pub aside: String,
 }
 
 impl Finding {
     fn stop(object: Option<Object>, kind: Kind, why: String, mend: impl Into<String>) -> Self {
-        Self { object, stops: Some(kind), why, mend: mend.into() }
+        Self { object, stops: Some(kind), why, mend: mend.into(), aside: String::new() }
     }
 
     fn change(object: Option<Object>, why: String, mend: impl Into<String>) -> Self {
-        Self { object, stops: None, why, mend: mend.into() }
+        Self { object, stops: None, why, mend: mend.into(), aside: String::new() }
     }
 
     /// What an error says, as a finding.
@@ -42,7 +44,8 @@ impl Finding {
         let why = format!("cannot {}: {}", error.what(), error.reasons_or_what());
         // All findings together say that once.
         let why = why.replace("; nothing was changed", "");
-        Self::stop(None, error.kind(), why, mend)
+        let aside = error.aside_text().unwrap_or_default().to_owned();
+        Self { aside, ..Self::stop(None, error.kind(), why, mend) }
     }
 
     /// The object as people name it.
@@ -64,7 +67,11 @@ pub fn as_error(user: &UserName, findings: &[Finding]) -> Option<Error> {
     mends.dedup();
     let kind = first.stops.unwrap_or(Kind::Invalid);
     let error = Error::new(kind, format!("restore the user {user}"));
-    Some(error.why(format!("{}; nothing was changed", whys.join("; "))).hint(mends.join("; ")))
+    let error = error.why(format!("{}; nothing was changed", whys.join("; ")));
+    let error = error.hint(mends.join("; "));
+    let asides = stops.iter().map(|one| one.aside.as_str()).filter(|aside| !aside.is_empty());
+    let asides = asides.collect::<Vec<_>>().join("; ");
+    Some(if asides.is_empty() { error } else { error.aside(asides) })
 }
 
 /// What a restore is looked at with.
@@ -132,12 +139,12 @@ fn parents(question: &Question<'_>, found: &mut Vec<Finding>) -> Result<()> {
             let above = parents_of(name).find_map(|parent| Some((parent, owner_of(parent)?)));
             if let Some((parent, owner)) = above {
                 let object = Object { section: section.to_owned(), name: name.to_owned() };
-                let why = format!("it lies below {parent}, which belongs to user {owner}");
-                let mend = format!(
-                    "name the domains to restore without it, or let {owner} allow it: \
-                     v-add-web-domain-allow-users {owner} {parent}"
-                );
-                found.push(Finding::stop(Some(object), Kind::Exists, why, mend));
+                let why = format!("it lies below {parent}, which belongs to another user");
+                let mend = "name the domains to restore without it, or let that user allow it with \
+                            v-add-web-domain-allow-users";
+                let aside = format!("{parent} is of user {owner}");
+                let stop = Finding::stop(Some(object), Kind::Exists, why, mend);
+                found.push(Finding { aside, ..stop });
             }
         }
     }
@@ -357,7 +364,7 @@ mod tests {
         };
         assert_eq!(
             rows("DOMAIN='b.example'\n"),
-            ["MAIL shop.b.example stops: it lies below b.example, which belongs to user bob"]
+            ["MAIL shop.b.example stops: it lies below b.example, which belongs to another user"]
         );
         assert_eq!(rows("DOMAIN='b.example' ALLOW_USERS='yes'\n"), [""; 0]);
         assert_eq!(rows("DOMAIN='op.b.example'\n"), [""; 0]);

@@ -7,12 +7,12 @@ use super::{IMPORTED, Server, free_name, is_made_from, tarball_tags};
 use crate::base::error::io_error;
 use crate::base::monitor::Stage;
 use crate::base::units::length;
-use crate::base::{Error, Kind, Monitor, Result, WhatIo, Within, limits};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, WhatIo, Within, limits};
 use crate::format::Snapshot;
 use crate::hestia::conf;
 use crate::hestia::inventory;
 use crate::hestia::tarball_in::HestiaTarball;
-use crate::hestia::tarballs::TarballName;
+use crate::hestia::tarballs::{self, TarballName};
 use crate::repo::IndexedRepository;
 use crate::tree::tar_member::Members;
 use std::fs::File;
@@ -28,8 +28,8 @@ pub struct ImportRequest {
     pub tags: Vec<String>,
 }
 
-/// Takes one tarball in. Its name must be one that Hestia gives; the user in it must be the user
-/// in its name.
+/// Takes one tarball in. Its name must be one that Hestia or an export gives; the user in it must
+/// be the user in its name.
 pub fn import(
     server: &Server,
     repository: &mut IndexedRepository,
@@ -39,18 +39,26 @@ pub fn import(
 ) -> Result<UserOutcome> {
     let what = || format!("import {}", path.display());
     let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let name = TarballName::parse(file_name).ok_or_else(|| {
-        Error::new(Kind::Invalid, what())
-            .why("its name is not USER.YYYY-MM-DD_HH-MM-SS.tar, so whose it is cannot be told")
+    let owner = tarballs::owner_of(file_name).ok_or_else(|| {
+        Error::new(Kind::Invalid, what()).why(
+            "its name is neither USER.YYYY-MM-DD_HH-MM-SS.tar nor USER.gs-SNAPSHOT.tar, so whose \
+             it is cannot be told",
+        )
     })?;
-    let _lock = server.lock(&name.user, "an import")?;
+    let _lock = server.lock(&owner, "an import")?;
     let started = server.world.ticks();
     let gather = Gather::new(monitor);
     let snapshots = repository.readable_snapshots(monitor)?;
-    let user = name.user.to_string();
+    let user = owner.to_string();
+    // An export of a snapshot that is still there brings nothing new.
+    let exported = tarballs::export_of(file_name).map(|(_, id)| id);
+    let is_there = |id: &FileId, one: &Snapshot| {
+        is_made_from(one, file_name)
+            || exported.is_some_and(|beginning| id.to_string().starts_with(beginning))
+    };
     if let Some((id, one)) = snapshots
         .iter()
-        .find(|(_, one)| one.user == user && is_made_from(one, file_name))
+        .find(|(id, one)| one.user == user && is_there(id, one))
         .filter(|_| !request.force)
     {
         return Err(Error::new(Kind::Exists, what())
@@ -60,12 +68,13 @@ pub fn import(
     monitor.stage(Stage::Object(format!("tarball {file_name}")));
     let file = conf::open_regular(path).map_err(|error| io_error(error, what()))?;
     let bytes = file.metadata().what_io(what)?.len();
-    let user_identity = identity_in(&file).within(what)?;
-    let time = name.time(&jiff::tz::TimeZone::system());
+    let (user_identity, copied) = look_into(&file).within(what)?;
+    let time = TarballName::parse(file_name)
+        .map_or(copied, |name| name.time(&jiff::tz::TimeZone::system()));
     let mut tags = request.tags.clone();
     tags.extend(tarball_tags(file_name, bytes));
     let template = Snapshot {
-        name: free_name(&name.user, time, &snapshots)?,
+        name: free_name(&owner, time, &snapshots)?,
         time,
         host: server.world.host(),
         user: user.clone(),
@@ -89,12 +98,13 @@ pub fn import(
     Ok(outcome)
 }
 
-/// When the user in a tarball was made. An old tarball may be of somebody who had the name before.
-fn identity_in(file: &File) -> Result<String> {
+/// When the user in a tarball was made, as an old one may be of somebody who had the name before;
+/// and when its `user.conf` was copied into it, which is when Hestia made it.
+fn look_into(file: &File) -> Result<(String, Timestamp)> {
     let what = || "look into the tarball";
     let mut file = file.try_clone().what_io(what)?;
     let mut members = Members::new(BufReader::new(&mut file), "the Hestia tarball".to_owned());
-    let mut identity = String::new();
+    let (mut identity, mut time) = (String::new(), Timestamp::default());
     while let Some(member) = members.next()? {
         let is_conf = matches!(member.name.as_slice(), b"./hestia/user.conf" | b"hestia/user.conf");
         if is_conf && members.remaining() <= limits::HESTIA_FILE_BYTES_MAX {
@@ -107,6 +117,7 @@ fn identity_in(file: &File) -> Result<String> {
                 }
             }
             identity = inventory::identity(&conf::parse_keys(&text).0);
+            time = member.meta.mtime;
             break;
         }
         members.pass_over(|reader, bytes| {
@@ -115,5 +126,5 @@ fn identity_in(file: &File) -> Result<String> {
     }
     drop(members);
     file.rewind().what_io(what)?;
-    Ok(identity)
+    Ok((identity, time))
 }

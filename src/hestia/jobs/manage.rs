@@ -10,10 +10,11 @@ use crate::hestia::inventory;
 use crate::hestia::layout::UserName;
 use crate::repo::{Repository, snapshots};
 
-/// Whether a snapshot was taken of the person who has this name today. Unknown counts as yes: old
-/// tarballs and deleted users do not tell.
+/// Whether a snapshot is known to be of the person who has this name today. Unknown counts as no:
+/// an old tarball that does not tell may be of somebody who had the name before, whose files and
+/// passwords are nothing for today's customer.
 pub fn is_of_today(snapshot: &Snapshot, identity: &str) -> bool {
-    identity.is_empty() || snapshot.user_identity.is_empty() || snapshot.user_identity == identity
+    !identity.is_empty() && snapshot.user_identity == identity
 }
 
 /// The snapshots of one user, or of all Hestia users, oldest first. Snapshots that cannot be read
@@ -44,7 +45,7 @@ pub fn find(
     })
 }
 
-/// Fails if a snapshot was taken of an earlier user of this name.
+/// Fails if a snapshot was taken of an earlier user of this name, or may have been.
 pub fn check_same_person(server: &Server, user: &UserName, snapshot: &Snapshot) -> Result<()> {
     if !inventory::exists(&server.hestia, user) {
         return Ok(());
@@ -53,10 +54,15 @@ pub fn check_same_person(server: &Server, user: &UserName, snapshot: &Snapshot) 
     if is_of_today(snapshot, &identity) {
         return Ok(());
     }
+    let or_unknown = |text: &str| match text {
+        "" => "a time that is not known".to_owned(),
+        known => known.to_owned(),
+    };
     Err(Error::new(Kind::Forbidden, format!("take {} for the user {user}", snapshot.name))
         .why(format!(
-            "it is of a user {user} made at {}, today's was made at {identity}",
-            snapshot.user_identity
+            "it is of a user {user} made at {}, today's was made at {}",
+            or_unknown(&snapshot.user_identity),
+            or_unknown(&identity)
         ))
         .hint("--force takes it all the same, if it is the same person"))
 }
@@ -87,11 +93,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_identity_is_taken_for_the_same_person() {
+    fn an_unknown_identity_is_never_taken_for_the_same_person() {
         let of =
             |identity: &str| Snapshot { user_identity: identity.to_owned(), ..Snapshot::default() };
-        assert!(is_of_today(&of(""), "2026-11-22T07:03:50"));
-        assert!(is_of_today(&of("2026-11-22T07:03:50"), ""));
+        assert!(!is_of_today(&of(""), "2026-11-22T07:03:50"));
+        assert!(!is_of_today(&of("2026-11-22T07:03:50"), ""));
+        assert!(!is_of_today(&of(""), ""));
         assert!(is_of_today(&of("2026-11-22T07:03:50"), "2026-11-22T07:03:50"));
         assert!(!is_of_today(&of("2025-01-01T00:00:00"), "2026-11-22T07:03:50"));
     }

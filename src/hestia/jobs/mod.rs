@@ -16,6 +16,7 @@ pub mod filter;
 pub mod findings;
 pub mod import;
 mod in_place;
+mod leftovers;
 pub mod mailbox;
 pub mod manage;
 pub mod offers;

@@ -86,6 +86,7 @@ impl Subject<'_> {
             stops: None,
             why: format!("it will be left alone: {why}"),
             mend: "an older snapshot may have a sound dump".to_owned(),
+            aside: String::new(),
         }));
         let sound = preflight::without_unsound(&facts);
         if let Err(error) = preflight::check(hestia, self.user, self.from, &sound) {

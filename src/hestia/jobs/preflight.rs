@@ -126,8 +126,9 @@ fn check_domains(hestia: &Hestia, user: &UserName, objects: &[&Object]) -> Resul
                     Kind::Exists,
                     format!("restore {section} {domain} for {user}"),
                 )
-                .why(format!("it belongs to user {owner} here ({kind}); nothing was changed"))
-                .hint("name the domains to restore without it, or take it from that user first"));
+                .why(format!("it belongs to another user here ({kind}); nothing was changed"))
+                .aside(format!("that user is {owner}"))
+                .hint("name the other domains, and '*' for the other sections; or take it from that user first"));
             }
         }
     }
@@ -146,7 +147,7 @@ fn check_databases(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Fa
         let row = check_database(name, database).map_err(|why| {
             Error::new(Kind::Parsing, what())
                 .why(why)
-                .hint("restore without it: name the others in DB")
+                .hint("restore without it: name the others in DB, and '*' for the other sections")
         })?;
         let is_own =
             |key: &str, value: &str| own.rows.iter().any(|row| row.get(key) == Some(value));
@@ -155,8 +156,9 @@ fn check_databases(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Fa
             // Under another name it is another one: that is looked at below.
             if let Some((owner, _)) = other.filter(|_| user == from) {
                 return refuse(format!(
-                    "{key} {value} belongs to user {owner}; nothing was changed"
-                ));
+                    "{key} {value} belongs to another user; nothing was changed"
+                ))
+                .map_err(|error| error.aside(format!("that user is {owner}")));
             }
             let is_named_after = |whose: &UserName| {
                 value.strip_prefix(whose.as_str()).is_some_and(|rest| rest.starts_with('_'))
@@ -200,11 +202,13 @@ fn check_new_names(
             other.map(|(owner, _)| (Kind::Forbidden, owner))
         };
         if let Some((kind, owner)) = kind_and_owner {
+            let whose = if owner == user { user.as_str() } else { "another user" };
             return Err(Error::new(kind, format!("restore the database {name} for {user}"))
                 .why(format!(
-                    "it would get the {key} {new}, which user {owner} has; nothing was changed"
+                    "it would get the {key} {new}, which {whose} has; nothing was changed"
                 ))
-                .hint("restore without it: name the others in DB, or give 'no'"));
+                .aside(format!("that user is {owner}"))
+                .hint("restore without it: give 'no' for DB"));
         }
     }
     Ok(())
@@ -310,7 +314,9 @@ mod tests {
         ] {
             let error = check(section, name).unwrap_err();
             assert_eq!(error.kind(), Kind::Exists);
-            assert!(error.one_line().contains("belongs to user bob"), "{error}");
+            assert!(error.one_line().contains("belongs to another user"), "{error}");
+            assert!(!error.one_line().contains("bob"), "{error}");
+            assert!(error.to_string().contains("that user is bob"), "{error}");
         }
         check("WEB", "a.example").unwrap();
         // An own domain is restored in place, whoever else has it as well.
@@ -342,14 +348,14 @@ mod tests {
             let facts = with_database(name, row, bytes);
             check(&hestia, &user("alice"), &user("alice"), &facts)
                 .err()
-                .map(|error| error.one_line())
+                .map(|error| error.to_string())
         };
         assert_eq!(refused("alice_wp", &row("alice_wp", "alice_u"), 9), None);
         for (name, row, bytes, words) in [
             ("mysql", row("mysql", "alice_u"), 9, "does not begin with alice_"),
             ("alice_wp", row("alice_wp", "root"), 9, "DBUSER root"),
-            ("alice_x_wp", row("alice_x_wp", "alice_u"), 9, "belongs to user alice_x"),
-            ("alice_wp", row("alice_wp", "alice_x_u"), 9, "belongs to user alice_x"),
+            ("alice_x_wp", row("alice_x_wp", "alice_u"), 9, "that user is alice_x"),
+            ("alice_wp", row("alice_wp", "alice_x_u"), 9, "that user is alice_x"),
             ("alice_wp", row("mysql", "alice_u"), 9, "that of 'mysql'"),
             ("alice_wp", row("alice_wp", "alice_u"), 0, "dump is empty"),
             (
@@ -399,7 +405,7 @@ mod tests {
             let facts = with_database(database, &row(database, db_user), 9);
             check(&hestia, &user("carol"), &user("old"), &facts)
                 .err()
-                .map(|error| (error.kind(), error.one_line()))
+                .map(|error| (error.kind(), error.to_string()))
         };
         assert_eq!(refused("old_wp", "old_u"), None);
         let listed = row("carol_wp", "carol_u");
@@ -407,10 +413,10 @@ mod tests {
         let listed = row("carol_x_wp", "carol_x_u");
         fs::write(hestia.user_file(&user("carol_x"), "db.conf"), listed).unwrap();
         for (database, db_user, kind, words) in [
-            ("old_wp", "old_new", Kind::Exists, "DB carol_wp, which user carol has"),
-            ("old_new", "old_u", Kind::Exists, "DBUSER carol_u, which user carol has"),
-            ("old_x_wp", "old_new", Kind::Forbidden, "DB carol_x_wp, which user carol_x has"),
-            ("old_new", "old_x_u", Kind::Forbidden, "DBUSER carol_x_u, which user carol_x has"),
+            ("old_wp", "old_new", Kind::Exists, "DB carol_wp, which carol has"),
+            ("old_new", "old_u", Kind::Exists, "DBUSER carol_u, which carol has"),
+            ("old_x_wp", "old_new", Kind::Forbidden, "that user is carol_x"),
+            ("old_new", "old_x_u", Kind::Forbidden, "that user is carol_x"),
         ] {
             let (found, message) = refused(database, db_user).unwrap();
             assert_eq!(found, kind, "{message}");

@@ -54,11 +54,11 @@ pub struct RestoreRequest {
 /// Which way sites, mailboxes and the home take from the repository to their place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Through {
-    /// Through a tarball with everything in it, which Hestia unpacks.
-    #[default]
-    Tarball,
     /// Straight; Hestia gets the configuration alone.
+    #[default]
     Place,
+    /// Through a tarball with everything in it, which Hestia unpacks.
+    Tarball,
 }
 
 impl Through {

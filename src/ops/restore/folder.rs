@@ -39,7 +39,11 @@ pub fn to_folder(
         repository,
         reader,
         options,
-        target: Target::open(target, options.owners)?,
+        target: if options.dry_run {
+            Target::open_to_look(target, options.owners)?
+        } else {
+            Target::open(target, options.owners)?
+        },
         monitor: &scope,
         files: Vec::new(),
         parts: Vec::new(),
@@ -374,6 +378,10 @@ impl Restore<'_> {
             if !self.may_overwrite(&existing, &node.meta)
                 && self.options.overwrite != Overwrite::IfChanged
             {
+                self.monitor.count(Counter::FilesUnchanged, 1);
+                return Ok(());
+            }
+            if self.target.is_right_special(path, &existing, &node.meta) {
                 self.monitor.count(Counter::FilesUnchanged, 1);
                 return Ok(());
             }
