@@ -256,7 +256,8 @@ fn customers_learn_nothing_of_what_others_have() {
 fn saying_no_to_one_section_takes_all_the_others() {
     let machine = machine();
     machine.ok(&["hestia", "backup", "-u", "alice"]);
-    machine.ok(&["hestia", "restore", "alice", "--force", "--db", "no", "--cron", "no"]);
+    let chosen = ["--through", "tarball", "--db", "no", "--cron", "no"];
+    machine.ok(&[&["hestia", "restore", "alice", "--force"][..], &chosen].concat());
     let asked = machine.history();
     let asked = asked.lines().rfind(|line| line.starts_with("restore ")).unwrap();
     assert!(asked.contains(".tar * * * no no *"), "{asked}");
@@ -295,11 +296,16 @@ fn what_hestias_restore_would_stop_at_is_left_out_and_the_rest_comes_back() {
     fs::write(home.join("notes.tar.gz"), "y").unwrap();
     machine.ok(&["hestia", "backup", "-u", "bob"]);
     fs::remove_file(home.join("notes.tar.gz")).unwrap();
-    let output = machine.ghostsnap(&["hestia", "restore", "bob", "--force"]);
+    let through = ["--force", "--through", "tarball"];
+    let output = machine.ghostsnap(&[&["hestia", "restore", "bob"][..], &through].concat());
     assert_eq!(output.status.code(), Some(30), "{output:?}");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("'notes.tar.gz.bak' of the home: left out"), "{told}");
     assert_eq!(fs::read_to_string(home.join("notes.tar.gz")).unwrap(), "y");
+    // Straight to its place it comes back too.
+    fs::remove_file(home.join("notes.tar.gz.bak")).unwrap();
+    machine.ok(&["hestia", "restore", "bob", "--force"]);
+    assert_eq!(fs::read_to_string(home.join("notes.tar.gz.bak")).unwrap(), "x");
 }
 
 #[test]

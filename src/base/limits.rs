@@ -230,3 +230,7 @@ pub const ZIP_DIRECTORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const DOWNLOAD_SECONDS: i64 = 86_400;
 /// Files for download that one user has at a time: the folder is everybody's.
 pub const DOWNLOADS_KEPT: usize = 3;
+/// What a pipe from a program holds: what unprivileged processes may ask for.
+pub const PIPE_BYTES: i32 = 1024 * 1024;
+/// How long a pipe fills before it is read again: at 500 MB/s it is then half full.
+pub const PIPE_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);

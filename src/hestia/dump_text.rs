@@ -141,13 +141,12 @@ impl Editor {
     pub fn push(&mut self, piece: &[u8], to: &mut dyn Write) -> Result<()> {
         for line in piece.split_inclusive(|byte| *byte == b'\n') {
             let ends = line.ends_with(b"\n");
-            match self.rest {
-                Some(keep) => self.emit(keep, line, to)?,
-                None => {
-                    self.start.extend_from_slice(line);
-                    if ends || self.start.len() >= START_BYTES {
-                        self.decide(to)?;
-                    }
+            if let Some(keep) = self.rest {
+                self.emit(keep, line, to)?;
+            } else {
+                self.start.extend_from_slice(line);
+                if ends || self.start.len() >= START_BYTES {
+                    self.decide(to)?;
                 }
             }
             if ends {
@@ -399,9 +398,9 @@ impl Pgsql {
         if let Some((name, kind, schema)) = header.and_then(section_header) {
             self.objects = true;
             self.end_held(only, to)?;
-            self.begin_section(name, kind, &schema, only);
+            self.begin_section(&name, kind, &schema, only);
         }
-        self.note(text, only, content);
+        Self::note(text, only, content);
         if !self.objects {
             // An empty database has nothing to drop but its schema.
             let is_kept = text.is_empty()
@@ -428,7 +427,7 @@ impl Pgsql {
         }
     }
 
-    fn begin_section(&mut self, name: String, kind: String, schema: &str, only: Option<&str>) {
+    fn begin_section(&mut self, name: &str, kind: String, schema: &str, only: Option<&str>) {
         self.is_foreign = false;
         let Some(only) = only else { return };
         if kind == "TABLE DATA" {
@@ -493,8 +492,7 @@ impl Pgsql {
                 true
             }
             "SEQUENCE SET" => self.own_sequences.contains(&section.name),
-            "DEFAULT" | "CONSTRAINT" | "FK CONSTRAINT" => alters(" "),
-            "ROW SECURITY" => alters(" "),
+            "DEFAULT" | "CONSTRAINT" | "FK CONSTRAINT" | "ROW SECURITY" => alters(" "),
             "INDEX" | "TRIGGER" | "POLICY" => on_table(),
             "RULE" => statement.contains(&format!(" TO {only} ")),
             "COMMENT" => ["COMMENT ON TABLE ", "COMMENT ON COLUMN "].iter().any(|word| {
@@ -508,7 +506,7 @@ impl Pgsql {
         if is_wanted { to.write_all(&section.text).what_io(|| WRITE) } else { Ok(()) }
     }
 
-    fn note(&mut self, text: &[u8], only: Option<&str>, content: &mut Content) {
+    fn note(text: &[u8], only: Option<&str>, content: &mut Content) {
         let name_up_to = |word: &[u8], end: &str| {
             let rest = text.strip_prefix(word)?;
             let rest = String::from_utf8_lossy(rest);

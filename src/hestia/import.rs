@@ -48,7 +48,10 @@ pub(super) struct Scratch {
 
 impl Scratch {
     fn new(world: &World) -> Result<Self> {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| {
+            let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            digits.concat()
+        };
         let (first, second) = (world.random_32()?, world.random_32()?);
         let id = hex(first.get(..6).unwrap_or_default());
         Ok(Self {

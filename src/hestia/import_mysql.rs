@@ -249,8 +249,8 @@ impl Swap<'_> {
         self.drop_all(live, old)?;
         let triggers: Vec<&Definition> = new.iter().filter(|one| one.kind == "TRIGGER").collect();
         self.drop_all(temporary, triggers)?;
-        let mut renames = self.renames(live, &self.scratch.aside, kept);
-        renames.extend(self.renames(temporary, live, moved));
+        let mut renames = moves(live, &self.scratch.aside, kept);
+        renames.extend(moves(temporary, live, moved));
         self.rename(what, &renames)?;
         self.make_all(new)
     }
@@ -262,19 +262,11 @@ impl Swap<'_> {
         self.drop_all(live, &now)?;
         let is_aside = self.tables(aside)?;
         if !is_aside.is_empty() || kept.is_empty() {
-            let mut renames = self.renames(live, &self.scratch.name, &self.tables(live)?);
-            renames.extend(self.renames(aside, live, &is_aside));
+            let mut renames = moves(live, &self.scratch.name, &self.tables(live)?);
+            renames.extend(moves(aside, live, &is_aside));
             self.rename(what, &renames)?;
         }
         self.make_all(old)
-    }
-
-    fn renames(&self, from: &str, to: &str, tables: &[String]) -> Vec<String> {
-        let one = |table: &String| {
-            let table = quoted(table);
-            format!("`{from}`.{table} TO `{to}`.{table}")
-        };
-        tables.iter().map(one).collect()
     }
 
     fn rename(&self, what: &str, renames: &[String]) -> Result<()> {
@@ -339,6 +331,14 @@ impl Swap<'_> {
         sql.extend_from_slice(format!("\n{end}\n").as_bytes());
         self.server.ask_bytes(&what, Some(&self.import.target.name), &sql).map(drop)
     }
+}
+
+fn moves(from: &str, to: &str, tables: &[String]) -> Vec<String> {
+    let one = |table: &String| {
+        let table = quoted(table);
+        format!("`{from}`.{table} TO `{to}`.{table}")
+    };
+    tables.iter().map(one).collect()
 }
 
 /// Reads a row of SHOW CREATE.
@@ -410,8 +410,8 @@ fn quoted(name: &str) -> String {
 
 /// A text within SQL, in a form that no setting gives another meaning.
 fn text(text: &str) -> String {
-    let hex: String = text.bytes().map(|byte| format!("{byte:02X}")).collect();
-    format!("CONVERT(X'{hex}' USING utf8mb4)")
+    let hex: Vec<String> = text.bytes().map(|byte| format!("{byte:02X}")).collect();
+    format!("CONVERT(X'{}' USING utf8mb4)", hex.concat())
 }
 
 fn unhex(text: &str) -> Result<String> {

@@ -95,6 +95,8 @@ impl Program {
         let mut child = self.start(command)?;
         let stream = child.stdout.take().ok_or_else(|| self.error("it has no output"))?;
         nonblocking(&stream)?;
+        // A system that allows less just makes us read more often.
+        let _bytes = fcntl(&stream, FcntlArg::F_SETPIPE_SZ(limits::PIPE_BYTES));
         let errors = listen(child.stderr.take());
         let running = Running { program: self, child, errors, world: World::system() };
         let end = VecDeque::with_capacity(limits::CLOSING_BYTES);
@@ -331,7 +333,7 @@ impl Output {
             None => {}
         }
         let done = self.finish();
-        self.ended = Some(done.as_ref().map(|()| ()).map_err(Error::reasons_or_what));
+        self.ended = Some(done.as_ref().copied().map_err(Error::reasons_or_what));
         done
     }
 
@@ -374,6 +376,9 @@ impl Read for Output {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.running.ready(&self.stream, PollFlags::POLLIN)?;
+                    // Programs write in small pieces; to be woken for each costs more than the
+                    // pieces. The pipe has room for many, so nobody waits for this.
+                    self.running.world.sleep(limits::PIPE_PAUSE);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

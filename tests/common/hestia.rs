@@ -90,6 +90,8 @@ impl Machine {
         )
         .unwrap();
         let settings = Settings {
+            // Under a test, /proc/self/exe is the test.
+            program: env!("CARGO_BIN_EXE_ghostsnap").into(),
             repository: folder.path().join("repository").display().to_string(),
             key_file: folder.path().join("key"),
             run_folder: folder.path().join("run"),

@@ -2,7 +2,7 @@
 //! MariaDB and PostgreSQL servers of the tests' own, on a free port of the loopback interface,
 //! with their data in a temporary folder. They end with the test program: each has a guard that
 //! waits for the end of a pipe.
-#![allow(dead_code, missing_docs, clippy::all, clippy::pedantic)]
+#![allow(dead_code, missing_docs, clippy::all, clippy::pedantic, clippy::print_stderr)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 
 use std::fs;
@@ -26,7 +26,7 @@ pub struct DbServer {
 impl Drop for DbServer {
     fn drop(&mut self) {
         self.life = None;
-        let _ = self.guard.wait();
+        self.guard.wait().unwrap();
     }
 }
 
@@ -211,7 +211,7 @@ impl DbServer {
     /// Kills the server as a power cut would.
     pub fn kill(&self) {
         let pid = nix::unistd::Pid::from_raw(self.pid);
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     }
 
     /// Runs SQL as the administrator of the MariaDB server.

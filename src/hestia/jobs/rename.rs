@@ -284,8 +284,7 @@ mod tests {
         node.meta.kind = NodeKind::File;
         node.meta.size = bytes(text.len());
         sink.entry(&RelPath::parse(path.as_bytes()).unwrap(), &node, &mut text.as_bytes()).unwrap();
-        let found = keep.0.lock().unwrap().pop().unwrap();
-        found
+        keep.0.lock().unwrap().remove(0)
     }
 
     #[test]

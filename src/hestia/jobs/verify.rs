@@ -292,7 +292,8 @@ mod tests {
             .iter()
             .flat_map(|name| name.bytes())
             .map(|byte| format!("T{byte:02X}\\n"))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         let text = format!(
             "#!/bin/bash\ncase $(cat) in\n*EXISTS*) printf '{rows}' ;;\n*) printf '{known}r0\\nt0\\ne0\\n' ;;\nesac\n"
         );
