@@ -58,6 +58,14 @@ fn row(text: &str) -> Value {
     rows.as_object().unwrap().values().next().unwrap().clone()
 }
 
+/// A machine whose settings let Hestia make the tarballs.
+fn by_tarball() -> Machine {
+    let machine = machine();
+    fs::create_dir_all(machine.path("etc/ghostsnap")).unwrap();
+    fs::write(machine.path("etc/ghostsnap/ghostsnap.toml"), "mode = \"tarball\"\n").unwrap();
+    machine
+}
+
 #[test]
 fn users_are_listed_bare_for_scripts_and_in_full_on_request() {
     let machine = machine();
@@ -117,7 +125,7 @@ fn lists_use_hestias_words() {
 
 #[test]
 fn one_users_failure_does_not_stop_the_others() {
-    let machine = machine();
+    let machine = by_tarball();
     machine.fault("backup-fails-alice");
     let output = machine.ghostsnap(&["hestia", "backup", "--json"]);
     assert_eq!(output.status.code(), Some(30));
@@ -310,7 +318,7 @@ fn what_hestias_restore_would_stop_at_is_left_out_and_the_rest_comes_back() {
 
 #[test]
 fn an_interrupt_stops_hestias_backup_and_nothing_of_it_stays() {
-    let machine = machine();
+    let machine = by_tarball();
     machine.panel(&["v-ghostsnap-backup-user", "alice"]);
     let before = machine.backups();
     machine.fault("backup-waits-bob");
@@ -347,7 +355,7 @@ fn an_interrupt_stops_hestias_backup_and_nothing_of_it_stays() {
 
 #[test]
 fn a_tarball_goes_out_and_comes_in_again() {
-    let machine = machine();
+    let machine = by_tarball();
     machine.panel(&["v-ghostsnap-backup-user", "alice"]);
     let (code, text) = machine.panel(&["v-ghostsnap-export-user-backup", "alice", "latest"]);
     assert_eq!(code, 0, "{text}");

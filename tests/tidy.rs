@@ -56,7 +56,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("line length", "src/base/path.rs", "a pattern inside a macro that rustfmt leaves alone"),
     ("line length", "src/crypto/seal.rs", "a comment that wants one word less"),
     ("line length", "src/hestia/conf.rs", "the name of a property test"),
-    ("line length", "src/hestia/tarball_out.rs", "a comment that wants one word less"),
     ("line length", "src/hestia/jobs/filter.rs", "a row as Hestia writes it, in a test"),
     ("line length", "src/repo/index.rs", "a comment that wants one word less"),
     ("line length", "tests/common/hestia.rs", "rows as Hestia writes them"),
