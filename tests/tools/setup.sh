@@ -3,13 +3,14 @@
 # Installs what building and testing need on Debian and Ubuntu, as root; names it otherwise.
 # Usage: setup.sh [build|test|deb|bench]
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
 
 declare -A needed=(
   [cc]=gcc [make]=make [zstd]=zstd [tar]=tar [gzip]=gzip [setfacl]=acl [setfattr]=attr
 )
 case "${1:-test}" in
   build) ;;
-  test) needed+=([shellcheck]=shellcheck [jq]=jq) ;;
+  test) needed+=([shellcheck]=shellcheck [jq]=jq [mariadbd]=mariadb-server [pg_ctlcluster]=postgresql) ;;
   deb) needed+=([dh]=debhelper [lintian]=lintian [fakeroot]=fakeroot [dpkg-buildpackage]=dpkg-dev) ;;
   bench) needed+=([python3]=python3 [restic]=restic [borg]=borgbackup) ;;
   *) echo "usage: $0 [build|test|deb|bench]" >&2; exit 1 ;;
