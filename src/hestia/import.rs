@@ -4,7 +4,7 @@
 //! dump should have made; only then do the two change places, and until that is done the old one
 //! can come back. A failure at any step leaves the old database as it was.
 //!
-//! The engine's own parts are in [`super::import_mysql`] and [`super::import_pgsql`].
+//! The engine's own parts are in `import_mysql.rs` and `import_pgsql.rs`.
 
 use super::database::{DatabaseRow, DatabaseServer, RunOptions};
 use super::dump_text::{Content, Editor};

@@ -3,7 +3,7 @@
 //! `v-backup-user` makes of the user, read where it lies. No temporary copy is made, and a file
 //! that did not change since the parent snapshot is not opened.
 //!
-//! Beside that tree stands `extra/`: what Hestia's tarballs leave out ([`extra`]).
+//! Beside that tree stands `extra/`: what Hestia's tarballs leave out (`direct/extra.rs`).
 //!
 //! The customer owns what is read and may change it meanwhile: everything is opened beneath two
 //! handles, of the home and of what Hestia keeps of the user, and no link is followed
