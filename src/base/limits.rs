@@ -77,9 +77,9 @@ pub const ROW_GROUP_BYTES: u32 = 768;
 pub const ROW_CHUNK_BYTES: usize = 512 * 1024;
 /// Chunks of new rows that become one blob.
 pub const ROW_CHUNKS_TOGETHER: usize = LARGE_BUNDLE_BYTES / ROW_CHUNK_BYTES;
-/// Groups known from earlier backups, and new ones, that are looked up at most: 32 bytes each.
-/// Groups of larger dumps are larger.
-pub const ROW_GROUPS_MAX: usize = 2 * 1024 * 1024;
+/// Groups of one size in one file, and groups known from earlier backups that are looked up: what
+/// a table of two million places of 25 bytes holds. Groups of larger dumps are larger.
+pub const ROW_GROUPS_MAX: usize = 2 * 1024 * 1024 / 8 * 7;
 /// Groups after which a row map may end, and must end.
 pub const ROW_MAP_GROUPS_MIN: usize = 16 * 1024;
 /// See [`ROW_MAP_GROUPS_MIN`].
@@ -120,8 +120,11 @@ pub const COALESCE_GAP_BYTES: u64 = 256 * 1024;
 pub const COALESCE_READ_BYTES: u64 = 8 * 1024 * 1024;
 /// Files planned together in a restore: bounds the plan's memory.
 pub const RESTORE_BATCH_FILES: usize = 50_000;
-/// Decoded blobs kept by a reader.
-pub const BLOB_CACHE_BYTES: usize = 112 * 1024 * 1024;
+/// Decoded blobs of trees kept by a reader; a backup reads its parent through one.
+pub const TREE_CACHE_BYTES: usize = 24 * 1024 * 1024;
+/// Decoded blobs of content kept by a reader: a dump that is read in its order needs one blob of
+/// each of some twenty nights at a time.
+pub const CONTENT_CACHE_BYTES: usize = 112 * 1024 * 1024;
 
 /// Extended attributes of one entry, in bytes; the kernel allows 64 KiB each.
 pub const XATTR_BYTES_MAX: usize = 256 * 1024;

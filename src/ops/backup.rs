@@ -12,12 +12,11 @@ use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, Within
 use crate::format::tree::Meta;
 use crate::format::{Chunker, Node, NodeKind, Snapshot, envelope};
 use crate::repo::{IndexedRepository, Writer, WriterOptions};
-use crate::tree::source::{SIZE_UNKNOWN, holds_rows};
+use crate::tree::source::SIZE_UNKNOWN;
 use crate::tree::walk::read_full;
 use crate::tree::{Content, Entry, Source};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io::Read;
-use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 
 /// Which snapshot unchanged files are taken over from.
@@ -247,9 +246,8 @@ impl<'a> Feeder<'a> {
                 }
                 let changed = self.parent.find(&node.name).is_some();
                 monitor.count(if changed { Counter::FilesChanged } else { Counter::FilesNew }, 1);
-                let rows = holds_rows(&node.name)
-                    && node.meta.size >= units::bytes(limits::ROW_FILE_BYTES_MIN);
-                let rows = rows.then(|| Arc::new(self.parent.rows(&node.name, self.writer)));
+                let old = self.parent.find(&node.name).filter(|old| old.rows);
+                let rows = old.map(|old| Box::new(old.clone()));
                 self.push_pending(Pending::File { node, path, opener, rows })
             }
             Content::Stream(reader) => {
@@ -406,12 +404,12 @@ impl<'a> Feeder<'a> {
             return Ok(None);
         }
         let keys = self.writer.repository().keys();
-        let known = Arc::new(self.parent.rows(&node.name, self.writer));
+        let known = self.parent.rows(&node.name, self.writer);
         let hint = match node.meta.size {
             SIZE_UNKNOWN => self.parent.find(&node.name).map_or(0, |old| old.meta.size),
             known => known,
         };
-        let mut file = RowFile::new(keys, &known, hint);
+        let mut file = RowFile::new(keys, known, hint);
         let mut is_last = end < buffer.len();
         let mut start = 0;
         loop {

@@ -102,7 +102,7 @@ impl<'r> ParentTree<'r> {
         nodes.get(place)
     }
 
-    /// What the parent's file of rows of this name lends to a new one.
+    /// What the parent's file of this name lends to a new one, if it is one of rows.
     pub fn rows(&self, name: &[u8], writer: &Writer<'_>) -> Known {
         let node = self.find(name).filter(|node| node.rows);
         node.map(|node| Known::of(node, &self.reader, writer)).unwrap_or_default()

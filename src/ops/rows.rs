@@ -11,7 +11,6 @@ use crate::repo::{Reader, Writer};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
 
 /// Names of groups are hashes already.
 #[derive(Default)]
@@ -121,10 +120,15 @@ fn worth_keeping(maps: &[RowMap]) -> Vec<RowChunk> {
 fn average_for(size: u64, so_far: Option<u32>) -> u32 {
     let bound = units::bytes(limits::ROW_GROUPS_MAX);
     let mut average = so_far.filter(|average| *average > 0).unwrap_or(limits::ROW_GROUP_BYTES);
-    while size / u64::from(average) > bound && average < limits::ROW_GROUP_BYTES * 32 {
-        average *= 4;
+    while size / u64::from(average) > bound && coarser(average) > average {
+        average = coarser(average);
     }
     average
+}
+
+/// The next larger average; the largest stays well below the largest group.
+fn coarser(average: u32) -> u32 {
+    if average < limits::ROW_GROUP_BYTES * 32 { average * 4 } else { average }
 }
 
 /// A new chunk on its way through the workers.
@@ -135,13 +139,17 @@ struct Fresh {
 }
 
 /// The stretches of one row map to be; chunks are numbered through, the lent ones first.
-#[derive(Default)]
 struct Draft {
+    average: u32,
     groups: usize,
     spans: Vec<RowSpan>,
 }
 
 impl Draft {
+    fn new(average: u32) -> Self {
+        Self { average, groups: 0, spans: Vec::new() }
+    }
+
     fn push(&mut self, (chunk, from, length): Place) {
         self.groups += 1;
         match self.spans.last_mut() {
@@ -164,7 +172,10 @@ impl Draft {
 pub struct RowFile {
     cutter: RowCutter,
     average: u32,
-    known: Arc<Known>,
+    /// Groups of this average so far, and how many there may be.
+    groups: usize,
+    groups_max: usize,
+    known: Known,
     added: Groups,
     fresh: Vec<Fresh>,
     data: Vec<u8>,
@@ -181,18 +192,20 @@ pub type NewChunks = Vec<NewChunk>;
 
 impl RowFile {
     /// A file of about this many bytes, beside what its parent lends.
-    pub fn new(keys: &Keys, known: &Arc<Known>, size_hint: u64) -> Self {
+    pub fn new(keys: &Keys, known: Known, size_hint: u64) -> Self {
         let average = known.average.unwrap_or_else(|| average_for(size_hint, None));
         Self {
             cutter: RowCutter::new(keys, average),
             average,
-            known: Arc::clone(known),
+            groups: 0,
+            groups_max: limits::ROW_GROUPS_MAX,
+            known,
             added: Groups::default(),
             fresh: Vec::new(),
             data: Vec::new(),
             table: RowTable::default(),
             waiting: Vec::new(),
-            drafts: vec![Draft::default()],
+            drafts: vec![Draft::new(average)],
             bytes: 0,
         }
     }
@@ -220,11 +233,21 @@ impl RowFile {
             }
             None => self.add(name, group, size)?,
         };
+        self.groups += 1;
+        let grows = self.groups >= self.groups_max;
+        if grows {
+            // Larger than anybody foresaw: the rest is cut more coarsely, or the names of its
+            // groups would fill the memory. The next backup cuts all of it so.
+            self.groups = 0;
+            self.average = coarser(self.average);
+            self.cutter = RowCutter::new(keys, self.average);
+        }
+        let next = Draft::new(self.average);
         if self.drafts.last_mut().is_none_or(|draft| {
             draft.push(place);
-            draft.ends_after(&name)
+            grows || draft.ends_after(&name)
         }) {
-            self.drafts.push(Draft::default());
+            self.drafts.push(next);
         }
         if self.data.len() >= limits::ROW_CHUNK_BYTES {
             self.end_chunk();
@@ -270,17 +293,16 @@ impl RowFile {
 
     /// What the assembler needs; all chunks must have been handed out.
     pub fn end(self) -> RowWork {
-        let Self { known, fresh, drafts, average, bytes, .. } = self;
-        RowWork { known, fresh, drafts, average, bytes }
+        let Self { known, fresh, drafts, bytes, .. } = self;
+        RowWork { lent: known.chunks, fresh, drafts, bytes }
     }
 }
 
 /// A file of rows that has been read, some of its chunks still with the workers.
 pub struct RowWork {
-    known: Arc<Known>,
+    lent: Vec<RowChunk>,
     fresh: Vec<Fresh>,
     drafts: Vec<Draft>,
-    average: u32,
     bytes: u64,
 }
 
@@ -296,7 +318,7 @@ impl RowWork {
         mut store_meta: impl FnMut(&[u8]) -> Result<ChunkId>,
     ) -> Result<Vec<ChunkId>> {
         let gone = || Error::new(Kind::Internal, "store rows").why("a worker stopped");
-        let mut chunks = self.known.chunks.clone();
+        let mut chunks = self.lent;
         for fresh in self.fresh {
             let table = store_meta(&fresh.table)?;
             let id = fresh.id.recv().map_err(|_| gone())??;
@@ -304,7 +326,7 @@ impl RowWork {
         }
         let mut maps = Vec::with_capacity(self.drafts.len());
         for draft in self.drafts.into_iter().filter(|draft| draft.groups > 0) {
-            let map = map_of(draft, &chunks, self.average).ok_or_else(gone)?;
+            let map = map_of(draft, &chunks).ok_or_else(gone)?;
             maps.push(store_meta(&map.encode())?);
         }
         Ok(maps)
@@ -312,9 +334,9 @@ impl RowWork {
 }
 
 /// Gives the chunks of one map numbers of their own.
-fn map_of(draft: Draft, all: &[RowChunk], average: u32) -> Option<RowMap> {
+fn map_of(draft: Draft, all: &[RowChunk]) -> Option<RowMap> {
     let mut numbers: HashMap<u32, u32> = HashMap::new();
-    let mut map = RowMap { average, ..RowMap::default() };
+    let mut map = RowMap { average: draft.average, ..RowMap::default() };
     for span in draft.spans {
         let next = u32::try_from(map.chunks.len()).ok()?;
         let chunk = *numbers.entry(span.chunk).or_insert(next);
@@ -362,10 +384,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_larger_than_foreseen_goes_on_with_larger_groups() {
+        let keys = Keys::new(crate::crypto::MasterKey::new([3; 32]));
+        let mut file = RowFile::new(&keys, Known::default(), 0);
+        file.groups_max = 100;
+        let data: Vec<u8> =
+            (0..40_000).flat_map(|n| format!("({n},'row'),\n").into_bytes()).collect();
+        let (mut rest, mut groups) = (data.as_slice(), 0);
+        while !rest.is_empty() {
+            let monitor = crate::base::monitor::Collect::default();
+            let (cut, _) = file.take(&keys, rest, &monitor).unwrap();
+            rest = rest.get(cut..).unwrap();
+            groups += 1;
+        }
+        // 77 KB of the smallest groups, 300 KB of the next, and the others larger still.
+        assert!((150..300).contains(&groups), "{groups}");
+        let averages: Vec<u32> = file.drafts.iter().map(|draft| draft.average).collect();
+        assert_eq!(averages, [768, 3072, 12_288]);
+        assert_eq!(file.bytes, units::bytes(data.len()));
+    }
+
+    #[test]
     fn the_groups_of_larger_files_are_larger() {
         assert_eq!(average_for(0, None), 768);
         assert_eq!(average_for(1 << 30, None), 768);
-        assert_eq!(average_for(6 << 30, None), 3072);
+        assert_eq!(average_for(5 << 30, None), 3072);
         assert_eq!(average_for(1 << 30, Some(3072)), 3072);
         assert_eq!(average_for(u64::MAX, None), 49152);
     }

@@ -11,8 +11,8 @@ use crate::base::{
     ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Timestamp, limits, units,
 };
 use crate::format::{Chunker, Node, PackClass};
-use crate::repo::{Bundle, Writer};
-use crate::tree::source::{OpenFile, ReadFile};
+use crate::repo::{Bundle, Reader, Writer};
+use crate::tree::source::{OpenFile, ReadFile, holds_rows};
 use crate::tree::walk::read_full;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
@@ -39,8 +39,8 @@ pub enum Pending {
         path: RelPath,
         /// How to open it.
         opener: Box<dyn OpenFile>,
-        /// For a file of rows: what the parent lends.
-        rows: Option<Arc<Known>>,
+        /// The parent's file, if that is one of rows.
+        rows: Option<Box<Node>>,
     },
     /// Read already.
     Bytes {
@@ -132,6 +132,7 @@ pub fn worker(
         monitor,
         bundle: writer.bundle(PackClass::Data)?,
         buffer: Vec::new(),
+        parents: Reader::new(writer.repository()),
     };
     while let Ok(job) = jobs.recv() {
         match job {
@@ -163,6 +164,8 @@ struct Worker<'w> {
     monitor: &'w dyn Monitor,
     bundle: Bundle,
     buffer: Vec<u8>,
+    /// Reads what the parent's files of rows lend.
+    parents: Reader<'w>,
 }
 
 impl Worker<'_> {
@@ -176,7 +179,7 @@ impl Worker<'_> {
                 Ok(Finished::Node(Box::new(node)))
             }
             Pending::File { node, path, opener, rows } => {
-                match self.store_file(&node, &path, opener.as_ref(), rows.as_ref()) {
+                match self.store_file(&node, &path, opener.as_ref(), rows.as_deref()) {
                     Ok(finished) => {
                         if let Finished::Node(node) | Finished::Rows(node, _) = &finished
                             && node.torn
@@ -215,7 +218,7 @@ impl Worker<'_> {
         node: &Node,
         path: &RelPath,
         opener: &dyn OpenFile,
-        rows: Option<&Arc<Known>>,
+        rows: Option<&Node>,
     ) -> Result<Finished, Trouble> {
         let mut torn = None;
         for attempt in 0..2 {
@@ -227,9 +230,12 @@ impl Worker<'_> {
             let mut read = node.clone();
             // Holes are looked for once: a file in motion is read as plain bytes.
             let sparse = attempt == 0;
-            let (stored, work) = match rows {
-                Some(known) => self.read_rows(known, before.size, file.as_mut())?,
-                None => (self.read_content(&mut read, before.size, sparse, file.as_mut())?, None),
+            let is_rows =
+                holds_rows(&node.name) && before.size >= units::bytes(limits::ROW_FILE_BYTES_MIN);
+            let (stored, work) = if is_rows {
+                self.read_rows(rows, before.size, file.as_mut())?
+            } else {
+                (self.read_content(&mut read, before.size, sparse, file.as_mut())?, None)
             };
             read.meta = file.meta().map_err(Trouble::File)?;
             let stable = (before.size, before.mtime, before.ctime)
@@ -345,12 +351,13 @@ impl Worker<'_> {
     /// Stores an open file of rows; returns how many bytes it has.
     fn read_rows(
         &mut self,
-        known: &Arc<Known>,
+        parent: Option<&Node>,
         size: u64,
         file: &mut dyn ReadFile,
     ) -> Result<(u64, Option<Box<RowWork>>), Trouble> {
         let keys = Arc::clone(self.writer.repository().keys());
-        let mut rows = RowFile::new(&keys, known, size);
+        let known = parent.map(|node| Known::of(node, &self.parents, self.writer));
+        let mut rows = RowFile::new(&keys, known.unwrap_or_default(), size);
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(limits::ROW_READ_BYTES, 0);
         let (mut start, mut end, mut is_last) = (0, 0, false);

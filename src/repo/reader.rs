@@ -10,12 +10,13 @@ use crate::format::compress::decompress;
 use crate::format::tree::{ids_bytes, ids_from};
 use crate::format::{Node, PackClass, PackReader, RowMap, Tree};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Reads chunks of one repository; may be shared between threads.
 pub struct Reader<'r> {
     repository: &'r IndexedRepository,
-    cache: Mutex<Cache>,
+    trees: Mutex<Cache>,
+    content: Mutex<Cache>,
 }
 
 #[derive(Default)]
@@ -42,7 +43,7 @@ const LIST_PREFIX: &[u8] = b"ids\0";
 impl<'r> Reader<'r> {
     /// A reader with an empty cache.
     pub fn new(repository: &'r IndexedRepository) -> Self {
-        Self { repository, cache: Mutex::new(Cache::default()) }
+        Self { repository, trees: Mutex::default(), content: Mutex::default() }
     }
 
     /// The repository it reads from.
@@ -74,7 +75,7 @@ impl<'r> Reader<'r> {
 
     /// One plain blob.
     pub fn blob(&self, class: PackClass, place: u32) -> Result<Arc<Vec<u8>>> {
-        if let Some(blob) = self.cached(place) {
+        if let Some(blob) = self.cached(class, place) {
             return Ok(blob);
         }
         let index = self.repository.index();
@@ -88,12 +89,20 @@ impl<'r> Reader<'r> {
         let range = start..start + u64::from(blob.stored_length);
         let mut sealed = self.repository.backend().read(&name, range)?;
         let plain = Arc::new(open_blob(self.repository, pack, blob, &mut sealed)?);
-        self.keep(place, &plain);
+        self.keep(class, place, &plain);
         Ok(plain)
     }
 
-    fn cached(&self, place: u32) -> Option<Arc<Vec<u8>>> {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+    fn cache(&self, class: PackClass) -> MutexGuard<'_, Cache> {
+        let cache = match class {
+            PackClass::Meta => &self.trees,
+            PackClass::Data => &self.content,
+        };
+        cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cached(&self, class: PackClass, place: u32) -> Option<Arc<Vec<u8>>> {
+        let mut cache = self.cache(class);
         cache.clock += 1;
         let now = cache.clock;
         cache.blobs.get_mut(&place).map(|(blob, used)| {
@@ -103,9 +112,13 @@ impl<'r> Reader<'r> {
     }
 
     /// Keeps a blob; forgets those unused for longest until it fits.
-    fn keep(&self, place: u32, blob: &Arc<Vec<u8>>) {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        while cache.bytes + blob.len() > limits::BLOB_CACHE_BYTES {
+    fn keep(&self, class: PackClass, place: u32, blob: &Arc<Vec<u8>>) {
+        let room = match class {
+            PackClass::Meta => limits::TREE_CACHE_BYTES,
+            PackClass::Data => limits::CONTENT_CACHE_BYTES,
+        };
+        let mut cache = self.cache(class);
+        while cache.bytes + blob.len() > room {
             let oldest = cache.blobs.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key);
             let Some(oldest) = oldest else { break };
             if let Some((gone, _)) = cache.blobs.remove(&oldest) {
