@@ -167,6 +167,9 @@ impl DatabaseServer {
         let arguments = ["-w", "-h", &self.host, "-p", &self.port, "-U", &self.user];
         let mut program = Program::new(what, path, arguments);
         program.environment.push(("PGPASSWORD".to_owned(), self.password.clone()));
+        // Names in our statements must never mean what a customer made of them: this outranks what
+        // the owner of a database may set for it.
+        program.environment.push(("PGOPTIONS".to_owned(), "-c search_path=pg_catalog".to_owned()));
         program
     }
 

@@ -10,10 +10,11 @@ use super::database::{DatabaseRow, DatabaseServer, RunOptions};
 use super::dump_text::{Content, Editor};
 use super::inventory::DbKind;
 use super::{import_mysql, import_pgsql};
+use crate::base::error::WhatIo;
 use crate::base::{Error, Kind, Monitor, Result, Within, World};
 use crate::tree::command::Input;
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{Read, Write};
 
 /// What is to be imported where.
 pub struct Import<'i> {
@@ -110,13 +111,16 @@ pub(super) fn feed(
         return Err(Error::new(Kind::Db, "read the dump")
             .why("its closing line is missing, so it is not whole"));
     }
-    client.finish()?;
     if let Some(only) = only
         && content.tables.is_empty()
     {
         return Err(Error::new(Kind::NotFound, format!("find the table {only} in the dump"))
             .why("the dump has no such table"));
     }
+    if kind == DbKind::Pgsql {
+        client.write_all(b"COMMIT;\n").what_io(|| "import the dump")?;
+    }
+    client.finish()?;
     Ok(content)
 }
 

@@ -124,12 +124,16 @@ fn feed(
     dump: &mut dyn Read,
 ) -> Result<Content> {
     let account = server.logged_in_as(&scratch.name, &scratch.password);
-    let arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "--single-transaction", "-d", database];
+    let arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database];
     let what = "import the dump";
     let mut client = account.tool(Tool::Client, what.to_owned(), &arguments)?;
     import.options.apply(&mut client);
     let mut client = client.input()?;
     writeln!(client, "\\restrict {}", scratch.secret).what_io(|| what)?;
+    // The end comes from us once the dump is proven: an input that just stops, because we were
+    // killed, undoes everything.
+    let lock = limits::TABLE_LOCK_SECONDS;
+    writeln!(client, "BEGIN;\nSET LOCAL lock_timeout = '{lock}s';").what_io(|| what)?;
     if let Some(table) = table
         && let Some((schema, name)) = table.split_once('.')
     {
@@ -215,7 +219,8 @@ pub(super) fn live(server: &DatabaseServer, database: &str) -> Result<Live> {
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p', 'v', 'm') AND {own};\n\
          SELECT 'R', count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
-         WHERE {own};\n\
+         WHERE {own} AND NOT EXISTS (SELECT FROM pg_depend d WHERE \
+         d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e');\n\
          SELECT 'T', count(*) FROM pg_trigger WHERE NOT tgisinternal;\n"
     );
     let mut found = Live::default();
@@ -239,7 +244,15 @@ pub(super) fn rows(server: &DatabaseServer, database: &str, tables: &[&String]) 
         let name = named(table);
         let (schema, table) = name.split_once('.').unwrap_or(("public", &name));
         let table = format!("{}.{}", quoted(schema), quoted(table));
-        sql.push_str(&format!("SELECT 'c' || count(*) FROM {table};\n"));
+        // Locked, it cannot be swapped any more for a view, whose functions would run with our
+        // rights; and only if it is a table it is counted.
+        let literal = table.replace('\'', "''");
+        sql.push_str(&format!(
+            "LOCK TABLE ONLY {table} IN ACCESS SHARE MODE;\n\
+             SELECT format('SELECT ''c'' || count(*)::text FROM %s', '{literal}') FROM pg_class \
+             WHERE oid = '{literal}'::regclass AND relkind IN ('r', 'p') \\gexec\n"
+        ));
     }
+    let sql = format!("BEGIN;\n{sql}COMMIT;\n");
     server.ask_text("look for rows in the tables", Some(database), &sql)
 }
