@@ -10,10 +10,11 @@ use crate::hestia::{conf, tarballs, userlock};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// What lay there before the run.
+/// What lay there before the run; `None` where it could not be listed: then nothing is known to be
+/// new afterwards, and nothing is removed.
 pub struct Before {
-    folders: BTreeSet<PathBuf>,
-    tarballs: BTreeSet<String>,
+    folders: Option<BTreeSet<PathBuf>>,
+    tarballs: Option<BTreeSet<String>>,
 }
 
 impl Before {
@@ -28,16 +29,16 @@ impl Before {
         // Somebody else's run for the same user may be what made these.
         let is_alone = userlock::refuse_while_hestia_works(&server.hestia, user).is_ok();
         let mut left = Vec::new();
-        for folder in temporary_folders(server).difference(&self.folders) {
-            let ours = is_alone && is_of(folder, user);
-            if !ours || std::fs::remove_dir_all(folder).is_err() {
+        for folder in new_ones(&self.folders, temporary_folders(server)) {
+            let ours = is_alone && is_of(&folder, user);
+            if !ours || std::fs::remove_dir_all(&folder).is_err() {
                 left.push(folder.display().to_string());
             }
         }
-        for name in tarball_names(server, user).difference(&self.tarballs) {
-            let path = server.hestia.in_backup(name);
+        for name in new_ones(&self.tarballs, tarball_names(server, user)) {
+            let path = server.hestia.in_backup(&name);
             // Hestia lists a tarball once it is whole; it is the user's then and stays.
-            let row = tarballs::registered(&server.hestia, user, name);
+            let row = tarballs::registered(&server.hestia, user, &name);
             let unlisted = is_alone && matches!(row, Ok(None));
             if unlisted && std::fs::remove_file(&path).is_err() {
                 left.push(path.display().to_string());
@@ -57,24 +58,32 @@ fn is_of(folder: &Path, user: &UserName) -> bool {
     passwd.starts_with(format!("{user}:").as_bytes())
 }
 
-fn tarball_names(server: &Server, user: &UserName) -> BTreeSet<String> {
-    // A folder that cannot be listed: nothing in it is known to be new, so nothing is removed.
-    let found = tarballs::of_user(&server.hestia, user).unwrap_or_default();
-    found.iter().map(|one| one.name.file_name()).collect()
+/// What is there now and was not before, if both are known.
+fn new_ones<T: Ord + Clone>(before: &Option<BTreeSet<T>>, now: Option<BTreeSet<T>>) -> Vec<T> {
+    match (before, now) {
+        (Some(before), Some(now)) => now.difference(before).cloned().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn tarball_names(server: &Server, user: &UserName) -> Option<BTreeSet<String>> {
+    let found = tarballs::of_user(&server.hestia, user).ok()?;
+    Some(found.iter().map(|one| one.name.file_name()).collect())
 }
 
 /// The folders in which Hestia puts tarballs together.
-fn temporary_folders(server: &Server) -> BTreeSet<PathBuf> {
-    // As above.
-    let entries = std::fs::read_dir(&server.hestia.backup).into_iter().flatten();
-    let paths =
-        entries.take(limits::LISTED_ENTRIES_MAX).filter_map(|entry| Some(entry.ok()?.path()));
+fn temporary_folders(server: &Server) -> Option<BTreeSet<PathBuf>> {
+    let entries = std::fs::read_dir(&server.hestia.backup).ok()?;
+    let paths: Result<Vec<PathBuf>, _> = entries
+        .take(limits::LISTED_ENTRIES_MAX)
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect();
     let is_one = |path: &PathBuf| {
         let is_folder = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
         let name = path.file_name().and_then(|name| name.to_str());
         is_folder && name.is_some_and(|name| name.starts_with("tmp."))
     };
-    paths.filter(is_one).collect()
+    Some(paths.ok()?.into_iter().filter(is_one).collect())
 }
 
 #[cfg(test)]

@@ -390,6 +390,11 @@ impl Plan<'_> {
     }
 
     fn special(&mut self, node: &Node, path: &RelPath) -> Result<()> {
+        // Root would make a link of a customer's choice, and Hestia's scripts would follow it.
+        if self.is_ours_to_make(path) {
+            return Err(Error::new(Kind::Forbidden, format!("make {path}"))
+                .why("links and pipes are not made in a home that belongs to root"));
+        }
         let existing = self.look(path)?;
         if let Some(existing) = &existing {
             let same = existing.kind == node.meta.kind && self.is_same_link(path, &node.meta);
@@ -407,11 +412,6 @@ impl Plan<'_> {
         let done = if existing.is_some() { Done::Overwritten } else { Done::Created };
         let change = change(done, path, node);
         if self.rules.dry_run {
-            self.book.report.add(change, 1);
-            return Ok(());
-        }
-        if self.is_ours_to_make(path) {
-            self.place.home.make_special(path, &node.meta)?;
             self.book.report.add(change, 1);
             return Ok(());
         }

@@ -3,7 +3,7 @@
 
 use super::book::Item;
 use super::{Change, Done, Plan};
-use crate::base::{Kind, Monitor, RelPath, Result, limits};
+use crate::base::{Error, Kind, Monitor, RelPath, Result, limits};
 use crate::format::{Node, NodeKind};
 use crate::tree::deputy::Order;
 use crate::tree::select::Verdict;
@@ -71,6 +71,11 @@ impl Plan<'_> {
         kind: NodeKind,
         is_replaced: bool,
     ) -> Result<()> {
+        // Such as web, mail and tmp: what is in them goes with the user's own rights or not at all.
+        if kind == NodeKind::Folder && self.is_ours_to_make(path) {
+            return Err(Error::new(Kind::Forbidden, format!("remove {path}"))
+                .why("it is a folder in a home that belongs to root"));
+        }
         let gone = Change { done: Done::Removed, path: path.clone(), kind, bytes: 0 };
         if self.rules.dry_run {
             if !is_replaced {
