@@ -148,6 +148,8 @@ pub const DATABASE_NAME_BYTES_MAX: usize = 63;
 pub const PLANNED_PATHS_MAX: usize = 10_000;
 /// Most entries of one folder that is listed whole, such as `/backup` or `data/users`.
 pub const LISTED_ENTRIES_MAX: usize = 1_000_000;
+/// Times, 10 ms apart, that the start of a program is tried while somebody is writing it.
+pub const BUSY_PROGRAM_TRIES: usize = 50;
 /// What is kept of a command's output: its end, where the error stands.
 pub const OUTPUT_BYTES_MAX: u64 = 256 * 1024;
 /// Time that a stopped command has for cleaning up before it is killed.

@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
@@ -246,13 +246,24 @@ impl SystemCaller {
     }
 }
 
+/// Starts a program; waits a moment for one that is just being written.
+fn start(command: &mut Command, world: &World) -> std::io::Result<Child> {
+    for _ in 0..limits::BUSY_PROGRAM_TRIES {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
+                world.sleep(Duration::from_millis(10));
+            }
+            done => return done,
+        }
+    }
+    command.spawn()
+}
+
 impl Caller for SystemCaller {
     fn call(&self, call: &Call, monitor: &dyn Monitor) -> Result<Outcome> {
         let mut output = unnamed_file()?;
         let what = || format!("read the output of {}", call.name());
-        let mut child = self
-            .command(call, &output)?
-            .spawn()
+        let mut child = start(&mut self.command(call, &output)?, &self.world)
             .what_io(|| format!("start {}", call.program.display()))?;
         let code = self.wait(&mut child, call, monitor)?;
         let end = output.seek(SeekFrom::End(0)).what_io(what)?;

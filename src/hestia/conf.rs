@@ -196,9 +196,13 @@ fn one_key(line: &[u8]) -> Result<(String, String), String> {
     }
     let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
     let (key, value) = line.split_once('=').ok_or("it is not KEY='value'")?;
+    let (key, value) = (key.trim_end(), value.trim_start());
     check_key(key)?;
-    let inner = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\''));
-    let inner = inner.ok_or("its value is not quoted")?;
+    let quoted = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\''));
+    // Hestia reads these without quotes, too; what a shell would make more of is not meant so.
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "._,:/@-".contains(c);
+    let bare = Some(value).filter(|value| value.chars().all(is_word));
+    let inner = quoted.or(bare).ok_or("its value is not quoted")?;
     if inner.contains(is_forbidden) {
         return Err("a value holds control characters".to_owned());
     }

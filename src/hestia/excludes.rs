@@ -85,9 +85,10 @@ impl Excludes {
         self.web.parts_of(domain)
     }
 
-    /// The accounts of a mail domain that are left out; `*` is all of them.
+    /// The accounts of a mail domain that are left out; `*` is all of them. What is said of the
+    /// domain `*` holds for sites only.
     pub fn mail_accounts(&self, domain: &str) -> Vec<&str> {
-        self.mail.parts_of(domain)
+        self.mail.parts.get(domain).into_iter().flatten().map(String::as_str).collect()
     }
 
     /// The paths in the home that are left out.

@@ -109,7 +109,7 @@ fn complete(snapshot: &mut Snapshot, tree: Assembly, monitor: &Scoped<'_>) {
     snapshot.tree = tree.chunks;
     snapshot.features = if tree.has_rows { envelope::FEATURE_ROWS } else { 0 };
     snapshot.program = String::from(concat!("ghostsnap ", env!("CARGO_PKG_VERSION")));
-    snapshot.warnings = monitor.warnings();
+    snapshot.warnings = snapshot.warnings.saturating_add(monitor.warnings());
     snapshot.totals.files = tree.files;
     snapshot.totals.folders = tree.folders;
     snapshot.totals.bytes = tree.bytes;

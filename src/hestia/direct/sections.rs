@@ -70,12 +70,13 @@ impl<'s> Steps<'s> {
         found
     }
 
-    /// Copies of all files whose names begin with `start`.
-    fn copies(&mut self, from: &Folder, start: &str, to: &RelPath) -> Result<()> {
-        for name in names_from(from, start)? {
-            self.copy(from, &name, to.join(&name)?);
+    /// Copies of all files whose names begin with `start`; says whether there were any.
+    fn copies(&mut self, from: &Folder, start: &str, to: &RelPath) -> Result<bool> {
+        let names = names_from(from, start)?;
+        for name in &names {
+            self.copy(from, name, to.join(name)?);
         }
-        Ok(())
+        Ok(!names.is_empty())
     }
 
     fn warn(&self, what: impl Into<String>, why: &str) {
@@ -149,8 +150,15 @@ impl<'s> Steps<'s> {
         self.folder(&["web", name, "hestia"])?;
         self.text(&["web", name, "hestia", "web.conf"], domain.text.clone())?;
         let is_ssl = domain.row.is_yes("SSL");
-        if is_ssl && let Some(ssl) = subject.data.below(b"ssl")? {
-            self.copies(&ssl, &format!("{name}."), &path(&["web", name, "hestia"])?)?;
+        if is_ssl {
+            let to = path(&["web", name, "hestia"])?;
+            let found = match subject.data.below(b"ssl")? {
+                Some(ssl) => self.copies(&ssl, &format!("{name}."), &to)?,
+                None => false,
+            };
+            if !found {
+                self.warn(format!("back up the certificate of {name}"), "Hestia has none");
+            }
         }
         self.folder(&["web", name, "conf"])?;
         let found = web_conf(subject, domain)?;
@@ -257,9 +265,12 @@ impl<'s> Steps<'s> {
             let start = format!("K{}", to_ascii(name).unwrap_or_else(|| name.to_owned()));
             let keys = subject.data.below(b"keys")?;
             let to = path(&["dns", name, "conf", "keys"])?;
-            match keys {
+            let found = match keys {
                 Some(keys) => self.copies(&keys, &start, &to)?,
-                None => self.warn(format!("back up the keys of {name}"), "Hestia has none"),
+                None => false,
+            };
+            if !found {
+                self.warn(format!("back up the keys of {name}"), "Hestia has none");
             }
         }
         Ok(())
@@ -272,11 +283,13 @@ impl<'s> Steps<'s> {
         self.folder(&["mail", name])?;
         self.folder(&["mail", name, "hestia"])?;
         self.text(&["mail", name, "hestia", "mail.conf"], domain.text.clone())?;
-        match subject.data.below(b"mail")? {
-            Some(rows) => {
-                self.copies(&rows, &format!("{name}."), &path(&["mail", name, "hestia"])?)?;
-            }
-            None => self.warn(format!("back up the accounts of {name}"), "Hestia has no list"),
+        let to = path(&["mail", name, "hestia"])?;
+        let found = match subject.data.below(b"mail")? {
+            Some(rows) => self.copies(&rows, &format!("{name}."), &to)?,
+            None => false,
+        };
+        if !found {
+            self.warn(format!("back up the accounts of {name}"), "Hestia has no list");
         }
         let names = [b"conf".as_slice(), b"mail", name.as_bytes()];
         let found = if has_exim { subject.home.beneath(names)? } else { None };

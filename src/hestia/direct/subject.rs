@@ -31,6 +31,8 @@ pub struct Subject {
     pub home: Folder,
     /// Hestia's own settings.
     pub system: Row,
+    /// The user's own row, with the counts of what is there.
+    counts: Row,
     /// What the user has taken out of the backups.
     pub excludes: Excludes,
     /// The time of folders that exist only in the tree: it must not move, or a night in which
@@ -67,7 +69,15 @@ impl Subject {
         };
         let (data, home) =
             (open(hestia.user_data(&user.name))?, open(hestia.user_home(&user.name))?);
-        let text = conf::read_file(&hestia.hestia_conf())?.unwrap_or_default();
+        let path = hestia.hestia_conf();
+        // Without it no site, mailbox or database would be known to belong to Hestia.
+        let text = conf::read_file(&path)?.ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("read {}", path.display())).why("it is not there")
+        })?;
+        let (system, bad) = conf::parse_keys(&text);
+        for problem in conf::complaints(&path, &bad) {
+            monitor.warn(problem);
+        }
         let excludes = match data.read(b"backup-excludes.conf", limits::CONF_FILE_BYTES_MAX)? {
             None => Excludes::default(),
             Some(text) => {
@@ -91,7 +101,8 @@ impl Subject {
             row: user.row.clone(),
             data,
             home,
-            system: conf::parse_keys(&text).0,
+            system,
+            counts: user.row.clone(),
             excludes,
             made: made(user),
             one_file_system: options.one_file_system,
@@ -105,6 +116,19 @@ impl Subject {
         !self.system.text(service).is_empty() && !self.excludes.section(section)
     }
 
+    /// Whether Hestia counts objects of this section for the user: then there is a list of them. A
+    /// service that was installed after the user was made has none until its first object.
+    fn should_have(&self, section: &str) -> bool {
+        let counter = match section {
+            "WEB" => "U_WEB_DOMAINS",
+            "DNS" => "U_DNS_DOMAINS",
+            "MAIL" => "U_MAIL_DOMAINS",
+            "DB" => "U_DATABASES",
+            _ => return false,
+        };
+        self.counts.text(counter).parse().is_ok_and(|count: u64| count > 0)
+    }
+
     /// The objects of a file of rows that are not left out, in its order. Rows that cannot be read
     /// and names that no folder can have are warnings.
     pub fn objects(
@@ -116,6 +140,12 @@ impl Subject {
     ) -> Result<Vec<Object>> {
         let path = self.hestia.user_file(&self.name, file);
         let text = self.data.read(file.as_bytes(), limits::CONF_FILE_BYTES_MAX)?;
+        if text.is_none() && self.should_have(section) {
+            monitor.warn(
+                Error::new(Kind::NotFound, format!("read {}", path.display()))
+                    .why("it is not there, although the user has what is listed in it"),
+            );
+        }
         let text = text.unwrap_or_default();
         let rows = conf::parse_rows(&text);
         for problem in conf::complaints(&path, &rows.bad) {
@@ -126,7 +156,12 @@ impl Subject {
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             let Ok(row) = Row::parse(line) else { continue };
             let name = row.text(key);
-            if name.is_empty() || self.excludes.object(section, name) {
+            if name.is_empty() {
+                let what = format!("read a row of {}", path.display());
+                monitor.warn(Error::new(Kind::Parsing, what).why(format!("it has no {key}")));
+                continue;
+            }
+            if self.excludes.object(section, name) {
                 continue;
             }
             if let Err(error) = check_name(name.as_bytes()) {

@@ -5,7 +5,7 @@
 use super::cleanup::{self, Cleanup};
 use super::report::{Gather, RunReport, State, UserOutcome};
 use super::{News, Server, backup_direct, backup_tarball, free_name};
-use crate::base::monitor::Stage;
+use crate::base::monitor::{Scoped, Stage};
 use crate::base::units::ByteSize;
 use crate::base::{Error, FileId, Kind, Monitor, Result, Within};
 use crate::format::Snapshot;
@@ -60,7 +60,7 @@ pub fn backup_users(
             .why("no user of this Hestia is meant by the names and patterns given"));
     }
     let has_mode = |mode| chosen.users.iter().any(|user| mode_of(server, request, user) == mode);
-    if has_mode(BackupMode::Tarball) {
+    if has_mode(BackupMode::Tarball) && !has_mode(BackupMode::Direct) {
         tarballs::check_kept_here(&server.hestia)?;
     }
     if has_mode(BackupMode::Direct) {
@@ -182,11 +182,15 @@ fn tried(
     let mut outcome = UserOutcome::without(name.as_str(), State::Succeeded);
     let stored = match mode {
         BackupMode::Direct => {
-            let mut source = backup_direct::open(server, &user, request.read_limit, monitor)?;
+            // What is found out before the first entry counts for the snapshot, too.
+            let opening = Scoped::new(monitor);
+            let mut source = backup_direct::open(server, &user, request.read_limit, &opening)?;
+            template.warnings = opening.warnings();
             store(server, repository, &mut source, template, monitor)
                 .within(|| format!("store the user {name}"))?
         }
         BackupMode::Tarball => {
+            tarballs::check_kept_here(&server.hestia)?;
             let mut made = backup_tarball::make(server, &user, monitor)?;
             template.tags.extend(made.tags);
             let stored = store(server, repository, &mut made.source, template, monitor)
@@ -200,7 +204,7 @@ fn tried(
     outcome.snapshot = Some(stored);
     check_same_user(server, &user, monitor);
     if request.cleanup {
-        clean_up(server, repository, name, request, &mut outcome, monitor)?;
+        clean_up(server, repository, name, request, &mut outcome, monitor);
     }
     Ok(outcome)
 }
@@ -213,12 +217,14 @@ fn clean_up(
     request: &BackupRequest,
     outcome: &mut UserOutcome,
     monitor: &dyn Monitor,
-) -> Result<()> {
+) {
     let keep = request.keep_tarballs.unwrap_or(server.settings.keep_tarballs);
     // What is in the repository now, not what was when the run began: a forget may have been at
     // work meanwhile.
-    let proven = repository.readable_snapshots(monitor)?;
-    match cleanup::cleanup(server, name, keep, &proven, monitor) {
+    let done = repository
+        .readable_snapshots(monitor)
+        .and_then(|proven| cleanup::cleanup(server, name, keep, &proven, monitor));
+    match done {
         Ok(Cleanup { removed, kept }) => {
             outcome.removed = removed;
             let note = |(name, why): &(String, String)| format!("kept {name}: {why}");
@@ -226,7 +232,6 @@ fn clean_up(
         }
         Err(error) => monitor.warn(error.within("thin out the tarballs")),
     }
-    Ok(())
 }
 
 /// How a user is backed up: the command says, or else the settings.
@@ -247,8 +252,9 @@ pub(super) fn store(
         WriterOptions { level: server.settings.compression_level, ..WriterOptions::default() };
     let options = BackupOptions { writer, ..BackupOptions::new(template) };
     let report = ops::backup(repository, source, &options, monitor);
-    repository.reload(monitor)?;
+    let reloaded = repository.reload(monitor);
     let report = report?;
+    reloaded?;
     let id = report.id.ok_or_else(|| Error::new(Kind::Internal, "find the new snapshot"))?;
     // What others are told is there must be there: read it once more, as a restore would.
     let read = repository.snapshot(&id)?;

@@ -92,8 +92,13 @@ fn list(folder: &std::path::Path) -> Result<Vec<std::path::PathBuf>> {
         }
         entries => entries.what_io(what)?,
     };
-    let paths = entries.take(limits::LISTED_ENTRIES_MAX).map(|entry| entry.map(|one| one.path()));
-    paths.collect::<std::io::Result<Vec<_>>>().what_io(what)
+    let more = limits::LISTED_ENTRIES_MAX + 1;
+    let paths = entries.take(more).map(|entry| entry.map(|one| one.path()));
+    let paths = paths.collect::<std::io::Result<Vec<_>>>().what_io(what)?;
+    if paths.len() == more {
+        return Err(Error::new(Kind::Limit, what()).why("it has too many entries to look at all"));
+    }
+    Ok(paths)
 }
 
 /// Opens a tarball, and makes sure that it is the one that was looked at.
