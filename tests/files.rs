@@ -191,12 +191,50 @@ fn a_merge_keeps_what_is_newer_and_exact_removes_it() {
     let dry = Options { exact: true, dry_run: true, ..Options::default() };
     let report = house.try_restore(SITE, SITE, &dry).unwrap();
     let named: Vec<_> = report.changes.iter().map(|one| (one.done, one.path.to_string())).collect();
-    assert_eq!(named, [(Done::Removed, format!("{SITE}/uploads"))]);
+    let goes = |name: &str| (Done::Removed, format!("{SITE}/uploads{name}"));
+    assert_eq!(named, [goes("/2027/new.jpg"), goes("/2027"), goes("")]);
     assert!(site.join("uploads/2027/new.jpg").exists());
     let exact = Options { exact: true, ..Options::default() };
     let report = house.try_restore(SITE, SITE, &exact).unwrap();
     assert_eq!((report.removed, report.count()), (3, 3));
     assert_eq!(manifest(&house.home()), before);
+}
+
+#[test]
+fn exact_removes_nothing_that_backups_leave_out() {
+    let mut house = house(site);
+    house.server.settings.exclude = vec!["/web/*/public_html/videos/*".into()];
+    let conf =
+        house.server.hestia.user_file(&UserName::parse("alice").unwrap(), "backup-excludes.conf");
+    fs::create_dir_all(conf.parent().unwrap()).unwrap();
+    fs::write(&conf, "WEB='a.example:public_html/big'\nMAIL=''\nUSER=''\n").unwrap();
+    let site = house.home().join(SITE);
+    for (name, stays) in [
+        ("wp-content/cache/page", true),
+        ("videos/a.mp4", true),
+        ("big/dump", true),
+        ("wp-content/shell.php", false),
+        ("deep/er/still", false),
+    ] {
+        fs::create_dir_all(site.join(name).parent().unwrap()).unwrap();
+        fs::write(site.join(name), "").unwrap();
+        let exact = Options { exact: true, ..Options::default() };
+        house.try_restore(SITE, SITE, &exact).unwrap();
+        assert_eq!(site.join(name).exists(), stays, "{name}");
+    }
+}
+
+#[test]
+fn a_partial_snapshot_is_no_reason_to_remove_anything() {
+    let mut house = house(site);
+    house.snapshot.warnings = 1;
+    let own = house.home().join(SITE).join("own");
+    fs::write(&own, "").unwrap();
+    let exact = Options { exact: true, ..Options::default() };
+    let error = house.try_restore(SITE, SITE, &exact).unwrap_err();
+    assert!(error.one_line().contains("not complete"), "{error}");
+    house.try_restore(SITE, SITE, &Options::default()).unwrap();
+    assert!(own.exists());
 }
 
 #[test]

@@ -4,6 +4,9 @@
 //! or send it astray within what belongs to that customer, and nowhere else.
 
 use super::call::{self, DeputyCall};
+use super::conf;
+use super::direct::DEFAULT_EXCLUDES;
+use super::excludes::Excludes;
 use super::jobs::Server;
 use super::layout::{Hestia, UserName};
 use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, World};
@@ -59,6 +62,12 @@ pub fn restore(
         return Err(Error::new(Kind::Forbidden, format!("restore to {target}"))
             .why("it belongs to Hestia and not to the user"));
     }
+    // What could not be read is not in it; that is no reason to remove what is there.
+    if options.exact && !options.dry_run && snapshot.is_partial() {
+        return Err(Error::new(Kind::Partial, format!("restore {target} exactly"))
+            .why("the snapshot is not complete, so what it lacks may have been there")
+            .hint("restore without removing anything, or take another snapshot"));
+    }
     let is_mail = target.names().next() == Some(b"mail");
     let person = person(&server.hestia, user, is_mail)?;
     let path = server.hestia.user_home(user);
@@ -75,6 +84,7 @@ pub fn restore(
         // A tarball does not say what the folder of a mail domain is like.
         keep_top: is_mail && target.depth() == 2,
         spared: is_hestias,
+        left_out: if options.exact { left_out(server, user, target)? } else { Selection::all() },
     };
     let from = (repository, snapshot, base);
     if options.dry_run {
@@ -89,6 +99,37 @@ pub fn restore(
     // The socket is closed by now, so the deputy tidies up and ends.
     let ended = process.end();
     report.and_then(|report| ended.map(|()| report))
+}
+
+/// What backups of this user leave out below the home, near this place.
+fn left_out(server: &Server, user: &UserName, target: &RelPath) -> Result<Selection> {
+    let mut globs = server.settings.exclude_of(user.as_str());
+    if server.settings.default_excludes {
+        globs.extend(DEFAULT_EXCLUDES.iter().map(|&glob| glob.to_owned()));
+    }
+    let path = server.hestia.user_file(user, "backup-excludes.conf");
+    let text = conf::read_file(&path)?.unwrap_or_default();
+    let (excludes, _) = Excludes::parse(&text, &path);
+    let below = |above: &str, path: &str| {
+        let names: Vec<String> = path.split('/').map(globset::escape).collect();
+        format!("{above}/{}", names.join("/"))
+    };
+    globs.extend(excludes.home_paths().into_iter().map(|path| below("", path)));
+    let mut names = target.names();
+    if let (Some(top @ (b"web" | b"mail")), Some(domain)) = (names.next(), names.next())
+        && let Ok(domain) = std::str::from_utf8(domain)
+    {
+        let (place, parts) = match top {
+            b"web" => ("/web/", excludes.web_paths(domain)),
+            _ => ("/mail/", excludes.mail_accounts(domain)),
+        };
+        let above = format!("{place}{}", globset::escape(domain));
+        globs.extend(parts.into_iter().map(|part| match part {
+            "*" => format!("{above}/*"),
+            part => below(&above, part),
+        }));
+    }
+    Selection::new::<String>(&[], &globs)
 }
 
 /// Whether a path below a home is Hestia's: configuration, and the links to a domain's logs.

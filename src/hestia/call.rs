@@ -313,7 +313,8 @@ pub(crate) fn start_deputy(call: &DeputyCall<'_>) -> Result<(DeputyProcess, Unix
     command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null()).stderr(Stdio::null());
     // Its own group, so that a Ctrl-C reaches only us and it can tidy up.
     command.current_dir("/").process_group(0);
-    Ok((DeputyProcess(command.spawn().what_io(what)?), ours))
+    let child = start(&mut command, &World::system()).what_io(what)?;
+    Ok((DeputyProcess(child), ours))
 }
 
 /// Only this program itself may be started: anything else that links its library, a test runner

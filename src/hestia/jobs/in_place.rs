@@ -264,7 +264,13 @@ impl Site<'_> {
         let home = self.server.hestia.user_home(self.user);
         let target = target.strip_prefix(&home).unwrap_or(Path::new(""));
         let target = RelPath::parse(target.as_os_str().as_bytes())?;
-        let exact = surplus == Surplus::Goes;
+        let mut exact = surplus == Surplus::Goes;
+        if exact && self.snapshot.is_partial() {
+            exact = false;
+            let what = format!("remove what {base} of the snapshot lacks");
+            let error = Error::new(Kind::Partial, what);
+            monitor.warn(error.why("the snapshot is not complete, so it may have been there"));
+        }
         let options = Options { selection, exact, ..Options::default() };
         let from = (self.repository, self.snapshot, &base);
         let monitor = &super::restore::ToTheEnd(monitor);

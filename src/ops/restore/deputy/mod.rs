@@ -40,6 +40,9 @@ pub struct Rules {
     pub keep_top: bool,
     /// Paths below the home that are neither written nor removed.
     pub spared: fn(&RelPath) -> bool,
+    /// Paths below the home that backups leave out: that the snapshot lacks them is no reason to
+    /// remove them.
+    pub left_out: Selection,
 }
 
 impl Default for Rules {
@@ -52,6 +55,7 @@ impl Default for Rules {
             maildir: false,
             keep_top: false,
             spared: |_| false,
+            left_out: Selection::all(),
         }
     }
 }

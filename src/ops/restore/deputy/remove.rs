@@ -50,9 +50,15 @@ impl Plan<'_> {
         }
         let Some(existing) = self.place.home.look(path)? else { return Ok(true) };
         let is_folder = existing.kind == NodeKind::Folder;
+        let left_out = &self.rules.left_out;
+        // Nor does a backup go into what is mounted in a home.
+        let (device, _) = self.place.home.identity(&path.parent().unwrap_or_default())?;
+        if left_out.verdict(path, is_folder) == Verdict::Leave || existing.inode.0 != device {
+            return Ok(false);
+        }
         let mut empty = true;
         // What is spared lies directly in a folder of a domain, so others go in one step.
-        let in_parts = !selection.is_all() || path.depth() <= 3;
+        let in_parts = !selection.is_all() || !left_out.is_all() || path.depth() <= 3;
         if is_folder && in_parts && path.depth() < limits::TREE_DEPTH_MAX {
             for name in self.place.home.names(path)? {
                 empty &= self.remove_other(&path.join(&name)?, &below.join(&name)?)?;
