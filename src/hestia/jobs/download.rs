@@ -70,6 +70,10 @@ pub fn download(
     let path = paths::below_home(&server.hestia, user, &request.path)?;
     let what = || format!("make a file of {path}");
     let (id, snapshot) = manage::find(repository, user, &request.snapshot, monitor)?;
+    // The panel serves it to whoever bears the name today.
+    if request.output.is_none() && !request.force {
+        manage::check_same_person(server, user, &snapshot)?;
+    }
     let Meaning::At(base) = paths::meaning(&snapshot, &path)? else {
         return Err(Error::new(Kind::Usage, what())
             .why("it holds all domains")

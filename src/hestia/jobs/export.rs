@@ -59,6 +59,10 @@ pub fn export(
     let _lock = server.lock(user, "an export")?;
     let (id, snapshot) = manage::find(repository, user, &request.snapshot, monitor)?;
     request.sections.check_against(&snapshot.objects)?;
+    // The panel serves it to whoever bears the name today.
+    if request.output.is_none() && !request.force {
+        manage::check_same_person(server, user, &snapshot)?;
+    }
     let standard = server.hestia.in_backup(&format!("{user}.gs-{}.tar", id.short()));
     let path = request.output.clone().unwrap_or(standard);
     if request.output.is_some() && !request.force && path.symlink_metadata().is_ok() {

@@ -5,7 +5,7 @@ use super::{Change, Done, Report};
 use crate::base::monitor::Scoped;
 use crate::base::{Counter, Error, Kind, Monitor, RelPath, limits};
 use crate::tree::deputy::{Answers, Reply};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// What an awaited reply is about.
 pub(super) enum Item {
@@ -26,6 +26,8 @@ pub(super) struct Book<'m> {
     pub(super) report: Report,
     pub(super) asked: Option<Error>,
     pub(super) failures: u64,
+    /// Entries that are not in place: no other name may be made a link to them.
+    pub(super) failed: BTreeSet<RelPath>,
     /// Failures in a row for want of room.
     full: u64,
 }
@@ -33,7 +35,7 @@ pub(super) struct Book<'m> {
 impl<'m> Book<'m> {
     pub(super) fn new(monitor: &'m Scoped<'m>) -> Self {
         let (items, report) = (VecDeque::new(), Report::default());
-        Self { monitor, items, report, asked: None, failures: 0, full: 0 }
+        Self { monitor, items, report, asked: None, failures: 0, failed: BTreeSet::new(), full: 0 }
     }
 
     pub(super) fn is_hopeless(&self) -> bool {
@@ -78,6 +80,8 @@ impl Answers for Book<'_> {
                 }
                 if reply.in_place {
                     self.done(change, &reply);
+                } else {
+                    self.failed.insert(change.path);
                 }
             }
         }

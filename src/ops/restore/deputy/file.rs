@@ -19,6 +19,14 @@ use std::os::unix::fs::FileExt;
 
 impl Plan<'_> {
     pub(super) fn file(&mut self, node: &Node, path: &RelPath) -> Result<()> {
+        let done = self.place_file(node, path);
+        if done.is_err() {
+            self.book.failed.insert(path.clone());
+        }
+        done
+    }
+
+    fn place_file(&mut self, node: &Node, path: &RelPath) -> Result<()> {
         let existing = self.look(path)?;
         if self.rules.maildir && self.is_mail_servers(path, existing.is_some()) {
             self.leave();

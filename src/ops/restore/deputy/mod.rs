@@ -458,6 +458,9 @@ impl Plan<'_> {
     }
 
     fn end(&mut self) -> Result<()> {
+        if !self.rules.dry_run {
+            self.settle()?;
+        }
         for (first, path, bytes) in std::mem::take(&mut self.waiting_links) {
             match self.link(&first, &path, bytes) {
                 Err(error) if self.ends_all(&error) => return Err(error),
@@ -483,6 +486,11 @@ impl Plan<'_> {
     }
 
     fn link(&mut self, first: &RelPath, path: &RelPath, bytes: u64) -> Result<()> {
+        // What is there must not go for a link to something that is not back.
+        if self.book.failed.contains(first) || self.is_ours_to_make(path) {
+            return Err(Error::new(Kind::Partial, format!("restore {path}"))
+                .why(format!("it is another name of {first}, which is not back or not here")));
+        }
         let existing = self.look(path)?;
         if let Some(existing) = &existing {
             let linked = self.look(first)?.is_some_and(|one| one.inode == existing.inode);
