@@ -89,9 +89,11 @@ fn clean_up(server: &DatabaseServer, scratch: &Scratch, failed: Option<&Error>) 
     let Scratch { name, aside, .. } = scratch;
     let what = "remove the temporary database";
     let host = server.account_host();
-    let gone =
-        format!("DROP DATABASE IF EXISTS `{name}`;\nDROP USER IF EXISTS `{name}`@`{host}`;\n");
-    server.ask(what, None, &gone)?;
+    // The account first: it must be gone even if something still holds the database.
+    server.ask(what, None, &format!("DROP USER IF EXISTS `{name}`@`{host}`;\n"))?;
+    let seconds = limits::TABLE_LOCK_SECONDS;
+    let wait = format!("SET lock_wait_timeout = {seconds};\n");
+    server.ask(what, None, &format!("{wait}DROP DATABASE IF EXISTS `{name}`;\n"))?;
     let count =
         format!("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{aside}';\n");
     if failed.is_some() && server.ask_number(what, None, &count)? > 0 {
@@ -298,8 +300,10 @@ impl Swap<'_> {
 
     /// Makes definitions in the live database. Views may need each other, in any order: what does
     /// not work at first is tried again as long as others did.
+    /// What cannot be made stops no other; the first failure is the answer.
     fn make_all(&self, definitions: &[Definition]) -> Result<()> {
         let mut waiting: Vec<&Definition> = definitions.iter().collect();
+        let mut failed = None;
         while !waiting.is_empty() {
             let (mut left, mut first) = (Vec::new(), None);
             for one in &waiting {
@@ -309,17 +313,16 @@ impl Swap<'_> {
                         left.push(*one);
                         first = first.or(Some(error));
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => failed = failed.or(Some(error)),
                 }
             }
-            if left.len() == waiting.len()
-                && let Some(error) = first
-            {
-                return Err(error);
+            if left.len() == waiting.len() {
+                failed = failed.or(first);
+                break;
             }
             waiting = left;
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     fn make(&self, one: &Definition) -> Result<()> {
@@ -462,14 +465,25 @@ pub(super) fn rows(
     tables: &[&String],
     last: Option<&String>,
 ) -> Result<String> {
-    let mut sql = String::from("SET NAMES utf8mb4;\n");
+    let text = |text: &str| text.replace('\\', "\\\\").replace('\'', "''");
+    let mut sql = String::from("SET NAMES utf8mb4;\nSET SESSION sql_mode = '';\n");
     for table in tables {
         let name = quoted(table);
-        sql.push_str(&if Some(*table) == last {
-            format!("SELECT CONCAT('c', COUNT(*)) FROM {name};\n")
+        let question = if Some(*table) == last {
+            format!("SELECT CONCAT('c', COUNT(*)) FROM {name}")
         } else {
-            format!("SELECT CONCAT('e', EXISTS (SELECT 1 FROM {name}));\n")
-        });
+            format!("SELECT CONCAT('e', EXISTS (SELECT 1 FROM {name}))")
+        };
+        // Locked, it cannot be swapped any more for a view, whose functions would run with our
+        // rights; and only if it is a table it is asked.
+        sql.push_str(&format!(
+            "LOCK TABLES {name} READ;\n\
+             SET @question = (SELECT IF(TABLE_TYPE LIKE '%VIEW', 'SELECT 1', '{}') FROM \
+             information_schema.TABLES WHERE TABLE_SCHEMA = '{database}' AND TABLE_NAME = '{}');\n\
+             PREPARE question FROM @question;\nEXECUTE question;\nUNLOCK TABLES;\n",
+            text(&question),
+            text(table)
+        ));
     }
     server.ask_text("look for rows in the tables", Some(database), &sql)
 }
