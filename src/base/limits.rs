@@ -210,8 +210,6 @@ pub const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub const SECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long the change of places of tables waits for those who use the old ones.
 pub const TABLE_LOCK_SECONDS: u64 = 60;
-/// How long a connection to the old database has to end.
-pub const CONNECTION_END_MILLISECONDS: u64 = 10_000;
 /// Largest message between a restore and its deputy: the longest path, link and attributes of an
 /// entry fit, and file content is cut into pieces.
 pub const DEPUTY_FRAME_BYTES_MAX: usize = 1024 * 1024;

@@ -20,8 +20,8 @@ pub(super) fn run(
     monitor: &dyn Monitor,
 ) -> Result<Content> {
     check_client(server, scratch)?;
-    let done = run_in(server, import, scratch, dump);
-    if let Err(error) = clean_up(server, scratch) {
+    let done = run_in(server, import, scratch, dump, monitor);
+    if let Err(error) = clean_up(server, import, scratch) {
         monitor.warn(error);
     }
     done
@@ -32,6 +32,7 @@ fn run_in(
     import: &Import<'_>,
     scratch: &Scratch,
     dump: &mut dyn Read,
+    monitor: &dyn Monitor,
 ) -> Result<Content> {
     let (name, live) = (&scratch.name, &import.target.name);
     make_account(server, import, scratch)?;
@@ -45,7 +46,7 @@ fn run_in(
     if let Some(missing) = import::missing(server, name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
-    swap(server, import, scratch)?;
+    swap(server, import, scratch, monitor)?;
     Ok(content)
 }
 
@@ -144,7 +145,12 @@ fn feed(
 }
 
 /// Gives the imported database the name of the live one, which is kept until that is done.
-fn swap(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
+fn swap(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    scratch: &Scratch,
+    monitor: &dyn Monitor,
+) -> Result<()> {
     let Scratch { name, aside, .. } = scratch;
     let (live, owner) = (&import.target.name, &import.target.user);
     let what = "put the new database in the place of the old one";
@@ -152,43 +158,79 @@ fn swap(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Resu
     let grants = format!("GRANT ALL PRIVILEGES ON DATABASE \"{name}\" TO \"{owner}\";\n");
     step(grants)?;
     if import.exists {
+        let closed = format!(
+            "SELECT count(*) FROM pg_database WHERE datname = '{live}' \
+             AND NOT has_database_privilege('public', oid, 'CONNECT');\n"
+        );
+        if server.ask_number(what, None, &closed)? > 0 {
+            step(format!("REVOKE CONNECT ON DATABASE \"{name}\" FROM PUBLIC;\n"))?;
+        }
         let lock_out = format!(
             "ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS false;\n\
-             SELECT count(pg_terminate_backend(pid, {})) FROM pg_stat_activity \
-             WHERE datname = '{live}';\nALTER DATABASE \"{live}\" RENAME TO \"{aside}\";\n",
-            limits::CONNECTION_END_MILLISECONDS
+             SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE datname = '{live}';\nALTER DATABASE \"{live}\" RENAME TO \"{aside}\";\n"
         );
         if let Err(error) = step(lock_out) {
-            step(format!("ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS true;\n"))?;
-            return Err(error);
+            let open = step(format!("ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS true;\n"));
+            return Err(not_as_before(error, open, live));
         }
     }
     let end = format!(
-        "SELECT count(pg_terminate_backend(pid, {})) FROM pg_stat_activity \
-         WHERE datname = '{name}';\nALTER DATABASE \"{name}\" RENAME TO \"{live}\";\n",
-        limits::CONNECTION_END_MILLISECONDS
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+         WHERE datname = '{name}';\nALTER DATABASE \"{name}\" RENAME TO \"{live}\";\n"
     );
     if let Err(error) = step(end) {
-        if import.exists {
-            step(format!(
-                "ALTER DATABASE \"{aside}\" RENAME TO \"{live}\";\n\
-                 ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS true;\n"
-            ))?;
+        if !import.exists {
+            return Err(error);
         }
-        return Err(error);
+        let back = step(format!(
+            "ALTER DATABASE \"{aside}\" RENAME TO \"{live}\";\n\
+             ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS true;\n"
+        ));
+        return Err(not_as_before(error, back, aside));
     }
-    if import.exists {
-        step(format!("DROP DATABASE \"{aside}\";\n"))?;
+    if import.exists
+        && let Err(error) = step(format!("DROP DATABASE \"{aside}\";\n"))
+    {
+        // The new one is in its place: that is done, whatever becomes of the old one.
+        monitor.warn(error.hint(format!("the old database is still there, as {aside}")));
     }
     Ok(())
 }
 
-fn clean_up(server: &DatabaseServer, scratch: &Scratch) -> Result<()> {
-    let name = &scratch.name;
-    let sql = format!(
-        "DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE);\nDROP ROLE IF EXISTS \"{name}\";\n"
-    );
-    server.ask("remove the temporary account", None, &sql).map(drop)
+/// The error of a change that was to be undone, with where the old database is if it was not.
+fn not_as_before(error: Error, undone: Result<Vec<u8>>, place: &str) -> Error {
+    match undone {
+        Ok(_) => error,
+        Err(second) => error.hint(format!(
+            "the database is not as it was: {}; it is called {place}",
+            second.one_line()
+        )),
+    }
+}
+
+fn clean_up(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
+    let (name, target) = (&scratch.name, import.target);
+    let what = "remove the temporary account";
+    let gone =
+        server.ask(what, None, &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE);\n"));
+    let query = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{name}';\n");
+    if server.ask_number(what, None, &query)? > 0 {
+        // A dump can make objects that are the account's own; with them it would stay for good,
+        // with a password that the dump chose.
+        server.ask(what, None, &format!("ALTER ROLE \"{name}\" NOLOGIN;\n"))?;
+        let query =
+            format!("SELECT count(*) FROM pg_database WHERE datname = '{}';\n", target.name);
+        if server.ask_number(what, None, &query)? > 0 {
+            let owner = &target.user;
+            let sql = format!(
+                "REASSIGN OWNED BY \"{name}\" TO \"{owner}\";\nDROP OWNED BY \"{name}\";\n"
+            );
+            server.ask(what, Some(&target.name), &sql)?;
+        }
+        server.ask(what, None, &format!("DROP ROLE \"{name}\";\n"))?;
+    }
+    gone.map(drop)
 }
 
 /// A table as `schema.table`.
