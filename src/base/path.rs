@@ -52,7 +52,11 @@ impl RelPath {
 
     /// The path with another one appended.
     pub fn join_path(&self, tail: &Self) -> Result<Self> {
-        tail.names().try_fold(self.clone(), |path, name| path.join(name))
+        let mut path = self.clone();
+        for name in tail.names() {
+            path.push(name)?;
+        }
+        Ok(path)
     }
 
     /// Drops the last name; does nothing at the root.

@@ -454,7 +454,7 @@ fn html(text: &str) -> String {
 }
 
 /// Passes everything on but the wish to stop: a job that was stopped still says so to Hestia.
-struct ToTheEnd<'m>(&'m dyn Monitor);
+pub(super) struct ToTheEnd<'m>(pub(super) &'m dyn Monitor);
 
 impl Monitor for ToTheEnd<'_> {
     fn count(&self, counter: Counter, n: u64) {

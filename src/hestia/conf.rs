@@ -11,8 +11,8 @@ use crate::base::error::io_error;
 use crate::base::{Error, Kind, Result, WhatIo, limits, units};
 use nix::fcntl::OFlag;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The keys and values of one object, in the order they were read.
@@ -209,6 +209,38 @@ fn one_key(line: &[u8]) -> Result<(String, String), String> {
     Ok((key.to_owned(), inner.to_owned()))
 }
 
+/// Adds a row to a file of rows, as Hestia itself does: in one write at the end. A file that was
+/// edited by hand may lack its last line break.
+pub fn append_row(path: &Path, row: &str) -> Result<()> {
+    let what = || format!("add a row to {}", path.display());
+    let before = read_file(path)?.unwrap_or_default();
+    let gap = if before.is_empty() || before.ends_with(b"\n") { "" } else { "\n" };
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o660).custom_flags(OFlag::O_NOFOLLOW.bits());
+    let mut file = options.open(path).what_io(what)?;
+    file.write_all(format!("{gap}{row}\n").as_bytes()).what_io(what)?;
+    file.sync_all().what_io(what)
+}
+
+/// Takes a row out again that [`append_row`] added; what others added meanwhile stays.
+pub fn take_back_row(path: &Path, row: &str) -> Result<()> {
+    let what = || format!("take a row out of {}", path.display());
+    let text = read_file(path)?.unwrap_or_default();
+    let is_other = |line: &&[u8]| line.strip_suffix(b"\n").unwrap_or(line) != row.as_bytes();
+    let kept: Vec<u8> =
+        text.split_inclusive(|byte| *byte == b'\n').filter(is_other).flatten().copied().collect();
+    let old = std::fs::symlink_metadata(path).what_io(what)?;
+    let draft = path.with_extension("ghostsnap");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(&draft).what_io(what)?;
+    file.write_all(&kept).what_io(what)?;
+    std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid())).what_io(what)?;
+    file.set_permissions(old.permissions()).what_io(what)?;
+    file.sync_all().what_io(what)?;
+    std::fs::rename(&draft, path).what_io(what)
+}
+
 /// The lines that say something, with their numbers.
 fn numbered(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     text.split(|byte| *byte == b'\n')
@@ -271,6 +303,18 @@ pub fn complaints(path: &Path, bad: &[BadLine]) -> Vec<Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_is_added_on_a_line_of_its_own_and_taken_back_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alice.conf");
+        std::fs::write(&path, "A='1'").unwrap();
+        append_row(&path, "B='2'").unwrap();
+        append_row(&path, "C='3'").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "A='1'\nB='2'\nC='3'\n");
+        take_back_row(&path, "B='2'").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "A='1'\nC='3'\n");
+    }
     use proptest::prelude::*;
 
     const DB: &str = "DB='alice_wp' DBUSER='alice_u' MD5='*5625' HOST='localhost' TYPE='mysql' \

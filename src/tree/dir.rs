@@ -450,18 +450,12 @@ impl Target {
             && uid.is_none_or(|uid| uid.as_raw() == existing.owner.0)
             && gid.is_none_or(|gid| gid.as_raw() == existing.owner.1);
         match meta.kind {
-            NodeKind::Symlink => same && self.leads_to(path, &meta.target),
+            NodeKind::Symlink => {
+                same && self.link_target(path).is_ok_and(|found| found == meta.target)
+            }
             NodeKind::Fifo => same && existing.mode & 0o777 == meta.mode & 0o777,
             _ => false,
         }
-    }
-
-    fn leads_to(&self, path: &RelPath, target: &[u8]) -> bool {
-        use std::os::unix::ffi::OsStrExt;
-        self.folder(&path.parent().unwrap_or_default()).is_ok_and(|folder| {
-            readlinkat(&folder, path.name().unwrap_or_default())
-                .is_ok_and(|found| found.as_bytes() == target)
-        })
     }
 
     fn owner_of(&self, meta: &Meta) -> (Option<Uid>, Option<Gid>) {

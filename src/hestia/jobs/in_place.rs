@@ -161,7 +161,7 @@ impl Site<'_> {
         let [command, arguments @ ..] = words else { return Ok(()) };
         let call = Call::hestia(&self.server.hestia, command, arguments.iter().copied());
         // Half a rebuild is worse than a late stop.
-        let outcome = self.server.caller.call(&call, &super::restore::ToTheEnd(monitor))?;
+        let outcome = self.server.caller.call(&call, &crate::hestia::call::ToTheEnd(monitor))?;
         outcome.check(format!("run {}", call.line()), &call).map(drop)
     }
 
@@ -205,7 +205,7 @@ impl Site<'_> {
                 replace_file(&folder, name, text)?;
             }
         }
-        append(&path, &row.to_line())?;
+        conf::append_row(&path, &row.to_line())?;
         Ok(changes)
     }
 
@@ -273,7 +273,7 @@ impl Site<'_> {
         }
         let options = Options { selection, exact, ..Options::default() };
         let from = (self.repository, self.snapshot, &base);
-        let monitor = &super::restore::ToTheEnd(monitor);
+        let monitor = &crate::hestia::call::ToTheEnd(monitor);
         let report = asuser::restore(self.server, from, self.user, &target, &options, monitor)?;
         match report.warnings {
             0 => Ok(()),
@@ -313,17 +313,6 @@ fn make_writable(home: &Path, domain: &str) -> Result<()> {
         fchmod(&folder, mode).what_io(what)?;
     }
     Ok(())
-}
-
-/// Adds a row to one of Hestia's files.
-fn append(path: &Path, row: &str) -> Result<()> {
-    let what = || format!("add a row to {}", path.display());
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o660);
-    options.custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits());
-    let mut file = options.open(path).what_io(what)?;
-    file.write_all(format!("{row}\n").as_bytes()).what_io(what)?;
-    file.sync_all().what_io(what)
 }
 
 /// Writes a file of Hestia's own folders, whole or not at all.

@@ -29,13 +29,13 @@ impl Before {
         // Somebody else's run for the same user may be what made these.
         let is_alone = userlock::refuse_while_hestia_works(&server.hestia, user).is_ok();
         let mut left = Vec::new();
-        for folder in new_ones(&self.folders, temporary_folders(server)) {
+        for folder in new_ones(self.folders.as_ref(), temporary_folders(server)) {
             let ours = is_alone && is_of(&folder, user);
             if !ours || std::fs::remove_dir_all(&folder).is_err() {
                 left.push(folder.display().to_string());
             }
         }
-        for name in new_ones(&self.tarballs, tarball_names(server, user)) {
+        for name in new_ones(self.tarballs.as_ref(), tarball_names(server, user)) {
             let path = server.hestia.in_backup(&name);
             // Hestia lists a tarball once it is whole; it is the user's then and stays.
             let row = tarballs::registered(&server.hestia, user, &name);
@@ -59,7 +59,7 @@ fn is_of(folder: &Path, user: &UserName) -> bool {
 }
 
 /// What is there now and was not before, if both are known.
-fn new_ones<T: Ord + Clone>(before: &Option<BTreeSet<T>>, now: Option<BTreeSet<T>>) -> Vec<T> {
+fn new_ones<T: Ord + Clone>(before: Option<&BTreeSet<T>>, now: Option<BTreeSet<T>>) -> Vec<T> {
     match (before, now) {
         (Some(before), Some(now)) => now.difference(before).cloned().collect(),
         _ => Vec::new(),

@@ -4,7 +4,6 @@
 //! forwards: only mails come back.
 
 use super::files::check_user;
-use super::restore::ToTheEnd;
 use super::{News, Server, manage};
 use crate::base::monitor::Stage;
 use crate::base::path::display_bytes;
@@ -12,16 +11,14 @@ use crate::base::units::bytes;
 use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, Within, limits};
 use crate::format::{NodeKind, Snapshot};
 use crate::hestia::asuser::{self, Options};
-use crate::hestia::call::Call;
+use crate::hestia::call::{Call, ToTheEnd};
 use crate::hestia::conf::{self, Row};
 use crate::hestia::layout::UserName;
 use crate::hestia::{inventory, paths};
 use crate::ops::restore::{FileReader, Report, find_node};
 use crate::repo::{IndexedRepository, Reader};
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
 
 /// Which account, and how.
 #[derive(Debug, Clone, Default)]
@@ -291,16 +288,8 @@ impl Job<'_> {
     /// Adds the row and lets Hestia make the account of it.
     fn make(&self, row: &Row, monitor: &dyn Monitor) -> Result<()> {
         let path = self.rows_file();
-        let what = || format!("add a row to {}", path.display());
-        let before = conf::read_file(&path)?.unwrap_or_default();
-        let gap = if before.is_empty() || before.ends_with(b"\n") { "" } else { "\n" };
-        let mut options = OpenOptions::new();
-        options.append(true).create(true).mode(0o660);
-        options.custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits());
-        let mut file = options.open(&path).what_io(what)?;
-        // One write at the end, as Hestia itself adds a row.
-        let line = format!("{gap}{}\n", row.to_line());
-        file.write_all(line.as_bytes()).what_io(what)?;
+        let line = row.to_line();
+        conf::append_row(&path, &line)?;
         let (user, domain) = (self.user.as_str(), self.address.domain.as_str());
         let hestia = &self.server.hestia;
         let call = Call::hestia(hestia, "v-rebuild-mail-domain", [user, domain]);
@@ -308,7 +297,7 @@ impl Job<'_> {
         let rebuilt = outcome.and_then(|outcome| outcome.check("rebuild the mail domain", &call));
         if let Err(error) = rebuilt {
             // The row without the rest would be half an account.
-            file.set_len(bytes(before.len())).what_io(what)?;
+            conf::take_back_row(&path, &line)?;
             return Err(error);
         }
         if let Err(error) = self.autoreply(monitor) {

@@ -19,7 +19,7 @@ use crate::base::monitor::Stage;
 use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, WhatIo, Within, limits};
 use crate::format::Snapshot;
 use crate::format::snapshot::Object;
-use crate::hestia::call::{Call, Outcome};
+use crate::hestia::call::{Call, Outcome, ToTheEnd};
 use crate::hestia::inventory;
 use crate::hestia::layout::UserName;
 use crate::hestia::select::{Choice, Sections};
@@ -541,24 +541,6 @@ impl Drop for TemporaryTarball {
     fn drop(&mut self) {
         // Only after a panic is there anything left; that is what will be reported.
         drop(std::fs::remove_file(&self.0));
-    }
-}
-
-/// A monitor that hears no wish to stop.
-pub(super) struct ToTheEnd<'m>(pub(super) &'m dyn Monitor);
-
-impl Monitor for ToTheEnd<'_> {
-    fn count(&self, counter: Counter, n: u64) {
-        self.0.count(counter, n);
-    }
-    fn warn(&self, warning: Error) {
-        self.0.warn(warning);
-    }
-    fn stage(&self, stage: Stage) {
-        self.0.stage(stage);
-    }
-    fn cancelled(&self) -> bool {
-        false
     }
 }
 

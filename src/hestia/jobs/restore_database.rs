@@ -19,10 +19,7 @@ use crate::hestia::inventory::{self, DbKind};
 use crate::hestia::layout::UserName;
 use crate::ops::restore::{FileReader, find_node};
 use crate::repo::{IndexedRepository, Reader};
-use nix::fcntl::OFlag;
-use std::fs::OpenOptions;
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
 
 /// Which database to restore, and whereto.
 #[derive(Debug, Clone, Default)]
@@ -330,12 +327,7 @@ fn list(
 ) -> Result<()> {
     let hestia = &server.hestia;
     let path = hestia.user_file(user, "db.conf");
-    let what = || format!("add a row to {}", path.display());
-    let mut options = OpenOptions::new();
-    options.create(true).append(true).mode(0o660).custom_flags(OFlag::O_NOFOLLOW.bits());
-    let mut file = options.open(&path).what_io(what)?;
-    file.write_all(format!("{}\n", row.to_line()).as_bytes()).what_io(what)?;
-    file.sync_all().what_io(what)?;
+    conf::append_row(&path, &row.to_line())?;
     let mut calls = Vec::new();
     // Of PostgreSQL, Hestia would take the password of the user away where it does not know it;
     // there the import has made what is needed.

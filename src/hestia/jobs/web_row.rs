@@ -175,6 +175,15 @@ fn docroot(key: &str, value: &str, to: &Recipient<'_>, changes: &mut Vec<Change>
 
 /// Hashes are opaque, but hold neither space nor quote; other values are words, lists and paths.
 fn is_harmless(key: &str, value: &str) -> bool {
+    // A path that leaves the site, and a program that is none of Hestia's.
+    let leaves = match key {
+        "FTP_PATH" => value.split(['/', ':']).any(|name| name == ".."),
+        "STATS" => value.contains(['/', '.']),
+        _ => false,
+    };
+    if leaves {
+        return false;
+    }
     let is_hash = matches!(key, "FTP_MD5" | "STATS_CRYPT" | "AUTH_HASH");
     value.chars().all(|c| {
         let ends_a_word =
