@@ -10,7 +10,7 @@ mod common {
 
 use common::servers::DbServer;
 use ghostsnap::base::error::io_error;
-use ghostsnap::base::monitor::Collect;
+use ghostsnap::base::monitor::{Collect, Stop};
 use ghostsnap::base::{Kind, Result, World};
 use ghostsnap::hestia::conf::Row;
 use ghostsnap::hestia::database::{DatabaseRow, DatabaseServer, RunOptions};
@@ -19,6 +19,7 @@ use ghostsnap::hestia::inventory::DbKind;
 use ghostsnap::hestia::{Hestia, dump};
 use std::fs;
 use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 struct Bench {
     db: DbServer,
@@ -167,7 +168,9 @@ fn a_dump_of_mariadb_is_what_hestia_makes_and_whole() {
     }
     assert!(text.ends_with("-- Dump completed\n"));
     assert_eq!(bench.text("rich"), text, "the second dump is the same to the byte");
-    let grants = String::from_utf8(dump::grants(&bench.hestia, &bench.row("rich")).unwrap());
+    let grants = String::from_utf8(
+        dump::grants(&bench.hestia, &bench.row("rich"), &RunOptions::default()).unwrap(),
+    );
     assert!(grants.unwrap().contains("GRANT ALL PRIVILEGES ON `rich`.* TO `u_rich`@`%`"));
 
     // What cannot be dumped whole is an error, told with the server's words.
@@ -349,7 +352,7 @@ fn a_database_of_postgres_is_dumped_whole_and_comes_back_or_stays_as_it_is() {
         assert!(text.contains(part), "{part}");
     }
     assert_eq!(plain(&text), plain(&bench.text("rich")));
-    let grants = dump::grants(&bench.hestia, &bench.row("rich")).unwrap();
+    let grants = dump::grants(&bench.hestia, &bench.row("rich"), &RunOptions::default()).unwrap();
     assert!(String::from_utf8(grants).unwrap().contains("rolpassword='SCRAM-SHA-256$"));
     assert!(bench.dump("nosuch").unwrap_err().one_line().contains("nosuch"));
 
@@ -452,4 +455,36 @@ fn one_table_of_postgres_comes_back_and_nothing_else_changes() {
         lines
     };
     assert_eq!(sorted(&bench.text("rich")), sorted(&text));
+}
+
+#[test]
+fn an_import_that_is_stopped_at_any_time_leaves_everything_as_it_was() {
+    let Some(bench) = bench(DbKind::Mysql) else { return };
+    bench
+        .db
+        .mysql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT); INSERT INTO shop.t VALUES (1)");
+    let (names, before) = (bench.names(), bench.text("shop"));
+    let dump = before.replace("(1)", "(2)");
+    let target = bench.row("shop");
+    let server = DatabaseServer::find(&bench.hestia, bench.kind, "127.0.0.1").unwrap();
+    let mut stopped = 0;
+    for patience in [0, 1, 2, 4, 8, 16] {
+        let asked = AtomicU64::new(0);
+        let stop = Stop::when(move || asked.fetch_add(1, Ordering::Relaxed) >= patience);
+        let options = RunOptions { stop, ..RunOptions::default() };
+        let import = Import { target: &target, exists: true, table: None, options };
+        let monitor = Collect::default();
+        let done = import::run(&server, &import, &mut dump.as_bytes(), &World::system(), &monitor);
+        assert_eq!(monitor.warnings(), [""; 0]);
+        assert_eq!(bench.names(), names);
+        match done {
+            Ok(_) => assert_eq!(bench.text("shop"), dump),
+            Err(error) => {
+                assert_eq!(error.kind(), Kind::Cancelled, "{error}");
+                assert_eq!(bench.text("shop"), before);
+                stopped += 1;
+            }
+        }
+    }
+    assert!(stopped >= 2, "{stopped}");
 }

@@ -10,7 +10,7 @@ mod common;
 use common::{backup_now, base_of, manifest, noise, open};
 use ghostsnap::backend::Backend;
 use ghostsnap::backend::mem::Mem;
-use ghostsnap::base::monitor::{Collect, Counter, Monitor, Stage};
+use ghostsnap::base::monitor::{Collect, Counter, Monitor, Stage, Stop};
 use ghostsnap::base::{Error, Kind, RelPath, Result, World};
 use ghostsnap::format::Snapshot;
 use ghostsnap::hestia::asuser::{self, Options};
@@ -420,7 +420,7 @@ fn what_is_hestias_is_neither_written_nor_removed() {
 }
 
 /// Says stop as soon as the first file is there.
-struct StopAtFirst(Collect, AtomicBool);
+struct StopAtFirst(Collect, Arc<AtomicBool>);
 
 impl Monitor for StopAtFirst {
     fn count(&self, counter: Counter, n: u64) {
@@ -433,6 +433,10 @@ impl Monitor for StopAtFirst {
     fn stage(&self, _: Stage) {}
     fn cancelled(&self) -> bool {
         self.1.load(Ordering::Relaxed)
+    }
+    fn stop(&self) -> Stop {
+        let asked = Arc::clone(&self.1);
+        Stop::when(move || asked.load(Ordering::Relaxed))
     }
 }
 
@@ -447,7 +451,7 @@ fn a_stop_leaves_whole_files_and_nothing_of_ours() {
     for n in 0..50 {
         fs::write(house.home().join(format!("many/{n:02}")), "old").unwrap();
     }
-    let stopping = StopAtFirst(Collect::default(), AtomicBool::new(false));
+    let stopping = StopAtFirst(Collect::default(), Arc::default());
     let error = house.try_watched("many", "many", &Options::default(), &stopping).unwrap_err();
     assert_eq!(error.kind(), Kind::Cancelled);
     house.assert_tidy();

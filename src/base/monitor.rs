@@ -3,8 +3,8 @@
 //! the question whether to stop. Operations print nothing.
 
 use super::error::{Error, Kind, Result};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])* $name:ident = $word:literal),+ $(,)?) => {
@@ -93,6 +93,34 @@ pub trait Monitor: Send + Sync {
     fn stage(&self, stage: Stage);
     /// Whether to stop as soon as the repository is in a good state.
     fn cancelled(&self) -> bool;
+    /// The same question, for what outlives the call that lends the monitor.
+    fn stop(&self) -> Stop;
+}
+
+/// Says whether to stop, for what cannot borrow a monitor: a program that is read as a stream, a
+/// store that is slowed down. The default never says so.
+#[derive(Clone, Default)]
+pub struct Stop(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+
+impl Stop {
+    /// Nobody ever says stop.
+    pub const NEVER: Self = Self(None);
+
+    /// Says what `asked` says.
+    pub fn when(asked: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(asked)))
+    }
+
+    /// Whether to stop.
+    pub fn asked(&self) -> bool {
+        self.0.as_ref().is_some_and(|asked| asked())
+    }
+}
+
+impl std::fmt::Debug for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Stop" } else { "Stop::NEVER" })
+    }
 }
 
 /// Fails with [`Kind::Cancelled`] once the monitor says to stop.
@@ -165,6 +193,9 @@ impl Monitor for Collect {
     fn cancelled(&self) -> bool {
         false
     }
+    fn stop(&self) -> Stop {
+        Stop::NEVER
+    }
 }
 
 /// Passes everything on and counts the warnings, so that an operation knows whether its own
@@ -202,6 +233,9 @@ impl Monitor for Scoped<'_> {
     }
     fn cancelled(&self) -> bool {
         self.outer.cancelled()
+    }
+    fn stop(&self) -> Stop {
+        self.outer.stop()
     }
 }
 

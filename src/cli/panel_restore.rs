@@ -8,6 +8,7 @@ use super::engine_look::day_and_time;
 use super::panel::{open, sections, server, user_of};
 use super::panel_look::{find, visible};
 use super::progress::Progress;
+use crate::base::monitor::Stop;
 use crate::base::units::{ByteSize, bytes, number_of};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, WhatIo};
 use crate::format::snapshot::{Object, Snapshot};
@@ -214,6 +215,9 @@ impl Monitor for Losses<'_> {
     }
     fn cancelled(&self) -> bool {
         self.outer.cancelled()
+    }
+    fn stop(&self) -> Stop {
+        self.outer.stop()
     }
 }
 

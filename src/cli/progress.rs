@@ -4,7 +4,7 @@
 
 use super::output::{Output, to_stderr};
 use super::signals::Stop;
-use crate::base::monitor::{Counter, Counts, Monitor, Stage};
+use crate::base::monitor::{self, Counter, Counts, Monitor, Stage};
 use crate::base::path::display_bytes;
 use crate::base::units::{ByteSize, Span, number_of};
 use crate::base::{Error, Kind, World, limits};
@@ -202,6 +202,10 @@ impl Monitor for Progress<'_> {
 
     fn cancelled(&self) -> bool {
         self.stop.asked()
+    }
+
+    fn stop(&self) -> monitor::Stop {
+        self.stop.handle()
     }
 }
 

@@ -6,7 +6,7 @@
 //! once. Where no job is listening, or a password is being typed, the first one ends it.
 
 use super::output::to_stderr;
-use crate::base::{Error, Kind, Result, WhatIo};
+use crate::base::{Error, Kind, Result, WhatIo, monitor};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -46,6 +46,12 @@ impl Stop {
     /// Whether to stop.
     pub fn asked(&self) -> bool {
         self.0.asked.load(Ordering::Relaxed)
+    }
+
+    /// The same question for the other rooms.
+    pub fn handle(&self) -> monitor::Stop {
+        let stop = self.clone();
+        monitor::Stop::when(move || stop.asked())
     }
 
     /// From now on a job looks at [`Stop::asked`] and ends in good order.

@@ -7,7 +7,7 @@
 //! restarts inherit it, and a pipe that a daemon holds open would never end.
 
 use super::layout::{Hestia, UserName};
-use crate::base::monitor::Stage;
+use crate::base::monitor::{Stage, Stop};
 use crate::base::{Counter, Error, Kind, Monitor, Result, WhatIo, Within, World, limits, units};
 use crate::tree::deputy::Person;
 use nix::fcntl::OFlag;
@@ -469,6 +469,9 @@ impl Monitor for ToTheEnd<'_> {
     fn cancelled(&self) -> bool {
         false
     }
+    fn stop(&self) -> Stop {
+        Stop::NEVER
+    }
 }
 
 fn warn_if_failed(caller: &dyn Caller, call: &Call, monitor: &dyn Monitor) {
@@ -529,6 +532,9 @@ mod tests {
         fn stage(&self, _: Stage) {}
         fn cancelled(&self) -> bool {
             true
+        }
+        fn stop(&self) -> Stop {
+            Stop::when(|| true)
         }
     }
 

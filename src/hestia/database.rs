@@ -7,8 +7,9 @@
 use super::conf::{self, Row};
 use super::inventory::DbKind;
 use super::layout::Hestia;
+use crate::base::monitor::Stop;
 use crate::base::{Error, Kind, Result, WhatIo, limits, units};
-use crate::tree::command::{self, Program, Stop};
+use crate::tree::command::{self, Program};
 use std::ffi::OsString;
 use std::io::Read;
 
@@ -85,6 +86,7 @@ pub struct DatabaseServer {
     user: String,
     password: String,
     tools: std::path::PathBuf,
+    stop: Stop,
 }
 
 impl DatabaseServer {
@@ -113,7 +115,14 @@ impl DatabaseServer {
             user: text("USER"),
             password: text("PASSWORD"),
             tools: hestia.tools.clone(),
+            stop: Stop::NEVER,
         })
+    }
+
+    /// The same server; who waits for an answer of it hears a wish to stop.
+    #[must_use]
+    pub fn hearing(&self, stop: &Stop) -> Self {
+        Self { stop: stop.clone(), ..self.clone() }
     }
 
     /// The same server for somebody else.
@@ -135,6 +144,7 @@ impl DatabaseServer {
             DbKind::Pgsql => self.pgsql_tool(tool, what),
         };
         program.kind = Kind::Db;
+        program.stop.clone_from(&self.stop);
         program.arguments.extend(arguments.iter().map(OsString::from));
         Ok(program)
     }
@@ -241,7 +251,7 @@ pub struct RunOptions {
     /// With the lowest priority, as Hestia's own nightly backup does.
     pub low_priority: bool,
     /// Asked whether to stop.
-    pub stop: Option<Stop>,
+    pub stop: Stop,
 }
 
 impl RunOptions {

@@ -83,8 +83,9 @@ pub fn grants_name(database: &DatabaseRow) -> String {
 
 /// The content of that file, as Hestia writes it. For PostgreSQL it holds the hash of the
 /// password, which Hestia means to store and loses.
-pub fn grants(hestia: &Hestia, database: &DatabaseRow) -> Result<Vec<u8>> {
+pub fn grants(hestia: &Hestia, database: &DatabaseRow, options: &RunOptions) -> Result<Vec<u8>> {
     let server = DatabaseServer::find(hestia, database.kind, &database.host)?;
+    let server = server.hearing(&options.stop);
     let (name, user) = (&database.name, &database.user);
     let what = format!("read the grants of the database {name}");
     match server.kind {

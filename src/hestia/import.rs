@@ -35,6 +35,14 @@ pub struct Imported {
     pub content: Content,
 }
 
+/// The server of an import, for steps of two kinds.
+pub(super) struct Servers<'s> {
+    /// For what must come to its end once it has begun.
+    pub steady: &'s DatabaseServer,
+    /// For what may be left as soon as somebody says stop.
+    pub hearing: &'s DatabaseServer,
+}
+
 /// Names that nobody else has, for the time of an import.
 pub(super) struct Scratch {
     /// The temporary database, and the account that may do what it likes there.
@@ -91,9 +99,12 @@ pub fn run(
         );
     }
     let scratch = Scratch::new(world)?;
+    // A stop ends the import at any time, but a statement that makes, moves or removes things goes
+    // on in the server when its client is gone, and nobody would know what became of it.
+    let servers = Servers { steady: server, hearing: &server.hearing(&import.options.stop) };
     let content = match server.kind {
-        DbKind::Mysql => import_mysql::run(server, import, &scratch, dump, monitor),
-        DbKind::Pgsql => import_pgsql::run(server, import, &scratch, dump, monitor),
+        DbKind::Mysql => import_mysql::run(&servers, import, &scratch, dump, monitor),
+        DbKind::Pgsql => import_pgsql::run(&servers, import, &scratch, dump, monitor),
     };
     Ok(Imported { content: content.within(what)? })
 }

@@ -6,34 +6,34 @@
 
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
-use super::import::{self, Import, Live, Scratch};
+use super::import::{self, Import, Live, Scratch, Servers};
 use super::inventory::DbKind;
 use crate::base::{Error, Kind, Monitor, Result, limits};
 use std::io::Read;
 
 /// Imports a dump; see [`super::import::run`].
 pub(super) fn run(
-    server: &DatabaseServer,
+    servers: &Servers<'_>,
     import: &Import<'_>,
     scratch: &Scratch,
     dump: &mut dyn Read,
     monitor: &dyn Monitor,
 ) -> Result<Content> {
-    let done = run_in(server, import, scratch, dump);
-    if let Err(error) = clean_up(server, scratch, done.as_ref().err()) {
+    let done = run_in(servers, import, scratch, dump);
+    if let Err(error) = clean_up(servers.steady, scratch, done.as_ref().err()) {
         monitor.warn(error);
     }
     done
 }
 
 fn run_in(
-    server: &DatabaseServer,
+    servers: &Servers<'_>,
     import: &Import<'_>,
     scratch: &Scratch,
     dump: &mut dyn Read,
 ) -> Result<Content> {
-    prepare(server, import, scratch)?;
-    let account = server.logged_in_as(&scratch.name, &scratch.password);
+    prepare(servers.steady, import, scratch)?;
+    let account = servers.hearing.logged_in_as(&scratch.name, &scratch.password);
     let arguments = [
         "--batch",
         // No word in the input is a command of the client but DELIMITER.
@@ -48,9 +48,10 @@ fn run_in(
     let mut client = account.tool(Tool::Client, "import the dump".to_owned(), &arguments)?;
     import.options.apply(&mut client);
     let content = import::feed(DbKind::Mysql, import.table, dump, client.input()?)?;
-    if let Some(missing) = import::missing(server, &scratch.name, &content)? {
+    if let Some(missing) = import::missing(servers.hearing, &scratch.name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
+    let server = servers.steady;
     let live = &import.target.name;
     if !import.exists {
         let sql = format!("CREATE DATABASE `{live}`{};\n", charset(import));

@@ -6,47 +6,48 @@
 
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
-use super::import::{self, Import, Live, Scratch};
+use super::import::{self, Import, Live, Scratch, Servers};
 use super::inventory::DbKind;
 use crate::base::{Error, Kind, Monitor, Result, WhatIo, limits};
 use std::io::{Read, Write};
 
 /// Imports a dump; see [`super::import::run`].
 pub(super) fn run(
-    server: &DatabaseServer,
+    servers: &Servers<'_>,
     import: &Import<'_>,
     scratch: &Scratch,
     dump: &mut dyn Read,
     monitor: &dyn Monitor,
 ) -> Result<Content> {
-    check_client(server, scratch)?;
-    let done = run_in(server, import, scratch, dump, monitor);
-    if let Err(error) = clean_up(server, import, scratch) {
+    check_client(servers.hearing, scratch)?;
+    let done = run_in(servers, import, scratch, dump, monitor);
+    if let Err(error) = clean_up(servers.steady, import, scratch) {
         monitor.warn(error);
     }
     done
 }
 
 fn run_in(
-    server: &DatabaseServer,
+    servers: &Servers<'_>,
     import: &Import<'_>,
     scratch: &Scratch,
     dump: &mut dyn Read,
     monitor: &dyn Monitor,
 ) -> Result<Content> {
     let (name, live) = (&scratch.name, &import.target.name);
-    make_account(server, import, scratch)?;
+    let server = servers.hearing;
+    make_account(servers.steady, import, scratch)?;
     if let Some(table) = import.table {
         let table = full_name(table)?;
         let content = feed(server, import, scratch, live, Some(&table), dump)?;
         return Ok(content);
     }
-    make_database(server, import, scratch)?;
+    make_database(servers.steady, import, scratch)?;
     let content = feed(server, import, scratch, name, None, dump)?;
     if let Some(missing) = import::missing(server, name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
-    swap(server, import, scratch, monitor)?;
+    swap(servers.steady, import, scratch, monitor)?;
     Ok(content)
 }
 

@@ -7,6 +7,7 @@
 //! half a dump never looks like a whole one. A program is ended together with its children when
 //! its stream is dropped, when somebody says stop, or when it has been silent for too long.
 
+use crate::base::monitor::Stop;
 use crate::base::{Error, Kind, Result, WhatIo, World, limits, units};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -25,9 +26,6 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// Says whether to stop; asked several times a second while a program is waited for.
-pub type Stop = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// A program to run.
 #[derive(Clone)]
@@ -50,8 +48,8 @@ pub struct Program {
     pub kind: Kind,
     /// Runs with the lowest priority, as Hestia's own nightly backup does.
     pub low_priority: bool,
-    /// Asked whether to stop.
-    pub stop: Option<Stop>,
+    /// Asked whether to stop, several times a second while the program is waited for.
+    pub stop: Stop,
 }
 
 /// A line that proves an output whole.
@@ -80,7 +78,7 @@ impl Program {
             closing: None,
             kind: Kind::Internal,
             low_priority: false,
-            stop: None,
+            stop: Stop::NEVER,
         }
     }
 
@@ -228,7 +226,7 @@ impl Running {
     }
 
     fn check_stop(&self) -> Result<()> {
-        if self.program.stop.as_ref().is_some_and(|stop| stop()) {
+        if self.program.stop.asked() {
             return Err(
                 Error::new(Kind::Cancelled, self.program.what.clone()).why("stopped on request")
             );
@@ -528,7 +526,7 @@ mod tests {
         let stop = Arc::new(AtomicBool::new(false));
         let mut program = bash(script);
         let asked = Arc::clone(&stop);
-        program.stop = Some(Arc::new(move || asked.swap(true, Ordering::Relaxed)));
+        program.stop = Stop::when(move || asked.swap(true, Ordering::Relaxed));
         let mut text = Vec::new();
         let error = program.output().unwrap().read_to_end(&mut text).unwrap_err();
         assert_eq!(io_error(error, "x").kind(), Kind::Cancelled);

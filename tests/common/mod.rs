@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 
 use ghostsnap::backend::{Backend, FileKind, FileName, Properties};
-use ghostsnap::base::monitor::{Collect, Counter, Monitor, Stage};
+use ghostsnap::base::monitor::{Collect, Counter, Monitor, Stage, Stop};
 use ghostsnap::base::{Error, RelPath, Result, Timestamp, World};
 use ghostsnap::format::keyslot::Secret;
 use ghostsnap::format::tree::Meta;
@@ -377,8 +377,8 @@ impl Once {
 /// A monitor that is asked whether to stop, counts how often, and may do something then.
 pub struct Watch {
     pub collect: Collect,
-    asked: AtomicU64,
-    answer: Box<dyn Fn(u64) -> bool + Send + Sync>,
+    asked: Arc<AtomicU64>,
+    answer: Arc<dyn Fn(u64) -> bool + Send + Sync>,
     pub notes: Mutex<Vec<String>>,
 }
 
@@ -387,8 +387,8 @@ impl Watch {
     pub fn new(answer: impl Fn(u64) -> bool + Send + Sync + 'static) -> Self {
         Self {
             collect: Collect::default(),
-            asked: AtomicU64::new(0),
-            answer: Box::new(answer),
+            asked: Arc::default(),
+            answer: Arc::new(answer),
             notes: Mutex::default(),
         }
     }
@@ -412,6 +412,10 @@ impl Monitor for Watch {
     }
     fn cancelled(&self) -> bool {
         (self.answer)(self.asked.fetch_add(1, Ordering::SeqCst))
+    }
+    fn stop(&self) -> Stop {
+        let (asked, answer) = (Arc::clone(&self.asked), Arc::clone(&self.answer));
+        Stop::when(move || answer(asked.fetch_add(1, Ordering::SeqCst)))
     }
 }
 

@@ -223,6 +223,23 @@ impl DbServer {
         feed(command, sql)
     }
 
+    /// A session of its own on the MariaDB server that has run these statements and stays as long
+    /// as it is held.
+    pub fn mysql_session(&self, sql: &str) -> Session {
+        let mut command = Command::new("/usr/bin/mariadb");
+        command.args(["--no-defaults", "-h", "127.0.0.1", "-u", "root", "-N", "-B", "-n"]);
+        command.arg(format!("-P{}", self.port)).env("MYSQL_PWD", PASSWORD);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.as_mut().unwrap();
+        writeln!(input, "{sql};\nSELECT 'ready';").unwrap();
+        input.flush().unwrap();
+        let mut line = String::new();
+        let mut reader = std::io::BufReader::new(child.stdout.as_mut().unwrap());
+        std::io::BufRead::read_line(&mut reader, &mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Session(child)
+    }
+
     /// Runs SQL as the administrator of the PostgreSQL server.
     pub fn psql(&self, database: &str, sql: &str) -> String {
         let mut command = Command::new("/usr/bin/psql");
@@ -230,6 +247,16 @@ impl DbServer {
         command.args(["-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-p", &self.port.to_string()]);
         command.args(["-d", database]);
         feed(command, sql)
+    }
+}
+
+/// A client that holds its session until this is dropped.
+pub struct Session(Child);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
     }
 }
 

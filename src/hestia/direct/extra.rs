@@ -158,4 +158,7 @@ impl crate::base::Monitor for Unheard {
     fn cancelled(&self) -> bool {
         false
     }
+    fn stop(&self) -> crate::base::monitor::Stop {
+        crate::base::monitor::Stop::NEVER
+    }
 }

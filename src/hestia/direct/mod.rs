@@ -20,7 +20,7 @@ use super::dump;
 use super::inventory::User;
 use super::layout::Hestia;
 use super::objects::Seen;
-use crate::base::{Monitor, RelPath, Result, Within, limits};
+use crate::base::{Kind, Monitor, RelPath, Result, Within, limits};
 use crate::format::snapshot::Object;
 use crate::format::tree::Meta;
 use crate::tree::Walk;
@@ -226,11 +226,12 @@ impl HestiaDirect {
                     self.next_are(steps.into_vec());
                 }
                 Some(Step::Grants(path, database)) => {
-                    match dump::grants(&self.subject.hestia, &database) {
+                    match dump::grants(&self.subject.hestia, &database, &self.run) {
                         Ok(text) => {
                             let entry = copies::text(path, text, self.subject.made);
                             return Ok(Some(Next::Entry(entry)));
                         }
+                        Err(error) if error.kind() == Kind::Cancelled => return Err(error),
                         Err(error) => monitor.warn(error),
                     }
                 }

@@ -46,7 +46,7 @@ pub(super) fn open(
         exclude: settings.exclude_of(user.name.as_str()),
         default_excludes: settings.default_excludes,
         one_file_system: !settings.other_file_systems,
-        run: RunOptions { low_priority: settings.low_priority, stop: None },
+        run: RunOptions { low_priority: settings.low_priority, stop: monitor.stop() },
     };
     let source = HestiaDirect::open(&server.hestia, user, &options, monitor)?;
     let pace = Pace::new(Arc::clone(&server.world), read_limit.map_or(u64::MAX, |limit| limit.0));

@@ -2,7 +2,7 @@
 //! What became of a job over several users: each one's result with its reasons, and the exit
 //! code of the whole.
 
-use crate::base::monitor::Stage;
+use crate::base::monitor::{Stage, Stop};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, limits};
 use crate::format::Snapshot;
 use std::sync::{Mutex, PoisonError};
@@ -153,6 +153,10 @@ impl Monitor for Gather<'_> {
 
     fn cancelled(&self) -> bool {
         self.outer.cancelled()
+    }
+
+    fn stop(&self) -> Stop {
+        self.outer.stop()
     }
 }
 

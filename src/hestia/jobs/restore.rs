@@ -15,7 +15,7 @@ use super::shelf::{SharedShelf, Shelf, WebParts};
 use super::verify::{self, Done, Restored};
 use super::{IMPORTED, News, Server, manage};
 use crate::base::error::io_error;
-use crate::base::monitor::Stage;
+use crate::base::monitor::{Stage, Stop};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, WhatIo, Within, limits};
 use crate::format::Snapshot;
 use crate::format::snapshot::Object;
@@ -557,6 +557,9 @@ impl Monitor for Muted<'_> {
     }
     fn cancelled(&self) -> bool {
         self.0.cancelled()
+    }
+    fn stop(&self) -> Stop {
+        self.0.stop()
     }
 }
 

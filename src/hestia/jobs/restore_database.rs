@@ -117,13 +117,13 @@ fn run(
     let stored = Stored::find(&reader, snapshot, &request.database)?;
     let plan = Plan::make(server, user, &stored, request)?;
     let database = DatabaseServer::find(&server.hestia, plan.target.kind, &plan.target.host)?;
-    let is_there = exists(&database, &plan.target.name)?;
+    let is_there = exists(&database.hearing(&monitor.stop()), &plan.target.name)?;
     if is_there && plan.new_row.is_some() {
         let name = &plan.target.name;
         return Err(Error::new(Kind::Exists, format!("make the database {name}"))
             .why("the server has one of this name that Hestia does not list"));
     }
-    let options = RunOptions { low_priority: server.settings.low_priority, stop: None };
+    let options = RunOptions { low_priority: server.settings.low_priority, stop: monitor.stop() };
     let table = request.table.as_deref();
     let import = Import { target: &plan.target, exists: is_there, table, options };
     let mut dump = FileReader::new(&reader, &stored.dump)?;

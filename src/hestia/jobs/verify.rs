@@ -206,7 +206,7 @@ fn database(
     let dump = facts.databases.get(name)?.dump.as_ref()?;
     let missing = DatabaseRow::parse(row).and_then(|row| {
         let server = DatabaseServer::find(hestia, row.kind, &row.host)?;
-        import::missing(&server, &row.name, &dump.content)
+        import::missing(&server.hearing(&monitor.stop()), &row.name, &dump.content)
     });
     missing.unwrap_or_else(|error| {
         monitor.warn(error.within(format!("check that the database {here} is back")));

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+//! Nights that go wrong, through the program itself: dumps that hang, and a stop while they do.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
+
+#[path = "common/hestia.rs"]
+mod hestia;
+#[path = "common/servers.rs"]
+mod servers;
+
+use ghostsnap::base::World;
+use hestia::*;
+use servers::DbServer;
+use std::fs;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+/// How soon a stop is heard.
+const HEARD: Duration = Duration::from_secs(2);
+
+fn command(machine: &Machine, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ghostsnap"));
+    command.args(args).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env("GHOSTSNAP_HESTIA_BELOW", machine.folder.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn ok(machine: &Machine, args: &[&str]) -> String {
+    let output = command(machine, args).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Presses Ctrl-C; the exit code is that of a stop, and soon.
+fn interrupt(mut child: Child) -> Output {
+    let world = World::system();
+    let started = world.ticks();
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(33));
+    let took = world.ticks().saturating_sub(started);
+    let output = child.wait_with_output().unwrap();
+    assert!(took < HEARD, "{took:?}: {output:?}");
+    output
+}
+
+/// The repository is whole, and the next night goes well.
+fn next_night_is_good(machine: &Machine) {
+    let (repository, key) = (machine.path("var/lib/ghostsnap/repository"), key(machine));
+    let repository = repository.display().to_string();
+    ok(machine, &["check", "--read-data", "-r", &repository, "--key-file", &key]);
+    ok(machine, &["hestia", "backup", "-u", "alice"]);
+}
+
+fn key(machine: &Machine) -> String {
+    machine.path("etc/ghostsnap/repository.key").display().to_string()
+}
+
+/// A machine whose user alice has her MySQL databases on a server of the test's own.
+fn with_mariadb(machine: &Machine) -> Option<DbServer> {
+    let server = DbServer::mariadb()?;
+    fs::write(machine.hestia.conf("mysql.conf"), server.row("root")).unwrap();
+    let rows = machine.hestia.user_file(&user("alice"), "db.conf");
+    let text = fs::read_to_string(&rows).unwrap();
+    let moved = text.lines().map(|row| match row.contains("TYPE='mysql'") {
+        true => row.replace("HOST='localhost'", "HOST='127.0.0.1'") + "\n",
+        false => row.to_owned() + "\n",
+    });
+    fs::write(&rows, moved.collect::<String>()).unwrap();
+    for tool in ["mariadb", "mariadb-dump"] {
+        let path = machine.hestia.tools.join(tool);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), path).unwrap();
+    }
+    for name in ["alice_wp", "alice_shop"] {
+        server.mysql(&format!(
+            "CREATE DATABASE {name}; CREATE TABLE {name}.t (id INT); \
+             INSERT INTO {name}.t VALUES (1)"
+        ));
+    }
+    Some(server)
+}
+
+#[test]
+fn a_dump_that_says_nothing_hears_a_stop() {
+    let machine = machine();
+    ok(&machine, &["hestia", "backup", "-u", "alice"]);
+    machine.fault("dump-waits-alice_wp");
+    let fifo = machine.path("waiting");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let child = command(&machine, &["hestia", "backup", "-u", "alice"]).spawn().unwrap();
+    fs::read(&fifo).unwrap();
+    let output = interrupt(child);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("stopped on request"), "{told}");
+    machine.heal();
+    next_night_is_good(&machine);
+    let list = ok(&machine, &["hestia", "list-backups", "-u", "alice"]);
+    assert_eq!(list.matches(" complete ").count(), 2, "{list}");
+}
+
+#[test]
+fn a_dump_that_waits_for_a_locked_table_hears_a_stop() {
+    let machine = machine();
+    let Some(server) = with_mariadb(&machine) else { return };
+    ok(&machine, &["hestia", "backup", "-u", "alice"]);
+    let lock = server.mysql_session("LOCK TABLES alice_wp.t WRITE");
+    let child = command(&machine, &["hestia", "backup", "-u", "alice"]).spawn().unwrap();
+    let patience = World::system();
+    let waits = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+                 WHERE STATE LIKE 'Waiting for table%'";
+    let waited = (0..600).any(|_| {
+        patience.sleep(Duration::from_millis(50));
+        server.mysql(waits) == "1"
+    });
+    assert!(waited, "the dump does not wait");
+    interrupt(child);
+    // The server does not wait for a client that is gone, nor does anybody wait for it.
+    drop(lock);
+    next_night_is_good(&machine);
+}
