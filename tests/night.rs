@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Nights that go wrong, through the program itself: dumps that hang, and a stop while they do.
+//! Nights that go wrong, through the program itself: dumps that hang or fail, a stop meanwhile.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
 
 #[path = "common/hestia.rs"]
@@ -7,10 +7,15 @@ mod hestia;
 #[path = "common/servers.rs"]
 mod servers;
 
-use ghostsnap::base::World;
+use ghostsnap::base::{RelPath, World};
+use ghostsnap::hestia::BackupMode;
+use ghostsnap::hestia::jobs::BackupRequest;
+use ghostsnap::ops::restore::{FileReader, find_node};
+use ghostsnap::repo::Reader;
 use hestia::*;
 use servers::DbServer;
 use std::fs;
+use std::io::Read;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -118,4 +123,47 @@ fn a_dump_that_waits_for_a_locked_table_hears_a_stop() {
     // The server does not wait for a client that is gone, nor does anybody wait for it.
     drop(lock);
     next_night_is_good(&machine);
+}
+
+/// A dump of this many rows; of one in a hundred the night is told.
+fn big_dump(night: u32) -> String {
+    let mut text = String::from("CREATE TABLE `t` (\n  `id` int\n);\n");
+    for row in 0..20_000_u32 {
+        let changed = if row % 100 == night { night } else { 0 };
+        let noise = blake3::hash(&[row.to_le_bytes(), changed.to_le_bytes()].concat()).to_hex();
+        text += &format!("INSERT INTO `t` VALUES ({row},'{noise}');\n");
+    }
+    text + "-- Dump completed\n"
+}
+
+#[test]
+fn after_a_night_without_its_dump_a_database_adds_only_what_changed() {
+    for failed_nights in [1, 3] {
+        let machine = machine();
+        let file = machine.path("mysql/alice_wp.sql");
+        let request = BackupRequest { mode: Some(BackupMode::Direct), ..Default::default() };
+        fs::write(&file, big_dump(1)).unwrap();
+        let (_, first) = machine.backup_with("alice", request.clone()).snapshot.unwrap();
+        machine.fault("dump-breaks-alice_wp");
+        for _ in 0..failed_nights {
+            let outcome = machine.backup_with("alice", request.clone());
+            assert_eq!(outcome.state.word(), "partial");
+        }
+        machine.heal();
+        let text = big_dump(2);
+        fs::write(&file, &text).unwrap();
+        let (_, next) = machine.backup_with("alice", request.clone()).snapshot.unwrap();
+        let size = u64::try_from(text.len()).unwrap();
+        assert!(first.totals.bytes_new > size);
+        let added = next.totals.bytes_new;
+        // Two rows of a hundred, most of them in groups of their own.
+        assert!(added * 4 < size && added > 0, "{added} of {size} bytes");
+        let repository = machine.repository();
+        let reader = Reader::new(&repository);
+        let path = RelPath::parse(b"db/alice_wp/alice_wp.mysql.sql").unwrap();
+        let node = find_node(&reader, &next, &path).unwrap();
+        let mut restored = String::new();
+        FileReader::new(&reader, &node).unwrap().read_to_string(&mut restored).unwrap();
+        assert!(restored == text);
+    }
 }

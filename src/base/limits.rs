@@ -90,6 +90,9 @@ pub const ROW_CHUNK_ALIVE_PERCENT: u64 = 40;
 /// Chunks of rows smaller than a quarter of [`ROW_CHUNK_BYTES`] that a file may refer to, before
 /// they are stored again as one.
 pub const ROW_CHUNKS_SMALL_MAX: usize = 24;
+/// Snapshots before the parent that are asked for a dump which the parent lacks: a week of nights
+/// in which it failed.
+pub const PARENTS_OLDER_MAX: usize = 7;
 /// What is read of a stream of rows at once.
 pub const ROW_READ_BYTES: usize = 1024 * 1024;
 /// Streams of rows shorter than this are stored like any small file.

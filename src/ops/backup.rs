@@ -4,7 +4,7 @@
 //! snapshot is written last, when all it names is durable.
 
 use super::assemble::{Assembler, Assembly, Event, Finished};
-use super::parent::{ParentTree, parent_of};
+use super::parent::{ParentTree, parents_of};
 use super::rows::{NewChunks, RowFile, RowWork};
 use super::work::{Batch, Job, Pending, StreamWork, worker};
 use crate::base::monitor::{Counts, Scoped, check_cancelled};
@@ -12,7 +12,7 @@ use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, Within
 use crate::format::tree::Meta;
 use crate::format::{Chunker, Node, NodeKind, Snapshot, envelope};
 use crate::repo::{IndexedRepository, Writer, WriterOptions};
-use crate::tree::source::SIZE_UNKNOWN;
+use crate::tree::source::{SIZE_UNKNOWN, holds_rows};
 use crate::tree::walk::read_full;
 use crate::tree::{Content, Entry, Source};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -71,12 +71,11 @@ pub fn backup(
     monitor: &dyn Monitor,
 ) -> Result<BackupReport> {
     // What is wrong with older snapshots is told, but does not make this one partial.
-    let parent = parent_of(repository, options, monitor)?;
+    let parents = parents_of(repository, options, monitor)?;
     let monitor = &Scoped::new(monitor);
     let started = repository.world().ticks();
     let writer = Writer::new(repository, options.writer);
-    let parent_tree =
-        ParentTree::new(repository, parent.as_ref().map(|(_, one)| one.tree.as_slice()));
+    let parent_tree = ParentTree::new(repository, &parents);
     let stored = store_source(&writer, source, parent_tree, options, monitor);
     // Also after a failure: what is stored already is kept for the next run.
     let finished = match &stored {
@@ -90,7 +89,7 @@ pub fn backup(
     }
     let mut snapshot = options.template.clone();
     complete(&mut snapshot, finished_tree, monitor);
-    snapshot.parent = parent.map(|(id, _)| id);
+    snapshot.parent = parents.direct.map(|(id, _)| id);
     snapshot.objects = source.objects();
     let spent = repository.world().ticks().saturating_sub(started);
     snapshot.totals.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
@@ -246,8 +245,9 @@ impl<'a> Feeder<'a> {
                 }
                 let changed = self.parent.find(&node.name).is_some();
                 monitor.count(if changed { Counter::FilesChanged } else { Counter::FilesNew }, 1);
-                let old = self.parent.find(&node.name).filter(|old| old.rows);
-                let rows = old.map(|old| Box::new(old.clone()));
+                let may_hold_rows = holds_rows(&node.name)
+                    && node.meta.size >= units::bytes(limits::ROW_FILE_BYTES_MIN);
+                let rows = may_hold_rows.then(|| self.parent.rows(&path)).flatten().map(Box::new);
                 self.push_pending(Pending::File { node, path, opener, rows })
             }
             Content::Stream(reader) => {
@@ -370,7 +370,7 @@ impl<'a> Feeder<'a> {
     ) -> Result<()> {
         let mut buffer = std::mem::take(&mut self.stream_buffer);
         buffer.resize(limits::ROW_READ_BYTES, 0);
-        let stored = self.read_rows(&mut node, reader.as_mut(), &mut buffer, monitor);
+        let stored = self.read_rows(&mut node, path, reader.as_mut(), &mut buffer, monitor);
         self.stream_buffer = buffer;
         match stored {
             Ok(Some(work)) => {
@@ -391,6 +391,7 @@ impl<'a> Feeder<'a> {
     fn read_rows(
         &mut self,
         node: &mut Node,
+        path: &RelPath,
         reader: &mut dyn Read,
         buffer: &mut [u8],
         monitor: &dyn Monitor,
@@ -404,9 +405,11 @@ impl<'a> Feeder<'a> {
             return Ok(None);
         }
         let keys = self.writer.repository().keys();
-        let known = self.parent.rows(&node.name, self.writer);
+        let old = self.parent.rows(path);
+        let known = old.as_ref().map(|old| self.parent.lent_by(old, self.writer));
+        let known = known.unwrap_or_default();
         let hint = match node.meta.size {
-            SIZE_UNKNOWN => self.parent.find(&node.name).map_or(0, |old| old.meta.size),
+            SIZE_UNKNOWN => old.map_or(0, |old| old.meta.size),
             known => known,
         };
         let mut file = RowFile::new(keys, known, hint);

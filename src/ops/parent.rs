@@ -3,25 +3,42 @@
 //! it cannot be read is read from the source instead.
 
 use super::backup::{BackupOptions, Parent};
+use super::restore::find_node;
 use super::rows::Known;
-use crate::base::{ChunkId, FileId, Monitor, Result};
+use crate::base::{ChunkId, FileId, Monitor, RelPath, Result, limits};
 use crate::format::{Node, Snapshot};
 use crate::repo::{IndexedRepository, Reader, Writer};
 
-/// The snapshot that unchanged files are taken over from.
-pub fn parent_of(
+/// The snapshots that a backup builds on.
+#[derive(Default)]
+pub struct Parents {
+    /// The one that unchanged files are taken over from.
+    pub direct: Option<(FileId, Snapshot)>,
+    /// Those before it, the newest first, for files of rows that it lacks: a dump that failed for a
+    /// night is not stored whole in the next.
+    pub older: Vec<Snapshot>,
+}
+
+/// Finds the snapshots that a backup builds on.
+pub fn parents_of(
     repository: &IndexedRepository,
     options: &BackupOptions,
     monitor: &dyn Monitor,
-) -> Result<Option<(FileId, Snapshot)>> {
+) -> Result<Parents> {
     match options.parent {
-        Parent::None => Ok(None),
-        Parent::Id(id) => repository.snapshot(&id).map(|snapshot| Some((id, snapshot))),
+        Parent::None => Ok(Parents::default()),
+        Parent::Id(id) => {
+            let direct = Some((id, repository.snapshot(&id)?));
+            Ok(Parents { direct, older: Vec::new() })
+        }
         Parent::Auto => {
             let template = &options.template;
-            let mut all = repository.readable_snapshots(monitor)?;
-            let place = all.iter().rposition(|(_, one)| is_parent(one, template));
-            Ok(place.map(|place| all.swap_remove(place)))
+            let all = repository.readable_snapshots(monitor)?.into_iter().rev();
+            let mut all = all.filter(|(_, one)| is_parent(one, template));
+            let direct = all.next();
+            let is_same_person = |one: &Snapshot| one.user_identity == template.user_identity;
+            let older = all.map(|(_, one)| one).filter(is_same_person);
+            Ok(Parents { direct, older: older.take(limits::PARENTS_OLDER_MAX).collect() })
         }
     }
 }
@@ -43,6 +60,7 @@ pub struct ParentTree<'r> {
     reader: Reader<'r>,
     root: Option<Vec<ChunkId>>,
     stack: Vec<Option<Vec<Node>>>,
+    older: &'r [Snapshot],
 }
 
 /// What the assembler needs to know of the parent's version of a folder.
@@ -58,11 +76,12 @@ pub struct ParentFolder {
 
 impl<'r> ParentTree<'r> {
     /// Beside the root of a parent, or beside nothing.
-    pub fn new(repository: &'r IndexedRepository, root: Option<&[ChunkId]>) -> Self {
+    pub fn new(repository: &'r IndexedRepository, parents: &'r Parents) -> Self {
         Self {
             reader: Reader::new(repository),
-            root: root.map(<[ChunkId]>::to_vec),
+            root: parents.direct.as_ref().map(|(_, one)| one.tree.clone()),
             stack: Vec::new(),
+            older: &parents.older,
         }
     }
 
@@ -102,10 +121,21 @@ impl<'r> ParentTree<'r> {
         nodes.get(place)
     }
 
-    /// What the parent's file of this name lends to a new one, if it is one of rows.
-    pub fn rows(&self, name: &[u8], writer: &Writer<'_>) -> Known {
-        let node = self.find(name).filter(|node| node.rows);
-        node.map(|node| Known::of(node, &self.reader, writer)).unwrap_or_default()
+    /// The last file of rows of this path in the current folder: the parent's, or the newest of
+    /// the snapshots before it.
+    pub fn rows(&self, path: &RelPath) -> Option<Node> {
+        let own = path.name().and_then(|name| self.find(name));
+        if let Some(own) = own.filter(|node| node.rows) {
+            return Some(own.clone());
+        }
+        // What cannot be read is not there: that costs space, not correctness.
+        let found = self.older.iter().filter_map(|one| find_node(&self.reader, one, path).ok());
+        found.into_iter().find(|node| node.rows)
+    }
+
+    /// What an earlier file of rows lends to a new one.
+    pub fn lent_by(&self, node: &Node, writer: &Writer<'_>) -> Known {
+        Known::of(node, &self.reader, writer)
     }
 
     /// Whether every chunk of the parent's file is stored (invariant 7).
