@@ -27,6 +27,7 @@
 //! - `base/id.rs`: `ChunkId` and `FileId`
 //! - `base/limits.rs`: every bound of the program, with its reason
 //! - `base/monitor.rs`: counts, stages, warnings and the wish to stop; nothing is printed
+//! - `base/pace.rs`: a rate that several threads keep together
 //! - `base/path.rs`: `RelPath`, raw bytes that never leave their tree; display without deceit
 //! - `base/units.rs`: sizes and durations, parsed and printed
 //! - `base/world.rs`: the only clock and the only random generator, real or seeded
@@ -49,6 +50,7 @@
 //! - `backend/open.rs`: from an address to a backend; the only list of schemes
 //! - `backend/local.rs`: a folder; files appear whole and durable or not at all
 //! - `backend/mem.rs`: in memory, with an optional quota: the disk of most tests
+//! - `backend/throttle.rs`: no faster than asked for
 //! - `backend/fault.rs`: fails on purpose: dies at the n-th change, full disk, cut listing
 //!
 //! # format: docs/format.md in Rust

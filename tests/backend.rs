@@ -5,8 +5,11 @@
 use ghostsnap::backend::fault::{Fault, Faulty};
 use ghostsnap::backend::local::Local;
 use ghostsnap::backend::mem::Mem;
+use ghostsnap::backend::throttle::{Rates, Throttled};
 use ghostsnap::backend::{Backend, FileKind, FileName, read_all};
-use ghostsnap::base::{FileId, Kind};
+use ghostsnap::base::monitor::Stop;
+use ghostsnap::base::units::ByteSize;
+use ghostsnap::base::{FileId, Kind, World};
 use std::sync::Arc;
 
 fn name(kind: FileKind, n: u8) -> FileName {
@@ -85,6 +88,34 @@ fn a_local_folder_keeps_the_contract() {
 #[test]
 fn the_fault_wrapper_without_a_fault_keeps_the_contract() {
     suite(&Faulty::new(Arc::new(Mem::new()), Fault::None));
+}
+
+#[test]
+fn the_throttle_keeps_the_contract_whatever_its_rates() {
+    let world = Arc::new(World::seeded(1));
+    let slow = Rates { upload: Some(ByteSize(1000)), download: Some(ByteSize(2000)) };
+    for rates in [Rates::default(), slow] {
+        let wrap = || Throttled::wrap(Arc::new(Mem::new()), rates, &world, &Stop::NEVER);
+        suite(wrap().as_ref());
+        race(wrap().as_ref());
+    }
+}
+
+#[test]
+fn a_throttle_takes_the_time_of_its_rates_each_for_itself() {
+    let world = Arc::new(World::seeded(1));
+    let rates = Rates { upload: Some(ByteSize(1000)), download: Some(ByteSize(4000)) };
+    let store = Throttled::wrap(Arc::new(Mem::new()), rates, &world, &Stop::NEVER);
+    let spent = |act: &dyn Fn()| {
+        let before = world.ticks();
+        act();
+        world.ticks().saturating_sub(before).as_millis()
+    };
+    let file = |n| name(FileKind::Pack, n);
+    let upload = |n: u8| spent(&|| store.create(&file(n), &[0; 8000]).unwrap());
+    let download = |n: u8| spent(&|| drop(read_all(store.as_ref(), &file(n)).unwrap()));
+    assert_eq!([upload(1), upload(2), upload(3)], [0, 8000, 8000]);
+    assert_eq!([download(1), download(2), download(3)], [0, 2000, 2000]);
 }
 
 #[test]

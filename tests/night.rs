@@ -167,3 +167,35 @@ fn after_a_night_without_its_dump_a_database_adds_only_what_changed() {
         assert!(restored == text);
     }
 }
+
+#[test]
+fn a_backup_that_is_held_to_a_rate_hears_a_stop() {
+    let machine = machine();
+    let (repository, key) = (machine.path("held").display().to_string(), key(&machine));
+    let ends = ["-r", &repository, "--key-file", &key];
+    let with = |args: &[&str]| command(&machine, &[args, &ends[..]].concat());
+    fs::create_dir_all(machine.path("etc/ghostsnap")).unwrap();
+    fs::create_dir_all(machine.path("files")).unwrap();
+    assert!(with(&["init"]).output().unwrap().status.success());
+    for n in 0..40 {
+        let noise = noise(&n.to_string(), 1 << 20);
+        fs::write(machine.path("files").join(n.to_string()), noise).unwrap();
+    }
+    let files = machine.path("files").display().to_string();
+    // What is too slow to ever end is refused.
+    let refused = with(&["backup", &files, "--limit-upload", "1K"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let child = with(&["backup", &files, "--limit-upload", "64K"]).spawn().unwrap();
+    // The first pack is stored; the second waits for four minutes.
+    let patience = World::system();
+    let stored =
+        || fs::read_dir(machine.path("held/packs")).is_ok_and(|mut all| all.next().is_some());
+    assert!((0..600).any(|_| {
+        patience.sleep(Duration::from_millis(50));
+        stored()
+    }));
+    interrupt(child);
+    assert!(with(&["check", "--read-data"]).output().unwrap().status.success());
+    let next = with(&["backup", &files, "--json"]).output().unwrap();
+    assert!(next.status.success(), "{next:?}");
+}

@@ -6,6 +6,7 @@ pub mod fault;
 pub mod local;
 pub mod mem;
 pub mod open;
+pub mod throttle;
 
 pub use open::{open, refuse_foreign_place};
 

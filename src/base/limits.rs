@@ -117,6 +117,10 @@ pub const JOBS_WAITING: usize = 8;
 /// Most worker threads: each holds a few MiB of buffers.
 pub const WORKERS_MAX: usize = 8;
 
+/// Slowest rate that a repository can be held to, in bytes a second: below it a night is not enough
+/// for anything.
+pub const RATE_BYTES_MIN: u64 = 64 * 1024;
+
 /// Longest gap that a restore reads over instead of asking twice.
 pub const COALESCE_GAP_BYTES: u64 = 256 * 1024;
 /// Longest single read of a restore or a check.

@@ -13,7 +13,6 @@ use crate::base::units::{ByteSize, bytes, number_of};
 use crate::base::{Counter, Error, FileId, Kind, RelPath, Result, WhatIo, limits};
 use crate::format::Snapshot;
 use crate::format::keyslot::Secret;
-use crate::hestia::Settings;
 use crate::ops::backup::{BackupOptions, BackupReport, Parent};
 use crate::ops::check::{CheckReport, Finding, ReadData, Severity, check as check_repository};
 use crate::ops::forget::{self, Policy, Verdict};
@@ -107,14 +106,7 @@ fn level(call: &Invocation) -> Result<i32> {
             Error::new(Kind::Invalid, "use this --level").why("it is a number from 1 to 19")
         });
     }
-    match repository::settings(call) {
-        Ok(settings) => Ok(settings.compression_level),
-        // Somebody who may not read the server's settings backs up into a repository of their own.
-        Err(error) if error.kind() == Kind::Forbidden && call.has("repository") => {
-            Ok(Settings::default().compression_level)
-        }
-        Err(error) => Err(error),
-    }
+    Ok(repository::readable_settings(call)?.compression_level)
 }
 
 fn source(

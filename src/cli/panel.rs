@@ -8,8 +8,9 @@ use super::panel_look::{find, tell_unusable, visible};
 use super::progress::Progress;
 use super::repository;
 use super::rows::Cell;
+use crate::backend::throttle::Rates;
 use crate::base::units::{ByteSize, bytes};
-use crate::base::{Error, FileId, Kind, Monitor, Result};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Within};
 use crate::format::snapshot::Snapshot;
 use crate::hestia::inventory::SECTIONS;
 use crate::hestia::jobs::{
@@ -46,6 +47,7 @@ pub(super) fn user_of(call: &Invocation, name: &str) -> Result<Option<UserName>>
 /// `ghostsnap hestia backup`.
 pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
     let texts = |name| call.texts(name).into_iter().map(str::to_owned).collect::<Vec<String>>();
+    let server = server(context, call)?;
     let request = BackupRequest {
         users: texts("user"),
         include: texts("include"),
@@ -55,14 +57,16 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
         notify: call.has("notify"),
         tags: Vec::new(),
         mode: call.text("mode").and_then(BackupMode::parse),
-        read_limit: call.text("limit-read").map(ByteSize::parse).transpose()?,
+        read_limit: match call.text("limit-read") {
+            Some(rate) => Rates::parse(rate).within(|| "take --limit-read")?,
+            None => server.settings.read_limit,
+        },
     };
     if request.keep_tarballs.is_some() && !request.cleanup {
         return Err(Error::new(Kind::Usage, "leave a number of tarballs")
             .why("--keep-tarballs says how many --cleanup leaves, and that is not given")
             .hint("add --cleanup, which removes the others"));
     }
-    let server = server(context, call)?;
     server.hestia.check_installed()?;
     if request.users.is_empty() {
         tell_unusable(context, &server)?;

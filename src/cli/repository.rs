@@ -5,8 +5,10 @@
 use super::Context;
 use super::args::Invocation;
 use super::secret::Asker;
+use crate::backend::throttle::{Rates, Throttled};
 use crate::backend::{self, FileName};
-use crate::base::{Error, Kind, Monitor, Result};
+use crate::base::units::ByteSize;
+use crate::base::{Error, Kind, Monitor, Result, Within};
 use crate::format::keyslot::Secret;
 use crate::hestia::settings::SETTINGS_FILE;
 use crate::hestia::{Settings, setup};
@@ -64,6 +66,17 @@ pub fn settings(call: &Invocation) -> Result<Settings> {
     Ok(settings)
 }
 
+/// The settings, or the usual ones for somebody who may not read them and has a repository of
+/// their own.
+pub fn readable_settings(call: &Invocation) -> Result<Settings> {
+    match settings(call) {
+        Err(error) if error.kind() == Kind::Forbidden && call.has("repository") => {
+            Ok(Settings::default())
+        }
+        settings => settings,
+    }
+}
+
 /// Whether there was a first backup, or somebody says where the repository is.
 pub fn is_set_up(call: &Invocation, settings: &Settings) -> Result<bool> {
     if call.has("repository") || settings.key_file.exists() {
@@ -89,19 +102,37 @@ pub fn open_of_server(
     if says_password || (named.is_some() && !settings.key_file.exists()) {
         return open(context, call).map(|opened| opened.repository);
     }
+    let rates = rates(call, settings)?;
     let mut settings = settings.clone();
     if let Some(named) = named {
         named.clone_into(&mut settings.repository);
     }
     let world = Arc::clone(&context.world);
     if !make || named.is_some() {
-        return setup::open(&settings, world);
+        return setup::open(&settings, world).map(|opened| at_rates(context, opened, rates));
     }
     let opened = setup::open_or_make(&settings, world)?;
     if let Some(made) = opened.made {
         context.output.important(&made.advice());
     }
-    Ok(opened.repository)
+    Ok(at_rates(context, opened.repository, rates))
+}
+
+/// How fast the repository may be written and read: what the options say, else the settings.
+fn rates(call: &Invocation, settings: &Settings) -> Result<Rates> {
+    let rate = |name: &str, set: Option<ByteSize>| match call.text(name) {
+        Some(text) => Rates::parse(text).within(|| format!("take --{name}")),
+        None => Ok(set),
+    };
+    Ok(Rates {
+        upload: rate("limit-upload", settings.rates.upload)?,
+        download: rate("limit-download", settings.rates.download)?,
+    })
+}
+
+fn at_rates(context: &Context, repository: Repository, rates: Rates) -> Repository {
+    let stop = context.stop.handle();
+    repository.through(|store| Throttled::wrap(store, rates, &context.world, &stop))
 }
 
 /// The repository that is meant. The one of the settings counts if there are settings, or if it
@@ -128,6 +159,7 @@ pub fn asker<'a>(context: &'a Context, call: &'a Invocation) -> Asker<'a> {
 /// Opens the repository that is meant.
 pub fn open(context: &Context, call: &Invocation) -> Result<Opened> {
     let address = address(call)?;
+    let rates = rates(call, &readable_settings(call)?)?;
     let backend = backend::open(&address.text)?;
     // Nobody should type a password for a repository that is not there.
     let secret = if backend.size(&FileName::CONFIG)?.is_none() {
@@ -137,5 +169,5 @@ pub fn open(context: &Context, call: &Invocation) -> Result<Opened> {
     };
     let world = Arc::clone(&context.world);
     let repository = Repository::open(backend, &secret, world)?;
-    Ok(Opened { repository, secret })
+    Ok(Opened { repository: at_rates(context, repository, rates), secret })
 }

@@ -24,6 +24,10 @@ pub const GLOBAL: &[Flag] = &[
     Flag::new("key-file", "open the repository with this key file instead of a password")
         .value("FILE", Value::Path)
         .env(&["GHOSTSNAP_KEY_FILE"]),
+    Flag::new("limit-upload", "store no more than this a second, such as 5M; 0 is no limit")
+        .value("RATE", Value::Text),
+    Flag::new("limit-download", "read no more of the repository than this a second")
+        .value("RATE", Value::Text),
     Flag::new("json", "print JSON; long jobs write one line per event and the result last"),
     Flag::new("format", "how to print rows; a terminal gets a table, anything else shell columns")
         .value("FORMAT", Value::Choice(FORMATS)),

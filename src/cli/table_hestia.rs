@@ -276,7 +276,8 @@ const BACKUP: Command = Command {
         .value("MODE", Value::Choice(BackupMode::WORDS)),
         Flag::new(
             "limit-read",
-            "read no more than this a second in a direct backup, from 1M, such as 50M",
+            "read no more than this a second in a direct backup, such as 50M; 0 is no limit; without \
+             it what the settings say",
         )
         .value("SIZE", Value::Text),
         Flag::new("cleanup", "then remove old tarballs whose content is in the repository"),

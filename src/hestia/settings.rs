@@ -7,6 +7,8 @@
 
 use super::conf;
 use super::layout::UserName;
+use crate::backend::throttle::Rates;
+use crate::base::units::ByteSize;
 use crate::base::{Error, Kind, Result};
 use crate::tree::Selection;
 use serde::Deserialize;
@@ -97,6 +99,10 @@ pub struct Settings {
     pub other_file_systems: bool,
     /// How long a direct backup waits for the load to fall.
     pub load_wait: Duration,
+    /// Most bytes a second that direct backups read.
+    pub read_limit: Option<ByteSize>,
+    /// How fast the repository may be written and read.
+    pub rates: Rates,
     /// What is set for single users, by their names.
     pub users: BTreeMap<String, UserSettings>,
     /// How many tarballs of a user `--cleanup` leaves in the folder of Hestia's backups.
@@ -131,6 +137,8 @@ impl Default for Settings {
             default_excludes: true,
             other_file_systems: false,
             load_wait: minutes(60),
+            read_limit: None,
+            rates: Rates::default(),
             users: BTreeMap::new(),
             keep_tarballs: 3,
             compression_level: 3,
@@ -165,6 +173,9 @@ struct Written {
     default_excludes: Option<bool>,
     other_file_systems: Option<bool>,
     load_wait_minutes: Option<Spanned<i64>>,
+    limit_read: Option<Spanned<String>>,
+    limit_upload: Option<Spanned<String>>,
+    limit_download: Option<Spanned<String>>,
     keep_tarballs: Option<Spanned<i64>>,
     compression_level: Option<Spanned<i64>>,
     notify: Option<Notify>,
@@ -234,6 +245,9 @@ impl Settings {
         if let Some(value) = written.load_wait_minutes {
             settings.load_wait = minutes(place.number(&value, 0, 10_080)?);
         }
+        settings.read_limit = place.rate(written.limit_read)?;
+        settings.rates.upload = place.rate(written.limit_upload)?;
+        settings.rates.download = place.rate(written.limit_download)?;
         settings.exclude = place.globs(written.exclude)?;
         for (name, user) in written.users {
             place.check(&name, "the name of a user", |name| UserName::parse(name).is_ok())?;
@@ -299,6 +313,12 @@ impl Place<'_> {
         Ok(value.into_inner())
     }
 
+    fn rate(&self, value: Option<Spanned<String>>) -> Result<Option<ByteSize>> {
+        let Some(value) = value else { return Ok(None) };
+        Rates::parse(value.get_ref())
+            .map_err(|error| self.error(Some(value.span().start), &error.one_line()))
+    }
+
     fn number<N: TryFrom<i64>>(&self, value: &Spanned<i64>, from: i64, to: i64) -> Result<N> {
         let allowed = format!("a number from {from} to {to}");
         self.check(value, &allowed, |number| (from..=to).contains(number))?;
@@ -345,6 +365,8 @@ mod tests {
             ("notify = 'sometimes'", 1, "`never`, `problems`, `always`"),
             ("key_file = 'relative'", 1, "an absolute path"),
             ("repository = ' '", 1, "a path or URL"),
+            ("limit_upload = '5 boats'", 1, "a number with an optional K, M, G or T"),
+            ("limit_upload = '1K'", 1, "or 0 for none"),
             ("low_priority = 'yes'", 1, "boolean"),
             ("repository = ", 1, ""),
         ] {
@@ -375,6 +397,9 @@ mod tests {
                 "default_excludes",
                 "other_file_systems",
                 "load_wait_minutes",
+                "limit_read",
+                "limit_upload",
+                "limit_download",
                 "keep_tarballs",
                 "compression_level",
                 "notify",

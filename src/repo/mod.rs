@@ -77,6 +77,12 @@ impl Repository {
         Ok(Self { backend, keys: Arc::new(keys), config, world })
     }
 
+    /// The same repository over a wrapper of its store.
+    #[must_use]
+    pub fn through(self, wrap: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>) -> Self {
+        Self { backend: wrap(self.backend), ..self }
+    }
+
     /// Where time and randomness come from.
     pub fn world(&self) -> &World {
         &self.world

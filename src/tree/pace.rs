@@ -3,71 +3,41 @@
 //! What is not read, because it did not change, costs no time.
 
 use super::source::{Content, Entry, OpenFile, ReadFile, Source, Xattrs};
+use crate::base::pace::Pace;
 use crate::base::units::{bytes, length};
-use crate::base::{Monitor, RelPath, Result, World};
+use crate::base::{Monitor, RelPath, Result};
 use crate::format::snapshot::Object;
 use crate::format::tree::Meta;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// How often a reader may pause: a wish to stop is heard between two pauses.
 const PAUSES_PER_SECOND: u64 = 10;
 
-/// The rate that all readers of one source share.
-pub struct Pace {
-    world: Arc<World>,
-    bytes_per_second: u64,
-    /// When the next byte may be read.
-    next: Mutex<Duration>,
+/// How much may be read at once.
+fn piece(pace: &Pace) -> usize {
+    length((pace.bytes_per_second() / PAUSES_PER_SECOND).max(1))
 }
 
-impl Pace {
-    /// So many bytes a second.
-    pub fn new(world: Arc<World>, bytes_per_second: u64) -> Self {
-        Self { world, bytes_per_second: bytes_per_second.max(1), next: Mutex::default() }
-    }
-
-    /// How much may be read at once.
-    fn piece(&self) -> usize {
-        length((self.bytes_per_second / PAUSES_PER_SECOND).max(1))
-    }
-
-    /// Waits until what was read before has had its time, and counts this.
-    fn count(&self, read: usize) {
-        if self.bytes_per_second == u64::MAX {
-            return;
-        }
-        let nanos = u128::from(bytes(read)) * 1_000_000_000 / u128::from(self.bytes_per_second);
-        let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        let now = self.world.ticks();
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let starts = (*next).max(now);
-        *next = starts.saturating_add(cost);
-        drop(next);
-        self.world.sleep(starts.saturating_sub(now));
-    }
-}
-
-/// A source read at a pace.
+/// A source read at a pace, if there is one to keep.
 pub struct Paced<S> {
     inner: S,
-    pace: Arc<Pace>,
+    pace: Option<Arc<Pace>>,
 }
 
 impl<S: Source> Paced<S> {
     /// The source at this pace.
-    pub fn new(inner: S, pace: Pace) -> Self {
-        Self { inner, pace: Arc::new(pace) }
+    pub fn new(inner: S, pace: Option<Arc<Pace>>) -> Self {
+        Self { inner, pace }
     }
 }
 
 impl<S: Source> Source for Paced<S> {
     fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'_>>> {
-        let Some(Entry { path, meta, content }) = self.inner.next_entry(monitor)? else {
-            return Ok(None);
-        };
-        let pace = Arc::clone(&self.pace);
+        let pace = self.pace.clone();
+        let Some(entry) = self.inner.next_entry(monitor)? else { return Ok(None) };
+        let Some(pace) = pace else { return Ok(Some(entry)) };
+        let Entry { path, meta, content } = entry;
         let content = match content {
             Content::File(opener) => Content::File(Box::new(PacedOpener { opener, pace })),
             Content::Stream(reader) => Content::Stream(Box::new(PacedReader { reader, pace })),
@@ -105,9 +75,9 @@ struct PacedReader<R> {
 
 impl<R: Read> Read for PacedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let most = buffer.len().min(self.pace.piece());
+        let most = buffer.len().min(piece(&self.pace));
         let read = self.reader.read(buffer.get_mut(..most).unwrap_or_default())?;
-        self.pace.count(read);
+        self.pace.count(bytes(read));
         Ok(read)
     }
 }
@@ -133,9 +103,10 @@ impl ReadFile for PacedReader<Box<dyn ReadFile>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Timestamp;
-    use crate::base::monitor::Collect;
+    use crate::base::monitor::{Collect, Stop};
+    use crate::base::{Timestamp, World};
     use crate::tree::stream::StreamFile;
+    use std::time::Duration;
 
     #[test]
     fn a_stream_takes_the_time_that_its_rate_asks_for_and_stays_as_it_is() {
@@ -143,7 +114,8 @@ mod tests {
         let path = RelPath::parse(b"dump.sql").unwrap();
         let content = vec![7; 50_000];
         let stream = StreamFile::new(path, Timestamp::default(), content.as_slice());
-        let mut source = Paced::new(stream, Pace::new(Arc::clone(&world), 10_000));
+        let pace = Pace::new(Arc::clone(&world), 10_000, Stop::NEVER);
+        let mut source = Paced::new(stream, Some(Arc::new(pace)));
         let monitor = Collect::default();
         source.next_entry(&monitor).unwrap().unwrap();
         let entry = source.next_entry(&monitor).unwrap().unwrap();

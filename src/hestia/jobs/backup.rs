@@ -49,7 +49,6 @@ pub fn backup_users(
 ) -> Result<RunReport> {
     let chosen =
         inventory::choose(&server.hestia, &request.users, &request.include, &request.exclude)?;
-    backup_direct::check_rate(request.read_limit)?;
     super::download::remove_old(server, None, monitor);
     let mut report = RunReport::default();
     for (name, error) in chosen.unknown {

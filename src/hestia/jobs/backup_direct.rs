@@ -5,22 +5,21 @@
 
 use super::Server;
 use crate::base::monitor::{Stage, check_cancelled};
+use crate::base::pace::Pace;
 use crate::base::units::{self, ByteSize};
-use crate::base::{Error, Kind, Monitor, Result, World};
+use crate::base::{Monitor, Result, World};
 use crate::hestia::call::Call;
 use crate::hestia::conf;
 use crate::hestia::database::RunOptions;
 use crate::hestia::direct::{DirectOptions, HestiaDirect};
 use crate::hestia::inventory::User;
-use crate::tree::pace::{Pace, Paced};
+use crate::tree::pace::Paced;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The last minute's load, as the first number in this file.
 const LOAD: &str = "/proc/loadavg";
-/// The slowest reading that can be asked for, in bytes a second.
-const RATE_MIN: u64 = 1024 * 1024;
 /// How often it is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How long a wish to stop may go unnoticed.
@@ -49,17 +48,8 @@ pub(super) fn open(
         run: RunOptions { low_priority: settings.low_priority, stop: monitor.stop() },
     };
     let source = HestiaDirect::open(&server.hestia, user, &options, monitor)?;
-    let pace = Pace::new(Arc::clone(&server.world), read_limit.map_or(u64::MAX, |limit| limit.0));
-    Ok(Paced::new(source, pace))
-}
-
-/// Refuses a rate at which a wish to stop would go unheard, and a night would not be enough.
-pub(super) fn check_rate(read_limit: Option<ByteSize>) -> Result<()> {
-    if read_limit.is_none_or(|limit| limit.0 >= RATE_MIN) {
-        return Ok(());
-    }
-    Err(Error::new(Kind::Invalid, "limit the reading")
-        .why(format!("it must be {} a second or more", ByteSize(RATE_MIN))))
+    let pace = |limit: ByteSize| Pace::new(Arc::clone(&server.world), limit.0, monitor.stop());
+    Ok(Paced::new(source, read_limit.map(pace).map(Arc::new)))
 }
 
 /// Hestia's own limit: what its settings say, or the number of processors.
