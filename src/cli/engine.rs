@@ -384,6 +384,7 @@ fn policy(call: &Invocation) -> Result<Policy> {
         yearly: number("keep-yearly")?,
         within_seconds: (days > 0).then(|| i64::from(days) * 86_400),
         tags: call.texts("keep-tag").into_iter().map(str::to_owned).collect(),
+        safety_seconds: i64::from(repository::settings(call)?.safety_days) * 86_400,
     })
 }
 

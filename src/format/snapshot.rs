@@ -21,7 +21,7 @@ pub struct Snapshot {
     pub user: String,
     /// What tells this user from a later one of the same name; empty if unknown.
     pub user_identity: String,
-    /// Where the content came from: `paths`, `stdin`, `tarball`, `direct`.
+    /// Where the content came from: `paths`, `stdin`, `tarball`, `direct`, or [`SAFETY`].
     pub source: String,
     /// The paths backed up, as given.
     pub paths: Vec<Vec<u8>>,
@@ -43,6 +43,38 @@ pub struct Snapshot {
     pub pinned: bool,
     /// What a reader of its trees must know, as in the header of its file.
     pub features: u64,
+    /// Of a safety snapshot: what was about to happen when it was taken.
+    pub before: Option<Before>,
+}
+
+/// The source of a safety snapshot: what a restore was about to overwrite or remove. It is no
+/// backup: nobody's latest snapshot, no parent of a backup, and no policy counts it.
+pub const SAFETY: &str = "safety";
+
+/// What was about to happen when a safety snapshot was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Before {
+    /// The snapshot that was to be restored.
+    pub restored: FileId,
+    /// The command that did it.
+    pub command: String,
+    /// The objects that were to be restored, as they are called where they are.
+    pub objects: Vec<Object>,
+    /// Those of them that were not there.
+    pub created: Vec<Object>,
+    /// One table of a database, if that was all.
+    pub table: String,
+    /// The one file or folder, if that was all.
+    pub place: Option<Place>,
+}
+
+/// From where in a snapshot something went to where on the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Its path in the tree of the restored snapshot.
+    pub from: Vec<u8>,
+    /// Its path below the home.
+    pub to: Vec<u8>,
 }
 
 /// The counts a list shows.
@@ -117,6 +149,32 @@ struct SnapshotRecord {
     pinned: bool,
     #[prost(uint64, tag = "22")]
     features: u64,
+    #[prost(message, optional, tag = "23")]
+    before: Option<BeforeRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct BeforeRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    restored: Vec<u8>,
+    #[prost(string, tag = "2")]
+    command: String,
+    #[prost(message, repeated, tag = "3")]
+    objects: Vec<ObjectRecord>,
+    #[prost(message, repeated, tag = "4")]
+    created: Vec<ObjectRecord>,
+    #[prost(string, tag = "5")]
+    table: String,
+    #[prost(message, optional, tag = "6")]
+    place: Option<PlaceRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct PlaceRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    from: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    to: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -127,7 +185,51 @@ struct ObjectRecord {
     name: String,
 }
 
+impl From<&Object> for ObjectRecord {
+    fn from(one: &Object) -> Self {
+        Self { section: one.section.clone(), name: one.name.clone() }
+    }
+}
+
+impl From<ObjectRecord> for Object {
+    fn from(one: ObjectRecord) -> Self {
+        Self { section: one.section, name: one.name }
+    }
+}
+
+impl Before {
+    fn to_record(&self) -> BeforeRecord {
+        let place = |one: &Place| PlaceRecord { from: one.from.clone(), to: one.to.clone() };
+        BeforeRecord {
+            restored: self.restored.as_bytes().to_vec(),
+            command: self.command.clone(),
+            objects: self.objects.iter().map(Into::into).collect(),
+            created: self.created.iter().map(Into::into).collect(),
+            table: self.table.clone(),
+            place: self.place.as_ref().map(place),
+        }
+    }
+
+    fn from_record(record: BeforeRecord) -> Result<Self> {
+        let restored = FileId::from_slice(&record.restored)
+            .ok_or_else(|| damaged("read a snapshot", "it does not name what was restored"))?;
+        Ok(Self {
+            restored,
+            command: record.command,
+            objects: record.objects.into_iter().map(Into::into).collect(),
+            created: record.created.into_iter().map(Into::into).collect(),
+            table: record.table,
+            place: record.place.map(|one| Place { from: one.from, to: one.to }),
+        })
+    }
+}
+
 impl Snapshot {
+    /// Whether it was taken before a restore, to take that back; it is no backup.
+    pub fn is_safety(&self) -> bool {
+        self.source == SAFETY
+    }
+
     /// Whether something was left out of it.
     pub fn is_partial(&self) -> bool {
         self.warnings > 0
@@ -141,8 +243,6 @@ impl Snapshot {
     /// The plain record.
     pub fn encode(&self) -> Vec<u8> {
         let totals = self.totals;
-        let object =
-            |one: &Object| ObjectRecord { section: one.section.clone(), name: one.name.clone() };
         SnapshotRecord {
             name: self.name.clone(),
             seconds: self.time.seconds,
@@ -163,9 +263,10 @@ impl Snapshot {
             bytes_new: totals.bytes_new,
             bytes_stored: totals.bytes_stored,
             milliseconds: totals.milliseconds,
-            objects: self.objects.iter().map(object).collect(),
+            objects: self.objects.iter().map(Into::into).collect(),
             pinned: self.pinned,
             features: self.features,
+            before: self.before.as_ref().map(Before::to_record),
         }
         .encode_to_vec()
     }
@@ -187,7 +288,6 @@ impl Snapshot {
             bytes_stored: record.bytes_stored,
             milliseconds: record.milliseconds,
         };
-        let object = |one: ObjectRecord| Object { section: one.section, name: one.name };
         Ok(Self {
             name: record.name,
             time: Timestamp { seconds: record.seconds, nanos: record.nanos },
@@ -202,9 +302,10 @@ impl Snapshot {
             program: record.program,
             warnings: record.warnings,
             totals,
-            objects: record.objects.into_iter().map(object).collect(),
+            objects: record.objects.into_iter().map(Into::into).collect(),
             pinned: record.pinned,
             features: record.features,
+            before: record.before.map(Before::from_record).transpose()?,
         })
     }
 }
@@ -237,6 +338,18 @@ mod tests {
             ..Snapshot::default()
         };
         assert_eq!(Snapshot::decode(&snapshot.encode()).unwrap(), snapshot);
+        let before = Before {
+            restored: FileId([4; 32]),
+            command: "restore".to_owned(),
+            objects: snapshot.objects.clone(),
+            created: snapshot.objects.clone(),
+            table: "t".to_owned(),
+            place: Some(Place { from: b"user_dir/x".to_vec(), to: b"x".to_vec() }),
+        };
+        let safety =
+            Snapshot { source: SAFETY.to_owned(), before: Some(before), ..snapshot.clone() };
+        assert_eq!(Snapshot::decode(&safety.encode()).unwrap(), safety);
+        assert!(safety.is_safety() && !snapshot.is_safety());
         assert_eq!(snapshot.objects_of("WEB").collect::<Vec<_>>(), ["example.com"]);
         assert!(Snapshot::decode(&Snapshot::default().encode()).is_err());
     }

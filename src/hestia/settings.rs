@@ -119,6 +119,10 @@ pub struct Settings {
     pub backup_limit: Duration,
     /// Longest time for Hestia to take a tarball back.
     pub restore_limit: Duration,
+    /// Whether restores save what they overwrite, so that they can be taken back.
+    pub safety: bool,
+    /// For how many days that is kept.
+    pub safety_days: u16,
     /// Where the output of Hestia's commands is kept.
     pub log_folder: PathBuf,
     /// Where the locks are; not a setting, but tests have their own.
@@ -147,6 +151,8 @@ impl Default for Settings {
             low_priority: true,
             backup_limit: hours(24),
             restore_limit: hours(24),
+            safety: true,
+            safety_days: 7,
             log_folder: "/var/log/ghostsnap".into(),
             run_folder: super::userlock::RUN_FOLDER.into(),
             program: "/proc/self/exe".into(),
@@ -183,6 +189,8 @@ struct Written {
     low_priority: Option<bool>,
     backup_hours_max: Option<Spanned<i64>>,
     restore_hours_max: Option<Spanned<i64>>,
+    safety: Option<bool>,
+    safety_days: Option<Spanned<i64>>,
     log_folder: Option<Spanned<PathBuf>>,
     #[serde(default)]
     users: BTreeMap<Spanned<String>, WrittenUser>,
@@ -242,6 +250,10 @@ impl Settings {
         if let Some(value) = written.restore_hours_max {
             settings.restore_limit = hours(place.number(&value, 1, 720)?);
         }
+        if let Some(value) = written.safety_days {
+            settings.safety_days = place.number(&value, 1, 3650)?;
+        }
+        settings.safety = written.safety.unwrap_or(settings.safety);
         if let Some(value) = written.load_wait_minutes {
             settings.load_wait = minutes(place.number(&value, 0, 10_080)?);
         }
@@ -347,12 +359,14 @@ mod tests {
     fn everything_can_be_set() {
         let text = "repository = '/srv/r'\nkey_file = '/k'\nkeep_tarballs = 0\ncompression_level = 9\n\
                     notify = 'always'\nsuspended_users = 'skip'\nlow_priority = false\n\
-                    backup_hours_max = 2\nrestore_hours_max = 3\nlog_folder = '/l'\n";
+                    backup_hours_max = 2\nrestore_hours_max = 3\nlog_folder = '/l'\n\
+                    safety = false\nsafety_days = 30\n";
         let settings = parse(text).unwrap();
         assert_eq!((settings.repository.as_str(), settings.keep_tarballs), ("/srv/r", 0));
         assert_eq!((settings.notify, settings.suspended_users), (Notify::Always, Suspended::Skip));
         assert_eq!((settings.backup_limit, settings.restore_limit), (hours(2), hours(3)));
         assert_eq!((settings.compression_level, settings.low_priority), (9, false));
+        assert_eq!((settings.safety, settings.safety_days), (false, 30));
     }
 
     #[test]
@@ -407,6 +421,8 @@ mod tests {
                 "low_priority",
                 "backup_hours_max",
                 "restore_hours_max",
+                "safety",
+                "safety_days",
                 "log_folder",
             ]
         );

@@ -27,12 +27,15 @@ pub struct Policy {
     pub within_seconds: Option<i64>,
     /// All with one of these tags.
     pub tags: Vec<String>,
+    /// Snapshots that were taken before a restore, for this many seconds. They are no backups:
+    /// nothing else here counts them.
+    pub safety_seconds: i64,
 }
 
 impl Policy {
     /// Whether it would keep nothing but what is always kept.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        Self { safety_seconds: 0, ..self.clone() } == Self::default()
     }
 }
 
@@ -81,10 +84,27 @@ pub fn plan(
             verdicts.push(Verdict { id, snapshot, reasons: vec!["future".to_owned()] });
             continue;
         }
+        if snapshot.is_safety() {
+            verdicts.push(safety_verdict(id, snapshot, policy, now));
+            continue;
+        }
         groups.entry(group_of(&snapshot)).or_default().push((id, snapshot));
     }
     verdicts.extend(groups.into_values().flat_map(|group| plan_group(group, policy)));
     Ok(verdicts)
+}
+
+/// What a restore can be taken back with stays for its time, whatever is kept of backups.
+fn safety_verdict(id: FileId, snapshot: Snapshot, policy: &Policy, now: Timestamp) -> Verdict {
+    let age = now.seconds.saturating_sub(snapshot.time.seconds);
+    let mut verdict = Verdict { id, snapshot, reasons: Vec::new() };
+    if age <= policy.safety_seconds {
+        verdict.reasons.push("safety".to_owned());
+    }
+    if verdict.snapshot.pinned {
+        verdict.reasons.push("pinned".to_owned());
+    }
+    verdict
 }
 
 type PeriodName = fn(Timestamp) -> String;
@@ -242,6 +262,29 @@ mod tests {
         ];
         let policy = Policy { last: 1, daily: 1, ..Policy::default() };
         assert_eq!(kept(&plan(all, &policy, NOW).unwrap()), [2, 3]);
+    }
+
+    #[test]
+    fn what_takes_a_restore_back_has_a_time_of_its_own_and_counts_for_nothing() {
+        let safety = |number, seconds| {
+            let (id, mut one) = snapshot(number, "a", seconds, 0);
+            one.source = crate::format::snapshot::SAFETY.to_owned();
+            (id, one)
+        };
+        let all = vec![
+            snapshot(1, "a", 990 * DAY, 0),
+            snapshot(2, "a", 991 * DAY, 0),
+            safety(3, 992 * DAY),
+            safety(4, 993 * DAY),
+            safety(5, 1000 * DAY),
+        ];
+        let policy = Policy { last: 1, safety_seconds: 7 * DAY, ..Policy::default() };
+        assert_eq!(kept(&plan(all.clone(), &policy, NOW).unwrap()), [2, 4, 5]);
+        // With nobody's backup left, none of them takes its place.
+        let policy = Policy { last: 5, ..Policy::default() };
+        assert_eq!(kept(&plan(all, &policy, NOW).unwrap()), [1, 2, 5]);
+        let policy = Policy { safety_seconds: DAY, ..Policy::default() };
+        assert!(plan(Vec::new(), &policy, NOW).is_err());
     }
 
     #[test]

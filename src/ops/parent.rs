@@ -43,9 +43,12 @@ pub fn parents_of(
     }
 }
 
-/// A Hestia user's snapshots are of one shape, however they were made; plain paths must agree.
+/// A Hestia user's snapshots are of one shape, however they were made; plain paths must agree. One
+/// that was taken before a restore holds only what that restore would change.
 fn is_parent(one: &Snapshot, new: &Snapshot) -> bool {
-    if new.user.is_empty() {
+    if one.is_safety() {
+        false
+    } else if new.user.is_empty() {
         one.user.is_empty()
             && one.host == new.host
             && one.paths == new.paths

@@ -152,6 +152,17 @@ impl IndexedRepository {
         &self.index
     }
 
+    /// The same repository with an index of its own, as it is now.
+    pub fn again(&self, monitor: &dyn Monitor) -> Result<Self> {
+        let repository = Repository {
+            backend: Arc::clone(&self.backend),
+            keys: Arc::clone(&self.keys),
+            config: self.config.clone(),
+            world: Arc::clone(&self.world),
+        };
+        repository.indexed(monitor)
+    }
+
     /// Loads the index again, after a backup has added to it.
     pub fn reload(&mut self, monitor: &dyn Monitor) -> Result<()> {
         self.index = Index::load(&self.repository, monitor)?;

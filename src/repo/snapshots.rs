@@ -69,7 +69,8 @@ fn sort(snapshots: &mut [(FileId, Snapshot)]) {
 }
 
 /// Finds the snapshot that a person means: a full id, an unambiguous prefix of four digits or
-/// more, a name, or `latest`. With `user` given, a snapshot of anybody else does not exist.
+/// more, a name, or `latest`, which is the newest backup and never a safety snapshot. With `user`
+/// given, a snapshot of anybody else does not exist.
 pub fn find<'a>(
     all: &'a [(FileId, Snapshot)],
     wanted: &str,
@@ -82,7 +83,7 @@ pub fn find<'a>(
     };
     let mine = || all.iter().filter(|(_, one)| user.is_none_or(|user| one.user == user));
     if wanted == "latest" {
-        return match mine().next_back() {
+        return match mine().rfind(|(_, one)| !one.is_safety()) {
             Some(found) => Ok(found),
             None => missing(match user {
                 Some(user) => format!("there is none of user {user}"),
@@ -141,6 +142,11 @@ mod tests {
         // Another user's snapshot does not exist for this one.
         assert_eq!(found("hestia-bob-1", Some("alice")).unwrap_err().kind(), Kind::NotFound);
         assert_eq!(found("ab12", Some("alice")).unwrap_err().kind(), Kind::NotFound);
+        let mut with_safety = all.to_vec();
+        with_safety.push(snapshot(0x33, "alice", "safety-alice-1", 4));
+        with_safety[3].1.source = crate::format::snapshot::SAFETY.to_owned();
+        assert_eq!(find(&with_safety, "latest", Some("alice")).unwrap().1.name, "hestia-alice-2");
+        assert_eq!(find(&with_safety, "safety-alice-1", None).unwrap().0.0[1], 0x33);
         let twins = [snapshot(0x11, "a", "", 1), snapshot(0x11, "a", "", 2)];
         assert_eq!(find(&twins, "ab11", None).unwrap_err().kind(), Kind::Invalid);
     }

@@ -17,8 +17,8 @@ pub fn is_of_today(snapshot: &Snapshot, identity: &str) -> bool {
     !identity.is_empty() && snapshot.user_identity == identity
 }
 
-/// The snapshots of one user, or of all Hestia users, oldest first. Snapshots that cannot be read
-/// are warnings.
+/// The backups of one user, or of all Hestia users, oldest first. Snapshots that cannot be read
+/// are warnings; those that were taken before a restore are no backups.
 pub fn list(
     repository: &Repository,
     user: Option<&UserName>,
@@ -26,8 +26,8 @@ pub fn list(
 ) -> Result<Vec<(FileId, Snapshot)>> {
     let mut all = repository.readable_snapshots(monitor)?;
     all.retain(|(_, one)| match user {
-        Some(user) => one.user == user.as_str(),
-        None => !one.user.is_empty(),
+        Some(user) => one.user == user.as_str() && !one.is_safety(),
+        None => !one.user.is_empty() && !one.is_safety(),
     });
     Ok(all)
 }
