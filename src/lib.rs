@@ -120,6 +120,7 @@
 //! - `ops/restore/deputy/mod.rs`: below a home, through a deputy: decide, order, folders, links
 //! - `ops/restore/deputy/file.rs`: its files: compare, send what differs
 //! - `ops/restore/deputy/remove.rs`: what goes
+//! - `ops/restore/deputy/undo.rs`: what an earlier restore made, and what is newer
 //! - `ops/restore/deputy/book.rs`: what is still owed an answer
 //! - `ops/restore/sink.rs`: into a sink, in the order of the tree
 //! - `ops/list.rs`: walk, find, compare
@@ -185,6 +186,11 @@
 //! - `hestia/jobs/rename.rs`: a user's tree under another name
 //! - `hestia/jobs/web_row.rs`: the row of a web domain that is new here
 //! - `hestia/jobs/restore_database.rs`: give a database or a table back, without Hestia's restore
+//! - `hestia/jobs/safety.rs`: what a restore will overwrite, saved before it does
+//! - `hestia/jobs/saved.rs`: whether all of that was saved
+//! - `hestia/jobs/put_back.rs`: objects and files as they were before a restore
+//! - `hestia/jobs/rollback.rs`: what a restore could not do, put back at once
+//! - `hestia/jobs/undo.rs`: list restores, take one back
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
 //! - `hestia/jobs/report.rs`: each user's result, and the exit code of the whole
@@ -201,6 +207,7 @@
 //! - `cli/table_databases.rs`: the row of the restore of a database, the shims of restores
 //! - `cli/table_files.rs`: the rows for single files, folders and mail accounts, with their shims
 //! - `cli/table_restore.rs`: the panel's commands that restore
+//! - `cli/table_undo.rs`: the rows that list restores and take them back
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
 //! - `cli/engine.rs`: init, backup, restore, forget, check
@@ -211,6 +218,7 @@
 //! - `cli/panel_look.rs`: those of them that only look
 //! - `cli/panel_restore.rs`: those that restore them
 //! - `cli/panel_database.rs`: the restore of a database or a table
+//! - `cli/panel_undo.rs`: list restores, take one back
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it
 //! - `cli/secret.rs`: where the password or key comes from

@@ -119,7 +119,7 @@ fn one_domain_that_fails_stops_no_other_object() {
         report.problems().map(|(object, why)| format!("{}: {why}", object.name)).collect();
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(
-        problems[0].starts_with("shop.example: cannot run v-rebuild-web-domain"),
+        problems[0].starts_with("shop.example: not restored: cannot run v-rebuild-web-domain"),
         "{problems:?}"
     );
     let text = fs::read_to_string(site(&machine, "static.example/public_html/index.php")).unwrap();

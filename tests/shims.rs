@@ -101,7 +101,7 @@ fn code(output: &Output) -> i32 {
 fn good_args(shim: &Shim) -> Vec<&'static str> {
     let value = |name: &str| match name {
         "USER" => "alice",
-        "SNAPSHOT" => "latest",
+        "SNAPSHOT" | "JOB" => "latest",
         "FORMAT" => "json",
         "DOMAIN" => "example.com",
         "DATABASE" => "alice_wp",

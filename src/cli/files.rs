@@ -6,6 +6,7 @@ use super::args::Invocation;
 use super::engine_look::day_and_time;
 use super::panel::server;
 use super::panel_look::{self, visible};
+use super::panel_undo::{job_of, tell_way_back};
 use super::progress::Progress;
 use super::repository;
 use crate::base::units::{ByteSize, number_of};
@@ -15,7 +16,7 @@ use crate::hestia::asuser::Options;
 use crate::hestia::jobs::download::{self, DownloadRequest, Form};
 use crate::hestia::jobs::files::{self as jobs, FileRequest};
 use crate::hestia::jobs::mailbox::{self, MailRequest};
-use crate::hestia::jobs::{Server, manage};
+use crate::hestia::jobs::{Safety, Server, manage};
 use crate::hestia::{UserName, paths};
 use crate::ops::list::Change;
 use crate::ops::restore::{Overwrite, Report};
@@ -119,11 +120,13 @@ pub fn restore_file(context: &Context, call: &Invocation) -> Result<()> {
         target: call.has("TARGET").then(|| given(call, "TARGET")),
         options: options(call),
         force: call.has("earlier"),
+        no_safety: call.has("no-safety"),
     };
     let done =
         jobs::restore_file(&meant.server, &meant.repository, &meant.user, &request, &progress);
     progress.finish();
-    tell(context, call, &progress, &done?.report)
+    let done = done?;
+    tell(context, call, &progress, &done.report, done.safety.as_ref())
 }
 
 /// `ghostsnap hestia restore-mail-account`.
@@ -138,6 +141,7 @@ pub fn restore_mail_account(context: &Context, call: &Invocation) -> Result<()> 
         exact: call.has("exact"),
         dry_run: call.has("dry-run"),
         force: call.has("earlier"),
+        no_safety: call.has("no-safety"),
     };
     let (server, repository) = (&meant.server, &meant.repository);
     let done = mailbox::restore_mail_account(server, repository, &meant.user, &request, &progress);
@@ -147,7 +151,7 @@ pub fn restore_mail_account(context: &Context, call: &Invocation) -> Result<()> 
         let word = if request.dry_run { "would be made" } else { "was made" };
         context.output.note(&format!("the account {address} {word} again"));
     }
-    tell(context, call, &progress, &done.report)
+    tell(context, call, &progress, &done.report, done.safety.as_ref())
 }
 
 /// Names the changes, and says what they add up to.
@@ -156,6 +160,7 @@ fn tell(
     call: &Invocation,
     progress: &Progress<'_>,
     report: &Report,
+    safety: Option<&Safety>,
 ) -> Result<()> {
     let mut rows = context.output.rows(call.command().columns);
     for one in &report.changes {
@@ -164,6 +169,7 @@ fn tell(
             one.done.word().into(),
             one.kind.word().into(),
             one.bytes.into(),
+            job_of(safety),
         ])?;
     }
     rows.finish()?;
@@ -176,6 +182,7 @@ fn tell(
         ByteSize(report.bytes),
         report.unchanged
     ));
+    tell_way_back(context, safety);
     progress.partial("restore everything").map_or(Ok(()), Err)
 }
 

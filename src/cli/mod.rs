@@ -16,6 +16,7 @@ pub mod panel;
 mod panel_database;
 pub mod panel_look;
 mod panel_restore;
+mod panel_undo;
 pub mod progress;
 pub mod repository;
 pub mod rows;
@@ -28,6 +29,7 @@ pub mod table_files;
 pub mod table_flags;
 pub mod table_hestia;
 mod table_restore;
+mod table_undo;
 pub mod tools;
 pub mod words;
 

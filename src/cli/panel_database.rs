@@ -6,6 +6,7 @@ use super::args::Invocation;
 use super::engine_look::day_and_time;
 use super::panel::{open, server};
 use super::panel_look::{find, visible};
+use super::panel_undo::{job_of, tell_way_back};
 use crate::base::units::number_of;
 use crate::base::{Error, Kind, Result};
 use crate::hestia::jobs::{self, DatabaseRequest};
@@ -29,6 +30,7 @@ pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
         // The panel acts for whoever has the name today, never for an earlier user of it.
         force: call.has("force") && call.shim().is_none(),
         notify: call.has("notify"),
+        no_safety: call.has("no-safety"),
     };
     if request.new_name.is_some() && request.table.is_some() {
         return Err(Error::new(Kind::Usage, "restore a table beside the original")
@@ -57,11 +59,13 @@ pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
         format!("DB {}", report.name).into(),
         "restored".into(),
         report.warnings.join("; ").into(),
+        job_of(report.safety.as_ref()),
     ])?;
     rows.finish()?;
     let made = if report.created { ", which was made anew" } else { "" };
     let tables = number_of(report.tables, "table");
     context.output.note(&format!("restored {tables} of {}{made}", report.name));
+    tell_way_back(context, report.safety.as_ref());
     if report.warnings.is_empty() {
         return Ok(());
     }

@@ -7,7 +7,9 @@ use super::args::Invocation;
 use super::engine_look::day_and_time;
 use super::panel::{open, sections, server, user_of};
 use super::panel_look::{find, visible};
+use super::panel_undo::{job_of, tell_way_back};
 use super::progress::Progress;
+use super::rows::Cell;
 use crate::base::monitor::Stop;
 use crate::base::units::{ByteSize, bytes, number_of};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, WhatIo};
@@ -57,6 +59,7 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
         notify: call.has("notify"),
         through: call.text("through").and_then(Through::parse).unwrap_or_default(),
         trust_config: call.has("trust-config") && call.shim().is_none(),
+        no_safety: call.has("no-safety"),
     };
     let repository = repository.indexed(&progress)?;
     if dry_run {
@@ -83,7 +86,12 @@ fn report_outlook(
         if call.shim().is_none() && !one.aside.is_empty() {
             mend.push_str(&format!(" ({})", one.aside));
         }
-        rows.row(&[one.name().into(), weight.into(), format!("{}{mend}", one.why).into()])?;
+        rows.row(&[
+            one.name().into(),
+            weight.into(),
+            format!("{}{mend}", one.why).into(),
+            Cell::empty(),
+        ])?;
     }
     for plan in &outlook.plans {
         let name = format!("{} {}", plan.object.section, plan.object.name);
@@ -96,14 +104,24 @@ fn report_outlook(
             plan.unchanged,
             ByteSize(plan.growth),
         );
-        rows.row(&[name.as_str().into(), "planned".into(), counts.into()])?;
+        rows.row(&[name.as_str().into(), "planned".into(), counts.into(), Cell::empty()])?;
         for (action, path) in &plan.paths {
-            rows.row(&[name.as_str().into(), action.word().into(), path.as_str().into()])?;
+            rows.row(&[
+                name.as_str().into(),
+                action.word().into(),
+                path.as_str().into(),
+                Cell::empty(),
+            ])?;
         }
         let shown = bytes(plan.paths.len());
         let hidden = (plan.created + plan.overwritten + plan.removed).saturating_sub(shown);
         if hidden > 0 {
-            rows.row(&[name.into(), "planned".into(), format!("{hidden} more").into()])?;
+            rows.row(&[
+                name.into(),
+                "planned".into(),
+                format!("{hidden} more").into(),
+                Cell::empty(),
+            ])?;
         }
     }
     rows.finish()?;
@@ -118,6 +136,7 @@ fn report_restore(context: &Context, call: &Invocation, report: &RestoreReport) 
             format!("{} {}", one.object.section, one.object.name).into(),
             if one.problem.is_some() { "failed" } else { "restored" }.into(),
             one.problem.as_deref().unwrap_or_default().into(),
+            job_of(report.safety.as_ref()),
         ])?;
     }
     rows.finish()?;
@@ -127,6 +146,13 @@ fn report_restore(context: &Context, call: &Invocation, report: &RestoreReport) 
         number_of(bytes(report.objects.len() - report.problems().count()), "object"),
         report.user,
     ));
+    if report.created {
+        context.output.note(&format!(
+            "there is no undo for a user made anew; v-delete-user {} removes the user",
+            report.user
+        ));
+    }
+    tell_way_back(context, report.safety.as_ref());
     let Some(kind) = report.kind() else { return Ok(()) };
     let failed: Vec<String> = report
         .problems()
@@ -173,7 +199,7 @@ fn restore_files(
         let name = format!("{} {}", object.section, object.name);
         let why = found.remove(&number);
         let result = if why.is_some() { "partial" } else { "restored" };
-        rows.row(&[name.into(), result.into(), why.unwrap_or_default().into()])?;
+        rows.row(&[name.into(), result.into(), why.unwrap_or_default().into(), Cell::empty()])?;
     }
     rows.finish()?;
     context.output.important(&format!("the files are in {}", target.display()));

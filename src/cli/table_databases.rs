@@ -3,7 +3,7 @@
 
 use super::panel_database;
 use super::table::{Arg, Command, Effect, Flag, Owner, Role, Shim, ShimArg, Value};
-use super::table_flags::{FORCE, SHIM_NOTIFY, WHICH_SNAPSHOT};
+use super::table_flags::{FORCE, NO_SAFETY, SHIM_NOTIFY, WHICH_SNAPSHOT};
 use super::table_hestia::{
     LOOK, NOTIFY, POSITIONAL_SNAPSHOT, POSITIONAL_USER, RESTORED_COLUMNS, USER,
 };
@@ -32,6 +32,7 @@ pub(super) const RESTORE_DATABASE: Command = Command {
     ],
     flags: &[
         Flag::new("as", "put it beside the original, under this name").value("NAME", Value::Text),
+        NO_SAFETY,
         NOTIFY,
         FORCE,
     ],

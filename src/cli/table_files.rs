@@ -6,7 +6,10 @@ use super::files;
 use super::table::{
     Arg, Column, Command, Effect, Flag, Holds, Owner, Role, Shim, ShimArg, Value, col, wide,
 };
-use super::table_flags::{DRY_RUN, FORCE, SHIM_FORMAT, SHIM_SNAPSHOT, SHIM_USER, SNAPSHOT};
+use super::table_flags::{
+    DRY_RUN, FORCE, NO_SAFETY, SHIM_FORMAT, SHIM_SNAPSHOT, SHIM_USER, SNAPSHOT,
+};
+use super::table_undo::JOB_COLUMN;
 
 /// The commands, in the order of the help.
 pub const FILES: &[Command] =
@@ -46,6 +49,7 @@ const CHANGE_COLUMNS: &[Column] = &[
     col("RESULT", Holds::Text, "`created`, `overwritten` or `removed`"),
     col("TYPE", Holds::Text, "file, dir, symlink or fifo"),
     col("SIZE", Holds::Bytes, "bytes of content"),
+    JOB_COLUMN,
 ];
 
 const DIFF_COLUMNS: &[Column] = &[
@@ -139,7 +143,7 @@ const RESTORE_FILE: Command = Command {
         PATH,
         Arg::new("TARGET", "where in the home it goes instead", Value::HomePath).optional(),
     ],
-    flags: &[OVERWRITE, EXACT, DRY_RUN, EARLIER, FORCE],
+    flags: &[OVERWRITE, EXACT, DRY_RUN, NO_SAFETY, EARLIER, FORCE],
     effect: Effect::Destroy,
     long: true,
     columns: CHANGE_COLUMNS,
@@ -174,7 +178,7 @@ const RESTORE_MAIL_ACCOUNT: Command = Command {
               is there nothing but mails is touched. Its domain must be there.",
     examples: &["ghostsnap hestia restore-mail-account alice latest info@example.com --force"],
     args: &[USER, SNAPSHOT, Arg::new("ACCOUNT", "the address, ACCOUNT@DOMAIN", Value::Text)],
-    flags: &[EXACT, DRY_RUN, EARLIER, FORCE],
+    flags: &[EXACT, DRY_RUN, NO_SAFETY, EARLIER, FORCE],
     effect: Effect::Destroy,
     long: true,
     columns: CHANGE_COLUMNS,

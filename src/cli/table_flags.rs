@@ -51,6 +51,11 @@ pub const FORCE: Flag = Flag::new("force", "do not ask before anything is remove
     .also(&["yes"]);
 /// Shows what would happen.
 pub const DRY_RUN: Flag = Flag::new("dry-run", "say what would be done, change nothing").short('n');
+/// Restores without a way back.
+pub const NO_SAFETY: Flag = Flag::new(
+    "no-safety",
+    "do not save before what will be overwritten: the restore cannot be taken back",
+);
 /// Globs of entries to take.
 pub const INCLUDE: Flag = Flag::new("include", "take only what matches this glob; may be repeated")
     .short('i')

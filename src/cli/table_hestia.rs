@@ -10,9 +10,10 @@ use super::table::{
 };
 use super::table_databases::RESTORE_DATABASE;
 use super::table_flags::{
-    DRY_RUN, FORCE, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT, SHIM_USER,
+    DRY_RUN, FORCE, NO_SAFETY, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT, SHIM_USER,
     USER_FILTER, WHICH_SNAPSHOT,
 };
+use super::table_undo::{JOB_COLUMN, LIST_RESTORES, UNDO_RESTORE};
 use super::{panel, panel_look, panel_restore, table_restore};
 use crate::hestia::BackupMode;
 
@@ -144,6 +145,7 @@ pub(super) const RESTORED_COLUMNS: &[Column] = &[
         Holds::Text,
         "what the check afterwards missed; of a dry run what is found and mends it, counts, paths",
     ),
+    JOB_COLUMN,
 ];
 
 const DELETED_COLUMNS: &[Column] = &[
@@ -194,6 +196,8 @@ pub const HESTIA: &[Command] = &[
     EXPORT,
     RESTORE,
     RESTORE_DATABASE,
+    LIST_RESTORES,
+    UNDO_RESTORE,
     DELETE_BACKUP,
 ];
 
@@ -481,6 +485,7 @@ const RESTORE: Command = Command {
                                    of web servers"
         ),
         NOTIFY,
+        NO_SAFETY,
         DRY_RUN,
         FORCE,
     ],

@@ -11,7 +11,7 @@ use super::jobs::Server;
 use super::layout::{Hestia, UserName};
 use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, World};
 use crate::format::Snapshot;
-use crate::ops::restore::{Overwrite, Place, Report, Rules, by_deputy};
+use crate::ops::restore::{Overwrite, Place, Report, Rules, Undoes, by_deputy};
 use crate::repo::IndexedRepository;
 use crate::tree::Selection;
 use crate::tree::deputy::{Deputy, Person};
@@ -32,12 +32,15 @@ pub struct Options {
     pub exact: bool,
     /// Change nothing; say what would change.
     pub dry_run: bool,
+    /// An earlier restore that this one takes back: what was not there before it and nobody has
+    /// touched since goes, and nothing else does.
+    pub undoes: Option<Undoes>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let (selection, overwrite) = (Selection::all(), Overwrite::Always);
-        Self { selection, overwrite, exact: false, dry_run: false }
+        Self { selection, overwrite, exact: false, dry_run: false, undoes: None }
     }
 }
 
@@ -78,13 +81,14 @@ pub fn restore(
     let rules = Rules {
         selection: options.selection.clone(),
         overwrite: options.overwrite,
-        exact: options.exact,
+        exact: options.exact || options.undoes.is_some(),
         dry_run: options.dry_run,
         maildir: is_mail && !options.exact,
         // A tarball does not say what the folder of a mail domain is like.
         keep_top: is_mail && target.depth() == 2,
         spared: is_hestias,
         left_out: if options.exact { left_out(server, user, target)? } else { Selection::all() },
+        undoes: options.undoes.clone(),
     };
     let from = (repository, snapshot, base);
     if options.dry_run {
@@ -133,7 +137,7 @@ fn left_out(server: &Server, user: &UserName, target: &RelPath) -> Result<Select
 }
 
 /// Whether a path below a home is Hestia's: configuration, and the links to a domain's logs.
-fn is_hestias(path: &RelPath) -> bool {
+pub fn is_hestias(path: &RelPath) -> bool {
     let mut names = path.names();
     match names.next() {
         Some(b"conf") => true,

@@ -413,6 +413,14 @@ impl Target {
         remove_at(&above, name, 0).map_err(|error| error.within(format!("remove {path}")))
     }
 
+    /// Removes a folder in which there is nothing.
+    pub fn remove_empty_folder(&self, path: &RelPath) -> Result<()> {
+        let Some(name) = path.name() else { return Ok(()) };
+        let above = self.folder(&path.parent().unwrap_or_default())?;
+        self.cached().retain(|one, _| !path.contains(one));
+        unlinkat(&above, name, UnlinkatFlags::RemoveDir).what_io(|| format!("remove {path}"))
+    }
+
     /// The names in a folder.
     pub fn names(&self, path: &RelPath) -> Result<Vec<Vec<u8>>> {
         let folder = self.folder(path)?;

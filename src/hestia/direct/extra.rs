@@ -23,10 +23,12 @@ impl Steps<'_> {
     pub fn extra(&mut self) -> Result<()> {
         let subject = self.subject();
         self.folder(&["extra"])?;
-        let package = self.package();
-        self.forgiving(package);
-        let keys = self.access_keys();
-        self.forgiving(keys);
+        if subject.is_whole() {
+            let package = self.package();
+            self.forgiving(package);
+            let keys = self.access_keys();
+            self.forgiving(keys);
+        }
         let web = subject.objects("web.conf", "DOMAIN", "WEB", &Unheard)?;
         let ftp: Vec<u8> = web.iter().flat_map(ftp_rows).collect();
         if !ftp.is_empty() {

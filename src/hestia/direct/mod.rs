@@ -20,6 +20,7 @@ use super::dump;
 use super::inventory::User;
 use super::layout::Hestia;
 use super::objects::Seen;
+use super::select::Sections;
 use crate::base::{Kind, Monitor, RelPath, Result, Within, limits};
 use crate::format::snapshot::Object;
 use crate::format::tree::Meta;
@@ -60,6 +61,17 @@ pub struct DirectOptions {
     pub one_file_system: bool,
     /// How the programs that dump databases are run.
     pub run: RunOptions,
+    /// Read only this, and of it everything: also what the user and the options leave out.
+    pub narrow: Option<Narrow>,
+}
+
+/// A part of a user.
+#[derive(Debug, Clone)]
+pub struct Narrow {
+    /// These objects.
+    pub sections: Sections,
+    /// Of the files in them only what lies at or below this path, seen from the home.
+    pub path: Option<RelPath>,
 }
 
 impl Default for DirectOptions {
@@ -69,6 +81,7 @@ impl Default for DirectOptions {
             default_excludes: true,
             one_file_system: true,
             run: RunOptions::default(),
+            narrow: None,
         }
     }
 }
@@ -160,7 +173,7 @@ impl HestiaDirect {
                 steps.extend(objects.into_iter().map(|object| Step::Object(section, object)));
             }
         }
-        if !subject.excludes.section("UDIR") {
+        if !subject.leaves_out("UDIR") {
             steps.push_back(Step::Home);
         }
         steps.push_back(Step::Extra);

@@ -356,7 +356,7 @@ impl<'s> Steps<'s> {
     /// The home, but for what has a place of its own.
     pub fn home(&mut self) -> Result<()> {
         let subject = self.subject;
-        let options = subject.walk_options(&subject.home_patterns())?;
+        let options = subject.home_options()?;
         let home = subject.home.clone();
         let walk = Walk::beneath(home, path(&["user_dir"])?, RelPath::root(), options);
         self.list.push(Step::Walk(Box::new(walk), Dress::OwnInto));

@@ -3,13 +3,14 @@
 //! left out. Everything is read beneath these two handles, so that a home whose folders are
 //! exchanged for links leads nowhere.
 
-use super::DirectOptions;
+use super::{DirectOptions, Narrow};
 use crate::base::path::check_name;
 use crate::base::{Error, Kind, Monitor, RelPath, Result, Timestamp, limits};
 use crate::hestia::conf::{self, Row};
 use crate::hestia::excludes::Excludes;
 use crate::hestia::inventory::User;
 use crate::hestia::layout::{Hestia, UserName};
+use crate::hestia::select::{Choice, Sections};
 use crate::tree::live::Folder;
 use crate::tree::{Selection, WalkOptions};
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub struct Subject {
     pub made: Timestamp,
     one_file_system: bool,
     leave_out: Vec<String>,
+    narrow: Option<Narrow>,
 }
 
 /// All rows of one name in a file of rows.
@@ -78,9 +80,9 @@ impl Subject {
         for problem in conf::complaints(&path, &bad) {
             monitor.warn(problem);
         }
+        let narrow = options.narrow.clone();
         let excludes = match data.read(b"backup-excludes.conf", limits::CONF_FILE_BYTES_MAX)? {
-            None => Excludes::default(),
-            Some(text) => {
+            Some(text) if narrow.is_none() => {
                 let path = hestia.user_file(&user.name, "backup-excludes.conf");
                 let (excludes, problems) = Excludes::parse(&text, &path);
                 for problem in problems {
@@ -88,9 +90,13 @@ impl Subject {
                 }
                 excludes
             }
+            _ => Excludes::default(),
         };
-        let mut leave_out = options.exclude.clone();
-        if options.default_excludes {
+        let mut leave_out = Vec::new();
+        if narrow.is_none() {
+            leave_out.extend_from_slice(&options.exclude);
+        }
+        if options.default_excludes && narrow.is_none() {
             leave_out.extend(super::DEFAULT_EXCLUDES.iter().map(|&glob| glob.to_owned()));
         }
         // A mistake in a pattern must show before anything is read.
@@ -107,13 +113,30 @@ impl Subject {
             made: made(user),
             one_file_system: options.one_file_system,
             leave_out,
+            narrow,
         })
     }
 
     /// Whether Hestia backs this section up: its service is there, and the user has not left the
     /// section out.
     pub fn has_section(&self, section: &str, service: &str) -> bool {
-        !self.system.text(service).is_empty() && !self.excludes.section(section)
+        !self.system.text(service).is_empty() && !self.leaves_out(section)
+    }
+
+    /// Whether nothing of this section is read.
+    pub fn leaves_out(&self, section: &str) -> bool {
+        let not_meant = |narrow: &Narrow| narrow.sections.choice(section).is_nothing();
+        self.excludes.section(section) || self.narrow.as_ref().is_some_and(not_meant)
+    }
+
+    /// Whether all of the user is read.
+    pub fn is_whole(&self) -> bool {
+        self.narrow.is_none()
+    }
+
+    fn is_meant(&self, section: &str, name: &str) -> bool {
+        let is_meant = |narrow: &Narrow| narrow.sections.choice(section).takes(name);
+        self.narrow.as_ref().is_none_or(is_meant)
     }
 
     /// Whether Hestia counts objects of this section for the user: then there is a list of them. A
@@ -161,7 +184,7 @@ impl Subject {
                 monitor.warn(Error::new(Kind::Parsing, what).why(format!("it has no {key}")));
                 continue;
             }
-            if self.excludes.object(section, name) {
+            if self.excludes.object(section, name) || !self.is_meant(section, name) {
                 continue;
             }
             if let Err(error) = check_name(name.as_bytes()) {
@@ -189,10 +212,25 @@ impl Subject {
     /// How a part of the home is walked. `beside` are patterns for this walk alone; all patterns
     /// see paths as they are in the home.
     pub fn walk_options(&self, beside: &[String]) -> Result<WalkOptions> {
+        self.walk_only(&self.only(), beside)
+    }
+
+    /// The same for the home without sites and mails.
+    pub fn home_options(&self) -> Result<WalkOptions> {
+        let only = match &self.narrow {
+            Some(Narrow { path: None, sections: Sections { udir: Choice::Some(names), .. } }) => {
+                names.iter().map(|name| format!("/{}", literal(name))).collect()
+            }
+            _ => self.only(),
+        };
+        self.walk_only(&only, &self.home_patterns())
+    }
+
+    fn walk_only(&self, only: &[String], beside: &[String]) -> Result<WalkOptions> {
         let mut patterns = self.leave_out.clone();
         patterns.extend_from_slice(beside);
         Ok(WalkOptions {
-            selection: Selection::new::<String>(&[], &patterns)?,
+            selection: Selection::new(only, &patterns)?,
             one_file_system: self.one_file_system,
             mounts_told: true,
             special_files: true,
@@ -201,8 +239,16 @@ impl Subject {
         })
     }
 
+    /// Patterns for what alone is read of the files; none, if all of them are.
+    fn only(&self) -> Vec<String> {
+        match &self.narrow {
+            Some(Narrow { path: Some(path), .. }) => exactly(path).into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Patterns for what of the home is not walked as the home.
-    pub fn home_patterns(&self) -> Vec<String> {
+    fn home_patterns(&self) -> Vec<String> {
         let mut patterns: Vec<String> = NOT_OF_THE_HOME.map(str::to_owned).to_vec();
         for path in self.excludes.home_paths() {
             patterns.push(self.pattern(&[], path, path.contains('/')));
@@ -248,6 +294,14 @@ fn made(user: &User) -> Timestamp {
 /// A path of the tree.
 pub fn path(names: &[&str]) -> Result<RelPath> {
     names.iter().try_fold(RelPath::root(), |path, name| path.join(name.as_bytes()))
+}
+
+/// A pattern that matches this path and nothing else; where a name is no text, the folder that
+/// it lies in. None, if that is all.
+fn exactly(path: &RelPath) -> Option<String> {
+    let names = path.names().map_while(|name| std::str::from_utf8(name).ok()).map(literal);
+    let names: Vec<String> = names.collect();
+    (!names.is_empty()).then(|| format!("/{}", names.join("/")))
 }
 
 /// A pattern that matches this text and nothing else.

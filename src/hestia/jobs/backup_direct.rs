@@ -46,6 +46,7 @@ pub(super) fn open(
         default_excludes: settings.default_excludes,
         one_file_system: !settings.other_file_systems,
         run: RunOptions { low_priority: settings.low_priority, stop: monitor.stop() },
+        narrow: None,
     };
     let source = HestiaDirect::open(&server.hestia, user, &options, monitor)?;
     let pace = |limit: ByteSize| Pace::new(Arc::clone(&server.world), limit.0, monitor.stop());

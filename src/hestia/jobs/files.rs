@@ -2,6 +2,8 @@
 //! Single files and folders of a user: looking at them in a snapshot, putting them back in place,
 //! and comparing a snapshot with what the user has now.
 
+use super::rollback::Rollback;
+use super::safety::{self, Intent, Safety};
 use super::{News, Server, manage};
 use crate::base::monitor::{Stage, check_cancelled};
 use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result};
@@ -28,6 +30,8 @@ pub struct FileRequest {
     pub options: Options,
     /// Take the snapshot of an earlier user of this name.
     pub force: bool,
+    /// Do not save before what will be overwritten.
+    pub no_safety: bool,
 }
 
 /// What a restore of files did.
@@ -35,6 +39,8 @@ pub struct FileRequest {
 pub struct Restored {
     /// The snapshot.
     pub snapshot: (FileId, Snapshot),
+    /// What takes it back.
+    pub safety: Option<Safety>,
     /// The changes.
     pub report: Report,
 }
@@ -61,11 +67,24 @@ pub fn restore_file(
     let target = target_of(server, user, request.target.as_deref(), &path, &node)?;
     monitor.stage(Stage::Object(format!("{path} of {user} from {}", snapshot.name)));
     let from = (repository, &snapshot, &base);
-    let done = asuser::restore(server, from, user, &target, &request.options, monitor);
+    let intent = Intent {
+        command: "restore-file",
+        restored: (id, &snapshot),
+        objects: Vec::new(),
+        table: None,
+        place: Some((base.clone(), target.clone())),
+        exact: request.options.exact,
+    };
+    let no_safety = request.no_safety || request.options.dry_run;
+    let safety = safety::of_one(server, repository, user, &intent, no_safety, monitor)?;
+    let rollback =
+        Rollback { server, repository, user, restored: &snapshot, safety: safety.as_ref() };
+    let done = asuser::restore(server, from, user, &target, &request.options, monitor)
+        .map_err(|error| rollback.place(error, monitor));
     if !request.options.dry_run {
         server.tell(user, &news(&path, &snapshot, &done), monitor);
     }
-    Ok(Restored { report: done?, snapshot: (id, snapshot) })
+    Ok(Restored { report: done?, safety, snapshot: (id, snapshot) })
 }
 
 fn news(path: &RelPath, snapshot: &Snapshot, done: &Result<Report>) -> News<'static> {

@@ -11,19 +11,22 @@ use super::offers::Offers;
 use super::shelf::WebParts;
 use super::web_row::{self, Change, Recipient};
 use crate::base::monitor::Stage;
-use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, Within};
-use crate::format::Snapshot;
+use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, Within, limits};
+use crate::format::{NodeKind, Snapshot};
 use crate::hestia::asuser::{self, Options};
 use crate::hestia::call::Call;
 use crate::hestia::conf;
 use crate::hestia::direct::idn::to_ascii;
 use crate::hestia::layout::UserName;
+use crate::ops::restore::Undoes;
 use crate::repo::IndexedRepository;
 use crate::tree::Selection;
 use crate::tree::dir::{OwnerPolicy, Target};
 use nix::sys::stat::{Mode, fchmod, fstat};
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -44,6 +47,18 @@ pub(super) struct Site<'s> {
     pub offers: &'s Offers,
     /// Names of domains that others have.
     pub taken: &'s dyn Fn(&str) -> bool,
+    /// The restore that is taken back; what is restored is what was there before it.
+    pub undoes: Option<&'s Undo<'s>>,
+}
+
+/// A restore that is taken back.
+pub(super) struct Undo<'u> {
+    /// What it restored, if that is still there to compare with.
+    pub restored: Option<&'u Snapshot>,
+    /// The additions to web servers that it brought, by domain.
+    pub snippets: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    /// Entries that are newer than it, which stay.
+    pub newer: Cell<u64>,
 }
 
 impl Site<'_> {
@@ -66,6 +81,9 @@ impl Site<'_> {
             // It makes the folders of a site that has none.
             self.run(&rebuild, monitor)?;
         }
+        if self.undoes.is_some() {
+            return self.web_back(domain, &content, &site, monitor).map(|()| changes);
+        }
         let mut placed = Ok(());
         if has_content {
             make_writable(&home, domain)?;
@@ -84,6 +102,19 @@ impl Site<'_> {
         Ok(changes)
     }
 
+    /// A site as it was before a restore, its modes too: Hestia's rebuild comes first.
+    fn web_back(
+        &self,
+        domain: &str,
+        content: &str,
+        site: &Path,
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
+        self.run(&["v-rebuild-web-domain", self.user.as_str(), domain, "no"], monitor)?;
+        make_writable(&self.server.hestia.user_home(self.user), domain)?;
+        self.place(content, site, Surplus::Stays, &["/logs/**"], monitor)
+    }
+
     /// As Hestia does it: what the snapshot lacks goes from `public_html`, but for names with a
     /// dot, and stays everywhere else.
     fn site_content(&self, content: &str, site: &Path, monitor: &dyn Monitor) -> Result<()> {
@@ -100,7 +131,7 @@ impl Site<'_> {
     /// Restores the mailboxes of a domain whose configuration is there already.
     pub fn mailboxes(&self, domain: &str, monitor: &dyn Monitor) -> Result<()> {
         let content = format!("mail/{domain}/accounts");
-        if !self.has(&content)? {
+        if self.undoes.is_none() && !self.has(&content)? {
             return Ok(());
         }
         monitor.stage(Stage::Object(format!("mailboxes of {domain}")));
@@ -130,6 +161,11 @@ impl Site<'_> {
     /// Restores an entry of the home.
     pub fn home_entry(&self, name: &str, monitor: &dyn Monitor) -> Result<()> {
         monitor.stage(Stage::Object(format!("{name} of the home")));
+        if self.undoes.is_some() {
+            let target = self.server.hestia.user_home(self.user).join(name);
+            let base = format!("user_dir/{name}");
+            return self.place(&base, &target, Surplus::Stays, &[], monitor);
+        }
         let target = self.server.hestia.user_home(self.user);
         let only = format!("/{}", globset::escape(name));
         let selection = Selection::new(&[only], &[])?;
@@ -214,6 +250,7 @@ impl Site<'_> {
         let what = || format!("restore the configuration of {domain}");
         let own_php = |text: &[u8]| text.windows(12).any(|part| part == b"fastcgi_pass");
         let taken: Vec<_> = parts.snippets.iter().filter(|(_, text)| !own_php(text)).collect();
+        self.remove_snippets(domain, parts)?;
         if taken.is_empty() {
             return Ok(());
         }
@@ -236,6 +273,28 @@ impl Site<'_> {
             file.write_all(text).what_io(what)?;
             fchmod(&file, Mode::from_bits_truncate(0o644)).what_io(what)?;
             home.rename(&path, draft.as_bytes()).within(what)?;
+        }
+        Ok(())
+    }
+
+    /// Additions that a restore brought, that were not there before, and that are as it left them.
+    fn remove_snippets(&self, domain: &str, before: &WebParts) -> Result<()> {
+        let brought = self.undoes.and_then(|undoes| undoes.snippets.get(domain));
+        let Some(brought) = brought else { return Ok(()) };
+        let home = Target::open(&self.server.hestia.user_home(self.user), OwnerPolicy::Keep)?;
+        for (name, text) in brought.iter().filter(|(name, _)| !before.snippets.contains_key(*name))
+        {
+            let path = RelPath::parse(format!("conf/web/{domain}/{name}").as_bytes())?;
+            let Some(there) = home.look(&path)?.filter(|one| one.kind == NodeKind::File) else {
+                continue;
+            };
+            let file = home.open_same_to_read(&path, there.inode)?;
+            let mut live = Vec::new();
+            let limit = limits::SNIPPET_BYTES_MAX + 1;
+            file.take(limit).read_to_end(&mut live).what_io(|| format!("read {path}"))?;
+            if live == *text {
+                home.unlink(&path, name.as_bytes())?;
+            }
         }
         Ok(())
     }
@@ -271,10 +330,18 @@ impl Site<'_> {
             let error = Error::new(Kind::Partial, what);
             monitor.warn(error.why("the snapshot is not complete, so it may have been there"));
         }
-        let options = Options { selection, exact, ..Options::default() };
+        let undoes = self.undoes.and_then(|undoes| undoes.restored).map(|snapshot| Undoes {
+            snapshot: snapshot.clone(),
+            from: base.clone(),
+            to: target.clone(),
+        });
+        let options = Options { selection, exact, undoes, ..Options::default() };
         let from = (self.repository, self.snapshot, &base);
         let monitor = &crate::hestia::call::ToTheEnd(monitor);
         let report = asuser::restore(self.server, from, self.user, &target, &options, monitor)?;
+        if let Some(undoes) = self.undoes {
+            undoes.newer.set(undoes.newer.get() + report.newer);
+        }
         match report.warnings {
             0 => Ok(()),
             count => Err(Error::new(Kind::Partial, format!("restore all of {base}"))

@@ -4,11 +4,14 @@
 //! forwards: only mails come back.
 
 use super::files::check_user;
+use super::rollback::Rollback;
+use super::safety::{self, Intent, Safety};
 use super::{News, Server, manage};
 use crate::base::monitor::Stage;
 use crate::base::path::display_bytes;
 use crate::base::units::bytes;
 use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, Within, limits};
+use crate::format::snapshot::Object;
 use crate::format::{NodeKind, Snapshot};
 use crate::hestia::asuser::{self, Options};
 use crate::hestia::call::{Call, ToTheEnd};
@@ -33,6 +36,8 @@ pub struct MailRequest {
     pub dry_run: bool,
     /// Take the snapshot of an earlier user of this name.
     pub force: bool,
+    /// Do not save before what will be overwritten.
+    pub no_safety: bool,
 }
 
 /// What a restore of an account did.
@@ -44,6 +49,8 @@ pub struct MailRestored {
     pub made: bool,
     /// What became of its mails.
     pub report: Report,
+    /// What takes it back.
+    pub safety: Option<Safety>,
 }
 
 /// An address whose parts are harmless as file names and in Hestia's rows.
@@ -94,26 +101,26 @@ pub fn restore_mail_account(
     let (id, snapshot) = manage::find(repository, user, &request.snapshot, monitor)?;
     check_user(server, user, &snapshot, request.force)?;
     monitor.stage(Stage::Object(format!("{} from {}", request.address, snapshot.name)));
-    let job = Job { server, repository, user, snapshot: &snapshot, address, request };
+    let job = Job { server, repository, user, snapshot: (&id, &snapshot), address, request };
     let done = job.run(monitor);
     if !request.dry_run {
         server.tell(user, &news(request, &snapshot, &done), monitor);
     }
-    let (made, report) = done?;
-    Ok(MailRestored { snapshot: (id, snapshot), made, report })
+    let (made, report, safety) = done?;
+    Ok(MailRestored { snapshot: (id, snapshot), made, report, safety })
 }
 
 fn news(
     request: &MailRequest,
     snapshot: &Snapshot,
-    done: &Result<(bool, Report)>,
+    done: &Result<(bool, Report, Option<Safety>)>,
 ) -> News<'static> {
     let (address, name) = (&request.address, &snapshot.name);
     let (topic, text) = match done {
-        Ok((_, report)) if report.warnings == 0 => {
+        Ok((_, report, _)) if report.warnings == 0 => {
             ("Restore done", format!("Ghostsnap restored the mails of {address} from {name}."))
         }
-        Ok((_, report)) => (
+        Ok((_, report, _)) => (
             "Restore incomplete",
             format!("Ghostsnap restored {address}, but for {} problems.", report.warnings),
         ),
@@ -129,13 +136,13 @@ struct Job<'j> {
     server: &'j Server,
     repository: &'j IndexedRepository,
     user: &'j UserName,
-    snapshot: &'j Snapshot,
+    snapshot: (&'j FileId, &'j Snapshot),
     address: Address,
     request: &'j MailRequest,
 }
 
 impl Job<'_> {
-    fn run(&self, monitor: &dyn Monitor) -> Result<(bool, Report)> {
+    fn run(&self, monitor: &dyn Monitor) -> Result<(bool, Report, Option<Safety>)> {
         let (account, domain) = (&self.address.account, &self.address.domain);
         let what = || format!("restore the mail account {account}@{domain}");
         let has = inventory::of_user(&self.server.hestia, self.user)?;
@@ -151,19 +158,47 @@ impl Job<'_> {
                 Error::new(Kind::NotFound, what()).why("the snapshot has no such account")
             })?;
             self.check_limit(bytes(live.accounts.len()))?;
+            let safety = self.save(monitor)?;
             if !self.request.dry_run {
                 self.make(&row, monitor).within(what)?;
             }
-        } else if !has_mails {
+            if !has_mails {
+                return Ok((made, Report::default(), safety));
+            }
+            return Ok((made, self.mails_or_back(safety.as_ref(), monitor)?, safety));
+        }
+        if !has_mails {
             return Err(Error::new(Kind::NotFound, what()).why("the snapshot has no mails of it"));
         }
-        let report = if has_mails { self.mails(monitor)? } else { Report::default() };
-        Ok((made, report))
+        let safety = self.save(monitor)?;
+        Ok((made, self.mails_or_back(safety.as_ref(), monitor)?, safety))
+    }
+
+    fn mails_or_back(&self, safety: Option<&Safety>, monitor: &dyn Monitor) -> Result<Report> {
+        let (server, repository, user) = (self.server, self.repository, self.user);
+        let rollback = Rollback { server, repository, user, restored: self.snapshot.1, safety };
+        self.mails(monitor).map_err(|error| rollback.place(error, monitor))
+    }
+
+    fn save(&self, monitor: &dyn Monitor) -> Result<Option<Safety>> {
+        let base = self.address.mails()?;
+        let target = paths::home_path(&base)?.unwrap_or_default();
+        let name = format!("{}@{}", self.address.account, self.address.domain);
+        let intent = Intent {
+            command: "restore-mail-account",
+            restored: (*self.snapshot.0, self.snapshot.1),
+            objects: vec![Object { section: "MAIL".to_owned(), name }],
+            table: None,
+            place: Some((base, target)),
+            exact: self.request.exact,
+        };
+        let no_safety = self.request.no_safety || self.request.dry_run;
+        safety::of_one(self.server, self.repository, self.user, &intent, no_safety, monitor)
     }
 
     fn has_mails(&self) -> Result<bool> {
         let reader = Reader::new(self.repository);
-        match find_node(&reader, self.snapshot, &self.address.mails()?) {
+        match find_node(&reader, self.snapshot.1, &self.address.mails()?) {
             Ok(node) => Ok(node.is_folder()),
             Err(error) if error.kind() == Kind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -175,14 +210,14 @@ impl Job<'_> {
         let target = paths::home_path(&base)?.unwrap_or_default();
         let (exact, dry_run) = (self.request.exact, self.request.dry_run);
         let options = Options { exact, dry_run, ..Options::default() };
-        let from = (self.repository, self.snapshot, &base);
+        let from = (self.repository, self.snapshot.1, &base);
         asuser::restore(self.server, from, self.user, &target, &options, monitor)
     }
 
     /// A small file of the snapshot; `None` if it has none.
     fn stored(&self, path: &RelPath) -> Result<Option<Vec<u8>>> {
         let reader = Reader::new(self.repository);
-        let node = match find_node(&reader, self.snapshot, path) {
+        let node = match find_node(&reader, self.snapshot.1, path) {
             Err(error) if error.kind() == Kind::NotFound => return Ok(None),
             node => node?,
         };

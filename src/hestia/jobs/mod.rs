@@ -23,11 +23,16 @@ pub mod offers;
 pub mod outlook;
 pub mod plan;
 pub mod preflight;
+mod put_back;
 mod rename;
 pub mod report;
 pub mod restore;
 pub mod restore_database;
+mod rollback;
+pub mod safety;
+mod saved;
 mod shelf;
+pub mod undo;
 pub mod verify;
 mod web_row;
 
@@ -46,6 +51,8 @@ pub use outlook::Outlook;
 pub use report::{RunReport, State, UserOutcome};
 pub use restore::{RestoreReport, RestoreRequest, Through, preview, restore};
 pub use restore_database::{DatabaseReport, DatabaseRequest, restore_database};
+pub use safety::Safety;
+pub use undo::{RestoreJob, UndoReport, UndoRequest, list_restores, undo};
 
 /// The machine that the jobs work on.
 #[derive(Clone)]
@@ -121,9 +128,19 @@ fn is_made_from(snapshot: &Snapshot, file_name: &str) -> bool {
 /// A name for a snapshot of this time: `hestia-USER-YYYYMMDD-HHMMSS` in UTC, or that of the next
 /// second that no snapshot of the user has yet.
 fn free_name(user: &UserName, time: Timestamp, taken: &[(FileId, Snapshot)]) -> Result<String> {
+    free_name_of("hestia", user, time, taken)
+}
+
+/// The same with another first word.
+fn free_name_of(
+    word: &str,
+    user: &UserName,
+    time: Timestamp,
+    taken: &[(FileId, Snapshot)],
+) -> Result<String> {
     for later in 0..limits::SNAPSHOT_NAME_TRIES {
         let time = Timestamp::from_seconds(time.seconds.saturating_add(later));
-        let name = format!("hestia-{user}-{}", time.utc().strftime("%Y%m%d-%H%M%S"));
+        let name = format!("{word}-{user}-{}", time.utc().strftime("%Y%m%d-%H%M%S"));
         if !taken.iter().any(|(_, one)| one.name == name) {
             return Ok(name);
         }

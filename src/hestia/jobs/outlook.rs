@@ -70,6 +70,7 @@ impl Subject<'_> {
             from: self.from,
             offers: &offers,
             taken: &is_taken,
+            undoes: None,
         };
         let plans = self.plans(&facts, monitor)?;
         let question = Question {

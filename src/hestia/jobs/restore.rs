@@ -6,11 +6,12 @@
 use super::export::{self, Access, Order};
 use super::filter::Facts;
 use super::findings::{self, Finding};
-use super::in_place::Site;
+use super::in_place::{Site, Undo};
 use super::offers::Offers;
 use super::outlook::{Outlook, Subject};
 use super::preflight;
 use super::report::Gather;
+use super::safety::{Safety, Saved};
 use super::shelf::{SharedShelf, Shelf, WebParts};
 use super::verify::{self, Done, Restored};
 use super::{IMPORTED, News, Server, manage};
@@ -24,6 +25,7 @@ use crate::hestia::inventory;
 use crate::hestia::layout::UserName;
 use crate::hestia::select::{Choice, Sections};
 use crate::repo::IndexedRepository;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -49,6 +51,8 @@ pub struct RestoreRequest {
     pub through: Through,
     /// Take over what a tarball from elsewhere adds to the configuration of servers.
     pub trust_config: bool,
+    /// Do not save before what will be overwritten.
+    pub no_safety: bool,
 }
 
 /// Which way sites, mailboxes and the home take from the repository to their place.
@@ -83,6 +87,8 @@ pub struct RestoreReport {
     pub created: bool,
     /// Every object that was asked for, and whether it is back.
     pub objects: Vec<Restored>,
+    /// What takes it back.
+    pub safety: Option<Safety>,
     /// Size of the tarball that Hestia was given.
     pub tarball_bytes: u64,
     /// What went wrong beside, one line each.
@@ -121,18 +127,33 @@ pub fn restore(
     monitor.stage(Stage::Object(format!("user {user} from {}", snapshot.name)));
     let created = check_allowed(server, user, from, &snapshot, request)?;
     let subject = Subject { server, repository, user, from, snapshot: &snapshot, request };
-    let (_, found) = subject.look(&Muted(monitor))?;
+    let (plans, found) = subject.look(&Muted(monitor))?;
     let is_overruled = |one: &Finding| request.force && one.stops == Some(Kind::Exists);
     let found: Vec<Finding> = found.into_iter().filter(|one| !is_overruled(one)).collect();
     if let Some(error) = findings::as_error(user, &found) {
         return Err(error);
     }
     tell_changes(&found, monitor);
-    let mut job = Job { server, repository, user, from, snapshot: &snapshot, request };
+    let saved = if created { Saved::default() } else { subject.save(&id, &plans, monitor)? };
+    let request = &RestoreRequest { sections: saved.left(&request.sections), ..request.clone() };
+    let mut job = Job {
+        server,
+        repository,
+        user,
+        from,
+        snapshot: &snapshot,
+        request,
+        undoes: None,
+        partial: RefCell::default(),
+    };
     let done = job.run(&gather);
     let (objects, tarball_bytes) = match done {
-        Ok(done) => done,
+        Ok((objects, bytes)) => {
+            let objects = job.roll_back(objects, &saved, &gather);
+            (saved.with_refused(objects), bytes)
+        }
         Err(error) => {
+            saved.forget(repository, monitor);
             let text = format!("Ghostsnap restored nothing: {}", error.one_line());
             let asked_for = request.notify;
             let news = News { topic: "Restore failed", text, is_problem: true, asked_for };
@@ -146,6 +167,7 @@ pub fn restore(
         snapshot: (id, snapshot),
         created: created && inventory::exists(&server.hestia, user),
         objects,
+        safety: saved.safety,
         tarball_bytes,
         warnings: gather.warnings(),
         milliseconds: u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
@@ -235,17 +257,21 @@ fn check_allowed(
     Ok(false)
 }
 
-struct Job<'j> {
-    server: &'j Server,
-    repository: &'j IndexedRepository,
-    user: &'j UserName,
-    from: &'j UserName,
-    snapshot: &'j Snapshot,
-    request: &'j RestoreRequest,
+pub(super) struct Job<'j> {
+    pub server: &'j Server,
+    pub repository: &'j IndexedRepository,
+    pub user: &'j UserName,
+    pub from: &'j UserName,
+    pub snapshot: &'j Snapshot,
+    pub request: &'j RestoreRequest,
+    /// The restore that is taken back by this one.
+    pub undoes: Option<&'j Undo<'j>>,
+    /// The objects of which some is back and some is not.
+    pub partial: RefCell<BTreeSet<Object>>,
 }
 
 impl Job<'_> {
-    fn run(&mut self, monitor: &dyn Monitor) -> Result<(Vec<Restored>, u64)> {
+    pub fn run(&mut self, monitor: &dyn Monitor) -> Result<(Vec<Restored>, u64)> {
         self.remove_leftovers(monitor);
         let tarball = TemporaryTarball(self.server.hestia.in_backup(&self.file_name()));
         let done = self.with(&tarball, monitor);
@@ -363,7 +389,9 @@ impl Job<'_> {
         let (server, repository, snapshot) = (self.server, self.repository, self.snapshot);
         let (user, from) = (self.user, self.from);
         let is_taken = |name: &str| taken.contains(name);
-        let site = Site { server, repository, snapshot, user, from, offers, taken: &is_taken };
+        let undoes = self.undoes;
+        let site =
+            Site { server, repository, snapshot, user, from, offers, taken: &is_taken, undoes };
         for path in &shelf.too_large {
             monitor
                 .warn(Error::new(Kind::Limit, format!("take over {path}")).why("it is too large"));
@@ -379,6 +407,9 @@ impl Job<'_> {
                 "UDIR" => site.home_entry(name, monitor),
                 _ => continue,
             };
+            if done.as_ref().is_err_and(|error| error.kind() == Kind::Partial) {
+                self.partial.borrow_mut().insert(object.clone());
+            }
             placed.insert(object.clone(), done.err().map(|error| error.one_line()));
         }
         site.finish(facts.of("WEB").next().is_some(), monitor);
@@ -545,7 +576,7 @@ impl Drop for TemporaryTarball {
 }
 
 /// A monitor for doing something a second time: its warnings have been given.
-struct Muted<'m>(&'m dyn Monitor);
+pub(super) struct Muted<'m>(pub(super) &'m dyn Monitor);
 
 impl Monitor for Muted<'_> {
     fn count(&self, counter: Counter, n: u64) {

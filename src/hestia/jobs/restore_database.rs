@@ -5,10 +5,12 @@
 //! place (see [`crate::hestia::import`]).
 
 use super::report::Gather;
+use super::safety::{self, Intent, Safety};
 use super::{News, Server, manage};
 use crate::base::monitor::Stage;
 use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, Within, limits, units};
 use crate::format::Snapshot;
+use crate::format::snapshot::Object;
 use crate::format::tree::Node;
 use crate::hestia::call::Call;
 use crate::hestia::conf::{self, Row};
@@ -36,6 +38,8 @@ pub struct DatabaseRequest {
     pub force: bool,
     /// Notify the user in the panel.
     pub notify: bool,
+    /// Do not save before what will be overwritten.
+    pub no_safety: bool,
 }
 
 /// What came back.
@@ -51,6 +55,8 @@ pub struct DatabaseReport {
     pub created: bool,
     /// Tables that came back.
     pub tables: u64,
+    /// What takes it back.
+    pub safety: Option<Safety>,
     /// What went wrong beside, one line each.
     pub warnings: Vec<String>,
 }
@@ -70,7 +76,7 @@ pub fn restore_database(
     let whole = request.new_name.as_deref().unwrap_or(&request.database);
     monitor.stage(Stage::Object(format!("database {whole} from {}", snapshot.name)));
     let done = check_user(server, user, &snapshot, request)
-        .and_then(|()| run(server, repository, user, &snapshot, request, &gather));
+        .and_then(|()| run(server, repository, user, (&id, &snapshot), request, &gather));
     let thing = match &request.table {
         Some(table) => format!("the table {table} of {whole}"),
         None => format!("the database {whole}"),
@@ -84,9 +90,9 @@ pub fn restore_database(
         }
     };
     server.tell(user, &News { topic, text, is_problem, asked_for }, monitor);
-    let (name, created, tables) = done?;
+    let (name, created, tables, safety) = done?;
     let (user, warnings) = (user.clone(), gather.warnings());
-    Ok(DatabaseReport { user, snapshot: (id, snapshot), name, created, tables, warnings })
+    Ok(DatabaseReport { user, snapshot: (id, snapshot), name, created, tables, safety, warnings })
 }
 
 fn check_user(
@@ -105,14 +111,14 @@ fn check_user(
     if request.force { Ok(()) } else { manage::check_same_person(server, user, snapshot) }
 }
 
-fn run(
+pub(super) fn run(
     server: &Server,
     repository: &IndexedRepository,
     user: &UserName,
-    snapshot: &Snapshot,
+    (id, snapshot): (&FileId, &Snapshot),
     request: &DatabaseRequest,
     monitor: &dyn Monitor,
-) -> Result<(String, bool, u64)> {
+) -> Result<(String, bool, u64, Option<Safety>)> {
     let reader = Reader::new(repository);
     let stored = Stored::find(&reader, snapshot, &request.database)?;
     let plan = Plan::make(server, user, &stored, request)?;
@@ -124,6 +130,16 @@ fn run(
             .why("the server has one of this name that Hestia does not list"));
     }
     let options = RunOptions { low_priority: server.settings.low_priority, stop: monitor.stop() };
+    let object = Object { section: "DB".to_owned(), name: plan.target.name.clone() };
+    let intent = Intent {
+        command: "restore-database",
+        restored: (*id, snapshot),
+        objects: vec![object],
+        table: request.table.clone(),
+        place: None,
+        exact: true,
+    };
+    let safety = safety::of_one(server, repository, user, &intent, request.no_safety, monitor)?;
     let table = request.table.as_deref();
     let import = Import { target: &plan.target, exists: is_there, table, options };
     let mut dump = FileReader::new(&reader, &stored.dump)?;
@@ -133,7 +149,7 @@ fn run(
             .within(|| format!("list the restored database {}", plan.target.name))?;
     }
     let tables = units::bytes(done.content.tables.len());
-    Ok((plan.target.name, !is_there, tables))
+    Ok((plan.target.name, !is_there, tables, safety))
 }
 
 /// A database in a snapshot.

@@ -15,6 +15,14 @@ use crate::hestia::layout::{Hestia, UserName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+/// Why an object is not back that Hestia's restore ended before.
+pub(super) const NOT_REACHED: &str = "Hestia did not come to it";
+/// Why an object is not back that ours ended before.
+pub(super) const NOT_TRIED: &str = "the restore did not come to it";
+
+/// How the reason begins why nobody knows whether an object is back.
+pub(super) const NOT_VERIFIED: &str = "not verified";
+
 /// One object after a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
@@ -115,10 +123,10 @@ pub fn verify(
         } else if !is_hestias {
             match placed {
                 Some(_) => live.problem(hestia, user, &object),
-                None => Some("the restore did not come to it".to_owned()),
+                None => Some(NOT_TRIED.to_owned()),
             }
         } else if !transcript.has(&shown) {
-            Some("Hestia did not come to it".to_owned())
+            Some(NOT_REACHED.to_owned())
         } else if !outcome.is_ok() && transcript.is_last(&shown) {
             Some(format!("Hestia stopped here: {}", outcome.complaint()))
         } else if object.section == "DB" {
@@ -133,7 +141,7 @@ pub fn verify(
 
 /// The objects of a restore whose end could not be looked at: what became of them is not known.
 pub fn unverified(facts: &Facts, error: &Error) -> Vec<Restored> {
-    let problem = format!("not verified: {}", error.one_line());
+    let problem = format!("{NOT_VERIFIED}: {}", error.one_line());
     let one = |object| Restored { object, problem: Some(problem.clone()) };
     facts.all_objects().into_iter().map(one).collect()
 }

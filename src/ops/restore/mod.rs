@@ -8,7 +8,7 @@ mod folder;
 mod plan;
 mod sink;
 
-pub use deputy::{Change, Done, Place, Report, Rules, by_deputy};
+pub use deputy::{Change, Done, Place, Report, Rules, Undoes, by_deputy};
 pub use folder::to_folder;
 pub(super) use plan::places;
 pub use sink::{FileReader, to_sink};

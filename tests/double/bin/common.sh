@@ -40,3 +40,11 @@ setting() { # FILE KEY
 value() { # ROW KEY
 	sed -n "s/.*\b$2='\([^']*\)'.*/\1/p" <<< "$1"
 }
+
+delete_row() { # USER FILE KEY NAME
+	local file=$HESTIA/data/users/$1/$2
+	grep -qs "\b$3='$4'" "$file" || fail 3 "$4 doesn't exist"
+	faulty "delete-fails-$4" && fail 20 "something is wrong with $4"
+	sed -i "/\b$3='$4'/d" "$file"
+	echo "delete $1 $2 $4" >> "$BASE/history"
+}

@@ -87,7 +87,7 @@ impl Plan<'_> {
     }
 
     /// The file that is there, if it may be read, and which parts of it are right.
-    fn old_content(
+    pub(super) fn old_content(
         &self,
         path: &RelPath,
         existing: &Existing,
@@ -110,6 +110,9 @@ impl Plan<'_> {
         let Some(existing) = existing.filter(|one| one.kind == NodeKind::Folder) else {
             return Ok(());
         };
+        if self.rules.undoes.is_some() {
+            return self.clear(path, existing.kind);
+        }
         if !self.rules.exact && !self.place.home.names(path)?.is_empty() {
             return Err(Error::new(Kind::Exists, format!("put {path} in place"))
                 .why("a folder that is not empty is there")
@@ -196,8 +199,7 @@ impl Plan<'_> {
         if self.mails.as_ref().is_none_or(|(known, _)| *known != maildir) {
             let mut mails = BTreeSet::new();
             for part in [&b"cur"[..], b"new"] {
-                // A maildir that is not there yet has no mails.
-                let names = maildir.join(part).and_then(|path| self.place.home.names(&path));
+                let names = maildir.join(part).map(|folder| self.names_of_today(&folder));
                 let names = names.unwrap_or_default();
                 mails.extend(names.into_iter().map(|name| mail_identity(&name).to_vec()));
             }
@@ -208,15 +210,15 @@ impl Plan<'_> {
 }
 
 /// The part of a mail's name that stays when it is read, answered or moved from `new` to `cur`.
-fn mail_identity(name: &[u8]) -> &[u8] {
+pub(super) fn mail_identity(name: &[u8]) -> &[u8] {
     name.split(|byte| *byte == b':').next().unwrap_or(name)
 }
 
 /// The file that is to be replaced.
-struct Old {
+pub(super) struct Old {
     file: File,
     right: HashSet<u64>,
-    is_right: bool,
+    pub(super) is_right: bool,
 }
 
 impl Old {

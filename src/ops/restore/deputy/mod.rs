@@ -7,6 +7,9 @@
 mod book;
 mod file;
 mod remove;
+mod undo;
+
+pub use undo::Undoes;
 
 use super::folder::matters_to_all;
 use super::{Overwrite, find_node};
@@ -21,6 +24,7 @@ use crate::tree::dir::{Existing, Target};
 use crate::tree::select::Verdict;
 use book::{Book, Item};
 use std::collections::{BTreeSet, HashMap};
+use undo::LastFolder;
 
 /// What to restore, and how.
 #[derive(Clone)]
@@ -43,6 +47,9 @@ pub struct Rules {
     /// Paths below the home that backups leave out: that the snapshot lacks them is no reason to
     /// remove them.
     pub left_out: Selection,
+    /// An earlier restore that this one takes back: of what the snapshot lacks, only that goes
+    /// which it made. Goes with `exact`.
+    pub undoes: Option<Undoes>,
 }
 
 impl Default for Rules {
@@ -56,6 +63,7 @@ impl Default for Rules {
             keep_top: false,
             spared: |_| false,
             left_out: Selection::all(),
+            undoes: None,
         }
     }
 }
@@ -106,6 +114,8 @@ pub struct Report {
     pub unchanged: u64,
     /// Entries removed.
     pub removed: u64,
+    /// Entries that neither the snapshot has nor the restore that was taken back: they stay.
+    pub newer: u64,
     /// Bytes of content written.
     pub bytes: u64,
     /// Files and folders that were somebody else's in the snapshot and are the person's now.
@@ -160,8 +170,13 @@ pub fn by_deputy(
 ) -> Result<Report> {
     let scope = Scoped::new(monitor);
     let reader = Reader::new(repository);
-    let node = find_node(&reader, snapshot, base)?;
-    if place.path.is_root() && (rules.exact || !node.is_folder()) {
+    let node = match find_node(&reader, snapshot, base) {
+        // Nothing was there; what the restore made goes all the same.
+        Err(error) if error.kind() == Kind::NotFound && rules.undoes.is_some() => None,
+        node => Some(node?),
+    };
+    let is_file = node.as_ref().is_some_and(|node| !node.is_folder());
+    if place.path.is_root() && (rules.exact || is_file) {
         return Err(Error::new(Kind::Invalid, "restore to the home itself")
             .why("that would remove what belongs to all of the user")
             .hint("name a folder in it"));
@@ -180,8 +195,15 @@ pub fn by_deputy(
         links: HashMap::new(),
         waiting_links: Vec::new(),
         mails: None,
+        before: (snapshot, base),
+        mails_before: None,
+        last_folder: LastFolder::default(),
     };
-    let done = plan.make_parents(snapshot, base).and_then(|()| plan.top(&node));
+    let done = match &node {
+        Some(node) => plan.make_parents(snapshot, base).and_then(|()| plan.top(node)),
+        None => plan.remove_other(&place.path, &RelPath::root()).map(drop),
+    };
+    let done = done.and_then(|()| plan.remove_parents());
     // A full disk is no reason to leave folders without their modes.
     let ended = if plan.lost { Ok(()) } else { plan.end() };
     done.and(ended)?;
@@ -214,6 +236,11 @@ struct Plan<'a> {
     waiting_links: Vec<(RelPath, RelPath, u64)>,
     /// The mails that a maildir has now, by the part of their names that never changes.
     mails: Option<(RelPath, BTreeSet<Vec<u8>>)>,
+    /// What is restored: when an earlier restore is taken back, what was there before it.
+    before: (&'a Snapshot, &'a RelPath),
+    /// The mails that a maildir had then.
+    mails_before: Option<(RelPath, BTreeSet<Vec<u8>>)>,
+    last_folder: LastFolder,
 }
 
 impl Plan<'_> {

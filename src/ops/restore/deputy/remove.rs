@@ -43,7 +43,7 @@ impl Plan<'_> {
 
     /// Removes an entry that the snapshot lacks, with all in it but what is left out or spared at
     /// any depth; says whether the entry itself goes.
-    fn remove_other(&mut self, path: &RelPath, below: &RelPath) -> Result<bool> {
+    pub(super) fn remove_other(&mut self, path: &RelPath, below: &RelPath) -> Result<bool> {
         let selection = &self.rules.selection;
         if selection.verdict(below, false) == Verdict::Leave || (self.rules.spared)(path) {
             return Ok(false);
@@ -58,16 +58,33 @@ impl Plan<'_> {
         }
         let mut empty = true;
         // What is spared lies directly in a folder of a domain, so others go in one step.
-        let in_parts = !selection.is_all() || !left_out.is_all() || path.depth() <= 3;
+        let is_undo = self.rules.undoes.is_some();
+        let in_parts = !selection.is_all() || !left_out.is_all() || path.depth() <= 3 || is_undo;
         if is_folder && in_parts && path.depth() < limits::TREE_DEPTH_MAX {
             for name in self.place.home.names(path)? {
                 empty &= self.remove_other(&path.join(&name)?, &below.join(&name)?)?;
             }
         }
+        if empty && !self.is_its_work(path, &existing)? {
+            self.book.report.newer += 1;
+            empty = false;
+        }
         if empty {
             self.remove(path, existing.kind, false)?;
         }
         Ok(empty)
+    }
+
+    /// Removes what of a folder is an earlier restore's, so that something else can take its
+    /// place.
+    pub(super) fn clear(&mut self, path: &RelPath, kind: NodeKind) -> Result<()> {
+        let below = self.place.path.strip(path).unwrap_or_default();
+        let goes = kind != NodeKind::Folder || self.remove_other(path, &below)?;
+        if !goes {
+            return Err(Error::new(Kind::Exists, format!("put {path} in place"))
+                .why("the folder that is there now holds what is newer"));
+        }
+        if self.rules.dry_run { Ok(()) } else { self.settle() }
     }
 
     /// Removes what is at a path. What is to be replaced is no change of its own.
@@ -78,7 +95,8 @@ impl Plan<'_> {
         is_replaced: bool,
     ) -> Result<()> {
         // Such as web, mail and tmp: what is in them goes with the user's own rights or not at all.
-        if kind == NodeKind::Folder && self.is_ours_to_make(path) {
+        let is_undo = self.rules.undoes.is_some() && !is_replaced;
+        if kind == NodeKind::Folder && self.is_ours_to_make(path) && !is_undo {
             return Err(Error::new(Kind::Forbidden, format!("remove {path}"))
                 .why("it is a folder in a home that belongs to root"));
         }
@@ -90,6 +108,13 @@ impl Plan<'_> {
             return Ok(());
         }
         if self.is_ours_to_make(path) {
+            if kind == NodeKind::Folder {
+                // What was in it has been removed by its owner, and is gone when he says so.
+                self.settle()?;
+                self.place.home.remove_empty_folder(path)?;
+                self.book.report.add(gone, 1);
+                return Ok(());
+            }
             let count = self.place.home.remove(path)?;
             if !is_replaced {
                 self.book.report.add(gone, count);
