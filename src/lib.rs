@@ -150,6 +150,7 @@
 //! - `hestia/import.rs`: a dump into a database, without trusting it
 //! - `hestia/import_mysql.rs`: that for MySQL and MariaDB
 //! - `hestia/import_pgsql.rs`: that for PostgreSQL
+//! - `hestia/pgsql_extensions.rs`: those that only an administrator may add, and a dump needs
 //! - `hestia/asuser.rs`: files back into a home by a process that acts as the user
 //! - `hestia/userlock.rs`: one job per user at a time
 //! - `hestia/tarballs.rs`: the tarballs in `/backup` and the rows that register them
@@ -186,6 +187,8 @@
 //! - `hestia/jobs/rename.rs`: a user's tree under another name
 //! - `hestia/jobs/web_row.rs`: the row of a web domain that is new here
 //! - `hestia/jobs/restore_database.rs`: give a database or a table back, without Hestia's restore
+//! - `hestia/jobs/databases_in_place.rs`: those of a restored user, each straight to its place
+//! - `hestia/jobs/database_plan.rs`: a database in a snapshot, and what giving it back will do
 //! - `hestia/jobs/safety.rs`: what a restore will overwrite, saved before it does
 //! - `hestia/jobs/saved.rs`: whether all of that was saved
 //! - `hestia/jobs/put_back.rs`: objects and files as they were before a restore

@@ -26,6 +26,7 @@ struct Bench {
     _folder: tempfile::TempDir,
     hestia: Hestia,
     kind: DbKind,
+    siblings: Vec<String>,
 }
 
 fn bench(kind: DbKind) -> Option<Bench> {
@@ -44,7 +45,7 @@ fn bench(kind: DbKind) -> Option<Bench> {
         DbKind::Pgsql => ("pgsql.conf", "postgres"),
     };
     fs::write(hestia.conf(file), db.row(admin)).unwrap();
-    Some(Bench { db, _folder: folder, hestia, kind })
+    Some(Bench { db, _folder: folder, hestia, kind, siblings: Vec::new() })
 }
 
 impl Bench {
@@ -70,7 +71,8 @@ impl Bench {
         let server = DatabaseServer::find(&self.hestia, self.kind, "127.0.0.1").unwrap();
         let exists = self.names().contains(&name.to_owned());
         let options = RunOptions::default();
-        let import = Import { target: &target, exists, table, options };
+        let siblings = &self.siblings;
+        let import = Import { target: &target, exists, table, siblings, options };
         let monitor = Collect::default();
         let done = import::run(&server, &import, &mut &*dump, &World::system(), &monitor);
         assert_eq!(monitor.warnings(), [""; 0]);
@@ -472,7 +474,7 @@ fn an_import_that_is_stopped_at_any_time_leaves_everything_as_it_was() {
         let asked = AtomicU64::new(0);
         let stop = Stop::when(move || asked.fetch_add(1, Ordering::Relaxed) >= patience);
         let options = RunOptions { stop, ..RunOptions::default() };
-        let import = Import { target: &target, exists: true, table: None, options };
+        let import = Import { target: &target, exists: true, table: None, siblings: &[], options };
         let monitor = Collect::default();
         let done = import::run(&server, &import, &mut dump.as_bytes(), &World::system(), &monitor);
         assert_eq!(monitor.warnings(), [""; 0]);

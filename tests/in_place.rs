@@ -43,8 +43,8 @@ fn a_deleted_user_comes_back_and_hestia_was_given_configuration_alone() {
         let tarball = machine.path("last-restored.tar");
         let list = Command::new("tar").arg("-tf").arg(tarball).output().unwrap().stdout;
         let list = String::from_utf8(list).unwrap();
-        assert!(list.contains("./db/alice_wp/") && list.contains("./mail/shop.example/hestia/"));
-        for content in ["domain_data", "accounts.tar", "user_dir", "./web/"] {
+        assert!(list.contains("./mail/shop.example/hestia/"));
+        for content in ["domain_data", "accounts.tar", "user_dir", "./web/", "./db/"] {
             assert!(!list.contains(content), "{list}");
         }
         // Nobody but root can get at what Hestia unpacks.
@@ -226,4 +226,131 @@ fn additions_to_server_configuration_from_a_foreign_tarball_stay_behind_unless_t
     assert_eq!(report.kind(), None, "{report:?}");
     let text = fs::read_to_string(conf.join("nginx.conf_own")).unwrap();
     assert_eq!(text, "load_module /home/alice/x.so;");
+}
+
+fn database(machine: &Machine, path: &str) -> Option<String> {
+    fs::read_to_string(machine.path(path)).ok()
+}
+
+/// Temporary databases that are left.
+fn left_over(machine: &Machine) -> Vec<String> {
+    let names = ["mysql", "pgsql"].into_iter().flat_map(|kind| {
+        let entries = fs::read_dir(machine.path(kind)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap())
+    });
+    names.filter(|name| name.starts_with("ghostsnap")).collect()
+}
+
+#[test]
+fn a_database_that_fails_stays_as_it_was_and_stops_no_other() {
+    let machine = machine();
+    machine.good_backup("alice");
+    let later = "CREATE TABLE `later` (\n);\n-- Dump completed\n";
+    for path in ["mysql/alice_wp.sql", "mysql/alice_shop.sql"] {
+        fs::write(machine.path(path), later).unwrap();
+    }
+    fs::write(machine.path("pgsql/alice_geo.sql"), double::dump("pgsql", 1)).unwrap();
+    // The import of the one dump that has this table breaks off.
+    fs::write(machine.path("faults/import-fails-t2"), "t2").unwrap();
+    let report = machine.restore("alice", placed(all())).unwrap();
+    let problems: Vec<String> =
+        report.problems().map(|(object, why)| format!("{}: {why}", object.name)).collect();
+    assert!(problems[0].ends_with("it is as it was"), "{problems:?}");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        problems[0].starts_with("alice_wp: not restored: cannot restore the database alice_wp")
+    );
+    assert!(problems[0].contains("You have an error in your SQL syntax"), "{problems:?}");
+    assert_eq!(report.kind(), Some(Kind::Partial));
+    let has = |path: &str| database(&machine, path).unwrap();
+    assert_eq!(has("mysql/alice_wp.sql"), later);
+    assert_eq!(has("mysql/alice_shop.sql"), double::dump("mysql", 1));
+    assert_eq!(has("pgsql/alice_geo.sql"), double::dump("pgsql", 2));
+    assert_eq!(left_over(&machine), [""; 0]);
+    // Hestia's restore, which drops databases first, was not asked for any of them.
+    assert!(machine.history().contains(".tar no * * no * no no\n"), "{}", machine.history());
+    assert!(!machine.history().contains("drop "));
+}
+
+#[test]
+fn a_database_that_hestia_does_not_list_gets_its_row_and_its_account() {
+    let machine = machine();
+    machine.good_backup("alice");
+    let rows = fs::read_to_string(machine.hestia.user_file(&user("alice"), "db.conf")).unwrap();
+    fs::write(machine.hestia.user_file(&user("alice"), "db.conf"), "").unwrap();
+    for path in ["mysql/alice_wp.sql", "mysql/alice_shop.sql", "pgsql/alice_geo.sql"] {
+        fs::remove_file(machine.path(path)).unwrap();
+    }
+    fs::write(machine.path("faults/import-fails-t2"), "t2").unwrap();
+    let request = placed(only(["no", "no", "no", "", "no", "no"]));
+    let report = machine.restore("alice", request.clone()).unwrap();
+    assert_eq!(report.problems().count(), 1, "{report:?}");
+    let listed =
+        || fs::read_to_string(machine.hestia.user_file(&user("alice"), "db.conf")).unwrap();
+    assert!(!listed().contains("alice_wp"), "{}", listed());
+    assert_eq!(database(&machine, "mysql/alice_wp.sql"), None);
+    machine.heal();
+    let report = machine.restore("alice", request).unwrap();
+    assert_eq!(report.kind(), None, "{report:?}");
+    let names = |text: &str| {
+        let keys = |row: &str| row.split(" U_DISK").next().unwrap().to_owned();
+        let mut rows: Vec<String> = text.lines().map(keys).collect();
+        rows.sort();
+        rows
+    };
+    assert_eq!(names(&listed()), names(&rows));
+    let history = machine.history();
+    for name in ["alice_wp", "alice_shop"] {
+        assert_eq!(history.matches(&format!("rebuild-database alice {name}\n")).count(), 1);
+    }
+    // Of PostgreSQL, Hestia would take a password away that it does not know.
+    assert!(!history.contains("rebuild-database alice alice_geo"));
+    assert!(!machine.was_asked_to_restore());
+}
+
+#[test]
+fn an_account_whose_password_nobody_knows_lets_nobody_in() {
+    let machine = machine();
+    let path = machine.hestia.user_file(&user("alice"), "db.conf");
+    let rows = fs::read_to_string(&path).unwrap();
+    fs::write(&path, rows.replace("alice_shopu' MD5='*56'", "alice_shopu' MD5=''")).unwrap();
+    machine.good_backup("alice");
+    fs::write(&path, "").unwrap();
+    fs::remove_file(machine.path("mysql/alice_shop.sql")).unwrap();
+    let report = machine
+        .restore("alice", placed(only(["no", "no", "no", "alice_shop", "no", "no"])))
+        .unwrap();
+    assert_eq!((report.problems().count(), report.warnings.len()), (0, 1), "{report:?}");
+    assert!(report.warnings[0].contains("v-change-database-password alice alice_shop"));
+    let rows = fs::read_to_string(&path).unwrap();
+    let hash = rows.split("MD5='").nth(1).unwrap().split('\'').next().unwrap();
+    assert!(hash.len() == 41 && hash.starts_with('*'), "{rows}");
+    assert!(machine.history().contains("rebuild-database alice alice_shop"));
+}
+
+#[test]
+fn databases_of_another_user_come_under_the_new_users_names_and_the_old_ones_stay() {
+    let machine = machine();
+    machine.good_backup("alice");
+    let before = machine.state_of("alice");
+    let migrate = |section: [&str; 6]| {
+        let request = RestoreRequest { from: Some(user("alice")), ..placed(only(section)) };
+        machine.restore("bob", request)
+    };
+    let report = migrate(["no", "no", "no", "", "no", "no"]).unwrap();
+    assert_eq!(report.kind(), None, "{report:?}");
+    let rows = fs::read_to_string(machine.hestia.user_file(&user("bob"), "db.conf")).unwrap();
+    for row in [
+        "DB='bob_wp' DBUSER='bob_wpu' MD5='*56'",
+        "DB='bob_shop' DBUSER='bob_shopu'",
+        "DB='bob_geo' DBUSER='bob_geou'",
+    ] {
+        assert!(rows.contains(row), "{rows}");
+    }
+    assert_eq!(database(&machine, "mysql/bob_wp.sql").unwrap(), double::dump("mysql", 3));
+    assert_eq!(database(&machine, "pgsql/bob_geo.sql").unwrap(), double::dump("pgsql", 2));
+    assert_eq!(machine.state_of("alice"), before);
+    // What the other user has by now is not replaced.
+    let error = migrate(["no", "no", "no", "alice_wp", "no", "no"]).unwrap_err();
+    assert_eq!(error.kind(), Kind::Exists);
 }

@@ -215,6 +215,9 @@ pub const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Longest definition of one object in a dump of PostgreSQL that a restore of a single table holds
 /// back until it is clear whether it belongs to the table: functions are programs, not books.
 pub const SECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How much of a dump of PostgreSQL is held to find the extensions it needs, which stand before its
+/// first table: before them stands a line for everything in it.
+pub const DUMP_HEAD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// How long the change of places of tables waits for those who use the old ones.
 pub const TABLE_LOCK_SECONDS: u64 = 60;
 /// Largest message between a restore and its deputy: the longest path, link and attributes of an

@@ -24,6 +24,9 @@ pub struct Import<'i> {
     pub exists: bool,
     /// The one table that is wanted (of PostgreSQL, `schema.table` or one of `public`).
     pub table: Option<&'i str>,
+    /// Databases of the same account on that server: what it makes may look into them, as the
+    /// account itself may, and change nothing there.
+    pub siblings: &'i [String],
     /// How programs are run.
     pub options: RunOptions,
 }
@@ -106,7 +109,38 @@ pub fn run(
         DbKind::Mysql => import_mysql::run(&servers, import, &scratch, dump, monitor),
         DbKind::Pgsql => import_pgsql::run(&servers, import, &scratch, dump, monitor),
     };
-    Ok(Imported { content: content.within(what)? })
+    let content = content.map_err(with_way_out).within(what)?;
+    Ok(Imported { content })
+}
+
+/// An import has the rights of a customer. What needs more than those is told apart from what is
+/// broken by the server's own words.
+fn with_way_out(error: Error) -> Error {
+    const WORDS: [&str; 4] = ["denied", "must be superuser", "SUPER privilege", "must be owner"];
+    let text = error.one_line();
+    if error.hint_text().is_some() || !WORDS.iter().any(|word| text.contains(word)) {
+        return error;
+    }
+    if text.contains("log_bin_trust_function_creators") {
+        return error.hint(
+            "SET GLOBAL log_bin_trust_function_creators = 1 on the server allows it; or restore it \
+             with --through tarball, by which Hestia imports the dump as the server's root",
+        );
+    }
+    error.hint(
+        "if you know who wrote the dump: ghostsnap hestia restore with --through tarball lets \
+         Hestia import it as the server's root",
+    )
+}
+
+/// Whether the server knows the account that a database belongs to.
+pub fn has_account(server: &DatabaseServer, target: &DatabaseRow) -> Result<bool> {
+    let account = &target.user;
+    let query = match server.kind {
+        DbKind::Mysql => format!("SELECT COUNT(*) FROM mysql.user WHERE User = '{account}';\n"),
+        DbKind::Pgsql => format!("SELECT count(*) FROM pg_roles WHERE rolname = '{account}';\n"),
+    };
+    Ok(server.ask_number(&format!("look for the account {account}"), None, &query)? > 0)
 }
 
 /// Feeds a dump to a client and holds it to its end.

@@ -69,11 +69,16 @@ fn prepare(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> R
     let Scratch { name, password, aside, .. } = scratch;
     let charset = charset(import);
     let host = server.account_host();
-    let sql = format!(
+    let mut sql = format!(
         "CREATE DATABASE `{name}`{charset};\nCREATE DATABASE `{aside}`{charset};\n\
          CREATE USER `{name}`@`{host}` IDENTIFIED BY '{password}';\n\
          GRANT ALL ON `{name}`.* TO `{name}`@`{host}`;\n"
     );
+    for sibling in import.siblings {
+        // In a GRANT, an underscore would stand for any letter.
+        let sibling = sibling.replace('_', "\\_");
+        sql.push_str(&format!("GRANT SELECT, SHOW VIEW ON `{sibling}`.* TO `{name}`@`{host}`;\n"));
+    }
     server.ask("make a temporary database", None, &sql).map(drop)
 }
 

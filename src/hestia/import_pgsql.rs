@@ -8,6 +8,7 @@ use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
 use super::import::{self, Import, Live, Scratch, Servers};
 use super::inventory::DbKind;
+use super::pgsql_extensions as extensions;
 use crate::base::{Error, Kind, Monitor, Result, WhatIo, limits};
 use std::io::{Read, Write};
 
@@ -43,7 +44,10 @@ fn run_in(
         return Ok(content);
     }
     make_database(servers.steady, import, scratch)?;
-    let content = feed(server, import, scratch, name, None, dump)?;
+    let head = extensions::head(dump)?;
+    extensions::add(servers.steady, name, &extensions::named(&head))?;
+    let mut dump = head.as_slice().chain(dump);
+    let content = feed(server, import, scratch, name, None, &mut dump)?;
     if let Some(missing) = import::missing(server, name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
@@ -74,7 +78,11 @@ fn make_account(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch)
     if server.ask_number(what, None, &count)? == 0 {
         let is_hash = hash.starts_with("md5") || hash.starts_with("SCRAM-SHA-256$");
         let password = if is_hash { format!(" PASSWORD '{hash}'") } else { String::new() };
-        sql.push_str(&format!("CREATE ROLE \"{owner}\" LOGIN{password};\n"));
+        // As Hestia makes accounts; its way of deleting them takes both back.
+        sql.push_str(&format!(
+            "CREATE ROLE \"{owner}\" LOGIN{password};\n\
+             GRANT CONNECT ON DATABASE template1 TO \"{owner}\";\n"
+        ));
     }
     sql.push_str(&format!(
         "CREATE ROLE \"{name}\" LOGIN PASSWORD '{password}';\n\

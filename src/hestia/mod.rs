@@ -23,6 +23,7 @@ pub mod jobs;
 pub mod layout;
 pub mod objects;
 pub mod paths;
+mod pgsql_extensions;
 pub mod select;
 pub mod settings;
 pub mod setup;

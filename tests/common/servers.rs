@@ -216,10 +216,15 @@ impl DbServer {
 
     /// Runs SQL as the administrator of the MariaDB server.
     pub fn mysql(&self, sql: &str) -> String {
+        self.mysql_as("root", PASSWORD, sql)
+    }
+
+    /// Runs SQL as an account of the MariaDB server.
+    pub fn mysql_as(&self, account: &str, password: &str, sql: &str) -> String {
         let mut command = Command::new("/usr/bin/mariadb");
-        command.args(["--no-defaults", "-h", "127.0.0.1", "-u", "root", "-N", "-B"]);
+        command.args(["--no-defaults", "-h", "127.0.0.1", "-u", account, "-N", "-B"]);
         command.args(["--default-character-set=utf8mb4", "-P", &self.port.to_string()]);
-        command.env("MYSQL_PWD", PASSWORD);
+        command.env("MYSQL_PWD", password);
         feed(command, sql)
     }
 
@@ -242,8 +247,13 @@ impl DbServer {
 
     /// Runs SQL as the administrator of the PostgreSQL server.
     pub fn psql(&self, database: &str, sql: &str) -> String {
+        self.psql_as("postgres", PASSWORD, database, sql)
+    }
+
+    /// Runs SQL as an account of the PostgreSQL server.
+    pub fn psql_as(&self, account: &str, password: &str, database: &str, sql: &str) -> String {
         let mut command = Command::new("/usr/bin/psql");
-        command.env("PGPASSWORD", PASSWORD).args(["-h", "127.0.0.1", "-U", "postgres", "-X"]);
+        command.env("PGPASSWORD", password).args(["-h", "127.0.0.1", "-U", account, "-X"]);
         command.args(["-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-p", &self.port.to_string()]);
         command.args(["-d", database]);
         feed(command, sql)

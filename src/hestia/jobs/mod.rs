@@ -9,6 +9,8 @@ pub mod backup;
 mod backup_direct;
 mod backup_tarball;
 pub mod cleanup;
+mod database_plan;
+mod databases_in_place;
 pub mod download;
 pub mod export;
 pub mod files;

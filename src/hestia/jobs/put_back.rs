@@ -7,7 +7,7 @@
 use super::export::{self, Access, Order};
 use super::in_place::Undo;
 use super::restore::{Job, Muted, RestoreRequest, Through};
-use super::restore_database::{self, DatabaseRequest};
+use super::restore_database::{self, DatabaseJob, Package};
 use super::safety::is_there;
 use super::verify::Restored;
 use super::{Server, in_place};
@@ -243,22 +243,12 @@ impl PutBack<'_> {
 
     /// Puts one table of a database back.
     pub fn table(&self, database: &str, table: &str, monitor: &dyn Monitor) -> Result<()> {
-        let request = DatabaseRequest {
-            snapshot: self.safety.0.to_string(),
-            database: database.to_owned(),
-            table: Some(table.to_owned()),
-            no_safety: true,
-            ..DatabaseRequest::default()
-        };
         let (server, repository) = (self.server, self.repository);
-        match restore_database::run(
-            server,
-            repository,
-            self.user,
-            self.safety,
-            &request,
-            &ToTheEnd(monitor),
-        ) {
+        let (snapshot, user) = (self.safety.1, self.user);
+        let job = DatabaseJob { server, repository, snapshot, user, from: user };
+        let (table_of, package) = (Some(table), Package::Yields);
+        let order = restore_database::Order { database, table: table_of, new_name: None, package };
+        match restore_database::into_place(&job, &order, &ToTheEnd(monitor)) {
             Err(error) if error.kind() == Kind::NotFound => self.drop_table(database, table),
             done => done.map(drop),
         }

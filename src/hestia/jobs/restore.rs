@@ -11,10 +11,11 @@ use super::offers::Offers;
 use super::outlook::{Outlook, Subject};
 use super::preflight;
 use super::report::Gather;
+use super::restore_database::DatabaseJob;
 use super::safety::{Safety, Saved};
 use super::shelf::{SharedShelf, Shelf, WebParts};
 use super::verify::{self, Done, Restored};
-use super::{IMPORTED, News, Server, manage};
+use super::{IMPORTED, News, Server, databases_in_place, manage};
 use crate::base::error::io_error;
 use crate::base::monitor::{Stage, Stop};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, WhatIo, Within, limits};
@@ -350,7 +351,7 @@ impl Job<'_> {
         Ok((objects, bytes))
     }
 
-    fn in_place(&self) -> bool {
+    pub fn in_place(&self) -> bool {
         self.request.through == Through::Place
     }
 
@@ -378,7 +379,7 @@ impl Job<'_> {
         })
     }
 
-    /// Sites, mailboxes and the home, each on its own: one that fails stops no other.
+    /// Databases, sites, mailboxes and the home, each on its own: one that fails stops no other.
     fn put_in_place(
         &self,
         facts: &Facts,
@@ -396,7 +397,8 @@ impl Job<'_> {
             monitor
                 .warn(Error::new(Kind::Limit, format!("take over {path}")).why("it is too large"));
         }
-        let mut placed = BTreeMap::new();
+        let job = DatabaseJob { server, repository, snapshot, user, from };
+        let mut placed = databases_in_place::place(&job, facts, monitor);
         let none = WebParts::default();
         for object in &facts.objects {
             let name = &object.name;
@@ -460,7 +462,7 @@ impl Job<'_> {
         let existed = inventory::exists(&self.server.hestia, self.user);
         let mut words = selectors(sections, facts);
         if self.in_place() {
-            [words[0], words[5]] = ["no"; 2];
+            [words[0], words[3], words[5]] = ["no"; 3];
             if existed && words.iter().all(|word| *word == "no") {
                 // There is nothing for it to do.
                 return Ok(Ended::ByItself(Outcome { code: Some(0), output: String::new() }));

@@ -140,7 +140,10 @@ impl Job<'_> {
 
     /// Whether an object's problem is one of all of it, and something was done to it.
     fn is_whole(&self, object: &Object, why: &str) -> bool {
-        let untouched = [NOT_REACHED, NOT_TRIED].contains(&why) || why.starts_with("left alone");
+        // The import of a database has put the old one back itself.
+        let is_import = object.section == "DB" && self.in_place();
+        let untouched =
+            is_import || [NOT_REACHED, NOT_TRIED].contains(&why) || why.starts_with("left alone");
         // What nobody could look at may be back.
         !untouched && !why.starts_with(NOT_VERIFIED) && !self.partial.borrow().contains(object)
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Sorts a user's configuration on its way out of a snapshot: what Hestia's own restore takes goes
-//! into its tarball, what we put in place ourselves stays here. No content of sites, mailboxes and
-//! homes passes by: it goes from the repository to its place without a copy in between.
+//! into its tarball, what we put in place ourselves stays here. No content of sites, mailboxes,
+//! databases and homes passes by: it goes from the repository to its place without a copy in
+//! between.
 
 use crate::base::path::display_bytes;
 use crate::base::units::bytes;
@@ -60,7 +61,8 @@ impl Sink for Nowhere {
     }
 }
 
-/// A sink that keeps the configuration of web domains, lets all content go, and hands on the rest.
+/// A sink that keeps the configuration of web domains, lets all content and all databases go, and
+/// hands on the rest.
 pub struct Sorter {
     inner: Box<dyn Sink>,
     shelf: SharedShelf,
@@ -161,7 +163,7 @@ pub fn is_content(names: &[&[u8]]) -> bool {
 impl Sink for Sorter {
     fn entry(&mut self, path: &RelPath, node: &Node, content: &mut dyn Read) -> Result<()> {
         let names: Vec<&[u8]> = path.names().collect();
-        if is_content(&names) {
+        if is_content(&names) || names.first() == Some(&&b"db"[..]) {
             return Ok(());
         }
         if names.first() == Some(&&b"web"[..]) {
@@ -189,6 +191,7 @@ mod tests {
         fn entry(&mut self, path: &RelPath, _: &Node, _: &mut dyn Read) -> Result<()> {
             assert!(!path.to_string().starts_with("web/"), "{path}");
             assert!(!path.to_string().starts_with("user_dir"), "{path}");
+            assert!(!path.to_string().starts_with("db/"), "{path}");
             Ok(())
         }
         fn finish(self: Box<Self>) -> Result<()> {
@@ -215,6 +218,7 @@ mod tests {
         put("web/a.example/data/public_html/index.php", "content");
         put("user_dir/.bashrc", "content");
         put("mail/a.example/accounts/info/cur/1", "content");
+        put("db/alice_wp/alice_wp.mysql.sql", "content");
         put("hestia/user.conf", "for the tarball");
         let shelf = shared.take();
         let parts = &shelf.web["a.example"];

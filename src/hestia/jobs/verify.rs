@@ -91,7 +91,7 @@ fn after_time(line: &str) -> Option<&str> {
 pub struct Done<'d> {
     /// How `v-restore-user` ended.
     pub outcome: &'d Outcome,
-    /// Whether sites, mailboxes and the home were put in place by us.
+    /// Whether sites, databases, mailboxes and the home were put in place by us.
     pub in_place: bool,
     /// What of those was tried, and what went wrong with it.
     pub placed: &'d BTreeMap<Object, Option<String>>,
@@ -113,7 +113,8 @@ pub fn verify(
     let mut restored = Vec::new();
     for object in facts.all_objects() {
         let placed = done.placed.get(&object);
-        let is_hestias = !done.in_place || !matches!(object.section.as_str(), "WEB" | "UDIR");
+        let section = object.section.as_str();
+        let is_hestias = !done.in_place || !matches!(section, "WEB" | "DB" | "UDIR");
         let mut shown = object.clone();
         if object.section == "DB" {
             shown.name = renamed(&object.name, users.0, users.1);
@@ -122,7 +123,7 @@ pub fn verify(
             Some(problem.clone())
         } else if !is_hestias {
             match placed {
-                Some(_) => live.problem(hestia, user, &object),
+                Some(_) => live.problem(hestia, user, &shown),
                 None => Some(NOT_TRIED.to_owned()),
             }
         } else if !transcript.has(&shown) {
@@ -169,6 +170,10 @@ impl Live {
         let name = &object.name;
         let domains = self.domains.get(object.section.as_str());
         if domains.is_some_and(|domains| !domains.contains(name)) {
+            return Some("Hestia does not list it afterwards".to_owned());
+        }
+        let lists = |row: &Row| row.text("DB").eq_ignore_ascii_case(name);
+        if object.section == "DB" && !self.databases.iter().any(lists) {
             return Some("Hestia does not list it afterwards".to_owned());
         }
         let path = match object.section.as_str() {

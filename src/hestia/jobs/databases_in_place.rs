@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+//! The databases of a restored user, each straight to its place. One that fails stays as it was and
+//! stops no other.
+
+use super::filter::Facts;
+use super::restore_database::{self, DatabaseJob, Order, Package};
+use crate::base::monitor::Stage;
+use crate::base::{Error, Kind, Monitor};
+use crate::format::snapshot::Object;
+use crate::hestia::call::ToTheEnd;
+use std::collections::BTreeMap;
+
+/// Restores them. Returns what went wrong with each, if anything did.
+pub(super) fn place(
+    job: &DatabaseJob<'_>,
+    facts: &Facts,
+    monitor: &dyn Monitor,
+) -> BTreeMap<Object, Option<String>> {
+    // Half a user is worse than a late stop.
+    let monitor = &ToTheEnd(monitor);
+    let mut placed = BTreeMap::new();
+    let mut waiting: Vec<&str> = facts.of("DB").collect();
+    // A view may look into another database of its account. Where that is yet to come, the second
+    // round finds it.
+    for is_last in [false, true] {
+        let (mut again, mut has_new) = (Vec::new(), false);
+        for name in std::mem::take(&mut waiting) {
+            monitor.stage(Stage::Object(format!("database {name}")));
+            let order =
+                Order { database: name, table: None, new_name: None, package: Package::Yields };
+            let done = restore_database::into_place(job, &order, monitor);
+            match &done {
+                Ok(done) => has_new |= done.created,
+                Err(error) if error.kind() == Kind::Db && !is_last => again.push(name),
+                Err(_) => {}
+            }
+            let problem = done.err().map(|error| problem(&error));
+            let object = Object { section: "DB".to_owned(), name: name.to_owned() };
+            placed.insert(object, problem);
+        }
+        if has_new {
+            waiting = again;
+        }
+    }
+    placed
+}
+
+/// An import that fails leaves the old one as it was, or says that it could not.
+fn problem(error: &Error) -> String {
+    let why = error.one_line();
+    let is_said = why.contains("not as it was");
+    if is_said { why } else { format!("not restored: {why}; it is as it was") }
+}

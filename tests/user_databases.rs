@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+//! Users with databases on real servers that the tests start themselves, backed up and given back:
+//! Hestia is a double, MariaDB and PostgreSQL are not.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
+
+#[path = "common/hestia.rs"]
+mod double;
+#[path = "common/servers.rs"]
+mod servers;
+
+use double::{Machine, all, only, user};
+use ghostsnap::hestia::jobs::{RestoreRequest, Server, Through};
+use servers::{DbServer, PASSWORD};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+struct Bench {
+    machine: Machine,
+    mysql: DbServer,
+    pgsql: DbServer,
+}
+
+/// A machine with alice, whose databases lie on real servers.
+fn bench() -> Option<Bench> {
+    let (mysql, pgsql) = (DbServer::mariadb()?, DbServer::postgres()?);
+    let mut machine = Machine::empty("zstd");
+    machine.hestia.tools = "/usr/bin".into();
+    fs::write(machine.hestia.conf("mysql.conf"), mysql.row("root")).unwrap();
+    fs::write(machine.hestia.conf("pgsql.conf"), pgsql.row("postgres")).unwrap();
+    let mut settings = machine.server.settings.clone();
+    settings.mode = ghostsnap::hestia::BackupMode::Direct;
+    let world = Arc::clone(&machine.server.world);
+    machine.server = Server::new(machine.hestia.clone(), settings, world);
+    let bench = Bench { machine, mysql, pgsql };
+    bench.let_hestia_rebuild_databases();
+    bench.add_alice();
+    Some(bench)
+}
+
+impl Bench {
+    /// Puts up a command that does to the server what Hestia's does.
+    fn let_hestia_rebuild_databases(&self) {
+        let text = format!(
+            "#!/bin/bash\nsource \"$(dirname \"$0\")/common.sh\"\n\
+             row=$(grep \"DB='$2'\" \"$HESTIA/data/users/$1/db.conf\") || fail 3 \"no $2\"\n\
+             echo \"rebuild-database $1 $2\" >> \"$BASE/history\"\n\
+             user=$(value \"$row\" DBUSER) hash=$(value \"$row\" MD5)\n\
+             for host in % localhost; do\n\
+             echo \"CREATE USER IF NOT EXISTS '$user'@'$host'; \
+             GRANT ALL ON \\`$2\\`.* TO '$user'@'$host'; \
+             SET PASSWORD FOR '$user'@'$host' = '$hash';\"\n\
+             done | MYSQL_PWD='{PASSWORD}' mariadb --no-defaults -h 127.0.0.1 -u root -P {}\n",
+            self.mysql.port
+        );
+        let path = self.machine.hestia.command("v-rebuild-database");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn add_alice(&self) {
+        self.machine.add_user("alice");
+        self.machine.add_user("bob");
+        let hash = self.mysql.mysql("SELECT PASSWORD('alice secret')");
+        for name in ["alice_a", "alice_b"] {
+            self.mysql.mysql(&format!(
+                "CREATE DATABASE {name} CHARACTER SET utf8mb4; \
+                 CREATE USER IF NOT EXISTS alice_u@localhost IDENTIFIED BY PASSWORD '{hash}'; \
+                 CREATE USER IF NOT EXISTS alice_u@'%' IDENTIFIED BY PASSWORD '{hash}'; \
+                 GRANT ALL ON {name}.* TO alice_u@localhost; GRANT ALL ON {name}.* TO alice_u@'%'"
+            ));
+            self.list("mysql", name, "alice_u", &hash);
+        }
+        // Each of the two looks into the other one.
+        self.mysql.mysql(
+            "CREATE TABLE alice_a.t (id INT PRIMARY KEY, t TEXT); \
+             INSERT INTO alice_a.t VALUES (1, 'one'), (2, 'two'); \
+             CREATE TABLE alice_b.t (id INT PRIMARY KEY); INSERT INTO alice_b.t VALUES (7); \
+             CREATE DEFINER=alice_u@localhost VIEW alice_a.v AS \
+             SELECT a.id, a.t FROM alice_a.t a; \
+             CREATE DEFINER=alice_u@localhost VIEW alice_b.other AS SELECT id FROM alice_a.t; \
+             USE alice_a; CREATE DEFINER=alice_u@localhost TRIGGER n BEFORE INSERT ON t \
+             FOR EACH ROW SET NEW.t = UPPER(NEW.t)",
+        );
+        self.pgsql.psql("postgres", "CREATE ROLE alice_p LOGIN PASSWORD 'alice secret'");
+        self.pgsql.psql("postgres", "CREATE DATABASE alice_geo OWNER alice_p");
+        // Only the administrator may add the second one.
+        self.pgsql.psql("alice_geo", "CREATE EXTENSION cube; CREATE EXTENSION earthdistance");
+        self.pgsql.psql(
+            "alice_geo",
+            "SET ROLE alice_p; CREATE TABLE places (id int PRIMARY KEY, n text); \
+             INSERT INTO places VALUES (1, 'Ort'), (2, 'Place')",
+        );
+        self.list("pgsql", "alice_geo", "alice_p", "");
+    }
+
+    fn list(&self, kind: &str, name: &str, account: &str, hash: &str) {
+        let row = format!(
+            "DB='{name}' DBUSER='{account}' MD5='{hash}' HOST='127.0.0.1' TYPE='{kind}' \
+             CHARSET='UTF8MB4' U_DISK='1' SUSPENDED='no' TIME='07:06:17' DATE='2026-11-22'"
+        );
+        self.machine.add_row("alice", "db.conf", &row);
+    }
+
+    fn restore(&self, name: &str, request: RestoreRequest) -> Vec<String> {
+        let request = RestoreRequest { through: Through::Place, ..request };
+        let report = self.machine.restore(name, request).unwrap();
+        let problems = report.problems().map(|(one, why)| format!("{}: {why}", one.name));
+        let mut problems: Vec<String> = problems.collect();
+        problems.extend(report.warnings.iter().cloned());
+        assert_eq!(self.temporary(), "");
+        problems
+    }
+
+    /// Databases and accounts that should be gone.
+    fn temporary(&self) -> String {
+        let mysql = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE \
+                     'ghostsnap%' UNION SELECT User FROM mysql.user WHERE User LIKE 'ghostsnap%'";
+        let pgsql = "SELECT datname FROM pg_database WHERE datname LIKE 'ghostsnap%' UNION \
+                     SELECT rolname FROM pg_roles WHERE rolname LIKE 'ghostsnap%'";
+        self.mysql.mysql(mysql) + &self.pgsql.psql("postgres", pgsql)
+    }
+
+    /// What the databases of a name hold, as their accounts see it.
+    fn rows(&self, name: &str) -> String {
+        let mysql = self.mysql.mysql_as(
+            &format!("{name}_u"),
+            "alice secret",
+            &format!(
+                "SELECT * FROM {name}_a.t; SELECT COUNT(*) FROM {name}_a.v; \
+                 SELECT * FROM {name}_b.t; SELECT * FROM {name}_b.other ORDER BY id; \
+                 SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_NAME = 'other'"
+            ),
+        );
+        let pgsql = self.pgsql.psql_as(
+            &format!("{name}_p"),
+            "alice secret",
+            &format!("{name}_geo"),
+            "SELECT * FROM places ORDER BY id; SELECT tableowner FROM pg_tables \
+             WHERE tablename = 'places'; SELECT round(earth_distance(ll_to_earth(0, 0), \
+             ll_to_earth(0, 1)))",
+        );
+        format!("{mysql}\n{pgsql}")
+    }
+}
+
+const ALICES: &str =
+    "1\tone\n2\ttwo\n2\n7\n1\n2\nalice_u@localhost\n1|Ort\n2|Place\nalice_p\n111320";
+
+#[test]
+fn databases_of_a_user_come_back_on_real_servers_in_place_after_deletion_and_for_another_user() {
+    let Some(bench) = bench() else { return };
+    let machine = &bench.machine;
+    assert_eq!(bench.rows("alice"), ALICES);
+    machine.good_backup("alice");
+
+    // In place.
+    bench.mysql.mysql("DELETE FROM alice_a.t; DROP VIEW alice_b.other; DROP TABLE alice_b.t");
+    bench.mysql.mysql("CREATE TABLE alice_a.later (id INT)");
+    bench.pgsql.psql("alice_geo", "DROP TABLE places; CREATE TABLE later (id int)");
+    assert_eq!(bench.restore("alice", all()), [""; 0]);
+    assert_eq!(bench.rows("alice"), ALICES);
+    assert_eq!(bench.mysql.mysql("SHOW TABLES FROM alice_a"), "t\nv");
+    assert!(!machine.history().contains("rebuild-database"), "the accounts were there");
+
+    // For another user of the same server.
+    let request = RestoreRequest { from: Some(user("alice")), ..all() };
+    let request =
+        RestoreRequest { sections: only(["no", "no", "no", "", "no", "no"]).sections, ..request };
+    let problems = bench.restore("bob", request);
+    // The view names the other database by its old name, and that stays somebody else's.
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("alice_b: ") && problems[0].contains("denied"), "{problems:?}");
+    assert!(problems[0].contains("--through tarball"), "{problems:?}");
+    let bobs = bench.mysql.mysql_as("bob_u", "alice secret", "SELECT * FROM bob_a.v");
+    assert_eq!(bobs, "1\tone\n2\ttwo");
+    let bobs = bench.pgsql.psql_as("bob_p", "alice secret", "bob_geo", "SELECT n FROM places");
+    assert_eq!(bobs, "Ort\nPlace");
+    let listed = fs::read_to_string(machine.hestia.user_file(&user("bob"), "db.conf")).unwrap();
+    assert!(listed.contains("bob_a") && listed.contains("bob_geo") && !listed.contains("bob_b"));
+    assert_eq!(bench.rows("alice"), ALICES);
+
+    // A user that is gone with everything: the first database waits for the one it looks into.
+    bench.mysql.mysql(
+        "DROP DATABASE alice_a; DROP DATABASE alice_b; DROP USER alice_u@localhost; \
+         DROP USER alice_u@'%'",
+    );
+    bench.pgsql.psql("postgres", "DROP DATABASE alice_geo");
+    bench.pgsql.psql("postgres", "DROP OWNED BY alice_p; DROP ROLE alice_p");
+    assert_eq!(machine.run("v-delete-user", &["alice"]), 0);
+    assert_eq!(bench.restore("alice", all()), [""; 0]);
+    assert_eq!(bench.rows("alice"), ALICES);
+}
