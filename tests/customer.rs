@@ -321,3 +321,55 @@ fn what_changed_since_is_named() {
     expected.sort();
     assert_eq!(between, expected);
 }
+
+#[test]
+fn a_restore_says_how_to_take_it_back_and_a_customer_does() {
+    let machine = backed_up();
+    let index = machine.home(INDEX);
+    fs::write(&index, "edited").unwrap();
+    let restore = ["--panel", "v-ghostsnap-restore-web-domain", "alice", "latest", "shop.example"];
+    machine.ok(&restore);
+    let restore = ["hestia", "restore-file", "alice", "latest", INDEX, "--force", "--json"];
+    fs::write(&index, "edited again").unwrap();
+    let lines = machine.ok(&restore);
+    let row = lines.lines().find(|line| line.contains("safety-alice-")).unwrap().to_owned();
+    assert!(row.contains("overwritten"), "{lines}");
+    let list = ["--panel", "v-ghostsnap-list-user-restores", "alice", "json"];
+    let jobs = json(&machine.ok(&list));
+    let names: Vec<&String> = jobs.as_object().unwrap().keys().collect();
+    assert_eq!(names.len(), 2);
+    assert!(row.contains(names[1].as_str()), "{row}");
+    assert_eq!(jobs[names[0].as_str()]["OBJECTS"], "WEB shop.example");
+    assert_eq!(jobs[names[1].as_str()]["COMMAND"], "restore-file");
+    // Only a look.
+    let undo = ["--panel", "v-ghostsnap-undo-restore", "alice", names[1].as_str()];
+    let look = machine.ok(&[&undo[..], &["no", "yes"]].concat());
+    assert!(look.contains("1 overwritten"), "{look}");
+    assert!(fs::read_to_string(&index).unwrap().contains("shop.example"));
+    // Neither for somebody else nor without a yes.
+    let bob = ["--panel", "v-ghostsnap-undo-restore", "bob", names[1].as_str()];
+    let (code, text) = machine.no(&bob);
+    assert_eq!(code, 3, "{text}");
+    assert!(text.lines().last().unwrap().starts_with("Error: "), "{text}");
+    assert_eq!(machine.no(&["hestia", "undo-restore", "alice", "latest"]).0, 1);
+    machine.ok(&undo);
+    assert_eq!(fs::read_to_string(&index).unwrap(), "edited again");
+    assert!(machine.history().contains("Ghostsnap undid the restore"));
+    let (code, text) = machine.no(&["hestia", "undo-restore", "alice", "latest", "--force"]);
+    assert!(code != 0 && text.contains("undone already"), "{text}");
+    machine.ok(&["--panel", "v-ghostsnap-undo-restore", "alice", names[0].as_str()]);
+    assert_eq!(fs::read_to_string(&index).unwrap(), "edited");
+    // None of this is a backup, and none is left where nobody wants it.
+    let backups = json(&machine.ok(&["hestia", "list-backups", "--user", "alice", "--json"]));
+    assert_eq!(backups.as_object().unwrap().len(), 1);
+    let count = || machine.snapshots().len();
+    let before = count();
+    machine.ok(&["hestia", "restore-file", "alice", "latest", INDEX, "--force", "--no-safety"]);
+    assert_eq!(count(), before);
+    let settings = machine.path("etc/ghostsnap/ghostsnap.toml");
+    fs::create_dir_all(settings.parent().unwrap()).unwrap();
+    fs::write(&settings, "safety = false\n").unwrap();
+    fs::write(&index, "once more").unwrap();
+    machine.ok(&["hestia", "restore-file", "alice", "latest", INDEX, "--force"]);
+    assert_eq!(count(), before);
+}

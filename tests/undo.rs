@@ -2,6 +2,7 @@
 //! Restores that are taken back, later or at once because they failed: what was there before is
 //! there again, exactly, and nothing newer is lost. Against the double of Hestia in tests/double.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
+#![allow(clippy::print_stderr)]
 
 #[path = "common/hestia.rs"]
 mod double;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const PUBLIC: &str = "web/shop.example/public_html";
 const MAILS: &str = "mail/shop.example/info";
@@ -391,6 +393,115 @@ fn a_site_whose_restore_fails_is_as_it_was_and_the_others_are_restored() {
         .collect();
     assert_eq!(touched, Vec::<String>::new());
     assert!(after.contains_key("home/web/static.example/public_html/index.php"));
+}
+
+/// A machine whose homes lie on a small disk; `None` where none can be mounted.
+struct SmallDisk {
+    machine: Machine,
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.machine.hestia.home).status());
+    }
+}
+
+fn small_disk() -> Option<SmallDisk> {
+    let machine = Machine::empty("gzip");
+    let mount = ["-t", "tmpfs", "-o", "size=4m", "none"];
+    let mounted = Command::new("mount").args(mount).arg(&machine.hestia.home).status();
+    if !nix::unistd::geteuid().is_root() || !mounted.is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "a small disk cannot be mounted");
+        eprintln!("SKIPPED: a small file system cannot be mounted here");
+        return None;
+    }
+    machine.add_user("alice");
+    machine.add_web("alice", "shop.example");
+    assert_eq!(machine.run("v-rebuild-web-domain", &["alice", "shop.example"]), 0);
+    let names: Vec<String> = (0..160).map(|number| format!("{number:03}")).collect();
+    for name in &names {
+        fs::write(machine.home(PUBLIC).join(name), double::noise(name, 15_000)).unwrap();
+    }
+    machine.good_backup("alice");
+    // Half of what is restored has room.
+    for name in &names {
+        machine.put(&format!("{PUBLIC}/{name}"), &format!("small {name}"));
+    }
+    fs::write(machine.home("My Files/full"), double::noise("full", 2_300_000)).unwrap();
+    Some(SmallDisk { machine })
+}
+
+#[test]
+fn a_disk_that_fills_up_in_the_middle_leaves_everything_as_it_was() {
+    let Some(disk) = small_disk() else { return };
+    let machine = &disk.machine;
+    let before = machine.all_of_alice();
+    let request =
+        FileRequest { snapshot: "latest".into(), path: PUBLIC.into(), ..FileRequest::default() };
+    let (repository, monitor) = (machine.repository(), &machine.monitor);
+    let alice = user("alice");
+    let error = files::restore_file(&machine.server, &repository, &alice, &request, monitor);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), Kind::Disk);
+    assert!(error.hint_text().unwrap().starts_with("it is as it was"), "{error:?}");
+    assert_eq!(differences(&before, &machine.all_of_alice()), Vec::<String>::new());
+}
+
+#[test]
+fn a_process_that_dies_at_its_work_is_followed_by_the_way_back() {
+    let mut machine = changed_since();
+    let before = machine.all_of_alice();
+    let program = std::mem::replace(&mut machine.server.settings.program, "/bin/false".into());
+    let request =
+        FileRequest { snapshot: "latest".into(), path: PUBLIC.into(), ..FileRequest::default() };
+    let (repository, alice) = (machine.repository(), user("alice"));
+    let done =
+        files::restore_file(&machine.server, &repository, &alice, &request, &machine.monitor);
+    let hint = done.unwrap_err().hint_text().unwrap_or_default().to_owned();
+    assert!(hint.contains("putting it back failed too"), "{hint}");
+    assert!(hint.contains("v-ghostsnap-undo-restore alice safety-alice-"), "{hint}");
+    machine.server.settings.program = program;
+    machine.undo("latest");
+    assert_eq!(differences(&before, &machine.all_of_alice()), Vec::<String>::new());
+}
+
+#[test]
+fn a_site_with_something_that_no_backup_can_hold_is_not_overwritten() {
+    let machine = changed_since();
+    let device = machine.home(&format!("{PUBLIC}/device"));
+    let made = Command::new("mknod").arg(&device).args(["c", "1", "3"]).status();
+    if !made.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: no device can be made here");
+        return;
+    }
+    let before = machine.text(&format!("{PUBLIC}/index.php"));
+    // The restore would remove it, and nothing could bring it back.
+    let report =
+        machine.restore("alice", placed(only(["*", "no", "no", "no", "no", "no"]))).unwrap();
+    let problems: Vec<String> =
+        report.problems().map(|(object, why)| format!("{}: {why}", object.name)).collect();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("shop.example") && problems[0].contains("device"), "{problems:?}");
+    assert_eq!(machine.text(&format!("{PUBLIC}/index.php")), before);
+    assert!(machine.text("web/static.example/public_html/index.php").is_some());
+    // Where it stays as it is, it is in nobody's way.
+    fs::rename(&device, machine.home("web/shop.example/private/device")).unwrap();
+    machine.restored(placed(only(["shop.example", "no", "no", "no", "no", "no"])));
+    assert_ne!(machine.text(&format!("{PUBLIC}/index.php")), before);
+}
+
+#[test]
+fn without_the_snapshot_that_was_restored_nothing_is_removed_and_that_is_said() {
+    let machine = changed_since();
+    machine.restored(placed(only(["shop.example", "no", "no", "no", "no", "drafts"])));
+    let restored = machine.snapshots().remove(0).0;
+    machine.repository().remove_snapshot(&restored).unwrap();
+    let report = machine.try_undo("latest").unwrap();
+    assert_eq!(report.kind(), Some(Kind::Partial));
+    assert!(report.warnings.iter().any(|one| one.contains("is gone")), "{report:?}");
+    let index = machine.text(&format!("{PUBLIC}/index.php"));
+    assert_eq!(index.as_deref(), Some("<?php // edited"));
+    assert!(machine.home("drafts/a.txt").exists());
 }
 
 #[test]

@@ -338,7 +338,12 @@ impl Site<'_> {
         let options = Options { selection, exact, undoes, ..Options::default() };
         let from = (self.repository, self.snapshot, &base);
         let monitor = &crate::hestia::call::ToTheEnd(monitor);
-        let report = asuser::restore(self.server, from, self.user, &target, &options, monitor)?;
+        let report = asuser::restore(self.server, from, self.user, &target, &options, monitor)
+            // Partial is what only lacks some of its files, and this has broken off.
+            .map_err(|error| match error.kind() {
+                Kind::Partial => error.with_kind(Kind::Internal),
+                _ => error,
+            })?;
         if let Some(undoes) = self.undoes {
             undoes.newer.set(undoes.newer.get() + report.newer);
         }

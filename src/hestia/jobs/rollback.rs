@@ -58,10 +58,6 @@ impl Rollback<'_> {
 
     /// Puts the place back to which a restore failed; the error says what became of it.
     pub fn place(&self, error: Error, monitor: &dyn Monitor) -> Error {
-        // What is missing in the repository is no reason to lose what could be restored.
-        if matches!(error.kind(), Kind::Partial) {
-            return error;
-        }
         let put = self.put_back(monitor, |back| match &back.before.place {
             Some(place) => whole(back, place, monitor),
             None => Ok(()),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! What a restore will overwrite or remove, saved before it does: a snapshot in the same
 //! repository, of exactly the objects or files concerned and of everything in them, also of what
-//! backups leave out. It costs what changed since the last backup. [`super::undo`] brings it back.
+//! backups leave out. It costs what changed since the last backup. [`mod@super::undo`] brings it
+//! back.
 //!
 //! It says what was about to happen ([`Before`]), so that no journal is needed: what was restored,
 //! what is saved, and what is there tell what to take back.
@@ -218,7 +219,8 @@ pub(super) fn take(
     let (id, snapshot) = store(server, &own, user, narrow, template, &gather).within(what)?;
     let warnings = gather.warnings();
     let mut safety = Safety { id, snapshot, refused: Vec::new() };
-    if !warnings.is_empty() || intent.place.is_some() {
+    let is_odd = intent.objects.iter().any(is_escaped);
+    if !warnings.is_empty() || intent.place.is_some() || is_odd {
         own.reload(&muted).within(what)?;
         let snapshots = (intent.restored.1, &safety.snapshot);
         let scope = Scope { server, repository: &own, user, snapshots, exact: intent.exact };
@@ -282,6 +284,10 @@ fn refused(
     warnings: &[String],
 ) -> Result<Vec<(Object, String)>> {
     let mut refused = Vec::new();
+    // Nobody looks for what lies under a name that cannot be shown as it is.
+    let odd = intent.objects.iter().filter(|one| is_escaped(one));
+    let why = "its name is no plain text";
+    refused.extend(odd.map(|one| (one.clone(), why.to_owned())));
     let mut check = |object: &Object, place| -> Result<()> {
         if let Some(path) = lacking(scope, object, place)? {
             let is_of = |text: &&String| text.contains(&object.name);
@@ -300,6 +306,11 @@ fn refused(
         }
     }
     Ok(refused)
+}
+
+/// Whether an entry of the home has another name on the disk than the one that is shown.
+fn is_escaped(object: &Object) -> bool {
+    object.section == "UDIR" && object.name.contains('\\')
 }
 
 /// Whether an object is only listed: a database that its server does not have has nothing in it

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! Takes restores back. A restore saved before what it would overwrite ([`super::safety`]); that
-//! comes back, and what the restore made goes ([`super::put_back`]). An undo saves before what it
+//! comes back, and what the restore made goes (`put_back.rs`). An undo saves before what it
 //! overwrites too, so it can be taken back like any restore.
 
 use super::put_back::PutBack;
