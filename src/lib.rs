@@ -48,10 +48,20 @@
 //!
 //! - `backend/mod.rs`: the trait `Backend`, file kinds and names
 //! - `backend/open.rs`: from an address to a backend; the only list of schemes
+//! - `backend/retry.rs`: asks again what failed in a way that may pass; nobody else does
 //! - `backend/local.rs`: a folder; files appear whole and durable or not at all
+//! - `backend/http.rs`: requests over HTTP: bounded, watched for progress, never asked again
+//! - `backend/s3/mod.rs`: a bucket of S3 and its likenesses
+//! - `backend/s3/options.rs`: which bucket, and how it is reached
+//! - `backend/s3/errors.rs`: what a refusal of S3 means, and what mends it
+//! - `backend/azure/mod.rs`: a container of Azure Blob Storage
+//! - `backend/azure/options.rs`: which container, and how it is reached
+//! - `backend/azure/line.rs`: the SDK's requests over our client, signed with an account's key
+//! - `backend/azure/errors.rs`: what a refusal of Azure means, and what mends it
 //! - `backend/mem.rs`: in memory, with an optional quota: the disk of most tests
 //! - `backend/throttle.rs`: no faster than asked for
-//! - `backend/fault.rs`: fails on purpose: dies at the n-th change, full disk, cut listing
+//! - `backend/fault.rs`: fails on purpose: dies at the n-th change, full disk, cut listing, lost
+//!   answers
 //!
 //! # format: docs/format.md in Rust
 //!

@@ -2,15 +2,26 @@
 //! The conformance suite: every backend and every wrapper keeps the contract of `trait Backend`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
 
+mod common {
+    pub mod proxy;
+    pub mod servers;
+    pub mod stores;
+}
+
+use common::stores;
+use ghostsnap::backend::azure::{Azure, AzureOptions};
 use ghostsnap::backend::fault::{Fault, Faulty};
 use ghostsnap::backend::local::Local;
 use ghostsnap::backend::mem::Mem;
+use ghostsnap::backend::retry::{Retried, Retry};
+use ghostsnap::backend::s3::{S3, S3Options};
 use ghostsnap::backend::throttle::{Rates, Throttled};
-use ghostsnap::backend::{Backend, FileKind, FileName, read_all};
-use ghostsnap::base::monitor::Stop;
+use ghostsnap::backend::{self, Access, Backend, FileKind, FileName, read_all};
+use ghostsnap::base::monitor::{Collect, Stop};
 use ghostsnap::base::units::ByteSize;
 use ghostsnap::base::{FileId, Kind, World};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn name(kind: FileKind, n: u8) -> FileName {
     FileName::new(kind, FileId([n; 32]))
@@ -102,6 +113,19 @@ fn the_throttle_keeps_the_contract_whatever_its_rates() {
 }
 
 #[test]
+fn a_store_that_stumbles_or_loses_answers_keeps_the_contract_when_it_is_asked_again() {
+    for fault in [Fault::None, Fault::Stumble, Fault::LoseAnswers] {
+        let retried = || {
+            let world = Arc::new(World::seeded(1));
+            let retry = Retry::new(world, Arc::new(Collect::default()), Duration::from_secs(900));
+            Retried::new(Arc::new(Faulty::new(Arc::new(Mem::new()), fault)), Arc::new(retry))
+        };
+        suite(&retried());
+        race(&retried());
+    }
+}
+
+#[test]
 fn a_throttle_takes_the_time_of_its_rates_each_for_itself() {
     let world = Arc::new(World::seeded(1));
     let rates = Rates { upload: Some(ByteSize(1000)), download: Some(ByteSize(4000)) };
@@ -143,4 +167,146 @@ fn a_dead_process_does_nothing_more() {
         let expected = if fault == Fault::DieBefore(1) { 1 } else { 2 };
         assert_eq!(mem.list(FileKind::Key).unwrap().len(), expected);
     }
+}
+
+fn retry(access: &Access) -> Arc<Retry> {
+    let monitor = Arc::clone(&access.monitor);
+    Arc::new(Retry::new(Arc::clone(&access.world), monitor, Duration::from_secs(60)))
+}
+
+#[test]
+fn s3_keeps_the_contract() {
+    let Some(server) = stores::s3() else { return };
+    let open = || {
+        let address = stores::at(server.port, &server.place());
+        backend::open(&address, &stores::access(stores::keys())).unwrap()
+    };
+    suite(open().as_ref());
+    race(open().as_ref());
+}
+
+#[test]
+fn s3_takes_large_files_in_parts_whole_and_only_once() {
+    let Some(server) = stores::s3() else { return };
+    let access = stores::access(stores::keys());
+    let address = stores::at(server.port, &server.place());
+    let mut options = S3Options::new(&address, &access.variables).unwrap();
+    (options.whole_max, options.part) = (1024 * 1024, 5 * 1024 * 1024);
+    let store = S3::new(options, &access, retry(&access)).unwrap();
+    let pack = name(FileKind::Pack, 1);
+    let mut bytes = vec![0; 12 * 1024 * 1024 + 17];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    store.create(&pack, &bytes).unwrap();
+    assert_eq!(store.list(FileKind::Pack).unwrap(), [(pack, 12 * 1024 * 1024 + 17)]);
+    assert!(read_all(&store, &pack).unwrap() == bytes);
+    let border = 5 * 1024 * 1024;
+    assert_eq!(store.read(&pack, border - 5..border + 5).unwrap(), bytes[5242875..5242885]);
+    assert_eq!(store.create(&pack, &bytes).unwrap_err().kind(), Kind::Exists);
+}
+
+#[test]
+fn s3_lists_more_than_one_page() {
+    let Some(server) = stores::s3() else { return };
+    let address = stores::at(server.port, &server.place());
+    let store = backend::open(&address, &stores::access(stores::keys())).unwrap();
+    std::thread::scope(|scope| {
+        for part in 0..8u8 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..130u8 {
+                    let mut id = [part; 32];
+                    id[1] = n;
+                    store.create(&FileName::new(FileKind::Pack, FileId(id)), &[n]).unwrap();
+                }
+            });
+        }
+    });
+    let listed = store.list(FileKind::Pack).unwrap();
+    let names: std::collections::BTreeSet<FileName> =
+        listed.iter().map(|(name, _)| *name).collect();
+    assert_eq!((listed.len(), names.len()), (1040, 1040));
+    assert_eq!(store.list(FileKind::Key).unwrap(), []);
+}
+
+#[test]
+fn s3_says_what_is_wrong_and_what_mends_it() {
+    let Some(server) = stores::s3() else { return };
+    let place = server.place();
+    let attempt = |id: &str, secret: &str, place: &str| {
+        let address = stores::at(server.port, place);
+        let store = backend::open(&address, &stores::access(stores::keys_of(id, secret))).unwrap();
+        let listing = store.list(FileKind::Key).map(|_| ());
+        // Large enough that the answer comes before the body has been sent.
+        let writing = store.create(&name(FileKind::Pack, 1), &vec![7; 3_000_000]);
+        [listing, writing]
+    };
+    for result in attempt(stores::KEY_ID, "wrong/secret", &place) {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), Kind::Forbidden, "{error}");
+        assert!(error.to_string().contains("check AWS_SECRET_ACCESS_KEY"), "{error}");
+        assert!(!error.to_string().contains("wrong/secret") && !error.is_transient());
+    }
+    for result in attempt("AKIANOBODY", stores::SECRET, &place) {
+        assert!(result.unwrap_err().to_string().contains("check AWS_ACCESS_KEY_ID"));
+    }
+    let [listing, writing] = attempt("AKIALOOKS", stores::SECRET, &place);
+    listing.unwrap();
+    let error = writing.unwrap_err();
+    assert_eq!(error.kind(), Kind::Forbidden);
+    assert!(error.to_string().contains("lacks the right"), "{error}");
+    for result in attempt("AKIALOOKS", stores::SECRET, "nobucket/x") {
+        let error = result.unwrap_err();
+        assert!(matches!(error.kind(), Kind::NotFound | Kind::Forbidden), "{error}");
+    }
+    let nobody = stores::at(common::servers::free_port(), &place);
+    let store = backend::open(&nobody, &stores::access(stores::keys())).unwrap();
+    let error = store.size(&FileName::CONFIG).unwrap_err();
+    assert_eq!(error.kind(), Kind::Connect);
+    assert!(error.to_string().contains("in 4 tries") && error.to_string().contains("firewalls"));
+}
+
+#[test]
+fn azure_keeps_the_contract() {
+    let Some(server) = stores::azure() else { return };
+    let open = || backend::open(&server.place(), &stores::access(server.keys())).unwrap();
+    suite(open().as_ref());
+    race(open().as_ref());
+}
+
+#[test]
+fn azure_takes_large_files_in_blocks_whole_and_only_once() {
+    let Some(server) = stores::azure() else { return };
+    let access = stores::access(server.keys());
+    let mut options = AzureOptions::new(&server.place(), &access.variables).unwrap();
+    (options.whole_max, options.block) = (1024 * 1024, 1024 * 1024);
+    let store = Azure::new(options, &access, retry(&access)).unwrap();
+    let pack = name(FileKind::Pack, 1);
+    let mut bytes = vec![0; 3 * 1024 * 1024 + 17];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    store.create(&pack, &bytes).unwrap();
+    assert_eq!(store.list(FileKind::Pack).unwrap(), [(pack, 3 * 1024 * 1024 + 17)]);
+    assert!(read_all(&store, &pack).unwrap() == bytes);
+    assert_eq!(store.read(&pack, 1048570..1048580).unwrap(), bytes[1048570..1048580]);
+    assert_eq!(store.create(&pack, &bytes).unwrap_err().kind(), Kind::Exists);
+}
+
+#[test]
+fn azure_says_what_is_wrong_and_what_mends_it() {
+    let Some(server) = stores::azure() else { return };
+    let wrong = "d3Jvbmcga2V5IGZvciBhIHRlc3Q=";
+    let keys = stores::azure_keys_of(server.port, wrong);
+    let store = backend::open(&server.place(), &stores::access(keys)).unwrap();
+    let listing = store.list(FileKind::Key).map(|_| ());
+    let writing = store.create(&name(FileKind::Pack, 1), &vec![7; 3_000_000]);
+    for result in [listing, writing] {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), Kind::Forbidden, "{error}");
+        let text = error.to_string();
+        assert!(text.contains("AZURE_STORAGE_KEY") && !text.contains(wrong), "{text}");
+    }
+    let store = backend::open("azure:nowhere/x", &stores::access(server.keys())).unwrap();
+    let error = store.list(FileKind::Key).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(error.to_string().contains("make the container"), "{error}");
+    assert_eq!(store.size(&FileName::CONFIG).unwrap_err().kind(), Kind::NotFound);
 }

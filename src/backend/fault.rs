@@ -24,6 +24,10 @@ pub enum Fault {
     CutList(FileKind),
     /// Reads of this kind fail.
     NoRead(FileKind),
+    /// Every other request fails before anything happens, in a way that may pass.
+    Stumble,
+    /// Every other mutation happens, and its answer is lost in a way that may pass.
+    LoseAnswers,
 }
 
 /// A backend with a fault.
@@ -31,12 +35,13 @@ pub struct Faulty {
     inner: Arc<dyn Backend>,
     fault: Fault,
     mutations: AtomicU64,
+    reads: AtomicU64,
 }
 
 impl Faulty {
     /// Wraps a backend.
     pub fn new(inner: Arc<dyn Backend>, fault: Fault) -> Self {
-        Self { inner, fault, mutations: AtomicU64::new(0) }
+        Self { inner, fault, mutations: AtomicU64::new(0), reads: AtomicU64::new(0) }
     }
 
     /// How many mutations were tried so far.
@@ -50,6 +55,8 @@ impl Faulty {
             Fault::DieBefore(n) if turn >= n => Err(died()),
             Fault::DieAfter(n) if turn > n => Err(died()),
             Fault::DieAfter(n) if turn == n => act().and_then(|()| Err(died())),
+            Fault::Stumble if turn.is_multiple_of(2) => Err(stumbled()),
+            Fault::LoseAnswers if turn.is_multiple_of(2) => act().and_then(|()| Err(stumbled())),
             Fault::FullFrom(n) if writes && turn >= n => {
                 Err(Error::new(Kind::Disk, "write").why("No space left on device"))
             }
@@ -63,6 +70,9 @@ impl Faulty {
         match self.fault {
             Fault::DieBefore(n) if done > n => Err(died()),
             Fault::DieAfter(n) if done > n => Err(died()),
+            Fault::Stumble if self.reads.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) => {
+                Err(stumbled())
+            }
             _ => Ok(()),
         }
     }
@@ -70,6 +80,12 @@ impl Faulty {
 
 fn died() -> Error {
     Error::new(Kind::Disk, "go on").why("the process died here (injected fault)")
+}
+
+fn stumbled() -> Error {
+    Error::new(Kind::Connect, "get an answer")
+        .why("the connection broke (injected fault)")
+        .transient()
 }
 
 impl Backend for Faulty {

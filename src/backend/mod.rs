@@ -2,13 +2,17 @@
 //! Rank 1: named immutable files somewhere. Sees opaque bytes: no keys, no snapshots. One
 //! conformance suite (tests/backend.rs) runs against every backend and every wrapper.
 
+pub mod azure;
 pub mod fault;
+pub mod http;
 pub mod local;
 pub mod mem;
 pub mod open;
+pub mod retry;
+pub mod s3;
 pub mod throttle;
 
-pub use open::{open, refuse_foreign_place};
+pub use open::{Access, Variables, open, refuse_foreign_place};
 
 use crate::base::{FileId, Result};
 use std::fmt;
@@ -131,6 +135,19 @@ pub fn missing(name: &FileName) -> crate::base::Error {
         .why("the repository has no such file")
 }
 
+impl FileName {
+    /// The file of a kind that lies at a path below the repository's root, as [`fmt::Display`]
+    /// writes it; `None` for everything that is not ours.
+    pub fn parse(kind: FileKind, path: &str) -> Option<Self> {
+        let last = path.rsplit('/').next().unwrap_or_default();
+        let name = match kind {
+            FileKind::Config => Self::CONFIG,
+            _ => Self::new(kind, FileId::parse(last).ok()?),
+        };
+        (name.to_string() == path).then_some(name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,5 +159,12 @@ mod tests {
         assert!(pack.to_string().starts_with("packs/ab/abab"));
         let key = FileName::new(FileKind::Key, FileId([0xab; 32]));
         assert!(key.to_string().starts_with("keys/abab"));
+        for name in [FileName::CONFIG, pack, key] {
+            assert_eq!(FileName::parse(name.kind, &name.to_string()), Some(name));
+        }
+        let elsewhere = pack.to_string().replace("/ab/", "/ac/");
+        assert_eq!(FileName::parse(FileKind::Pack, &elsewhere), None);
+        assert_eq!(FileName::parse(FileKind::Key, "keys/README"), None);
+        assert_eq!(FileName::parse(FileKind::Index, &key.to_string()), None);
     }
 }

@@ -2,19 +2,119 @@
 //! From a repository's address to its backend: the only list of schemes.
 
 use super::Backend;
+use super::azure::{Azure, AzureOptions};
 use super::local::Local;
-use crate::base::{Error, Kind, Result};
+use super::retry::{Retried, Retry};
+use super::s3::{S3, S3Options};
+use crate::base::monitor::Collect;
+use crate::base::{Error, Kind, Monitor, Result, World, limits};
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Opens the backend at an address: `/path` or `file:///path`.
-pub fn open(address: &str) -> Result<Arc<dyn Backend>> {
-    Ok(Arc::new(local(address)?))
+/// What opening a backend needs beside its address.
+#[derive(Clone)]
+pub struct Access {
+    /// Time and randomness.
+    pub world: Arc<World>,
+    /// Hears what is asked again, counts requests, and says whether to stop.
+    pub monitor: Arc<dyn Monitor>,
+    /// Keys and options of the store.
+    pub variables: Variables,
+}
+
+impl Access {
+    /// With nothing set and nobody listening.
+    pub fn bare(world: Arc<World>) -> Self {
+        Self { world, monitor: Arc::new(Collect::default()), variables: Variables::none() }
+    }
+
+    /// How long a request is asked again.
+    fn retry(&self) -> Result<Retry> {
+        let seconds = self.variables.number("GHOSTSNAP_RETRY_SECONDS")?;
+        let in_all = Duration::from_secs(seconds.unwrap_or(limits::RETRY_SECONDS));
+        Ok(Retry::new(Arc::clone(&self.world), Arc::clone(&self.monitor), in_all))
+    }
+}
+
+/// Looks a variable up by its name.
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// Named values, such as `AWS_SECRET_ACCESS_KEY`: those of the environment, or what somebody wrote
+/// down for one repository. Some are secrets, so that it never prints any.
+#[derive(Clone)]
+pub struct Variables(Arc<Lookup>);
+
+impl Variables {
+    /// No variables.
+    pub fn none() -> Self {
+        Self::new(|_| None)
+    }
+
+    /// Whatever this function finds.
+    pub fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(lookup))
+    }
+
+    /// A variable; an empty one counts as not set.
+    pub fn get(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    /// A variable that is a number.
+    pub fn number(&self, name: &str) -> Result<Option<u64>> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        text.trim().parse().map(Some).map_err(|_| {
+            Error::new(Kind::Invalid, format!("use {name}")).why("it is not a whole number")
+        })
+    }
+
+    /// A variable that is yes or no; no if it is not set.
+    pub fn flag(&self, name: &str) -> Result<bool> {
+        match self.get(name).as_deref() {
+            None | Some("no" | "false" | "0") => Ok(false),
+            Some("yes" | "true" | "1") => Ok(true),
+            Some(_) => {
+                Err(Error::new(Kind::Invalid, format!("use {name}"))
+                    .why("it is neither yes nor no"))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Variables")
+    }
+}
+
+/// Opens the backend at an address: `/path`, `file:///path`, or a store: `s3:https://host/bucket`.
+/// A store is not asked anything yet; what of it fails in a way that may pass is asked again.
+pub fn open(address: &str, access: &Access) -> Result<Arc<dyn Backend>> {
+    let retry = Arc::new(access.retry()?);
+    let inner: Arc<dyn Backend> = match scheme(address) {
+        Some("s3") => {
+            let options = S3Options::new(address, &access.variables)?;
+            Arc::new(S3::new(options, access, Arc::clone(&retry))?)
+        }
+        Some("azure") => {
+            let options = AzureOptions::new(address, &access.variables)?;
+            Arc::new(Azure::new(options, access, Arc::clone(&retry))?)
+        }
+        // A disk that fails does not get better by asking.
+        _ => return Ok(Arc::new(local(address)?)),
+    };
+    Ok(Arc::new(Retried::new(inner, retry)))
 }
 
 /// Fails if a repository made at this address would lie among files that are not its own: in
 /// somebody's home, say, or among the tarballs of Hestia.
 pub fn refuse_foreign_place(address: &str) -> Result<()> {
+    if scheme(address).is_some_and(|scheme| SCHEMES.contains(&scheme)) {
+        // Names in a store are whole paths: what is not ours lies beside and is never looked at.
+        return Ok(());
+    }
     let local = local(address)?;
     let Some(found) = local.foreign_entry()? else { return Ok(()) };
     Err(Error::new(Kind::Exists, format!("make a repository at {}", local.location()))
@@ -26,21 +126,25 @@ fn local(address: &str) -> Result<Local> {
     if path.is_empty() {
         return Err(Error::new(Kind::Usage, "open the repository").why("its address is empty"));
     }
-    if !path.starts_with('/') && has_scheme(path) {
+    if scheme(path).is_some() {
         return Err(Error::new(
             Kind::Invalid,
             format!("open the repository {}", without_secrets(path)),
         )
-        .why("this version keeps repositories in a local folder only")
-        .hint("give a path such as /var/lib/ghostsnap/repository"));
+        .why("it is of no kind that this version knows")
+        .hint("give a path such as /var/lib/ghostsnap/repository, or s3:https://host/bucket"));
     }
     Ok(Local::new(Path::new(path)))
 }
 
-fn has_scheme(address: &str) -> bool {
-    address.split_once(':').is_some_and(|(scheme, _)| {
-        scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    })
+/// Stores, by what their addresses begin with.
+const SCHEMES: [&str; 2] = ["s3", "azure"];
+
+/// What an address begins with; `None` for a path.
+fn scheme(address: &str) -> Option<&str> {
+    let (scheme, _) = address.split_once(':')?;
+    let fits = scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (fits && !address.starts_with('/')).then_some(scheme)
 }
 
 /// The address as it may be shown: without `user:password@` and without a query.
@@ -77,11 +181,14 @@ mod tests {
 
     #[test]
     fn local_paths_open_and_other_schemes_say_so() {
+        let open = |address| super::open(address, &Access::bare(Arc::new(World::seeded(1))));
         assert_eq!(open("/tmp/x").unwrap().location(), "/tmp/x");
         assert_eq!(open("file:///tmp/x").unwrap().location(), "/tmp/x");
         assert_eq!(open("./a:b").unwrap().location(), "./a:b");
-        let error = open("s3://key:secret@host/b?sig=1").err().unwrap();
-        assert_eq!(error.kind(), Kind::Invalid);
-        assert!(!error.to_string().contains("secret") && !error.to_string().contains("sig"));
+        for address in ["s3://key:hush@host/b?sig=1", "ftp://key:hush@host/b?sig=1"] {
+            let error = open(address).err().unwrap();
+            assert_eq!(error.kind(), Kind::Invalid);
+            assert!(!error.to_string().contains("hush") && !error.to_string().contains("sig="));
+        }
     }
 }

@@ -140,6 +140,7 @@ pub struct Error {
     why: Option<Why>,
     hint: Option<String>,
     aside: Option<String>,
+    transient: bool,
 }
 
 #[derive(Debug)]
@@ -151,7 +152,7 @@ enum Why {
 impl Error {
     /// Makes an error; `what` completes "cannot ...".
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), why: None, hint: None, aside: None }
+        Self { kind, what: what.into(), why: None, hint: None, aside: None, transient: false }
     }
 
     /// Adds the reason as text.
@@ -183,12 +184,33 @@ impl Error {
         self
     }
 
-    /// Wraps the error in what the caller was doing; kind, hint and aside stay.
+    /// Wraps the error in what the caller was doing; kind, hint, aside and whether it is transient
+    /// stay.
     #[must_use]
     pub fn within(mut self, what: impl Into<String>) -> Self {
         let (hint, aside) = (self.hint.take(), self.aside.take());
-        let (kind, what) = (self.kind, what.into());
-        Self { kind, what, hint, aside, why: Some(Why::Cause(Box::new(self))) }
+        let (kind, what, transient) = (self.kind, what.into(), self.transient);
+        Self { kind, what, hint, aside, transient, why: Some(Why::Cause(Box::new(self))) }
+    }
+
+    /// Says that the same request may well succeed in a while: a lost connection, a server that is
+    /// overloaded. Backends set it where they see the failure; `backend::retry` acts on it.
+    #[must_use]
+    pub fn transient(mut self) -> Self {
+        self.transient = true;
+        self
+    }
+
+    /// Says that it was asked for often enough.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        self.transient = false;
+        self
+    }
+
+    /// Whether the same request may well succeed in a while.
+    pub fn is_transient(&self) -> bool {
+        self.transient
     }
 
     /// Changes the kind, for callers that know better what the failure means.
@@ -405,6 +427,14 @@ mod tests {
             outer.one_line(),
             "cannot restore a.txt: cannot open pack 12: its tag does not match (run check)"
         );
+    }
+
+    #[test]
+    fn a_transient_failure_stays_one_in_any_context_until_it_is_settled() {
+        let error = Error::new(Kind::Connect, "write pack 1").transient().within("store it");
+        assert!(error.is_transient());
+        let settled = error.settled();
+        assert!(!settled.is_transient() && !Error::new(Kind::Connect, "x").is_transient());
     }
 
     #[test]

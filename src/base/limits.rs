@@ -247,3 +247,53 @@ pub const DOWNLOADS_KEPT: usize = 3;
 pub const PIPE_BYTES: i32 = 1024 * 1024;
 /// How long a pipe fills before it is read again: at 500 MB/s it is then half full.
 pub const PIPE_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// First pause before a store is asked again; each is twice the one before, up to
+/// [`RETRY_PAUSE_MAX`], and shortened at random by up to a half, so that several servers that were
+/// cut off together do not come back together.
+pub const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+/// See [`RETRY_PAUSE`].
+pub const RETRY_PAUSE_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+/// How long one request to a store is asked again: a provider's bad quarter of an hour passes,
+/// and a night does not hang on a store that is gone.
+pub const RETRY_SECONDS: u64 = 900;
+/// Most times that one request is tried, whatever the time.
+pub const RETRY_TRIES: u32 = 100;
+/// The same for a store that has not answered this run at all: more likely its address is wrong.
+pub const RETRY_TRIES_AT_FIRST: u32 = 4;
+/// How often somebody who waits to try again looks whether to stop.
+pub const RETRY_LOOK: std::time::Duration = std::time::Duration::from_millis(200);
+/// How long a store may take to accept a connection.
+pub const CONNECT_WAIT: std::time::Duration = std::time::Duration::from_secs(20);
+/// How long a request may stand still: stores write to several disks before they answer.
+pub const SILENCE_WAIT: std::time::Duration = std::time::Duration::from_secs(90);
+/// What must move in that time to count as progress: 180 bytes a second is no line.
+pub const PROGRESS_BYTES: u64 = 16 * 1024;
+/// Pieces that the body of a request is sent in.
+pub const HTTP_PIECE_BYTES: usize = 128 * 1024;
+/// Characters of a store's answer that a message quotes.
+pub const ANSWER_QUOTED_CHARS: usize = 300;
+/// Longest answer that is not content, such as a page of a listing: 1,000 names at a kilobyte each
+/// fit many times.
+pub const STORE_ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Pages of one listing: a hundred million files.
+pub const STORE_PAGES_MAX: usize = 100_000;
+/// Files above this are uploaded in parts to S3. A pack fits: it is one request then.
+pub const S3_WHOLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of one such part. S3 takes at most 10,000 and at least 5 MiB each but for the last.
+pub const S3_PART_BYTES: u64 = 16 * 1024 * 1024;
+/// Files above this are uploaded to Azure in blocks: the SDK wants a copy of what it sends. A pack
+/// of the smaller ones fits: it is one request then.
+pub const AZURE_WHOLE_BYTES_MAX: u64 = 24 * 1024 * 1024;
+/// Bytes of one such block.
+pub const AZURE_BLOCK_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes that one request of SFTP reads or writes: what every server takes.
+pub const SFTP_PIECE_BYTES: usize = 32 * 1024;
+/// Requests of SFTP under way at once: 2 MiB keep a line of 300 Mbit/s and 50 ms busy.
+pub const SFTP_REQUESTS_IN_FLIGHT: usize = 64;
+/// Longest packet of SFTP that is believed: OpenSSH's own bound.
+pub const SFTP_PACKET_BYTES_MAX: usize = 256 * 1024;
+/// Folders of packs that are listed at once over SFTP: servers allow some hundred open handles.
+pub const SFTP_FOLDERS_AT_ONCE: usize = 32;
+/// How long the last words of a program that has ended may take to arrive.
+pub const LAST_WORDS_WAIT: std::time::Duration = std::time::Duration::from_millis(200);

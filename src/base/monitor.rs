@@ -65,6 +65,20 @@ counters! {
     Checked = "checked",
     /// Bytes read back by a check.
     BytesChecked = "bytes_checked",
+    /// Requests to a store that write, parts of an upload among them.
+    RequestsPut = "requests_put",
+    /// Requests that read, or ask for the size.
+    RequestsGet = "requests_get",
+    /// Requests that list, one for each page.
+    RequestsList = "requests_list",
+    /// Requests that remove.
+    RequestsDelete = "requests_delete",
+    /// Requests made again after a failure that may pass.
+    Retries = "retries",
+    /// Bytes of files sent to a store.
+    BytesSent = "bytes_sent",
+    /// Bytes of files received from a store.
+    BytesReceived = "bytes_received",
 }
 
 /// What an operation is at.

@@ -35,7 +35,7 @@ use std::sync::Arc;
 /// `ghostsnap init`.
 pub fn init(context: &Context, call: &Invocation) -> Result<()> {
     let address = repository::address(call)?;
-    let backend = backend::open(&address.text)?;
+    let backend = backend::open(&address.text, &context.access())?;
     if !call.has("force") {
         backend::refuse_foreign_place(&address.text)
             .map_err(|error| error.hint("choose an empty or new folder, or add --force"))?;

@@ -33,10 +33,11 @@ mod table_undo;
 pub mod tools;
 pub mod words;
 
+use crate::backend::{Access, Variables};
 use crate::base::{Error, Kind, Result, WhatIo, World};
 use args::{Invocation, Parsed};
 use output::{Output, Style};
-use progress::Progress;
+use progress::{Progress, StoreMonitor};
 use rows::Format;
 use signals::Stop;
 use std::ffi::OsString;
@@ -48,7 +49,7 @@ pub struct Context {
     /// Time, randomness, this machine.
     pub world: Arc<World>,
     /// Where results go.
-    pub output: Output,
+    pub output: Arc<Output>,
     /// Whether somebody wants the program to stop.
     pub stop: Stop,
 }
@@ -57,6 +58,15 @@ impl Context {
     /// The monitor of a long job.
     pub fn progress(&self) -> Progress<'_> {
         Progress::new(&self.output, &self.stop, &self.world)
+    }
+
+    /// How stores are reached: with the keys of the environment.
+    pub fn access(&self) -> Access {
+        Access {
+            world: Arc::clone(&self.world),
+            monitor: Arc::new(StoreMonitor::new(&self.output, &self.stop)),
+            variables: Variables::new(|name| std::env::var(name).ok()),
+        }
     }
 
     /// Goes on only if a person says yes or --force was given.
@@ -103,7 +113,7 @@ pub fn run(words: &[OsString]) -> u8 {
 }
 
 fn run_command(call: &Invocation) -> u8 {
-    let output = Output::new(style_of(call));
+    let output = Arc::new(Output::new(style_of(call)));
     let stop = match Stop::watch() {
         Ok(stop) => stop,
         Err(error) => {
@@ -113,6 +123,11 @@ fn run_command(call: &Invocation) -> u8 {
     };
     let context = Context { world: Arc::new(World::system()), output, stop };
     let result = (call.command().run)(&context, call);
+    if call.command().long
+        && let Some(line) = context.output.traffic_line()
+    {
+        context.output.note(&line);
+    }
     match result.and_then(|()| context.output.end(None)) {
         Ok(_) => 0,
         Err(_) if context.output.is_closed() => 0,

@@ -4,8 +4,11 @@
 
 use super::rows::{Cell, Format, Renderer};
 use super::table::Column;
+use crate::base::monitor::{Counter, Counts};
 use crate::base::path::display_bytes;
+use crate::base::units::ByteSize;
 use crate::base::{Error, Kind, Result};
+use indicatif::ProgressBar;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -41,7 +44,22 @@ pub struct Output {
     result: Mutex<Option<String>>,
     /// Whether the beginning of that line is printed: nothing else may come before its end.
     line_open: AtomicBool,
+    /// The bar that is on the screen.
+    bar: Mutex<Option<ProgressBar>>,
+    /// What stores were asked for.
+    traffic: Counts,
 }
+
+/// What is counted of the traffic with stores.
+const TRAFFIC: [Counter; 7] = [
+    Counter::RequestsPut,
+    Counter::RequestsGet,
+    Counter::RequestsList,
+    Counter::RequestsDelete,
+    Counter::Retries,
+    Counter::BytesSent,
+    Counter::BytesReceived,
+];
 
 impl Output {
     /// The process's own output.
@@ -57,6 +75,47 @@ impl Output {
             closed: AtomicBool::new(false),
             result: Mutex::new(None),
             line_open: AtomicBool::new(false),
+            bar: Mutex::new(None),
+            traffic: Counts::default(),
+        }
+    }
+
+    /// What stores were asked for while the command ran.
+    pub fn traffic(&self) -> &Counts {
+        &self.traffic
+    }
+
+    /// One line about it; nothing where no store was asked.
+    pub fn traffic_line(&self) -> Option<String> {
+        let [put, get, list, delete, retries, sent, received] =
+            TRAFFIC.map(|counter| self.traffic.get(counter));
+        let again = if retries > 0 { format!(", {retries} again") } else { String::new() };
+        (put + get + list + delete > 0).then(|| {
+            format!(
+                "requests: {put} PUT, {get} GET, {list} LIST, {delete} DELETE{again}; {} sent, {} \
+                 received",
+                ByteSize(sent),
+                ByteSize(received)
+            )
+        })
+    }
+
+    /// Makes room above this bar for what is told while it is there.
+    pub fn show_bar(&self, bar: Option<ProgressBar>) {
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+    }
+
+    /// A note from somebody who does not know what is on the screen.
+    pub fn note_between(&self, text: &str) {
+        if self.style.events {
+            let event = serde_json::json!({ "event": "note", "text": text });
+            self.out_or_lost(&event.to_string());
+            return;
+        }
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match bar {
+            Some(bar) => bar.suspend(|| self.note(text)),
+            None => self.note(text),
         }
     }
 
@@ -98,7 +157,13 @@ impl Output {
             (None, _) => return Ok(false),
         };
         self.line_open.store(false, Ordering::Relaxed);
-        let state = error.map_or_else(|| serde_json::json!({ "exit": 0 }), state_of);
+        let mut state = error.map_or_else(|| serde_json::json!({ "exit": 0 }), state_of);
+        if self.traffic_line().is_some()
+            && let Some(fields) = state.as_object_mut()
+        {
+            let counts = TRAFFIC.map(|one| (one.word().to_owned(), self.traffic.get(one).into()));
+            fields.insert("traffic".to_owned(), serde_json::Map::from_iter(counts).into());
+        }
         let fields = state.to_string();
         let fields = fields.trim_start_matches('{');
         self.bytes(format!("{started},{fields}\n").as_bytes())?;

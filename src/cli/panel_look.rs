@@ -132,7 +132,7 @@ pub fn list_backups(context: &Context, call: &Invocation) -> Result<()> {
     let server = server(context, call)?;
     let progress = context.progress();
     // Before the first backup there is nothing, which is no failure of a list.
-    let all = if repository::is_set_up(call, &server.settings)? {
+    let all = if repository::is_set_up(context, call, &server.settings)? {
         let repository = open(context, call, &server, false)?;
         visible(call, &server, &repository, user.as_ref(), &progress)?
     } else {

@@ -19,7 +19,7 @@ pub fn list_restores(context: &Context, call: &Invocation) -> Result<()> {
     let user = UserName::parse(call.required("USER")?)?;
     let server = server(context, call)?;
     let progress = context.progress();
-    let found = if repository::is_set_up(call, &server.settings)? {
+    let found = if repository::is_set_up(context, call, &server.settings)? {
         let repository = open(context, call, &server, false)?;
         jobs::list_restores(&server, &repository, &user, &progress)?
     } else {

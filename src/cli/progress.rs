@@ -59,7 +59,9 @@ impl<'o> Progress<'o> {
         let view = if style.events {
             View::Events { next: AtomicU64::new(0), next_object: AtomicU64::new(0) }
         } else if terminal {
-            View::Bar(Box::new(Bar::new()))
+            let bar = Bar::new();
+            output.show_bar(Some(bar.bar.clone()));
+            View::Bar(Box::new(bar))
         } else {
             View::Silent
         };
@@ -93,7 +95,10 @@ impl<'o> Progress<'o> {
     /// Takes the bar off the screen, so that the result stands alone.
     pub fn finish(&self) {
         match &self.view {
-            View::Bar(bar) => bar.bar.finish_and_clear(),
+            View::Bar(bar) => {
+                self.output.show_bar(None);
+                bar.bar.finish_and_clear();
+            }
             View::Events { .. } => self.progress_event(),
             View::Silent => {}
         }
@@ -145,6 +150,44 @@ impl<'o> Progress<'o> {
         let later = now.saturating_add(u64::try_from(EVENT_EVERY.as_millis()).unwrap_or(500));
         now >= due
             && next.compare_exchange(due, later, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// What stores report to. They live longer than a job, and work before its first step.
+#[derive(Debug)]
+pub struct StoreMonitor {
+    output: Arc<Output>,
+    stop: Stop,
+}
+
+impl StoreMonitor {
+    /// Tells on this output.
+    pub fn new(output: &Arc<Output>, stop: &Stop) -> Self {
+        Self { output: Arc::clone(output), stop: stop.clone() }
+    }
+}
+
+impl Monitor for StoreMonitor {
+    fn count(&self, counter: Counter, n: u64) {
+        self.output.traffic().add(counter, n);
+    }
+
+    fn warn(&self, warning: Error) {
+        self.output.note_between(&warning.one_line());
+    }
+
+    fn stage(&self, stage: Stage) {
+        if let Stage::Note(text) = stage {
+            self.output.note_between(&text);
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.stop.asked()
+    }
+
+    fn stop(&self) -> monitor::Stop {
+        self.stop.handle()
     }
 }
 

@@ -78,11 +78,12 @@ pub fn readable_settings(call: &Invocation) -> Result<Settings> {
 }
 
 /// Whether there was a first backup, or somebody says where the repository is.
-pub fn is_set_up(call: &Invocation, settings: &Settings) -> Result<bool> {
+pub fn is_set_up(context: &Context, call: &Invocation, settings: &Settings) -> Result<bool> {
     if call.has("repository") || settings.key_file.exists() {
         return Ok(true);
     }
-    Ok(backend::open(&settings.repository)?.size(&FileName::CONFIG)?.is_some())
+    let backend = backend::open(&settings.repository, &context.access())?;
+    Ok(backend.size(&FileName::CONFIG)?.is_some())
 }
 
 /// Opens the repository of this server with the key file of its settings; `-r` and `--key-file`
@@ -107,11 +108,11 @@ pub fn open_of_server(
     if let Some(named) = named {
         named.clone_into(&mut settings.repository);
     }
-    let world = Arc::clone(&context.world);
+    let access = context.access();
     if !make || named.is_some() {
-        return setup::open(&settings, world).map(|opened| at_rates(context, opened, rates));
+        return setup::open(&settings, &access).map(|opened| at_rates(context, opened, rates));
     }
-    let opened = setup::open_or_make(&settings, world)?;
+    let opened = setup::open_or_make(&settings, &access)?;
     if let Some(made) = opened.made {
         context.output.important(&made.advice());
     }
@@ -160,7 +161,7 @@ pub fn asker<'a>(context: &'a Context, call: &'a Invocation) -> Asker<'a> {
 pub fn open(context: &Context, call: &Invocation) -> Result<Opened> {
     let address = address(call)?;
     let rates = rates(call, &readable_settings(call)?)?;
-    let backend = backend::open(&address.text)?;
+    let backend = backend::open(&address.text, &context.access())?;
     // Nobody should type a password for a repository that is not there.
     let secret = if backend.size(&FileName::CONFIG)?.is_none() {
         Secret::password("")

