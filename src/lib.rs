@@ -86,6 +86,7 @@
 //! - `repo/mod.rs`: `Repository` (make, open) and `IndexedRepository`
 //! - `repo/keys.rs`: key slots: unlock, list, add, change, remove
 //! - `repo/index.rs`: the index in memory: which chunk lies where
+//! - `repo/fresh.rs`: what this process has stored since: shared by all its writers
 //! - `repo/writer.rs`: chunk, blob, pack, verify, upload, index; `finish` makes all durable
 //! - `repo/reader.rs`: chunks and trees back, with a cache of blobs
 //! - `repo/snapshots.rs`: list, find, save, remove
@@ -179,6 +180,7 @@
 //! - `hestia/jobs/mailbox.rs`: one mail account, its mails and its configuration
 //! - `hestia/jobs/download.rs`: a file or folder as one file that the panel can serve
 //! - `hestia/jobs/backup.rs`: back users up, in one of two ways
+//! - `hestia/jobs/several.rs`: several users at the same time, each on its own
 //! - `hestia/jobs/backup_tarball.rs`: let Hestia make a tarball, prove it, open it
 //! - `hestia/jobs/backup_direct.rs`: read the live user, when the machine has time for it
 //! - `hestia/jobs/leftovers.rs`: what a stopped `v-backup-user` leaves behind

@@ -105,6 +105,28 @@ fn a_dump_that_says_nothing_hears_a_stop() {
 }
 
 #[test]
+fn users_at_the_same_time_all_hear_a_stop() {
+    let machine = machine();
+    machine.add_database("bob", "bob_notes", "mysql", 1);
+    for name in ["alice_wp", "bob_notes"] {
+        machine.fault(&format!("dump-waits-{name}"));
+    }
+    let fifo = machine.path("waiting");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let child = command(&machine, &["hestia", "backup", "--jobs", "2"]).spawn().unwrap();
+    // Both hang, whoever says so first; one reading may take the words of both.
+    let mut said = 0;
+    while said < 2 {
+        said += fs::read(&fifo).unwrap().len();
+    }
+    let output = interrupt(child);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(told.matches("failed").count(), 2, "{told}");
+    machine.heal();
+    next_night_is_good(&machine);
+}
+
+#[test]
 fn a_dump_that_waits_for_a_locked_table_hears_a_stop() {
     let machine = machine();
     let Some(server) = with_mariadb(&machine) else { return };

@@ -114,6 +114,11 @@ pub const BATCH_BYTES: u64 = 2 * 1024 * 1024;
 pub const EVENTS_IN_FLIGHT: usize = 2048;
 /// Jobs waiting for a worker.
 pub const JOBS_WAITING: usize = 8;
+/// Most users that are backed up at the same time: each holds a pack of 16 MiB and some buffers, and
+/// waits for the same disk.
+pub const JOBS_MAX: usize = 16;
+/// Stack of a thread that backs a user up: what the first thread of a program has.
+pub const JOB_STACK_BYTES: usize = 8 * 1024 * 1024;
 /// Most worker threads: each holds a few MiB of buffers.
 pub const WORKERS_MAX: usize = 8;
 

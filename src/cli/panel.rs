@@ -9,8 +9,8 @@ use super::progress::Progress;
 use super::repository;
 use super::rows::Cell;
 use crate::backend::throttle::Rates;
-use crate::base::units::{ByteSize, bytes};
-use crate::base::{Error, FileId, Kind, Monitor, Result, Within};
+use crate::base::units::{ByteSize, bytes, length};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Within, limits};
 use crate::format::snapshot::Snapshot;
 use crate::hestia::inventory::SECTIONS;
 use crate::hestia::jobs::{
@@ -18,7 +18,7 @@ use crate::hestia::jobs::{
 };
 use crate::hestia::select::Sections;
 use crate::hestia::tarballs;
-use crate::hestia::{BackupMode, Hestia, UserName};
+use crate::hestia::{BackupMode, Hestia, Settings, UserName};
 use crate::repo::Repository;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -57,6 +57,7 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
         notify: call.has("notify"),
         tags: Vec::new(),
         mode: call.text("mode").and_then(BackupMode::parse),
+        jobs: jobs(call, &server.settings)?,
         read_limit: match call.text("limit-read") {
             Some(rate) => Rates::parse(rate).within(|| "take --limit-read")?,
             None => server.settings.read_limit,
@@ -75,7 +76,7 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
     let progress = context.progress();
     let mut repository = repository.indexed(&progress)?;
     repository.leave_out_lost_packs(&progress)?;
-    let result = jobs::backup_users(&server, &mut repository, &request, &progress);
+    let result = jobs::backup_users(&server, &repository, &request, &progress);
     progress.finish();
     let report = result?;
     let mut rows = context.output.rows(call.command().columns);
@@ -86,6 +87,18 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
     tell_notes(context, &report);
     tell_sum(context, &progress, &report);
     ending(report, "back up every user")
+}
+
+/// What --jobs says, else the settings of this server.
+fn jobs(call: &Invocation, settings: &Settings) -> Result<usize> {
+    let Some(number) = call.number("jobs") else { return Ok(settings.jobs) };
+    let most = limits::JOBS_MAX;
+    let jobs = length(number);
+    if (1..=most).contains(&jobs) {
+        return Ok(jobs);
+    }
+    Err(Error::new(Kind::Invalid, "use this --jobs")
+        .why(format!("it is a number from 1 to {most}")))
 }
 
 /// The columns of a backup and, without the last three and the stored size, of an import.

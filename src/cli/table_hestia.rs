@@ -284,6 +284,11 @@ const BACKUP: Command = Command {
              it what the settings say",
         )
         .value("SIZE", Value::Text),
+        Flag::new(
+            "jobs",
+            "back up so many users at the same time, 1 to 16; without it what the settings say, or 1",
+        )
+        .value("N", Value::Number),
         Flag::new("cleanup", "then remove old tarballs whose content is in the repository"),
         Flag::new(
             "keep-tarballs",

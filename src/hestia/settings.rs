@@ -99,6 +99,8 @@ pub struct Settings {
     pub other_file_systems: bool,
     /// How long a direct backup waits for the load to fall.
     pub load_wait: Duration,
+    /// How many users are backed up at the same time.
+    pub jobs: usize,
     /// Most bytes a second that direct backups read.
     pub read_limit: Option<ByteSize>,
     /// How fast the repository may be written and read.
@@ -141,6 +143,7 @@ impl Default for Settings {
             default_excludes: true,
             other_file_systems: false,
             load_wait: minutes(60),
+            jobs: 1,
             read_limit: None,
             rates: Rates::default(),
             users: BTreeMap::new(),
@@ -179,6 +182,7 @@ struct Written {
     default_excludes: Option<bool>,
     other_file_systems: Option<bool>,
     load_wait_minutes: Option<Spanned<i64>>,
+    jobs: Option<Spanned<i64>>,
     limit_read: Option<Spanned<String>>,
     limit_upload: Option<Spanned<String>>,
     limit_download: Option<Spanned<String>>,
@@ -256,6 +260,9 @@ impl Settings {
         settings.safety = written.safety.unwrap_or(settings.safety);
         if let Some(value) = written.load_wait_minutes {
             settings.load_wait = minutes(place.number(&value, 0, 10_080)?);
+        }
+        if let Some(value) = written.jobs {
+            settings.jobs = place.number(&value, 1, 16)?;
         }
         settings.read_limit = place.rate(written.limit_read)?;
         settings.rates.upload = place.rate(written.limit_upload)?;
@@ -411,6 +418,7 @@ mod tests {
                 "default_excludes",
                 "other_file_systems",
                 "load_wait_minutes",
+                "jobs",
                 "limit_read",
                 "limit_upload",
                 "limit_download",

@@ -20,11 +20,14 @@ use std::io::Read;
 use std::thread::ScopedJoinHandle;
 
 /// Which snapshot unchanged files are taken over from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Parent {
     /// The newest snapshot of the same host, user and paths.
     #[default]
     Auto,
+    /// The newest fitting one of these, oldest first: for runs over many users, which need not
+    /// read all snapshots for each.
+    Among(Vec<(FileId, Snapshot)>),
     /// None: everything is read.
     None,
     /// This one.

@@ -25,22 +25,21 @@ pub fn parents_of(
     options: &BackupOptions,
     monitor: &dyn Monitor,
 ) -> Result<Parents> {
-    match options.parent {
-        Parent::None => Ok(Parents::default()),
+    let all = match &options.parent {
+        Parent::None => Vec::new(),
         Parent::Id(id) => {
-            let direct = Some((id, repository.snapshot(&id)?));
-            Ok(Parents { direct, older: Vec::new() })
+            let direct = Some((*id, repository.snapshot(id)?));
+            return Ok(Parents { direct, older: Vec::new() });
         }
-        Parent::Auto => {
-            let template = &options.template;
-            let all = repository.readable_snapshots(monitor)?.into_iter().rev();
-            let mut all = all.filter(|(_, one)| is_parent(one, template));
-            let direct = all.next();
-            let is_same_person = |one: &Snapshot| one.user_identity == template.user_identity;
-            let older = all.map(|(_, one)| one).filter(is_same_person);
-            Ok(Parents { direct, older: older.take(limits::PARENTS_OLDER_MAX).collect() })
-        }
-    }
+        Parent::Auto => repository.readable_snapshots(monitor)?,
+        Parent::Among(known) => known.clone(),
+    };
+    let template = &options.template;
+    let mut all = all.into_iter().rev().filter(|(_, one)| is_parent(one, template));
+    let direct = all.next();
+    let is_same_person = |one: &Snapshot| one.user_identity == template.user_identity;
+    let older = all.map(|(_, one)| one).filter(is_same_person);
+    Ok(Parents { direct, older: older.take(limits::PARENTS_OLDER_MAX).collect() })
 }
 
 /// A Hestia user's snapshots are of one shape, however they were made; plain paths must agree. One

@@ -2,6 +2,7 @@
 //! Rank 3: the repository: blobs in, blobs out. Knows backends, keys and the format; never a path
 //! of a backed-up tree, never a Hestia word.
 
+mod fresh;
 pub mod index;
 pub mod keys;
 pub mod reader;
@@ -18,6 +19,7 @@ use crate::crypto::{KdfParams, Keys, MasterKey};
 use crate::format::chunker::ChunkSizes;
 use crate::format::keyslot::{self, KeySlot, Secret};
 use crate::format::{Chunker, Config, Header, RecordKind, envelope, pack};
+use fresh::Fresh;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -111,7 +113,8 @@ impl Repository {
     /// Loads the index.
     pub fn indexed(self, monitor: &dyn Monitor) -> Result<IndexedRepository> {
         let index = Index::load(&self, monitor)?;
-        Ok(IndexedRepository { repository: self, index })
+        let fresh = Arc::new(Fresh::new(&self));
+        Ok(IndexedRepository { repository: self, index, fresh })
     }
 
     /// Seals and stores a record under the hash of its stored bytes; returns its name.
@@ -140,10 +143,12 @@ impl Repository {
     }
 }
 
-/// A repository with its index.
+/// A repository with its index, as it was when it was loaded. What this process stores later is
+/// known to its writers at once, and to its readers after [`Self::reload`].
 pub struct IndexedRepository {
     repository: Repository,
     index: Index,
+    fresh: Arc<Fresh>,
 }
 
 impl IndexedRepository {
@@ -166,6 +171,7 @@ impl IndexedRepository {
     /// Loads the index again, after a backup has added to it.
     pub fn reload(&mut self, monitor: &dyn Monitor) -> Result<()> {
         self.index = Index::load(&self.repository, monitor)?;
+        self.fresh.forget_named();
         self.leave_out_lost_packs(monitor)
     }
 

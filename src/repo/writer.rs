@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
 //! Puts new chunks into blobs, blobs into packs, packs into the repository and the list of them
 //! into the index. A pack is opened and checked again, chunk by chunk, before it leaves memory; the
-//! index names it only after the store confirmed its size.
+//! index names it only after the store confirmed its size. Several writers may work at the same
+//! time, each for a backup of its own; what one has stored the others need not (`fresh.rs`).
 
+use super::fresh::Fresh;
 use super::{IndexedRepository, Repository};
 use crate::backend::{Backend, FileKind};
 use crate::base::monitor::Counts;
-use crate::base::{ChunkId, Counter, Error, FileId, Kind, Result, Within, World, limits, units};
+use crate::base::{ChunkId, Counter, Error, Kind, Result, Within, limits, units};
 use crate::crypto::Keys;
 use crate::format::compress::Decompressor;
 use crate::format::{
-    BlobEntry, Compression, Compressor, IndexSegment, PackClass, PackEntry, PackReader, PackWriter,
-    RecordKind, envelope, pack,
+    BlobEntry, Compression, Compressor, PackClass, PackEntry, PackReader, PackWriter, envelope,
+    pack,
 };
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -29,6 +31,8 @@ pub struct WriterOptions {
     pub checkpoint_bytes: u64,
     /// Write nothing: only count what would be written.
     pub dry_run: bool,
+    /// How many writers work at the same time and share the memory for packs.
+    pub writers: usize,
 }
 
 impl Default for WriterOptions {
@@ -38,6 +42,7 @@ impl Default for WriterOptions {
             pack_bytes: None,
             checkpoint_bytes: limits::CHECKPOINT_BYTES,
             dry_run: false,
+            writers: 1,
         }
     }
 }
@@ -47,7 +52,6 @@ pub struct Writer<'r> {
     repository: &'r IndexedRepository,
     options: WriterOptions,
     data_pack_bytes: u64,
-    added: Mutex<HashSet<ChunkId>>,
     data: Mutex<Option<PackWriter>>,
     meta: Mutex<Option<PackWriter>>,
     shared: Arc<Shared>,
@@ -59,20 +63,12 @@ pub struct Writer<'r> {
 struct Shared {
     backend: Arc<dyn Backend>,
     keys: Arc<Keys>,
-    world: Arc<World>,
     checkpoint_bytes: u64,
-    state: Mutex<UploadState>,
+    fresh: Arc<Fresh>,
+    /// Chunks that this writer has promised to store.
+    claimed: Mutex<HashSet<ChunkId>>,
+    failure: Mutex<Option<Error>>,
     counts: Counts,
-}
-
-#[derive(Default)]
-struct UploadState {
-    /// Stored packs that no segment names yet.
-    unnamed: Vec<PackEntry>,
-    unnamed_bytes: u64,
-    /// Segments of this run.
-    segments: Vec<(FileId, Vec<PackEntry>)>,
-    failure: Option<Error>,
 }
 
 struct FinishedPack {
@@ -88,9 +84,10 @@ impl<'r> Writer<'r> {
         let shared = Arc::new(Shared {
             backend: Arc::clone(repository.backend()),
             keys: Arc::clone(repository.keys()),
-            world: Arc::clone(&repository.repository.world),
             checkpoint_bytes: options.checkpoint_bytes,
-            state: Mutex::new(UploadState::default()),
+            fresh: Arc::clone(&repository.fresh),
+            claimed: Mutex::default(),
+            failure: Mutex::default(),
             counts: Counts::default(),
         });
         // One pack being written and one waiting: with the one being filled, that is the bulk of
@@ -98,15 +95,15 @@ impl<'r> Writer<'r> {
         let (queue, packs) = sync_channel(0);
         let packs = Arc::new(Mutex::new(packs));
         let connections = repository.backend().properties().connections.clamp(1, 4);
-        let uploaders = (0..connections.min(2)).map(|_| {
+        let writers = options.writers.max(1);
+        let uploaders = (0..(connections.min(2) / writers).max(1)).map(|_| {
             let (shared, packs) = (Arc::clone(&shared), Arc::clone(&packs));
             std::thread::spawn(move || shared.upload_all(&packs))
         });
         let stored = repository.index().stored_bytes();
         Self {
             options,
-            data_pack_bytes: options.pack_bytes.unwrap_or_else(|| pack_bytes_for(stored)),
-            added: Mutex::new(HashSet::new()),
+            data_pack_bytes: options.pack_bytes.unwrap_or_else(|| pack_bytes_for(stored, writers)),
             data: Mutex::new(None),
             meta: Mutex::new(None),
             uploaders: uploaders.collect(),
@@ -134,12 +131,19 @@ impl<'r> Writer<'r> {
 
     /// Claims a chunk: true for exactly one caller, and only if the repository lacks it.
     fn claim(&self, id: &ChunkId) -> bool {
-        !self.repository.index().contains(id) && lock(&self.added).insert(*id)
+        if self.repository.index().contains(id) {
+            return false;
+        }
+        let mut claimed = lock(&self.shared.claimed);
+        !self.shared.fresh.contains(id) && claimed.insert(*id)
     }
 
     /// Whether a chunk is stored or about to be.
     pub fn has(&self, id: &ChunkId) -> bool {
-        self.repository.index().contains(id) || lock(&self.added).contains(id)
+        // In this order: what is claimed counts as fresh before it is no longer claimed.
+        self.repository.index().contains(id)
+            || lock(&self.shared.claimed).contains(id)
+            || self.shared.fresh.contains(id)
     }
 
     /// Seals a blob into the open pack of its class; a full pack goes to the uploaders.
@@ -189,7 +193,7 @@ impl<'r> Writer<'r> {
         let stopped = || Error::new(Kind::Internal, "store a pack").why("the uploaders are gone");
         self.queue.as_ref().ok_or_else(stopped)?.send(pack).map_err(|_| stopped())?;
         // Stop reading early when storing has failed already.
-        lock(&self.shared.state).failure.take().map_or(Ok(()), Err)
+        lock(&self.shared.failure).take().map_or(Ok(()), Err)
     }
 
     /// Stores what is still open and the index; returns what was counted. Everything added before
@@ -199,9 +203,9 @@ impl<'r> Writer<'r> {
     pub fn finish(mut self) -> Result<Counts> {
         let sent = self.send_open();
         let joined = self.join();
-        let named = self.shared.store_segment();
+        let named = self.shared.fresh.name_packs();
         sent.and(joined).and(named)?;
-        self.shared.merge_segments()?;
+        self.shared.fresh.merge_segments()?;
         Ok(std::mem::take(&mut Arc::get_mut(&mut self.shared).map_or_else(
             || Err(Error::new(Kind::Internal, "end a writer").why("an uploader still runs")),
             |shared| Ok(std::mem::take(&mut shared.counts)),
@@ -229,7 +233,7 @@ impl<'r> Writer<'r> {
                 return Err(Error::new(Kind::Internal, "store a pack").why("an uploader panicked"));
             }
         }
-        lock(&self.shared.state).failure.take().map_or(Ok(()), Err)
+        lock(&self.shared.failure).take().map_or(Ok(()), Err)
     }
 }
 
@@ -245,11 +249,13 @@ impl Drop for Writer<'_> {
     }
 }
 
-/// Packs grow with the square root of the repository: 16 MiB up to 1 GiB, 48 MiB from 9 GiB.
-fn pack_bytes_for(stored_bytes: u64) -> u64 {
+/// Packs grow with the square root of the repository: 16 MiB up to 1 GiB, 48 MiB from 9 GiB. Those
+/// of several writers share the memory of one.
+fn pack_bytes_for(stored_bytes: u64, writers: usize) -> u64 {
     let gibibytes = (stored_bytes >> 30).max(1);
     let scaled = limits::PACK_BYTES_MIN * (gibibytes * 16).isqrt() / 4;
-    scaled.clamp(limits::PACK_BYTES_MIN, limits::PACK_BYTES_MAX)
+    let most = limits::PACK_BYTES_MAX / units::bytes(writers.max(1));
+    scaled.clamp(limits::PACK_BYTES_MIN, most.max(limits::PACK_BYTES_MIN))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -262,11 +268,11 @@ impl Shared {
         loop {
             let next = lock(packs).recv();
             let Ok(pack) = next else { return };
-            if lock(&self.state).failure.is_some() {
+            if lock(&self.failure).is_some() {
                 continue;
             }
             if let Err(error) = self.upload(pack) {
-                lock(&self.state).failure.get_or_insert(error);
+                lock(&self.failure).get_or_insert(error);
             }
         }
     }
@@ -286,64 +292,15 @@ impl Shared {
             marked: 0,
         };
         drop(pack.bytes);
-        let due = {
-            let mut state = lock(&self.state);
-            state.unnamed.push(entry);
-            state.unnamed_bytes += size;
-            let written = self.counts.get(Counter::BytesStored);
-            let share = written / limits::CHECKPOINT_SHARE;
-            state.unnamed_bytes >= self.checkpoint_bytes.max(share)
-        };
-        if due { self.store_segment() } else { Ok(()) }
-    }
-
-    /// Stores an index segment of the packs that none names yet.
-    fn store_segment(&self) -> Result<()> {
-        let mut packs = {
-            let mut state = lock(&self.state);
-            state.unnamed_bytes = 0;
-            std::mem::take(&mut state.unnamed)
-        };
-        if packs.is_empty() {
-            return Ok(());
+        let ids: Vec<ChunkId> =
+            entry.blobs.iter().flat_map(|blob| &blob.chunks).map(|one| one.0).collect();
+        let is_due = self.fresh.add(entry, &ids, self.checkpoint_bytes);
+        let mut claimed = lock(&self.claimed);
+        for id in &ids {
+            claimed.remove(id);
         }
-        // Not in the order in which the uploaders happened to end: the same backup is the same
-        // bytes.
-        packs.sort_unstable_by_key(|pack| pack.id);
-        let segment = IndexSegment { packs, replaces: Vec::new() };
-        let id = self.store(&segment)?;
-        lock(&self.state).segments.push((id, segment.packs));
-        Ok(())
-    }
-
-    /// One segment per backup: the checkpoints of a long run are merged, the new one first.
-    fn merge_segments(&self) -> Result<()> {
-        let segments = std::mem::take(&mut lock(&self.state).segments);
-        let chunks: usize = segments
-            .iter()
-            .flat_map(|(_, packs)| packs)
-            .flat_map(|pack| &pack.blobs)
-            .map(|blob| blob.chunks.len())
-            .sum();
-        let append_only = self.backend.properties().append_only;
-        if segments.len() < 2 || chunks > limits::INDEX_SEGMENT_CHUNKS || append_only {
-            return Ok(());
-        }
-        let (replaces, packs): (Vec<_>, Vec<_>) = segments.into_iter().unzip();
-        let packs = packs.into_iter().flatten().collect();
-        let merged = IndexSegment { packs, replaces: replaces.clone() };
-        self.store(&merged)?;
-        for id in replaces {
-            self.backend.remove(&crate::backend::FileName::new(FileKind::Index, id))?;
-        }
-        Ok(())
-    }
-
-    fn store(&self, segment: &IndexSegment) -> Result<FileId> {
-        let salt = self.world.random_32()?;
-        let stored = envelope::seal_record(&self.keys, RecordKind::Index, salt, &segment.encode())?;
-        super::store_named(self.backend.as_ref(), FileKind::Index, &stored)
-            .within(|| "store an index segment")
+        drop(claimed);
+        if is_due { self.fresh.name_packs() } else { Ok(()) }
     }
 }
 
@@ -487,7 +444,9 @@ mod tests {
 
     #[test]
     fn packs_grow_with_the_square_root_of_the_repository() {
-        let mib = |gib: u64| pack_bytes_for(gib << 30) >> 20;
+        let mib = |gib: u64| pack_bytes_for(gib << 30, 1) >> 20;
         assert_eq!((mib(0), mib(1), mib(4), mib(9), mib(1000)), (16, 16, 32, 48, 48));
+        let shared = |writers| pack_bytes_for(1000 << 30, writers) >> 20;
+        assert_eq!((shared(0), shared(2), shared(3), shared(16)), (48, 24, 16, 16));
     }
 }

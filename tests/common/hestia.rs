@@ -269,7 +269,7 @@ impl Machine {
     }
 
     pub fn try_backup(&self, request: &BackupRequest) -> Result<RunReport> {
-        jobs::backup_users(&self.server, &mut self.repository(), request, &self.monitor)
+        jobs::backup_users(&self.server, &self.repository(), request, &self.monitor)
     }
 
     pub fn backup(&self, name: &str) -> UserOutcome {

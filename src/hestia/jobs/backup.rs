@@ -4,18 +4,23 @@
 
 use super::cleanup::{self, Cleanup};
 use super::report::{Gather, RunReport, State, UserOutcome};
+use super::several::{self, OneOfSeveral};
 use super::{News, Server, backup_direct, backup_tarball, free_name};
 use crate::base::monitor::{Scoped, Stage};
+use crate::base::pace::Pace;
 use crate::base::units::ByteSize;
-use crate::base::{Error, FileId, Kind, Monitor, Result, Within};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Within, limits};
 use crate::format::Snapshot;
 use crate::hestia::inventory::{self, User};
 use crate::hestia::layout::UserName;
 use crate::hestia::settings::{BackupMode, Suspended};
 use crate::hestia::tarballs;
+use crate::ops::backup::Parent;
 use crate::ops::{self, BackupOptions};
 use crate::repo::{IndexedRepository, WriterOptions};
 use crate::tree::Source;
+use crate::tree::pace::Paced;
+use std::sync::Arc;
 
 /// Which users to back up, and what to do beside.
 #[derive(Debug, Clone, Default)]
@@ -36,14 +41,16 @@ pub struct BackupRequest {
     pub tags: Vec<String>,
     /// How users are backed up; the settings say, if this does not.
     pub mode: Option<BackupMode>,
-    /// Most bytes a second that a direct backup reads.
+    /// Most bytes a second that direct backups read, all together.
     pub read_limit: Option<ByteSize>,
+    /// Users that are backed up at the same time; 0 means one.
+    pub jobs: usize,
 }
 
-/// Backs up every user that the request means.
+/// Backs up every user that the request means, several at a time if it says so.
 pub fn backup_users(
     server: &Server,
-    repository: &mut IndexedRepository,
+    repository: &IndexedRepository,
     request: &BackupRequest,
     monitor: &dyn Monitor,
 ) -> Result<RunReport> {
@@ -65,55 +72,148 @@ pub fn backup_users(
     if has_mode(BackupMode::Direct) {
         backup_direct::step_back(server, monitor);
     }
-    let mut snapshots = repository.readable_snapshots(monitor)?;
+    let at_once = request.jobs.clamp(1, limits::JOBS_MAX).min(chosen.users.len().max(1));
+    let pace = |limit: ByteSize| Pace::new(Arc::clone(&server.world), limit.0, monitor.stop());
+    let run = Run {
+        server,
+        repository,
+        request,
+        snapshots: repository.readable_snapshots(monitor)?,
+        pace: request.read_limit.map(pace).map(Arc::new),
+        at_once,
+    };
     let total = chosen.users.len();
-    for (at, user) in chosen.users.iter().enumerate() {
+    if at_once > 1 {
+        monitor.stage(Stage::Step { name: "storing", total: None });
+    }
+    let outcomes = several::each(&chosen.users, at_once, |at, user| {
         monitor.stage(Stage::Object(format!("user {} of {total}: {user}", at + 1)));
-        let outcome = if monitor.cancelled() {
-            report.cancelled = true;
-            let stopped = Error::new(Kind::Cancelled, format!("back up the user {user}"));
-            UserOutcome::without(user.as_str(), State::Skipped(stopped.why("stopped on request")))
-        } else {
-            let named = request.users.iter().any(|name| name == user.as_str());
-            one_user(server, repository, &mut snapshots, user, named, request, monitor)
-        };
-        report.cancelled |=
-            matches!(&outcome.state, State::Failed(error) if error.kind() == Kind::Cancelled);
+        if at_once == 1 {
+            return run.user(user, monitor);
+        }
+        run.user(user, &OneOfSeveral::new(user.as_str(), monitor))
+    });
+    for (user, outcome) in chosen.users.iter().zip(outcomes) {
+        let outcome = outcome
+            .unwrap_or_else(|error| UserOutcome::without(user.as_str(), State::Failed(error)));
+        report.cancelled |= is_stop(&outcome.state);
         report.users.push(outcome);
     }
     Ok(report)
 }
 
-/// Backs one user up and tells Hestia how it went.
-fn one_user(
-    server: &Server,
-    repository: &mut IndexedRepository,
-    snapshots: &mut Vec<(FileId, Snapshot)>,
-    user: &UserName,
-    named: bool,
-    request: &BackupRequest,
-    monitor: &dyn Monitor,
-) -> UserOutcome {
-    let started = server.world.ticks();
-    let gather = Gather::new(monitor);
-    let mut outcome = match skip_reason(server, user, named) {
-        Ok(Some(error)) => UserOutcome::without(user.as_str(), State::Skipped(error)),
-        Ok(None) => match tried(server, repository, snapshots, user, request, &gather) {
-            Ok(outcome) => outcome,
+fn is_stop(state: &State) -> bool {
+    matches!(state, State::Failed(error) | State::Skipped(error) if error.kind() == Kind::Cancelled)
+}
+
+/// What the backups of one run share.
+struct Run<'r> {
+    server: &'r Server,
+    repository: &'r IndexedRepository,
+    request: &'r BackupRequest,
+    /// All snapshots, as they were when the run began.
+    snapshots: Vec<(FileId, Snapshot)>,
+    /// How fast live users are read, all of them together.
+    pace: Option<Arc<Pace>>,
+    /// How many users are backed up at the same time.
+    at_once: usize,
+}
+
+impl Run<'_> {
+    /// Backs one user up and tells Hestia how it went.
+    fn user(&self, user: &UserName, monitor: &dyn Monitor) -> UserOutcome {
+        let Self { server, request, .. } = self;
+        if monitor.cancelled() {
+            let stopped = Error::new(Kind::Cancelled, format!("back up the user {user}"));
+            let state = State::Skipped(stopped.why("stopped on request"));
+            return UserOutcome::without(user.as_str(), state);
+        }
+        let named = request.users.iter().any(|name| name == user.as_str());
+        let started = server.world.ticks();
+        let gather = Gather::new(monitor);
+        let mut outcome = match skip_reason(server, user, named) {
+            Ok(Some(error)) => UserOutcome::without(user.as_str(), State::Skipped(error)),
+            Ok(None) => match self.tried(user, &gather) {
+                Ok(outcome) => outcome,
+                Err(error) => UserOutcome::without(user.as_str(), State::Failed(error)),
+            },
             Err(error) => UserOutcome::without(user.as_str(), State::Failed(error)),
-        },
-        Err(error) => UserOutcome::without(user.as_str(), State::Failed(error)),
-    };
-    outcome.warnings = gather.warnings();
-    if matches!(outcome.state, State::Succeeded) && !outcome.warnings.is_empty() {
-        outcome.state = State::Partial;
+        };
+        outcome.warnings = gather.warnings();
+        if matches!(outcome.state, State::Succeeded) && !outcome.warnings.is_empty() {
+            outcome.state = State::Partial;
+        }
+        let spent = server.world.ticks().saturating_sub(started);
+        outcome.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
+        if !matches!(outcome.state, State::Skipped(_)) {
+            server.tell(user, &news_of(&outcome, request.notify), monitor);
+        }
+        outcome
     }
-    let spent = server.world.ticks().saturating_sub(started);
-    outcome.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
-    if !matches!(outcome.state, State::Skipped(_)) {
-        server.tell(user, &news_of(&outcome, request.notify), monitor);
+
+    fn tried(&self, name: &UserName, monitor: &dyn Monitor) -> Result<UserOutcome> {
+        let Self { server, request, .. } = self;
+        let _lock = server.lock(name, "a backup")?;
+        let user = inventory::user(&server.hestia, name)?;
+        let time = server.world.now();
+        let mode = mode_of(server, request, name);
+        let own = self.snapshots.iter().filter(|(_, one)| one.user == name.as_str());
+        let own: Vec<(FileId, Snapshot)> = own.cloned().collect();
+        let mut template = Snapshot {
+            name: free_name(name, time, &own)?,
+            time,
+            host: server.world.host(),
+            user: name.to_string(),
+            user_identity: user.identity.clone(),
+            source: mode.word().to_owned(),
+            tags: request.tags.clone(),
+            ..Snapshot::default()
+        };
+        let mut outcome = UserOutcome::without(name.as_str(), State::Succeeded);
+        let stored = match mode {
+            BackupMode::Direct => {
+                // What is found out before the first entry counts for the snapshot, too.
+                let opening = Scoped::new(monitor);
+                let source = backup_direct::open(server, &user, &opening)?;
+                template.warnings = opening.warnings();
+                let mut source = Paced::new(source, self.pace.clone());
+                store(self.repository, &mut source, &self.options(template, own), monitor)
+                    .within(|| format!("store the user {name}"))?
+            }
+            BackupMode::Tarball => {
+                tarballs::check_kept_here(&server.hestia)?;
+                let mut made = backup_tarball::make(server, &user, monitor)?;
+                template.tags.extend(made.tags);
+                let options = self.options(template, own);
+                let stored = store(self.repository, &mut made.source, &options, monitor)
+                    .within(|| format!("store the tarball {}", made.file_name))?;
+                outcome.tarball = Some(made.file_name);
+                outcome.tarball_bytes = made.bytes;
+                stored
+            }
+        };
+        outcome.snapshot = Some(stored);
+        check_same_user(server, &user, monitor);
+        if request.cleanup {
+            clean_up(server, self.repository, name, request, &mut outcome, monitor);
+        }
+        Ok(outcome)
     }
-    outcome
+
+    /// Processors and memory are shared by the backups that run at the same time.
+    fn options(&self, template: Snapshot, own: Vec<(FileId, Snapshot)>) -> BackupOptions {
+        let usual = options(self.server, template);
+        let writer = WriterOptions { writers: self.at_once, ..usual.writer };
+        let workers = (self.server.world.cores() / self.at_once).max(1);
+        BackupOptions { parent: Parent::Among(own), writer, workers, ..usual }
+    }
+}
+
+/// How this server stores a source.
+pub(super) fn options(server: &Server, template: Snapshot) -> BackupOptions {
+    let level = server.settings.compression_level;
+    let writer = WriterOptions { level, ..WriterOptions::default() };
+    BackupOptions { writer, ..BackupOptions::new(template) }
 }
 
 fn news_of(outcome: &UserOutcome, asked_for: bool) -> News<'static> {
@@ -156,58 +256,6 @@ fn skip_reason(server: &Server, name: &UserName, named: bool) -> Result<Option<E
     Ok(None)
 }
 
-fn tried(
-    server: &Server,
-    repository: &mut IndexedRepository,
-    snapshots: &mut Vec<(FileId, Snapshot)>,
-    name: &UserName,
-    request: &BackupRequest,
-    monitor: &dyn Monitor,
-) -> Result<UserOutcome> {
-    let _lock = server.lock(name, "a backup")?;
-    let user = inventory::user(&server.hestia, name)?;
-    let time = server.world.now();
-    let mode = mode_of(server, request, name);
-    let mut template = Snapshot {
-        name: free_name(name, time, snapshots)?,
-        time,
-        host: server.world.host(),
-        user: name.to_string(),
-        user_identity: user.identity.clone(),
-        source: mode.word().to_owned(),
-        tags: request.tags.clone(),
-        ..Snapshot::default()
-    };
-    let mut outcome = UserOutcome::without(name.as_str(), State::Succeeded);
-    let stored = match mode {
-        BackupMode::Direct => {
-            // What is found out before the first entry counts for the snapshot, too.
-            let opening = Scoped::new(monitor);
-            let mut source = backup_direct::open(server, &user, request.read_limit, &opening)?;
-            template.warnings = opening.warnings();
-            store(server, repository, &mut source, template, monitor)
-                .within(|| format!("store the user {name}"))?
-        }
-        BackupMode::Tarball => {
-            tarballs::check_kept_here(&server.hestia)?;
-            let mut made = backup_tarball::make(server, &user, monitor)?;
-            template.tags.extend(made.tags);
-            let stored = store(server, repository, &mut made.source, template, monitor)
-                .within(|| format!("store the tarball {}", made.file_name))?;
-            outcome.tarball = Some(made.file_name);
-            outcome.tarball_bytes = made.bytes;
-            stored
-        }
-    };
-    snapshots.push(stored.clone());
-    outcome.snapshot = Some(stored);
-    check_same_user(server, &user, monitor);
-    if request.cleanup {
-        clean_up(server, repository, name, request, &mut outcome, monitor);
-    }
-    Ok(outcome)
-}
-
 /// Thins out the tarballs of a user whose content is stored.
 fn clean_up(
     server: &Server,
@@ -238,22 +286,15 @@ fn mode_of(server: &Server, request: &BackupRequest, name: &UserName) -> BackupM
     request.mode.unwrap_or_else(|| server.settings.mode_of(name.as_str()))
 }
 
-/// Stores a source as a snapshot and makes its chunks known to what comes next.
+/// Stores a source as a snapshot.
 pub(super) fn store(
-    server: &Server,
-    repository: &mut IndexedRepository,
+    repository: &IndexedRepository,
     source: &mut dyn Source,
-    template: Snapshot,
+    options: &BackupOptions,
     monitor: &dyn Monitor,
 ) -> Result<(FileId, Snapshot)> {
     monitor.stage(Stage::Step { name: "storing", total: None });
-    let writer =
-        WriterOptions { level: server.settings.compression_level, ..WriterOptions::default() };
-    let options = BackupOptions { writer, ..BackupOptions::new(template) };
-    let report = ops::backup(repository, source, &options, monitor);
-    let reloaded = repository.reload(monitor);
-    let report = report?;
-    reloaded?;
+    let report = ops::backup(repository, source, options, monitor)?;
     let id = report.id.ok_or_else(|| Error::new(Kind::Internal, "find the new snapshot"))?;
     // What others are told is there must be there: read it once more, as a restore would.
     let read = repository.snapshot(&id)?;

@@ -5,17 +5,14 @@
 
 use super::Server;
 use crate::base::monitor::{Stage, check_cancelled};
-use crate::base::pace::Pace;
-use crate::base::units::{self, ByteSize};
+use crate::base::units;
 use crate::base::{Monitor, Result, World};
 use crate::hestia::call::Call;
 use crate::hestia::conf;
 use crate::hestia::database::RunOptions;
 use crate::hestia::direct::{DirectOptions, HestiaDirect};
 use crate::hestia::inventory::User;
-use crate::tree::pace::Paced;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The last minute's load, as the first number in this file.
@@ -26,12 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const LISTEN_EVERY: Duration = Duration::from_millis(500);
 
 /// Opens a user for reading, when the machine has time for it.
-pub(super) fn open(
-    server: &Server,
-    user: &User,
-    read_limit: Option<ByteSize>,
-    monitor: &dyn Monitor,
-) -> Result<Paced<HestiaDirect>> {
+pub(super) fn open(server: &Server, user: &User, monitor: &dyn Monitor) -> Result<HestiaDirect> {
     let settings = &server.settings;
     let limit = load_limit(server)?;
     let patience = settings.load_wait;
@@ -48,9 +40,7 @@ pub(super) fn open(
         run: RunOptions { low_priority: settings.low_priority, stop: monitor.stop() },
         narrow: None,
     };
-    let source = HestiaDirect::open(&server.hestia, user, &options, monitor)?;
-    let pace = |limit: ByteSize| Pace::new(Arc::clone(&server.world), limit.0, monitor.stop());
-    Ok(Paced::new(source, read_limit.map(pace).map(Arc::new)))
+    HestiaDirect::open(&server.hestia, user, &options, monitor)
 }
 
 /// Hestia's own limit: what its settings say, or the number of processors.

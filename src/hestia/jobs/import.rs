@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Takes old tarballs of Hestia in, with the time and the user they stand for.
 
-use super::backup::store;
+use super::backup::{options, store};
 use super::report::{Gather, State, UserOutcome};
 use super::{IMPORTED, Server, free_name, is_made_from, tarball_tags};
 use crate::base::error::io_error;
@@ -84,7 +84,10 @@ pub fn import(
         ..Snapshot::default()
     };
     let mut source = HestiaTarball::open(file, &user)?;
-    let stored = store(server, repository, &mut source, template, &gather).within(what)?;
+    let stored =
+        store(repository, &mut source, &options(server, template), &gather).within(what)?;
+    // The next tarball may be of the same user, and builds on this one.
+    repository.reload(monitor)?;
     let mut outcome = UserOutcome::without(user, State::Succeeded);
     outcome.warnings = gather.warnings();
     if !outcome.warnings.is_empty() {

@@ -33,6 +33,7 @@ pub mod restore_database;
 mod rollback;
 pub mod safety;
 mod saved;
+mod several;
 mod shelf;
 pub mod undo;
 pub mod verify;

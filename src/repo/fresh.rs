@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+//! What this process has stored since its index was loaded. All writers of a repository share it,
+//! so that backups which run at the same time count on each other's chunks as soon as those are
+//! durable in a pack.
+//!
+//! A pack counts when the store has confirmed it; the index segment that names it may come later.
+//! So before anything refers to chunks for good, [`Fresh::name_packs`] names all packs that count,
+//! whoever stored them: invariant 2 of the design holds for each backup, whatever becomes of the
+//! others.
+
+use super::Repository;
+use crate::backend::{Backend, FileKind, FileName};
+use crate::base::{ChunkId, FileId, Result, Within, World, limits};
+use crate::crypto::Keys;
+use crate::format::{IndexSegment, PackEntry, RecordKind, envelope};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// What was stored since the index was loaded.
+pub(super) struct Fresh {
+    backend: Arc<dyn Backend>,
+    keys: Arc<Keys>,
+    world: Arc<World>,
+    chunks: RwLock<HashSet<ChunkId>>,
+    packs: Mutex<Packs>,
+    /// Held while segments are stored: whoever finds no unnamed pack must not run ahead of somebody
+    /// who is just naming it.
+    naming: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Packs {
+    /// Stored packs that no segment names yet.
+    unnamed: Vec<PackEntry>,
+    unnamed_bytes: u64,
+    /// Bytes stored in all.
+    bytes: u64,
+    /// Segments since the last merge.
+    segments: Vec<(FileId, Vec<PackEntry>)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere ends what it was at; the data behind the lock is still whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Fresh {
+    /// Nothing yet.
+    pub(super) fn new(repository: &Repository) -> Self {
+        Self {
+            backend: Arc::clone(&repository.backend),
+            keys: Arc::clone(&repository.keys),
+            world: Arc::clone(&repository.world),
+            chunks: RwLock::default(),
+            packs: Mutex::default(),
+            naming: Mutex::default(),
+        }
+    }
+
+    /// Whether a chunk is durable in a pack that counts.
+    pub(super) fn contains(&self, id: &ChunkId) -> bool {
+        self.chunks.read().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
+    /// Counts a pack that is durable, and the chunks in it. Returns whether so much is unnamed that
+    /// it should be named.
+    pub(super) fn add(&self, entry: PackEntry, ids: &[ChunkId], checkpoint_bytes: u64) -> bool {
+        let mut packs = lock(&self.packs);
+        packs.unnamed_bytes += entry.size;
+        packs.bytes += entry.size;
+        packs.unnamed.push(entry);
+        let share = packs.bytes / limits::CHECKPOINT_SHARE;
+        let is_due = packs.unnamed_bytes >= checkpoint_bytes.max(share);
+        drop(packs);
+        // Only now, so that whoever counts on these chunks names the pack before relying on it.
+        self.chunks.write().unwrap_or_else(PoisonError::into_inner).extend(ids);
+        is_due
+    }
+
+    /// Stores an index segment of all packs that none names yet. When this returns, every chunk
+    /// that [`Self::contains`] has said to be there is found by the next [`super::Index::load`].
+    pub(super) fn name_packs(&self) -> Result<()> {
+        let _alone = lock(&self.naming);
+        let mut unnamed = {
+            let mut packs = lock(&self.packs);
+            packs.unnamed_bytes = 0;
+            std::mem::take(&mut packs.unnamed)
+        };
+        if unnamed.is_empty() {
+            return Ok(());
+        }
+        // Not in the order in which the uploaders happened to end: the same backup is the same
+        // bytes.
+        unnamed.sort_unstable_by_key(|pack| pack.id);
+        let segment = IndexSegment { packs: unnamed, replaces: Vec::new() };
+        let stored = self.store(&segment);
+        let mut packs = lock(&self.packs);
+        match stored {
+            Ok(id) => {
+                packs.segments.push((id, segment.packs));
+                Ok(())
+            }
+            Err(error) => {
+                // The next backup counts on them, too, and has to name them.
+                packs.unnamed_bytes += segment.packs.iter().map(|pack| pack.size).sum::<u64>();
+                packs.unnamed.extend(segment.packs);
+                Err(error)
+            }
+        }
+    }
+
+    /// One segment per backup: the checkpoints of a long run are merged, the new one first.
+    pub(super) fn merge_segments(&self) -> Result<()> {
+        let _alone = lock(&self.naming);
+        let segments = std::mem::take(&mut lock(&self.packs).segments);
+        let chunks: usize = segments
+            .iter()
+            .flat_map(|(_, packs)| packs)
+            .flat_map(|pack| &pack.blobs)
+            .map(|blob| blob.chunks.len())
+            .sum();
+        let append_only = self.backend.properties().append_only;
+        if segments.len() < 2 || chunks > limits::INDEX_SEGMENT_CHUNKS || append_only {
+            return Ok(());
+        }
+        let (replaces, packs): (Vec<_>, Vec<_>) = segments.into_iter().unzip();
+        let packs = packs.into_iter().flatten().collect();
+        let merged = IndexSegment { packs, replaces: replaces.clone() };
+        self.store(&merged)?;
+        for id in replaces {
+            self.backend.remove(&FileName::new(FileKind::Index, id))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what an index that was loaded just now knows.
+    pub(super) fn forget_named(&self) {
+        if lock(&self.packs).unnamed.is_empty() {
+            self.chunks.write().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
+    fn store(&self, segment: &IndexSegment) -> Result<FileId> {
+        let salt = self.world.random_32()?;
+        let stored = envelope::seal_record(&self.keys, RecordKind::Index, salt, &segment.encode())?;
+        super::store_named(self.backend.as_ref(), FileKind::Index, &stored)
+            .within(|| "store an index segment")
+    }
+}
