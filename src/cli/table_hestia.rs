@@ -246,12 +246,13 @@ const USER_INFO: Command = Command {
 const BACKUP: Command = Command {
     name: "hestia backup",
     about: "back up Hestia users",
-    details: "Backs up the named users, or all. Hestia makes its tarball, which is opened and \
-              stored file by file, so that what has not changed takes no space; or, with --mode \
-              direct, the live user is read without a tarball, and files that did not change are \
-              not even opened. Both give the same backup. One user's failure does not stop the \
-              others; the exit code is 30 if some failed. Nothing is ever removed from /backup \
-              without --cleanup, and with it only tarballs whose content is in the repository. \
+    details: "Backs up the named users, or all. The live user is read, without a tarball and \
+              without space beside; files that did not change are not even opened, and of \
+              databases only rows that changed are stored. With --mode tarball Hestia makes its \
+              tarball, which is opened and stored file by file. Both give the same backup. One \
+              user's failure does not stop the others; the exit code is 30 if some failed. \
+              Nothing is ever removed from /backup without --cleanup, and with it only tarballs \
+              whose content is in the repository. \
               The first run on a server makes a local repository and a key file and says how to \
               keep a copy of the key.",
     examples: &[
@@ -306,9 +307,9 @@ const BACKUP: Command = Command {
         Shim {
             name: "v-ghostsnap-backup-user",
             about: "back up a user into the repository",
-            details: "Hestia makes its tarball, which is opened and stored encrypted and \
-                      deduplicated. The first call on a server makes a local repository and a \
-                      key file.",
+            details: "The live user is read and stored encrypted and deduplicated; no tarball is \
+                      made, unless the settings say so. The first call on a server makes a local \
+                      repository and a key file.",
             example: "v-ghostsnap-backup-user alice",
             owner: Owner::Live,
             args: &[SHIM_USER, SHIM_REPOSITORY, SHIM_NOTIFY],
