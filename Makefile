@@ -5,7 +5,7 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help demo test check bench deb deb-test install generate clean
+.PHONY: help demo test check bench bench-hestia deb deb-test install generate clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  /p' $(MAKEFILE_LIST)
@@ -34,6 +34,11 @@ bench: ## compare with restic, borg and (if there) rustic; see benches/README.md
 	@tests/tools/setup.sh bench
 	$(CARGO) build --release --locked
 	python3 benches/run.py --ghostsnap target/release/ghostsnap $(BENCH)
+
+bench-hestia: ## nights of a large user, on a machine with HestiaCP that nobody uses
+	@tests/tools/setup.sh bench
+	$(CARGO) build --release --locked
+	python3 benches/hestia.py --ghostsnap target/release/ghostsnap $(BENCH)
 
 # Built in a copy of the tracked files, so that what dpkg-buildpackage puts beside its folder stays
 # below target/.

@@ -31,6 +31,30 @@ fn hestia(command: &str, arguments: &[&str]) -> String {
     must(&format!("{BIN}/{command}"), arguments)
 }
 
+#[path = "common/outside.rs"]
+mod outside;
+
+/// What others see of the user, at the places that the file `GHOSTSNAP_TEST_HESTIA_OUTSIDE` names.
+fn seen_from_outside() -> BTreeMap<String, String> {
+    let Ok(file) = std::env::var("GHOSTSNAP_TEST_HESTIA_OUTSIDE") else {
+        eprintln!("SKIPPED: GHOSTSNAP_TEST_HESTIA_OUTSIDE names no file of places to look at");
+        return BTreeMap::new();
+    };
+    outside::look(&fs::read_to_string(file).unwrap())
+}
+
+/// Services that were just restarted take a moment to answer.
+fn seen_from_outside_again(before: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for _ in 0..20 {
+        let now = seen_from_outside();
+        if now == *before {
+            return now;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    seen_from_outside()
+}
+
 /// What a person would miss: files of sites, mail and home, rows of databases, jobs, objects.
 ///
 /// Left out is what Hestia itself makes anew on every restore: `/home/USER/conf`, web logs,
@@ -85,13 +109,22 @@ fn walk(home: &Path, path: &Path, found: &mut BTreeMap<String, String>) {
         found.insert(name, format!("-> {}", fs::read_link(path).unwrap().display()));
     } else if meta.is_file() {
         let hash = blake3::hash(&fs::read(path).unwrap()).to_hex();
-        found.insert(name, format!("{:o} {} {hash}", meta.mode(), meta.len()));
+        let owner = owner(meta.uid(), meta.gid());
+        found.insert(name, format!("{:o} {owner} {} {hash}", meta.mode(), meta.len()));
     } else if meta.is_dir() {
         found.insert(name, "folder".to_owned());
         for entry in fs::read_dir(path).unwrap() {
             walk(home, &entry.unwrap().path(), found);
         }
     }
+}
+
+/// By names: a user that is made again may get another number.
+fn owner(uid: u32, gid: u32) -> String {
+    use nix::unistd::{Gid, Group, Uid, User};
+    let user = User::from_uid(Uid::from_raw(uid)).unwrap().map(|user| user.name);
+    let group = Group::from_gid(Gid::from_raw(gid)).unwrap().map(|group| group.name);
+    format!("{}:{}", user.unwrap_or(uid.to_string()), group.unwrap_or(gid.to_string()))
 }
 
 fn rows(user: &str, file: &str) -> Vec<String> {
@@ -198,6 +231,8 @@ fn round_trip(native_mode: Option<&str>, mode: &str) {
     }
     let before = state(&user);
     assert!(before.keys().any(|name| name.starts_with("database ")), "the user has no database");
+    let seen_before = seen_from_outside();
+    outside::assert_answered(&seen_before);
     ghostsnap(&["hestia", "backup", "-u", &user, "--mode", mode]);
     hestia("v-delete-user", &[&user]);
     assert!(!Path::new("/home").join(&user).join("web").exists());
@@ -218,6 +253,7 @@ fn round_trip(native_mode: Option<&str>, mode: &str) {
         before.retain(|name, text| !name.starts_with("account") || !text.contains("SCRAM"));
     }
     assert_same(&before, &state(&user));
+    assert_same(&seen_before, &seen_from_outside_again(&seen_before));
     let left: Vec<_> = fs::read_dir("/backup")
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
