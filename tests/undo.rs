@@ -505,6 +505,55 @@ fn without_the_snapshot_that_was_restored_nothing_is_removed_and_that_is_said() 
 }
 
 #[test]
+fn a_site_for_which_there_is_no_room_is_as_it_was() {
+    let machine = machine();
+    assert_eq!(machine.run("v-rebuild-web-domain", &["alice", "shop.example"]), 0);
+    let big = format!("{PUBLIC}/big.bin");
+    machine.put(&big, &"x".repeat(3_000_000));
+    machine.good_backup("alice");
+    fs::remove_file(machine.home(&big)).unwrap();
+    let home = machine.home("");
+    let aside = home.parent().unwrap().join("aside");
+    fs::rename(&home, &aside).unwrap();
+    fs::create_dir(&home).unwrap();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "none"]).arg(&home).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: a small file system cannot be mounted here");
+        return;
+    }
+    let copied = Command::new("cp").arg("-a").arg(aside.join(".")).arg(&home).status();
+    assert!(copied.unwrap().success());
+    machine.put(&format!("{PUBLIC}/index.php"), "<?php // edited");
+    machine.put(&format!("{PUBLIC}/new.php"), "new");
+    let before = machine.all_of_alice();
+    let request = placed(only(["shop.example", "no", "no", "no", "no", "no"]));
+    let report = machine.restore("alice", RestoreRequest { force: true, ..request }).unwrap();
+    let why = report.problems().next().unwrap().1.to_owned();
+    let request =
+        FileRequest { snapshot: "latest".into(), path: PUBLIC.into(), ..FileRequest::default() };
+    let after = machine.all_of_alice();
+    let one = files::restore_file(
+        &machine.server,
+        &machine.repository(),
+        &user("alice"),
+        &request,
+        &machine.monitor,
+    );
+    let after_one = machine.all_of_alice();
+    assert!(Command::new("umount").arg(&home).status().unwrap().success());
+    assert!(
+        why.contains("no room for 1 of its files") && why.ends_with("it is as it was"),
+        "{why}"
+    );
+    assert_eq!(differences(&before, &after), Vec::<String>::new());
+    let error = one.unwrap_err();
+    assert_eq!(error.kind(), Kind::Disk, "{error}");
+    assert!(error.hint_text().unwrap().contains("it is as it was"), "{error}");
+    assert_eq!(differences(&before, &after_one), Vec::<String>::new());
+}
+
+#[test]
 fn a_put_back_that_fails_too_names_the_command_that_tries_it_again() {
     let machine = changed_since();
     let before = machine.all_of_alice();

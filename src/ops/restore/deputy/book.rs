@@ -30,12 +30,30 @@ pub(super) struct Book<'m> {
     pub(super) failed: BTreeSet<RelPath>,
     /// Failures in a row for want of room.
     full: u64,
+    /// Files for which there was no room, and what of them was told first.
+    no_room: Option<(u64, Kind, String)>,
 }
 
 impl<'m> Book<'m> {
     pub(super) fn new(monitor: &'m Scoped<'m>) -> Self {
-        let (items, report) = (VecDeque::new(), Report::default());
-        Self { monitor, items, report, asked: None, failures: 0, failed: BTreeSet::new(), full: 0 }
+        Self {
+            monitor,
+            items: VecDeque::new(),
+            report: Report::default(),
+            asked: None,
+            failures: 0,
+            failed: BTreeSet::new(),
+            full: 0,
+            no_room: None,
+        }
+    }
+
+    /// Half of something for want of room is not what anybody asked for: that is a failure of the
+    /// whole, unlike a file that the repository or the person's rights do not give.
+    pub(super) fn no_room(&self, place: &RelPath) -> Option<Error> {
+        let (count, kind, why) = self.no_room.as_ref()?;
+        let what = format!("restore all of {place}");
+        Some(Error::new(*kind, what).why(format!("no room for {count} of its files: {why}")))
     }
 
     pub(super) fn is_hopeless(&self) -> bool {
@@ -76,6 +94,10 @@ impl Answers for Book<'_> {
                 let verb = if change.done == Done::Removed { "remove" } else { "restore" };
                 if let Some(error) = error(format!("{verb} {}", change.path)) {
                     self.failures += u64::from(!reply.in_place);
+                    if let Some((kind, why)) = failure.filter(|_| full && !reply.in_place) {
+                        let (count, ..) = self.no_room.get_or_insert((0, kind, why));
+                        *count += u64::from(change.done != Done::Removed);
+                    }
                     self.monitor.warn(error);
                 }
                 if reply.in_place {

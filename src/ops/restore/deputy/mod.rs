@@ -160,7 +160,8 @@ pub struct Place<'p> {
 }
 
 /// Restores what lies at `base` in the snapshot to a place below a home. Failures of single
-/// entries are warnings; the report counts them. A dry run needs no deputy.
+/// entries are warnings; the report counts them. Files for which there was no room make all of it
+/// fail, in the end. A dry run needs no deputy.
 pub fn by_deputy(
     (repository, snapshot, base): (&IndexedRepository, &Snapshot, &RelPath),
     rules: &Rules,
@@ -207,6 +208,9 @@ pub fn by_deputy(
     // A full disk is no reason to leave folders without their modes.
     let ended = if plan.lost { Ok(()) } else { plan.end() };
     done.and(ended)?;
+    if let Some(error) = plan.book.no_room(&place.path) {
+        return Err(error);
+    }
     let mut report = plan.book.report;
     report.warnings = scope.warnings();
     if report.other_owners > 0 && !rules.dry_run {
