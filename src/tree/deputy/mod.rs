@@ -80,6 +80,11 @@ pub enum Order {
         /// Where.
         path: RelPath,
     },
+    /// Remove a folder, if there is nothing in it.
+    RemoveEmpty {
+        /// Where.
+        path: RelPath,
+    },
     /// Write all to the disk and end.
     Quit,
 }
@@ -140,6 +145,7 @@ const FINISH: u8 = 9;
 const REMOVE: u8 = 10;
 const QUIT: u8 = 11;
 const REPLY: u8 = 12;
+const REMOVE_EMPTY: u8 = 13;
 
 fn meta_bytes(meta: &Meta) -> Vec<u8> {
     Tree::encode(&[Node { name: b"entry".to_vec(), meta: meta.clone(), ..Node::default() }])
@@ -184,6 +190,7 @@ fn encode_order(order: &Order) -> Vec<u8> {
         Order::Dress { path, meta } => frame(DRESS, &record(path, b"", Some(meta), 0)),
         Order::Finish { path, meta } => frame(FINISH, &record(path, b"", Some(meta), 0)),
         Order::Remove { path } => frame(REMOVE, &record(path, b"", None, 0)),
+        Order::RemoveEmpty { path } => frame(REMOVE_EMPTY, &record(path, b"", None, 0)),
         Order::Quit => frame(QUIT, b""),
     }
 }
@@ -210,6 +217,7 @@ fn decode_order(kind: u8, payload: Vec<u8>) -> Result<Order> {
         DRESS => Order::Dress { path, meta: meta_from(&record.meta)? },
         FINISH => Order::Finish { path, meta: meta_from(&record.meta)? },
         REMOVE => Order::Remove { path },
+        REMOVE_EMPTY => Order::RemoveEmpty { path },
         QUIT => Order::Quit,
         _ => return Err(nonsense("it sent an order that does not exist")),
     })
@@ -307,6 +315,7 @@ mod tests {
             Order::Dress { path: path("d"), meta: meta.clone() },
             Order::Finish { path: path("a"), meta },
             Order::Remove { path: path("gone") },
+            Order::RemoveEmpty { path: path("empty") },
             Order::Quit,
         ];
         for order in orders {

@@ -141,6 +141,10 @@ impl Hand<'_> {
                 let removed = self.in_writable(&path, |target| target.remove(&path));
                 removed.map(|count| reply.removed = count)
             }
+            Order::RemoveEmpty { path } => {
+                reply.removed = 1;
+                self.in_writable(&path, |target| target.remove_empty_folder(&path))
+            }
             Order::Quit => {
                 self.close_up();
                 self.sync()

@@ -125,6 +125,10 @@ impl Plan<'_> {
             return self.ask(&Order::Remove { path: path.clone() });
         }
         self.book.items.push_back(Item::Changed(gone));
+        if kind == NodeKind::Folder && is_undo {
+            // What came into it since it was looked at is newer, and stays.
+            return self.send(&Order::RemoveEmpty { path: path.clone() });
+        }
         self.send(&Order::Remove { path: path.clone() })
     }
 }
