@@ -58,6 +58,11 @@
 //! - `backend/azure/options.rs`: which container, and how it is reached
 //! - `backend/azure/line.rs`: the SDK's requests over our client, signed with an account's key
 //! - `backend/azure/errors.rs`: what a refusal of Azure means, and what mends it
+//! - `backend/child.rs`: a program that is talked to, with bounds: `ssh`, rclone
+//! - `backend/sftp/mod.rs`: a folder on an SSH server
+//! - `backend/sftp/options.rs`: which folder, and how `ssh` is called
+//! - `backend/sftp/wire.rs`: the SFTP protocol, many requests under way
+//! - `backend/rclone.rs`: whatever rclone reaches, over its remote control
 //! - `backend/mem.rs`: in memory, with an optional quota: the disk of most tests
 //! - `backend/throttle.rs`: no faster than asked for
 //! - `backend/fault.rs`: fails on purpose: dies at the n-th change, full disk, cut listing, lost

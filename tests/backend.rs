@@ -310,3 +310,46 @@ fn azure_says_what_is_wrong_and_what_mends_it() {
     assert!(error.to_string().contains("make the container"), "{error}");
     assert_eq!(store.size(&FileName::CONFIG).unwrap_err().kind(), Kind::NotFound);
 }
+
+#[test]
+fn an_ssh_server_keeps_the_contract() {
+    let Some(server) = stores::ssh() else { return };
+    let open = || backend::open(&server.place(), &stores::access(server.keys())).unwrap();
+    suite(open().as_ref());
+    race(open().as_ref());
+    // Larger than what is under way at once, and read across many answers.
+    let store = open();
+    let mut bytes = vec![0; 7_000_001];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    let pack = name(FileKind::Pack, 1);
+    store.create(&pack, &bytes).unwrap();
+    assert!(read_all(store.as_ref(), &pack).unwrap() == bytes);
+    assert_eq!(store.read(&pack, 3_000_000..3_100_000).unwrap(), bytes[3_000_000..3_100_000]);
+}
+
+#[test]
+fn an_ssh_server_that_lets_nobody_in_or_is_another_one_says_so() {
+    let Some(server) = stores::ssh() else { return };
+    let attempt = |config: &str| {
+        let store =
+            backend::open(&server.place(), &stores::access(server.keys_in(config))).unwrap();
+        store.list(FileKind::Key).unwrap_err()
+    };
+    let error = attempt("ssh_config_stranger");
+    assert!(error.kind() == Kind::Forbidden && error.to_string().contains("public key"), "{error}");
+    let error = attempt("ssh_config_wrong_host");
+    assert!(
+        error.kind() == Kind::Forbidden && error.to_string().contains("fingerprint"),
+        "{error}"
+    );
+}
+
+#[test]
+fn rclone_keeps_the_contract() {
+    let Some(remote) = stores::rclone() else { return };
+    // Without the race: rclone knows no conditional write.
+    suite(backend::open(&remote.place(), &stores::access(remote.keys())).unwrap().as_ref());
+    let store = backend::open("rclone:nowhere:x", &stores::access(remote.keys())).unwrap();
+    let error = store.list(FileKind::Key).unwrap_err();
+    assert!(error.to_string().contains("listremotes"), "{error}");
+}

@@ -148,6 +148,18 @@ fn a_repository_lives_in_azure() {
     whole_life(&Desk::new(server.place(), server.keys()));
 }
 
+#[test]
+fn a_repository_lives_on_an_ssh_server() {
+    let Some(server) = stores::ssh() else { return };
+    whole_life(&Desk::new(server.place(), server.keys()));
+}
+
+#[test]
+fn a_repository_lives_behind_rclone() {
+    let Some(remote) = stores::rclone() else { return };
+    whole_life(&Desk::new(remote.place(), remote.keys()));
+}
+
 /// A repository in S3 with one snapshot, then one file more, and a proxy in front of it.
 fn with_proxy(
     plan: impl Fn(&Seen) -> Act + Send + Sync + 'static,

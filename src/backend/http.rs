@@ -11,7 +11,7 @@ use crate::base::units::{Span, bytes as length_of, length};
 use crate::base::{Counter, Error, Kind, Monitor, Result, What, WhatIo, World, limits};
 use futures_util::future::{Either, select};
 use futures_util::stream::unfold;
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use reqwest::{Body, Certificate, Client, Method, Response, Url, redirect};
 use std::convert::Infallible;
 use std::fs;
@@ -43,8 +43,8 @@ pub struct Request<'a> {
     pub url: Url,
     /// All headers, signed.
     pub headers: HeaderMap,
-    /// What is sent.
-    pub body: &'a [u8],
+    /// What is sent, one slice after the other.
+    pub body: &'a [&'a [u8]],
     /// Whether `body` is content of a file, which is counted.
     pub is_content: bool,
     /// Bytes that the answer may have.
@@ -61,6 +61,16 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// Where a store is.
+#[derive(Clone, Copy)]
+pub enum Route<'a> {
+    /// Somewhere on the network. The system's certificate authorities are trusted, and those of a
+    /// file beside them.
+    Outside(Option<&'a Path>),
+    /// A program on this machine: never through a proxy.
+    ThisMachine,
+}
+
 impl Answer {
     /// A header as text.
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -69,15 +79,18 @@ impl Answer {
 }
 
 impl Http {
-    /// A client that trusts the system's certificate authorities, and those of a file beside them.
-    pub fn new(access: &Access, authorities: Option<&Path>) -> Result<Self> {
+    /// A client for one store.
+    pub fn new(access: &Access, route: Route<'_>) -> Result<Self> {
         let what = || "prepare for requests";
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let mut client = Client::builder()
             .connect_timeout(limits::CONNECT_WAIT)
             .redirect(redirect::Policy::none())
             .user_agent(concat!("ghostsnap/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = authorities {
+        if let Route::ThisMachine = route {
+            client = client.no_proxy();
+        }
+        if let Route::Outside(Some(path)) = route {
             let reading = || format!("read the certificates in {}", path.display());
             let bytes = fs::read(path).what_io(reading)?;
             let certificates = Certificate::from_pem_bundle(&bytes);
@@ -128,14 +141,21 @@ impl Http {
     async fn exchange(&self, request: &Request<'_>, pace: &mut Pace<'_>) -> Result<Response> {
         let what = request.what;
         let call = self.client.request(request.method.clone(), request.url.clone());
-        let call = call.headers(request.headers.clone());
-        if request.body.len() <= limits::HTTP_PIECE_BYTES {
-            let response = pace.within(what, call.body(request.body.to_vec()).send()).await?;
+        let mut headers = request.headers.clone();
+        let length: usize = request.body.iter().map(|part| part.len()).sum();
+        if length > 0 {
+            // Without it a body that is a stream would be sent in chunks, which stores refuse.
+            headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+        }
+        let call = call.headers(headers);
+        if length <= limits::HTTP_PIECE_BYTES {
+            let response = pace.within(what, call.body(request.body.concat()).send()).await?;
             if request.is_content {
-                self.monitor.count(Counter::BytesSent, length_of(request.body.len()));
+                self.monitor.count(Counter::BytesSent, length_of(length));
             }
             return Ok(response);
         }
+
         // The body goes through a narrow channel piece by piece: so it is never copied whole, and
         // how fast the pieces leave is the progress.
         let (sender, receiver) = mpsc::channel::<Vec<u8>>(1);
@@ -158,7 +178,8 @@ impl Http {
         sender: mpsc::Sender<Vec<u8>>,
         pace: &mut Pace<'_>,
     ) -> Result<()> {
-        for piece in request.body.chunks(limits::HTTP_PIECE_BYTES) {
+        let pieces = request.body.iter().flat_map(|part| part.chunks(limits::HTTP_PIECE_BYTES));
+        for piece in pieces {
             let waiting = tokio::time::timeout(pace.left(), sender.send(piece.to_vec()));
             match waiting.await {
                 Err(_) => return Err(stalled(request.what, self.silence)),

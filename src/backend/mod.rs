@@ -3,13 +3,16 @@
 //! conformance suite (tests/backend.rs) runs against every backend and every wrapper.
 
 pub mod azure;
+pub mod child;
 pub mod fault;
 pub mod http;
 pub mod local;
 pub mod mem;
 pub mod open;
+pub mod rclone;
 pub mod retry;
 pub mod s3;
+pub mod sftp;
 pub mod throttle;
 
 pub use open::{Access, Variables, open, refuse_foreign_place};

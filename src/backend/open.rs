@@ -4,8 +4,10 @@
 use super::Backend;
 use super::azure::{Azure, AzureOptions};
 use super::local::Local;
+use super::rclone::Rclone;
 use super::retry::{Retried, Retry};
 use super::s3::{S3, S3Options};
+use super::sftp::{Sftp, SftpOptions};
 use crate::base::monitor::Collect;
 use crate::base::{Error, Kind, Monitor, Result, World, limits};
 use std::fmt;
@@ -89,7 +91,8 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// Opens the backend at an address: `/path`, `file:///path`, or a store: `s3:https://host/bucket`.
+/// Opens the backend at an address: `/path`, `file:///path`, or a store: `s3:`, `azure:`, `sftp:`,
+/// `rclone:` (docs/repositories.md).
 /// A store is not asked anything yet; what of it fails in a way that may pass is asked again.
 pub fn open(address: &str, access: &Access) -> Result<Arc<dyn Backend>> {
     let retry = Arc::new(access.retry()?);
@@ -102,6 +105,8 @@ pub fn open(address: &str, access: &Access) -> Result<Arc<dyn Backend>> {
             let options = AzureOptions::new(address, &access.variables)?;
             Arc::new(Azure::new(options, access, Arc::clone(&retry))?)
         }
+        Some("sftp") => Arc::new(Sftp::new(SftpOptions::new(address, &access.variables)?, access)?),
+        Some("rclone") => Arc::new(Rclone::new(address, access)?),
         // A disk that fails does not get better by asking.
         _ => return Ok(Arc::new(local(address)?)),
     };
@@ -138,7 +143,7 @@ fn local(address: &str) -> Result<Local> {
 }
 
 /// Stores, by what their addresses begin with.
-const SCHEMES: [&str; 2] = ["s3", "azure"];
+const SCHEMES: [&str; 4] = ["s3", "azure", "sftp", "rclone"];
 
 /// What an address begins with; `None` for a path.
 fn scheme(address: &str) -> Option<&str> {

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin};
+use std::process::{Child, ChildStdin, Command};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -229,4 +229,106 @@ pub fn azure_keys_of(port: u16, key: &str) -> Pairs {
         ("AZURE_STORAGE_BLOB_ENDPOINT", format!("http://127.0.0.1:{port}/{ACCOUNT}")),
         ("GHOSTSNAP_RETRY_SECONDS", "20".to_owned()),
     ]
+}
+
+/// An SSH server that lets one key in.
+pub struct SshServer {
+    pub port: u16,
+    _life: Life,
+}
+
+pub fn ssh() -> Option<&'static SshServer> {
+    static SERVER: OnceLock<Option<SshServer>> = OnceLock::new();
+    SERVER.get_or_init(start_ssh).as_ref()
+}
+
+fn start_ssh() -> Option<SshServer> {
+    let sshd = tool("sshd")?;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    for name in ["host", "client", "stranger"] {
+        let mut make = Command::new("/usr/bin/ssh-keygen");
+        make.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f", &path(name)]);
+        assert!(make.status().unwrap().success());
+    }
+    fs::copy(path("client.pub"), path("authorized")).unwrap();
+    let port = free_port();
+    // Root's server wants this folder, which the service makes at boot.
+    if nix::unistd::geteuid().is_root() {
+        fs::create_dir_all("/run/sshd").unwrap();
+    }
+    let config = format!(
+        "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\n\
+         UsePAM no\nStrictModes no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
+         PermitRootLogin prohibit-password\nMaxStartups 100\nSubsystem sftp internal-sftp\n",
+        path("host"),
+        path("authorized")
+    );
+    fs::write(path("sshd_config"), config).unwrap();
+    let host_key = fs::read_to_string(path("host.pub")).unwrap();
+    fs::write(path("known"), format!("[127.0.0.1]:{port} {host_key}")).unwrap();
+    fs::write(
+        path("known_wrong"),
+        format!("[127.0.0.1]:{port} {}", fs::read_to_string(path("stranger.pub")).unwrap()),
+    )
+    .unwrap();
+    for (name, key, known) in [
+        ("ssh_config", "client", "known"),
+        ("ssh_config_stranger", "stranger", "known"),
+        ("ssh_config_wrong_host", "client", "known_wrong"),
+    ] {
+        let text = format!(
+            "Host store\n HostName 127.0.0.1\n Port {port}\n IdentityFile {}\n \
+             IdentitiesOnly yes\n StrictHostKeyChecking yes\n UserKnownHostsFile {}\n \
+             GlobalKnownHostsFile /dev/null\n",
+            path(key),
+            path(known)
+        );
+        fs::write(path(name), text).unwrap();
+    }
+    let words = [&sshd.display().to_string(), "-D", "-e", "-f", &path("sshd_config")];
+    let log = folder.path().join("log");
+    let (guard, life, _) = guarded(&words.map(|word| word.to_owned()), &log);
+    wait_for(port, &log, || true);
+    Some(SshServer { port, _life: Life { folder, guard, life } })
+}
+
+impl SshServer {
+    /// A place of its own for one test; its folder does not exist yet.
+    pub fn place(&self) -> String {
+        static PLACES: AtomicUsize = AtomicUsize::new(0);
+        let number = PLACES.fetch_add(1, Ordering::SeqCst);
+        format!("sftp://store{}/stored/place-{number}", self._life.folder.path().display())
+    }
+
+    pub fn keys(&self) -> Pairs {
+        self.keys_in("ssh_config")
+    }
+
+    pub fn keys_in(&self, config: &str) -> Pairs {
+        let config = self._life.folder.path().join(config).display().to_string();
+        vec![("GHOSTSNAP_SSH_CONFIG", config), ("GHOSTSNAP_RETRY_SECONDS", "20".to_owned())]
+    }
+}
+
+/// A remote of rclone's: a folder.
+pub struct RcloneRemote(tempfile::TempDir);
+
+pub fn rclone() -> Option<RcloneRemote> {
+    tool("rclone")?;
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("there")).unwrap();
+    fs::write(folder.path().join("rclone.conf"), "[disk]\ntype = local\n").unwrap();
+    Some(RcloneRemote(folder))
+}
+
+impl RcloneRemote {
+    pub fn place(&self) -> String {
+        format!("rclone:disk:{}/there/a/b", self.0.path().display())
+    }
+
+    pub fn keys(&self) -> Pairs {
+        let config = self.0.path().join("rclone.conf").display().to_string();
+        vec![("RCLONE_CONFIG", config), ("GHOSTSNAP_RETRY_SECONDS", "20".to_owned())]
+    }
 }

@@ -73,7 +73,7 @@ impl Line {
                     .unwrap_or(reqwest::Method::GET),
                 url: request.url().clone(),
                 headers: sendable(what, &headers)?,
-                body,
+                body: &[body],
                 is_content: request.method() == Method::Put,
                 answer_max: asked_for(&headers).max(limits::STORE_ANSWER_BYTES_MAX),
             })

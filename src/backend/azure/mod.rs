@@ -9,7 +9,7 @@ pub mod options;
 
 pub use options::{AzureOptions, Proof};
 
-use super::http::Http;
+use super::http::{Http, Route};
 use super::retry::Retry;
 use super::{Access, Backend, FileKind, FileName, Properties, missing};
 use crate::base::units::{bytes as length_of, length};
@@ -43,7 +43,7 @@ impl Azure {
     /// blocks of an upload.
     pub fn new(options: AzureOptions, access: &Access, retry: Arc<Retry>) -> Result<Self> {
         let what = format!("use the container {}", options.container);
-        let http = Arc::new(Http::new(access, options.authorities.as_deref())?);
+        let http = Arc::new(Http::new(access, Route::Outside(options.authorities.as_deref()))?);
         let line = Line::new(Arc::clone(&http), Arc::clone(&access.world), &options);
         let mut url = options.endpoint.clone();
         url.path_segments_mut()

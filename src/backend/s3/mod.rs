@@ -12,7 +12,7 @@ pub mod options;
 
 pub use options::{AccessKey, S3Options};
 
-use super::http::{self, Answer, Http, Request};
+use super::http::{self, Answer, Http, Request, Route};
 use super::retry::Retry;
 use super::{Access, Backend, FileKind, FileName, Properties, missing};
 use crate::base::units::{bytes as length_of, length};
@@ -95,7 +95,7 @@ impl S3 {
         let bucket_if_new = bucket.with_extra_headers(headers);
         let is_aws = options.endpoint.contains(".amazonaws.com");
         Ok(Self {
-            http: Http::new(access, options.authorities.as_deref())?,
+            http: Http::new(access, Route::Outside(options.authorities.as_deref()))?,
             retry,
             bucket_if_new: bucket_if_new.map_err(|error| unsigned(&what(), &error))?,
             bucket,
@@ -131,7 +131,7 @@ impl S3 {
                 method,
                 url: request.url().map_err(wrong)?,
                 headers: request.headers().await.map_err(wrong)?,
-                body: content.unwrap_or(&built),
+                body: &[content.unwrap_or(&built)],
                 is_content: content.is_some(),
                 answer_max: answer_max.max(limits::STORE_ANSWER_BYTES_MAX),
             };
