@@ -112,6 +112,8 @@ impl DbServer {
         let mut install = Command::new(find("mariadb-install-db")?);
         install.args(["--no-defaults", "--skip-test-db", "--skip-name-resolve"]);
         install.arg(format!("--datadir={}", path("data")));
+        // Several are installed at once, and one process number may be there twice.
+        install.arg(format!("--tmpdir={}", folder.path().display()));
         install.arg("--auth-root-authentication-method=normal");
         if is_root() {
             install.arg("--user=mysql");
