@@ -204,6 +204,7 @@
 //! - `hestia/jobs/rename.rs`: a user's tree under another name
 //! - `hestia/jobs/web_row.rs`: the row of a web domain that is new here
 //! - `hestia/jobs/restore_database.rs`: give a database or a table back, without Hestia's restore
+//! - `hestia/jobs/look_database.rs`: what the restore of a database would do
 //! - `hestia/jobs/databases_in_place.rs`: those of a restored user, each straight to its place
 //! - `hestia/jobs/database_plan.rs`: a database in a snapshot, and what giving it back will do
 //! - `hestia/jobs/safety.rs`: what a restore will overwrite, saved before it does

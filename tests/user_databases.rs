@@ -9,7 +9,7 @@ mod double;
 mod servers;
 
 use double::{Machine, all, only, user};
-use ghostsnap::hestia::jobs::{RestoreRequest, Server, Through};
+use ghostsnap::hestia::jobs::{self, DatabaseRequest, RestoreRequest, Server, Through};
 use servers::{DbServer, PASSWORD};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -112,6 +112,30 @@ impl Bench {
         problems
     }
 
+    /// What the restore of one of alice's databases would do.
+    fn look(&self, database: &str, table: Option<&str>) -> Vec<String> {
+        let request = DatabaseRequest {
+            snapshot: "latest".into(),
+            database: database.into(),
+            table: table.map(str::to_owned),
+            ..DatabaseRequest::default()
+        };
+        let (machine, repository) = (&self.machine, self.machine.repository());
+        let alice = user("alice");
+        let outlook = jobs::preview_database(
+            &machine.server,
+            &repository,
+            &alice,
+            &request,
+            &machine.monitor,
+        );
+        let outlook = outlook.unwrap();
+        let found = outlook.findings.iter();
+        let found = found.map(|one| format!("{}: {} ({})", one.name(), one.why, one.mend));
+        let paths = outlook.plans.iter().flat_map(|plan| &plan.paths);
+        found.chain(paths.map(|(action, path)| format!("{} {path}", action.word()))).collect()
+    }
+
     /// Databases and accounts that should be gone.
     fn temporary(&self) -> String {
         let mysql = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE \
@@ -158,6 +182,29 @@ fn databases_of_a_user_come_back_on_real_servers_in_place_after_deletion_and_for
     bench.mysql.mysql("DELETE FROM alice_a.t; DROP VIEW alice_b.other; DROP TABLE alice_b.t");
     bench.mysql.mysql("CREATE TABLE alice_a.later (id INT)");
     bench.pgsql.psql("alice_geo", "DROP TABLE places; CREATE TABLE later (id int)");
+    let before = bench.mysql.mysql("SHOW TABLES FROM alice_a");
+    assert_eq!(
+        bench.look("alice_a", None),
+        [
+            "overwrite table t, about 0 rows now",
+            "overwrite view v",
+            "remove table later, about 0 rows"
+        ]
+    );
+    assert_eq!(bench.look("alice_b", None), ["create table t", "create view other"]);
+    assert_eq!(bench.look("alice_b", Some("t")), ["create table t"]);
+    assert_eq!(
+        bench.look("alice_b", Some("nosuch")),
+        [
+            "DB alice_b: its dump has no table nosuch (--dry-run without the table names those it has)"
+        ]
+    );
+    assert_eq!(
+        bench.look("alice_geo", None),
+        ["create table public.places", "remove table public.later"]
+    );
+    assert_eq!(bench.mysql.mysql("SHOW TABLES FROM alice_a"), before);
+    assert_eq!(bench.temporary(), "");
     assert_eq!(bench.restore("alice", all()), [""; 0]);
     assert_eq!(bench.rows("alice"), ALICES);
     assert_eq!(bench.mysql.mysql("SHOW TABLES FROM alice_a"), "t\nv");

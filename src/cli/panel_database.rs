@@ -6,6 +6,7 @@ use super::args::Invocation;
 use super::engine_look::day_and_time;
 use super::panel::{open, server};
 use super::panel_look::{find, visible};
+use super::panel_restore::report_outlook;
 use super::panel_undo::{job_of, tell_way_back};
 use crate::base::units::number_of;
 use crate::base::{Error, Kind, Result};
@@ -41,7 +42,8 @@ pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
         let found = inventory::of_user(&server.hestia, &user)?;
         Ok(found.databases.iter().any(|one| one.name == name))
     };
-    if request.new_name.is_none() && lists(&request.database)? {
+    let dry_run = call.has("dry-run");
+    if !dry_run && request.new_name.is_none() && lists(&request.database)? {
         let (day, time) = day_and_time(snapshot.time);
         let what = match &request.table {
             Some(table) => format!("the table {table} of {}", request.database),
@@ -51,6 +53,11 @@ pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
         context.confirm(call, &format!("restore {what}"), &question)?;
     }
     let repository = repository.indexed(&progress)?;
+    if dry_run {
+        let outlook = jobs::preview_database(&server, &repository, &user, &request, &progress);
+        progress.finish();
+        return report_outlook(context, call, &user, &outlook?);
+    }
     let result = jobs::restore_database(&server, &repository, &user, &request, &progress);
     progress.finish();
     let report = result?;

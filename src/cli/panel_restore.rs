@@ -73,7 +73,7 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
 }
 
 /// What a restore would do. Ends with the error that the restore would end with.
-fn report_outlook(
+pub(super) fn report_outlook(
     context: &Context,
     call: &Invocation,
     user: &UserName,

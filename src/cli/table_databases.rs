@@ -3,7 +3,7 @@
 
 use super::panel_database;
 use super::table::{Arg, Command, Effect, Flag, Owner, Role, Shim, ShimArg, Value};
-use super::table_flags::{FORCE, NO_SAFETY, SHIM_NOTIFY, WHICH_SNAPSHOT};
+use super::table_flags::{DRY_RUN, FORCE, NO_SAFETY, SHIM_DRY_RUN, SHIM_NOTIFY, WHICH_SNAPSHOT};
 use super::table_hestia::{
     LOOK, NOTIFY, POSITIONAL_SNAPSHOT, POSITIONAL_USER, RESTORED_COLUMNS, USER,
 };
@@ -17,12 +17,15 @@ pub(super) const RESTORE_DATABASE: Command = Command {
               only then does it take the old one's place. If anything fails, the old one stays \
               as it was. A database that is gone is made again with its user and password. A \
               single table comes with its rows, indexes, constraints and triggers. Of PostgreSQL \
-              a table outside of `public` is SCHEMA.TABLE. Asks before it overwrites, or needs \
+              a table outside of `public` is SCHEMA.TABLE. --dry-run names the tables that would \
+              be made, overwritten and removed, and what stands in the way. Asks before it \
+              overwrites, or needs \
               --force where there is nobody to ask.",
     examples: &[
         "ghostsnap hestia restore-database alice latest alice_shop",
         "ghostsnap hestia restore-database alice 3f9c2a1b alice_shop orders --force",
         "ghostsnap hestia restore-database alice latest alice_shop --as alice_old",
+        "ghostsnap hestia restore-database alice latest alice_shop --dry-run",
     ],
     args: &[
         USER,
@@ -32,6 +35,7 @@ pub(super) const RESTORE_DATABASE: Command = Command {
     ],
     flags: &[
         Flag::new("as", "put it beside the original, under this name").value("NAME", Value::Text),
+        DRY_RUN,
         NO_SAFETY,
         NOTIFY,
         FORCE,
@@ -54,6 +58,7 @@ pub(super) const RESTORE_DATABASE: Command = Command {
             ShimArg::new("DATABASE", "DATABASE", "the database", Value::Text).check("database"),
             ShimArg::new("TABLE", "TABLE", "one table of it", Value::Text).optional(),
             SHIM_NOTIFY,
+            SHIM_DRY_RUN,
         ],
         fixed: &["force"],
     }],

@@ -13,7 +13,7 @@ use super::{import_mysql, import_pgsql};
 use crate::base::error::WhatIo;
 use crate::base::{Error, Kind, Monitor, Result, Within, World};
 use crate::tree::command::Input;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
 /// What is to be imported where.
@@ -184,6 +184,44 @@ pub(super) struct Live {
     pub events: u64,
 }
 
+/// A table or view of a live database, and how many rows the server thinks it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Estimate {
+    /// Its name, as dumps have it.
+    pub name: String,
+    /// Rows; `None` where the server does not know.
+    pub rows: Option<u64>,
+    /// Whether it is a view.
+    pub is_view: bool,
+}
+
+/// The tables and views of a live database, without a look at their rows.
+pub fn estimates(server: &DatabaseServer, database: &str) -> Result<Vec<Estimate>> {
+    let (live, rows) = match server.kind {
+        DbKind::Mysql => {
+            (import_mysql::live(server, database)?, import_mysql::estimates(server, database)?)
+        }
+        DbKind::Pgsql => {
+            (import_pgsql::live(server, database)?, import_pgsql::estimates(server, database)?)
+        }
+    };
+    let one = |name: &String, is_view: bool| Estimate {
+        name: name.clone(),
+        rows: rows.get(name).copied().filter(|_| !is_view),
+        is_view,
+    };
+    let tables = live.tables.iter().map(|name| one(name, false));
+    Ok(tables.chain(live.views.iter().map(|name| one(name, true))).collect())
+}
+
+/// The name of a table without the quotes that SQL needs.
+pub fn plain_name(kind: DbKind, name: &str) -> String {
+    match kind {
+        DbKind::Mysql => name.to_owned(),
+        DbKind::Pgsql => super::dump_text::unquoted_pair(name),
+    }
+}
+
 /// What a live database lacks of what its dump makes; `None` if it lacks nothing. An import into
 /// MySQL stops at the first error, so of rows it is enough to count those of the last table and
 /// to ask of the others whether they have any; PostgreSQL's, as Hestia does it, goes on after
@@ -282,6 +320,15 @@ enum Rows {
     Any(bool),
     /// How many it has.
     Counted(u64),
+}
+
+/// Reads lines of a name and how many rows are thought to be there.
+pub(super) fn estimated(answer: &str) -> BTreeMap<String, u64> {
+    let line = |line: &str| {
+        let (rows, name) = line.split_once('\t')?;
+        Some((name.to_owned(), rows.parse().ok()?))
+    };
+    answer.lines().filter_map(line).collect()
 }
 
 /// Reads lines of `e0`, `e1` (rows or none) and `c` with a number.

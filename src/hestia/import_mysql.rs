@@ -9,6 +9,7 @@ use super::dump_text::Content;
 use super::import::{self, Import, Live, Scratch, Servers};
 use super::inventory::DbKind;
 use crate::base::{Error, Kind, Monitor, Result, limits};
+use std::collections::BTreeMap;
 use std::io::Read;
 
 /// Imports a dump; see [`super::import::run`].
@@ -462,6 +463,17 @@ pub(super) fn live(server: &DatabaseServer, database: &str) -> Result<Live> {
         }
     }
     Ok(found)
+}
+
+/// How many rows the server thinks the tables have.
+pub(super) fn estimates(server: &DatabaseServer, database: &str) -> Result<BTreeMap<String, u64>> {
+    let query = format!(
+        "SELECT TABLE_ROWS, HEX(TABLE_NAME) FROM information_schema.TABLES WHERE \
+         TABLE_SCHEMA = '{database}' AND TABLE_ROWS IS NOT NULL;\n"
+    );
+    let answer = server.ask_text("look how large the tables are", None, &query)?;
+    let found = import::estimated(&answer);
+    found.into_iter().map(|(name, rows)| Ok((unhex(&name)?, rows))).collect()
 }
 
 /// Asks whether tables have rows, and of the last one how many.

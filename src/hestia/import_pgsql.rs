@@ -10,6 +10,7 @@ use super::import::{self, Import, Live, Scratch, Servers};
 use super::inventory::DbKind;
 use super::pgsql_extensions as extensions;
 use crate::base::{Error, Kind, Monitor, Result, WhatIo, limits};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 /// Imports a dump; see [`super::import::run`].
@@ -286,6 +287,16 @@ pub(super) fn live(server: &DatabaseServer, database: &str) -> Result<Live> {
         }
     }
     Ok(found)
+}
+
+/// How many rows the server thinks the tables have; it does not know of all.
+pub(super) fn estimates(server: &DatabaseServer, database: &str) -> Result<BTreeMap<String, u64>> {
+    let query = "SELECT c.reltuples::bigint, quote_ident(n.nspname) || '.' || \
+                 quote_ident(c.relname) FROM pg_class c JOIN pg_namespace n \
+                 ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') \
+                 AND c.reltuples >= 0;\n";
+    let what = "look how large the tables are";
+    Ok(import::estimated(&server.ask_text(what, Some(database), query)?))
 }
 
 /// Counts the rows of tables.

@@ -30,11 +30,16 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn stop(object: Option<Object>, kind: Kind, why: String, mend: impl Into<String>) -> Self {
+    pub(super) fn stop(
+        object: Option<Object>,
+        kind: Kind,
+        why: String,
+        mend: impl Into<String>,
+    ) -> Self {
         Self { object, stops: Some(kind), why, mend: mend.into(), aside: String::new() }
     }
 
-    fn change(object: Option<Object>, why: String, mend: impl Into<String>) -> Self {
+    pub(super) fn change(object: Option<Object>, why: String, mend: impl Into<String>) -> Self {
         Self { object, stops: None, why, mend: mend.into(), aside: String::new() }
     }
 

@@ -49,6 +49,18 @@ pub(super) struct Order<'o> {
     pub package: Package,
 }
 
+impl<'o> Order<'o> {
+    /// What a request asks for.
+    pub fn of(request: &'o DatabaseRequest) -> Self {
+        Self {
+            database: &request.database,
+            table: request.table.as_deref(),
+            new_name: request.new_name.as_deref(),
+            package: Package::Binds,
+        }
+    }
+}
+
 /// What the number of databases in a user's package means to a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Package {
@@ -122,12 +134,7 @@ pub fn restore_database(
     let whole = request.new_name.as_deref().unwrap_or(&request.database);
     monitor.stage(Stage::Object(format!("database {whole} from {}", snapshot.name)));
     let job = DatabaseJob { server, repository, snapshot: &snapshot, user, from: user };
-    let order = Order {
-        database: &request.database,
-        table: request.table.as_deref(),
-        new_name: request.new_name.as_deref(),
-        package: Package::Binds,
-    };
+    let order = Order::of(request);
     let done = check_user(server, user, &snapshot, request).and_then(|()| {
         let ready = Ready::find(&job, &order, &gather)?;
         let object = Object { section: "DB".to_owned(), name: ready.plan.target.name.clone() };
@@ -161,7 +168,7 @@ pub fn restore_database(
     Ok(DatabaseReport { user, snapshot: (id, snapshot), name, created, tables, safety, warnings })
 }
 
-fn check_user(
+pub(super) fn check_user(
     server: &Server,
     user: &UserName,
     snapshot: &Snapshot,
@@ -189,19 +196,24 @@ pub(super) fn into_place(
 }
 
 /// All that has to be known before anything is changed.
-struct Ready<'r> {
+pub(super) struct Ready<'r> {
     job: DatabaseJob<'r>,
-    table: Option<&'r str>,
-    stored: Stored,
-    plan: Plan,
-    server: DatabaseServer,
-    is_there: bool,
+    /// The one table that is wanted.
+    pub table: Option<&'r str>,
+    /// The database in the snapshot.
+    pub stored: Stored,
+    /// What will be done.
+    pub plan: Plan,
+    /// Where it lies.
+    pub server: DatabaseServer,
+    /// Whether it is there already.
+    pub is_there: bool,
     has_account: bool,
 }
 
 impl<'r> Ready<'r> {
     /// Finds out, and whether it may be done.
-    fn find(job: &DatabaseJob<'r>, order: &Order<'r>, monitor: &dyn Monitor) -> Result<Self> {
+    pub fn find(job: &DatabaseJob<'r>, order: &Order<'r>, monitor: &dyn Monitor) -> Result<Self> {
         let reader = Reader::new(job.repository);
         let stored = Stored::find(&reader, job.snapshot, order.database)?;
         let mut plan = Plan::make(job, &stored, order)?;

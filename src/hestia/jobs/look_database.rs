@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+//! What the restore of a database or a table would do, before anything is touched: which tables
+//! and views would be made, overwritten and removed, and what stands in its way. The dump is read
+//! to its end, so that one which is not whole is known before somebody counts on it.
+
+use super::findings::Finding;
+use super::outlook::Outlook;
+use super::plan::{Action, Plan};
+use super::restore_database::{self, DatabaseRequest, Order, Ready};
+use super::{Server, manage};
+use crate::base::units::number_of;
+use crate::base::{Kind, Monitor, Result, WhatIo};
+use crate::format::snapshot::Object;
+use crate::hestia::dump_text::{Content, Watch};
+use crate::hestia::import::{self, Estimate};
+use crate::hestia::inventory::DbKind;
+use crate::hestia::layout::UserName;
+use crate::ops::restore::FileReader;
+use crate::repo::{IndexedRepository, Reader};
+use std::io::{self, Read};
+
+/// Looks at what the restore of a database would do. Changes nothing.
+pub fn preview_database(
+    server: &Server,
+    repository: &IndexedRepository,
+    user: &UserName,
+    request: &DatabaseRequest,
+    monitor: &dyn Monitor,
+) -> Result<Outlook> {
+    let (id, snapshot) = manage::find(repository, user, &request.snapshot, monitor)?;
+    let job =
+        restore_database::DatabaseJob { server, repository, snapshot: &snapshot, user, from: user };
+    let order = Order::of(request);
+    let mut findings = Vec::new();
+    if let Err(error) = restore_database::check_user(server, user, &snapshot, request) {
+        findings.push(Finding::from_error(&error));
+    }
+    let mut plans = Vec::new();
+    match Ready::find(&job, &order, monitor) {
+        Err(error) => {
+            let found = Finding::from_error(&error);
+            findings.retain(|one| one.why != found.why);
+            findings.push(found);
+        }
+        Ok(ready) => {
+            let name = ready.plan.target.name.clone();
+            let object = Object { section: "DB".to_owned(), name };
+            let content = content(repository, &ready, monitor)?;
+            findings.extend(obstacles(&ready, &content, &object));
+            plans.push(plan(&ready, &content, object)?);
+        }
+    }
+    Ok(Outlook { snapshot: (id, snapshot), plans, findings })
+}
+
+/// What the dump makes.
+fn content(
+    repository: &IndexedRepository,
+    ready: &Ready<'_>,
+    monitor: &dyn Monitor,
+) -> Result<Content> {
+    let reader = Reader::new(repository);
+    let mut dump = FileReader::new(&reader, &ready.stored.dump)?;
+    let mut watch = Watch::new(&mut dump, ready.plan.target.kind);
+    let mut piece = vec![0; 256 * 1024];
+    loop {
+        crate::base::monitor::check_cancelled(monitor)?;
+        match watch.read(&mut piece) {
+            Ok(0) => return watch.finish(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => drop(read.what_io(|| "read the dump")?),
+        }
+    }
+}
+
+/// A table as the dump names it.
+fn full_name(kind: DbKind, table: &str) -> String {
+    let is_plain = kind == DbKind::Mysql || table.contains('.');
+    if is_plain { table.to_owned() } else { format!("public.{table}") }
+}
+
+fn obstacles(ready: &Ready<'_>, content: &Content, object: &Object) -> Vec<Finding> {
+    let kind = ready.plan.target.kind;
+    let mut found = Vec::new();
+    let object = || Some(object.clone());
+    if !content.is_whole {
+        let why = "the closing line of its dump is missing, so it is not whole".to_owned();
+        let mend = "an older snapshot may have a sound dump";
+        found.push(Finding::stop(object(), Kind::Db, why, mend));
+    }
+    if let Some(table) = ready.table {
+        let name = import::plain_name(kind, &full_name(kind, table));
+        let is_there = content.tables.keys().any(|one| import::plain_name(kind, one) == name);
+        if !is_there {
+            let why = format!("its dump has no table {}", table.escape_debug());
+            let mend = "--dry-run without the table names those it has";
+            found.push(Finding::stop(object(), Kind::NotFound, why, mend));
+        }
+        if !ready.is_there {
+            let why = "there is no such database to put a table into".to_owned();
+            found.push(Finding::stop(object(), Kind::NotFound, why, "restore the whole database"));
+        }
+    }
+    if ready.plan.target.is_suspended {
+        let why = "it is suspended, and stays so".to_owned();
+        found.push(Finding::change(object(), why, "v-unsuspend-database lifts that"));
+    }
+    for change in &ready.plan.changes {
+        let why = format!("cannot {}: {}", change.what(), change.reasons());
+        found.push(Finding::change(object(), why, change.hint_text().unwrap_or_default()));
+    }
+    found
+}
+
+fn plan(ready: &Ready<'_>, content: &Content, object: Object) -> Result<Plan> {
+    let target = &ready.plan.target;
+    let live: Vec<Estimate> =
+        if ready.is_there { import::estimates(&ready.server, &target.name)? } else { Vec::new() };
+    let mut plan = Plan::new(object, ready.is_there);
+    let plain = |name: &str| import::plain_name(target.kind, name);
+    let wanted = ready.table.map(|table| plain(&full_name(target.kind, table)));
+    let is_meant = |name: &str| wanted.as_deref().is_none_or(|wanted| wanted == plain(name));
+    for (name, rows) in content.tables.iter().filter(|(name, _)| is_meant(name)) {
+        let has = live.iter().find(|one| !one.is_view && plain(&one.name) == plain(name));
+        let shown = plain(name).escape_debug().to_string();
+        match has {
+            None => plan.add(Action::Create, &format!("table {shown}")),
+            Some(has) => {
+                let rows = match (has.rows, target.kind) {
+                    (Some(now), DbKind::Pgsql) => format!(", about {now} rows now, {rows} then"),
+                    (Some(now), DbKind::Mysql) => format!(", about {now} rows now"),
+                    (None, _) => String::new(),
+                };
+                plan.add(Action::Overwrite, &format!("table {shown}{rows}"));
+            }
+        }
+    }
+    if wanted.is_some() {
+        return Ok(plan);
+    }
+    for name in &content.views {
+        let has = live.iter().any(|one| one.is_view && plain(&one.name) == plain(name));
+        let action = if has { Action::Overwrite } else { Action::Create };
+        plan.add(action, &format!("view {}", plain(name).escape_debug()));
+    }
+    for one in &live {
+        let known = content.tables.keys().chain(&content.views);
+        if known.into_iter().any(|name| plain(name) == plain(&one.name)) {
+            continue;
+        }
+        let kind = if one.is_view { "view" } else { "table" };
+        let rows = one.rows.map(|rows| format!(", about {}", number_of(rows, "row")));
+        let shown = plain(&one.name).escape_debug().to_string();
+        plan.add(Action::Remove, &format!("{kind} {shown}{}", rows.unwrap_or_default()));
+    }
+    Ok(plan)
+}
