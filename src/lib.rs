@@ -165,7 +165,9 @@
 //! - `hestia/sql_lexer.rs`: where strings and comments of PostgreSQL's SQL end
 //! - `hestia/import.rs`: a dump into a database, without trusting it
 //! - `hestia/import_mysql.rs`: that for MySQL and MariaDB
+//! - `hestia/import_mysql_marker.rs`: what it notes of itself, and its end after it was killed
 //! - `hestia/import_pgsql.rs`: that for PostgreSQL
+//! - `hestia/import_leftovers.rs`: what killed imports left, brought to an end
 //! - `hestia/pgsql_extensions.rs`: those that only an administrator may add, and a dump needs
 //! - `hestia/asuser.rs`: files back into a home by a process that acts as the user
 //! - `hestia/userlock.rs`: one job per user at a time

@@ -16,7 +16,7 @@ use ghostsnap::hestia::conf::Row;
 use ghostsnap::hestia::database::{DatabaseRow, DatabaseServer, RunOptions};
 use ghostsnap::hestia::import::{self, Import};
 use ghostsnap::hestia::inventory::DbKind;
-use ghostsnap::hestia::{Hestia, dump};
+use ghostsnap::hestia::{Hestia, dump, import_leftovers};
 use std::fs;
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,7 +72,8 @@ impl Bench {
         let exists = self.names().contains(&name.to_owned());
         let options = RunOptions::default();
         let siblings = &self.siblings;
-        let import = Import { target: &target, exists, table, siblings, options };
+        let whose = "test";
+        let import = Import { target: &target, exists, table, siblings, whose, options };
         let monitor = Collect::default();
         let done = import::run(&server, &import, &mut &*dump, &World::system(), &monitor);
         assert_eq!(monitor.warnings(), [""; 0]);
@@ -474,7 +475,14 @@ fn an_import_that_is_stopped_at_any_time_leaves_everything_as_it_was() {
         let asked = AtomicU64::new(0);
         let stop = Stop::when(move || asked.fetch_add(1, Ordering::Relaxed) >= patience);
         let options = RunOptions { stop, ..RunOptions::default() };
-        let import = Import { target: &target, exists: true, table: None, siblings: &[], options };
+        let import = Import {
+            target: &target,
+            exists: true,
+            table: None,
+            siblings: &[],
+            whose: "test",
+            options,
+        };
         let monitor = Collect::default();
         let done = import::run(&server, &import, &mut dump.as_bytes(), &World::system(), &monitor);
         assert_eq!(monitor.warnings(), [""; 0]);
@@ -489,4 +497,119 @@ fn an_import_that_is_stopped_at_any_time_leaves_everything_as_it_was() {
         }
     }
     assert!(stopped >= 2, "{stopped}");
+}
+
+/// Puts a client in front of the real one that hands on so many calls, of the next one so many
+/// lines, and then nothing more: to the server that looks like a process that was killed there.
+fn mortal(bench: &mut Bench, client: &str, dump: &str) {
+    let tools = bench._folder.path().join("tools");
+    fs::create_dir_all(&tools).unwrap();
+    std::os::unix::fs::symlink(format!("/usr/bin/{dump}"), tools.join(dump)).unwrap();
+    let text = format!(
+        "#!/bin/bash\nhere=$(dirname \"$0\")\nread -r calls lines < \"$here/life\"\n\
+         if [ \"$calls\" -gt 0 ]; then echo \"$((calls - 1)) $lines\" > \"$here/life\"; \
+         exec /usr/bin/{client} \"$@\"; fi\n\
+         echo \"0 0\" > \"$here/life\"\n\
+         [ \"$lines\" -gt 0 ] && head -n \"$lines\" | /usr/bin/{client} \"$@\" > /dev/null 2>&1\n\
+         exit 1\n"
+    );
+    fs::write(tools.join(client), text).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(tools.join(client), mode).unwrap();
+    bench.hestia.tools = tools;
+}
+
+impl Bench {
+    fn lives_for(&self, calls: usize, lines: usize) {
+        fs::write(self.hestia.tools.join("life"), format!("{calls} {lines}\n")).unwrap();
+    }
+
+    /// Kills an import at each of its steps and lets the next one clean up: afterwards all is as
+    /// before or as restored, and nothing is left. Says how often it was the one and the other.
+    fn sweep(&self, name: &str, dump: &[u8], spoil: &str, state: impl Fn() -> String) -> [u32; 2] {
+        let server = DatabaseServer::find(&self.hestia, self.kind, "127.0.0.1").unwrap();
+        let row = self.row(name);
+        let run_sql = |sql: &str| match self.kind {
+            DbKind::Mysql => self.db.mysql(&format!("USE {name}; {sql}")),
+            DbKind::Pgsql => self.db.psql(name, sql),
+        };
+        let restored = state();
+        let mut seen = [0; 2];
+        for (calls, lines) in (0..60).flat_map(|calls| [(calls, 0), (calls, 1), (calls, 2)]) {
+            run_sql(spoil);
+            let before = state();
+            self.lives_for(calls, lines);
+            let import = Import {
+                target: &row,
+                exists: true,
+                table: None,
+                siblings: &[],
+                whose: "test",
+                options: RunOptions::default(),
+            };
+            let done =
+                import::run(&server, &import, &mut &*dump, &World::system(), &Collect::default());
+            self.lives_for(1_000_000, 0);
+            let monitor = Collect::default();
+            // Somebody else's import is left alone.
+            let count = self.names().len();
+            let rows = std::slice::from_ref(&row);
+            import_leftovers::finish(&server, "tes", rows, &World::system(), &monitor).unwrap();
+            assert_eq!(self.names().len(), count);
+            import_leftovers::finish(&server, "test", rows, &World::system(), &monitor).unwrap();
+            assert_eq!(monitor.warnings(), [""; 0], "{calls} {lines}");
+            let after = state();
+            assert!(after == before || after == restored, "{calls} {lines}: {after}");
+            seen[usize::from(after == restored)] += 1;
+            let left: Vec<String> = self.names();
+            let left: Vec<&String> = left.iter().filter(|one| one.starts_with("ghost")).collect();
+            // One that died before it could say whose it is has nothing in it.
+            assert!(left.len() <= usize::from(calls == 0 && lines > 0), "{calls}: {left:?}");
+            left.iter().for_each(|one| drop(self.db.mysql(&format!("DROP DATABASE {one}"))));
+            if done.is_ok() {
+                assert_eq!(state(), restored);
+                return seen;
+            }
+        }
+        panic!("an import has too many steps");
+    }
+}
+
+#[test]
+fn an_import_into_mariadb_that_is_killed_anywhere_is_brought_to_an_end() {
+    let Some(mut bench) = bench(DbKind::Mysql) else { return };
+    bench.db.mysql(
+        "CREATE USER u_rich@localhost; CREATE DATABASE rich; GRANT ALL ON rich.* TO \
+         u_rich@localhost; USE rich; CREATE TABLE t (id INT); INSERT INTO t VALUES (1), (2); \
+         CREATE TABLE log (id INT); \
+         CREATE DEFINER=u_rich@localhost TRIGGER n AFTER INSERT ON t FOR EACH ROW \
+         INSERT INTO log VALUES (NEW.id); \
+         CREATE DEFINER=u_rich@localhost VIEW v AS SELECT id FROM t; \
+         CREATE DEFINER=u_rich@localhost PROCEDURE p() SELECT 1",
+    );
+    let dump = bench.dump("rich").unwrap();
+    mortal(&mut bench, "mariadb", "mariadb-dump");
+    bench.lives_for(1_000_000, 0);
+    let spoil = "DELETE FROM t; INSERT INTO t VALUES (9); DROP VIEW IF EXISTS v; \
+                 CREATE OR REPLACE DEFINER=u_rich@localhost VIEW w AS SELECT id FROM log; \
+                 DROP PROCEDURE IF EXISTS p; CREATE OR REPLACE DEFINER=u_rich@localhost \
+                 TRIGGER d BEFORE DELETE ON t FOR EACH ROW SET @a = 1";
+    let seen = bench.sweep("rich", &dump, spoil, || bench.text("rich"));
+    assert!(seen[0] > 10 && seen[1] > 5, "{seen:?}");
+}
+
+#[test]
+fn an_import_into_postgres_that_is_killed_anywhere_is_brought_to_an_end() {
+    let Some(mut bench) = bench(DbKind::Pgsql) else { return };
+    bench.db.psql("postgres", "CREATE ROLE u_rich LOGIN PASSWORD 'x'");
+    bench.db.psql("postgres", "CREATE DATABASE rich OWNER u_rich");
+    bench
+        .db
+        .psql("rich", "SET ROLE u_rich; CREATE TABLE t (id int); INSERT INTO t VALUES (1), (2)");
+    let dump = bench.dump("rich").unwrap();
+    mortal(&mut bench, "psql", "pg_dump");
+    bench.lives_for(1_000_000, 0);
+    let spoil = "SET ROLE u_rich; DELETE FROM t; INSERT INTO t VALUES (9)";
+    let seen = bench.sweep("rich", &dump, spoil, || plain(&bench.text("rich")));
+    assert!(seen[0] > 5 && seen[1] > 1, "{seen:?}");
 }

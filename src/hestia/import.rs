@@ -27,6 +27,8 @@ pub struct Import<'i> {
     /// Databases of the same account on that server: what it makes may look into them, as the
     /// account itself may, and change nothing there.
     pub siblings: &'i [String],
+    /// Whose import it is, as it says itself on the server: the Hestia user and the machine.
+    pub whose: &'i str,
     /// How programs are run.
     pub options: RunOptions,
 }
@@ -59,7 +61,7 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    fn new(world: &World) -> Result<Self> {
+    pub(super) fn new(world: &World) -> Result<Self> {
         let hex = |bytes: &[u8]| {
             let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             digits.concat()

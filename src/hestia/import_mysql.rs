@@ -7,6 +7,7 @@
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
 use super::import::{self, Import, Live, Scratch, Servers};
+use super::import_mysql_marker;
 use super::inventory::DbKind;
 use crate::base::{Error, Kind, Monitor, Result, limits};
 use std::collections::BTreeMap;
@@ -70,11 +71,13 @@ fn prepare(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> R
     let Scratch { name, password, aside, .. } = scratch;
     let charset = charset(import);
     let host = server.account_host();
-    let mut sql = format!(
-        "CREATE DATABASE `{name}`{charset};\nCREATE DATABASE `{aside}`{charset};\n\
+    let mut sql = format!("CREATE DATABASE `{aside}`{charset};\n");
+    sql.push_str(&import_mysql_marker::begin(import, scratch));
+    sql.push_str(&format!(
+        "CREATE DATABASE `{name}`{charset};\n\
          CREATE USER `{name}`@`{host}` IDENTIFIED BY '{password}';\n\
          GRANT ALL ON `{name}`.* TO `{name}`@`{host}`;\n"
-    );
+    ));
     for sibling in import.siblings {
         // In a GRANT, an underscore would stand for any letter.
         let sibling = sibling.replace('_', "\\_");
@@ -92,7 +95,11 @@ fn charset(import: &Import<'_>) -> String {
 }
 
 /// Removes what an import leaves. The old tables are only removed if they are not needed.
-fn clean_up(server: &DatabaseServer, scratch: &Scratch, failed: Option<&Error>) -> Result<()> {
+pub(super) fn clean_up(
+    server: &DatabaseServer,
+    scratch: &Scratch,
+    failed: Option<&Error>,
+) -> Result<()> {
     let Scratch { name, aside, .. } = scratch;
     let what = "remove the temporary database";
     let host = server.account_host();
@@ -101,8 +108,10 @@ fn clean_up(server: &DatabaseServer, scratch: &Scratch, failed: Option<&Error>) 
     let seconds = limits::TABLE_LOCK_SECONDS;
     let wait = format!("SET lock_wait_timeout = {seconds};\n");
     server.ask(what, None, &format!("{wait}DROP DATABASE IF EXISTS `{name}`;\n"))?;
-    let count =
-        format!("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{aside}';\n");
+    let count = format!(
+        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{aside}' AND \
+         TABLE_NAME <> '{name}';\n"
+    );
     if failed.is_some() && server.ask_number(what, None, &count)? > 0 {
         return Err(Error::new(Kind::Db, what)
             .why(format!("the tables as they were before are in the database {aside}")));
@@ -112,20 +121,22 @@ fn clean_up(server: &DatabaseServer, scratch: &Scratch, failed: Option<&Error>) 
 }
 
 /// A definition that cannot be renamed.
-struct Definition {
+pub(super) struct Definition {
     /// `VIEW`, `TRIGGER`, `FUNCTION`, `PROCEDURE`, `PACKAGE`, `PACKAGE BODY` or `EVENT`.
-    kind: String,
-    name: String,
+    pub kind: String,
+    /// Its name.
+    pub name: String,
     /// Settings that it was made under.
-    settings: String,
-    create: Vec<u8>,
+    pub settings: String,
+    /// The statement that makes it.
+    pub create: Vec<u8>,
 }
 
 /// The change of places.
-struct Swap<'s> {
-    server: &'s DatabaseServer,
-    import: &'s Import<'s>,
-    scratch: &'s Scratch,
+pub(super) struct Swap<'s> {
+    pub server: &'s DatabaseServer,
+    pub import: &'s Import<'s>,
+    pub scratch: &'s Scratch,
 }
 
 impl Swap<'_> {
@@ -137,6 +148,7 @@ impl Swap<'_> {
         self.give_to_owner(&mut new)?;
         let moved = self.tables(&self.scratch.name)?;
         let kept = self.tables(live)?;
+        import_mysql_marker::note(self, (&old, &new), (&kept, &moved))?;
         let done = self.change(&new, &old, &moved, &kept);
         let Err(error) = done else { return Ok(()) };
         match self.change_back(&old, &kept) {
@@ -168,7 +180,8 @@ impl Swap<'_> {
             .hint("restore the whole database beside it with --as, and copy the rows over"))
     }
 
-    fn tables(&self, database: &str) -> Result<Vec<String>> {
+    /// The tables of a database that the import is about.
+    pub fn tables(&self, database: &str) -> Result<Vec<String>> {
         let mut query = format!(
             "SELECT HEX(TABLE_NAME) FROM information_schema.TABLES \
              WHERE TABLE_SCHEMA = '{database}' AND TABLE_TYPE NOT LIKE '%VIEW'"
@@ -178,11 +191,14 @@ impl Swap<'_> {
         }
         query.push_str(";\n");
         let answer = self.server.ask_text("list the tables", None, &query)?;
-        answer.lines().map(unhex).collect()
+        let tables = answer.lines().map(unhex);
+        // What the import notes beside the old tables is none of them.
+        let is_own = |table: &Result<String>| table.as_ref().is_ok_and(|t| *t == self.scratch.name);
+        tables.filter(|table| !is_own(table)).collect()
     }
 
     /// Everything in a database that cannot be renamed; of a single table, its triggers.
-    fn definitions(&self, database: &str) -> Result<Vec<Definition>> {
+    pub fn definitions(&self, database: &str) -> Result<Vec<Definition>> {
         let what = format!("read the definitions in {database}");
         let schema = "information_schema";
         let query = if let Some(table) = self.import.table {
@@ -308,8 +324,11 @@ impl Swap<'_> {
     /// Makes definitions in the live database. Views may need each other, in any order: what does
     /// not work at first is tried again as long as others did.
     /// What cannot be made stops no other; the first failure is the answer.
-    fn make_all(&self, definitions: &[Definition]) -> Result<()> {
-        let mut waiting: Vec<&Definition> = definitions.iter().collect();
+    pub fn make_all<'d>(
+        &self,
+        definitions: impl IntoIterator<Item = &'d Definition>,
+    ) -> Result<()> {
+        let mut waiting: Vec<&Definition> = definitions.into_iter().collect();
         let mut failed = None;
         while !waiting.is_empty() {
             let (mut left, mut first) = (Vec::new(), None);
@@ -424,7 +443,7 @@ fn text(text: &str) -> String {
     format!("CONVERT(X'{}' USING utf8mb4)", hex.concat())
 }
 
-fn unhex(text: &str) -> Result<String> {
+pub(super) fn unhex(text: &str) -> Result<String> {
     let wrong = || unexpected("read a name");
     let digits = text.trim().as_bytes();
     let bytes: Option<Vec<u8>> = digits

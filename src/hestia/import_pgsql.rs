@@ -7,6 +7,7 @@
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
 use super::import::{self, Import, Live, Scratch, Servers};
+use super::import_leftovers::marker;
 use super::inventory::DbKind;
 use super::pgsql_extensions as extensions;
 use crate::base::{Error, Kind, Monitor, Result, WhatIo, limits};
@@ -85,9 +86,13 @@ fn make_account(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch)
              GRANT CONNECT ON DATABASE template1 TO \"{owner}\";\n"
         ));
     }
+    // Whose import it is: nobody but the administrator can say that of a role.
+    let marker = marker(import);
     sql.push_str(&format!(
-        "CREATE ROLE \"{name}\" LOGIN PASSWORD '{password}';\n\
-         GRANT \"{owner}\" TO \"{name}\";\nALTER ROLE \"{name}\" SET role = '{owner}';\n"
+        "BEGIN;\nCREATE ROLE \"{name}\" LOGIN PASSWORD '{password}';\n\
+         COMMENT ON ROLE \"{name}\" IS '{marker}';\n\
+         GRANT \"{owner}\" TO \"{name}\";\nALTER ROLE \"{name}\" SET role = '{owner}';\n\
+         COMMIT;\n"
     ));
     server.ask(what, None, &sql).map(drop)
 }
@@ -241,6 +246,53 @@ fn clean_up(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> 
         server.ask(what, None, &format!("DROP ROLE \"{name}\";\n"))?;
     }
     gone.map(drop)
+}
+
+/// The roles that imports left, and whose they are.
+pub(super) fn markers(server: &DatabaseServer) -> Result<Vec<(String, String)>> {
+    let query = "SELECT rolname, shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname \
+                 ~ '^ghostsnap[0-9a-f]{12}$' AND shobj_description(oid, 'pg_authid') IS NOT NULL;\n";
+    let answer = server.ask_text("look for what killed restores left", None, query)?;
+    let pairs = answer.lines().filter_map(|line| line.split_once('\t'));
+    Ok(pairs.map(|(name, text)| (name.to_owned(), text.to_owned())).collect())
+}
+
+/// Brings an import that was killed to an end. Databases change places in two steps: between
+/// them, the old one is aside and none is in its place.
+pub(super) fn finish(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    scratch: &Scratch,
+) -> Result<&'static str> {
+    let (live, Scratch { name, aside, .. }) = (&import.target.name, scratch);
+    let what = "bring a killed restore to an end";
+    let has = |database: &str| {
+        let query = format!("SELECT count(*) FROM pg_database WHERE datname = '{database}';\n");
+        Ok::<bool, Error>(server.ask_number(what, None, &query)? > 0)
+    };
+    let open = format!("ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS true;\n");
+    let end = match (has(live)?, has(aside)?, has(name)?) {
+        (true, false, _) => {
+            server.ask(what, None, &open)?;
+            "it is as it was before, or the restore was complete"
+        }
+        (false, false, _) => "it was not touched, and what was temporary is gone",
+        (false, true, _) => {
+            let back = format!("ALTER DATABASE \"{aside}\" RENAME TO \"{live}\";\n{open}");
+            server.ask(what, None, &back)?;
+            "it is as it was before"
+        }
+        (true, true, false) => {
+            server.ask(what, None, &format!("DROP DATABASE \"{aside}\";\n"))?;
+            "the restore is complete now"
+        }
+        (true, true, true) => {
+            return Err(Error::new(Kind::Db, "tell the old database from the new one")
+                .why("somebody has made another one since")
+                .hint(format!("the database as it was before is called {aside}")));
+        }
+    };
+    clean_up(server, import, scratch).map(|()| end)
 }
 
 /// A table as `schema.table`.

@@ -2,13 +2,19 @@
 //! The databases of a restored user, each straight to its place. One that fails stays as it was and
 //! stops no other.
 
+use super::Server;
 use super::filter::Facts;
 use super::restore_database::{self, DatabaseJob, Order, Package};
 use crate::base::monitor::Stage;
 use crate::base::{Error, Kind, Monitor};
 use crate::format::snapshot::Object;
 use crate::hestia::call::ToTheEnd;
-use std::collections::BTreeMap;
+use crate::hestia::conf;
+use crate::hestia::database::{DatabaseRow, DatabaseServer};
+use crate::hestia::import_leftovers;
+use crate::hestia::inventory::DbKind;
+use crate::hestia::layout::UserName;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Restores them. Returns what went wrong with each, if anything did.
 pub(super) fn place(
@@ -43,6 +49,35 @@ pub(super) fn place(
         }
     }
     placed
+}
+
+/// Whose imports are those of this user: the user and this machine.
+pub(super) fn whose(server: &Server, user: &UserName) -> String {
+    format!("{user} on {}", server.world.host().replace(['\'', '\\', '\n'], ""))
+}
+
+/// Brings to an end what killed restores of this user left on database servers. The user's lock
+/// is held, so none of them runs any more.
+pub(super) fn finish_killed(server: &Server, user: &UserName, monitor: &dyn Monitor) {
+    let path = server.hestia.user_file(user, "db.conf");
+    let rows = conf::read_rows(&path).map(|found| found.rows).unwrap_or_default();
+    let rows: Vec<DatabaseRow> =
+        rows.iter().filter_map(|row| DatabaseRow::parse(row).ok()).collect();
+    let places: BTreeSet<(&str, &str)> =
+        rows.iter().map(|row| (row.kind.word(), row.host.as_str())).collect();
+    for (word, host) in places {
+        let Some(kind) = DbKind::parse(word) else { continue };
+        let here = rows.iter().filter(|row| row.kind == kind && row.host == host);
+        let here: Vec<DatabaseRow> = here.cloned().collect();
+        let done = DatabaseServer::find(&server.hestia, kind, host).and_then(|found| {
+            let whose = whose(server, user);
+            import_leftovers::finish(&found, &whose, &here, &server.world, monitor)
+        });
+        // A server that cannot be asked is said by whoever needs it.
+        for one in done.unwrap_or_default() {
+            monitor.stage(Stage::Note(format!("after a restore that was killed: {one}")));
+        }
+    }
 }
 
 /// An import that fails leaves the old one as it was, or says that it could not.

@@ -7,7 +7,7 @@
 use super::database_plan::{self, Plan, Stored};
 use super::report::Gather;
 use super::safety::{self, Intent, Safety};
-use super::{News, Server, manage};
+use super::{News, Server, databases_in_place, manage};
 use crate::base::monitor::Stage;
 use crate::base::{Error, FileId, Kind, Monitor, Result, Within, units};
 use crate::format::Snapshot;
@@ -135,6 +135,7 @@ pub fn restore_database(
     monitor.stage(Stage::Object(format!("database {whole} from {}", snapshot.name)));
     let job = DatabaseJob { server, repository, snapshot: &snapshot, user, from: user };
     let order = Order::of(request);
+    databases_in_place::finish_killed(server, user, &gather);
     let done = check_user(server, user, &snapshot, request).and_then(|()| {
         let ready = Ready::find(&job, &order, &gather)?;
         let object = Object { section: "DB".to_owned(), name: ready.plan.target.name.clone() };
@@ -243,7 +244,9 @@ impl<'r> Ready<'r> {
         let low_priority = job.server.settings.low_priority;
         let options = RunOptions { low_priority, stop: monitor.stop() };
         let (target, siblings) = (&plan.target, &plan.siblings);
-        let import = Import { target, exists: is_there, table, siblings, options };
+        let whose = databases_in_place::whose(job.server, job.user);
+        let whose = whose.as_str();
+        let import = Import { target, exists: is_there, table, siblings, whose, options };
         let reader = Reader::new(job.repository);
         let mut dump = FileReader::new(&reader, &stored.dump)?;
         // The row first: whatever happens to us from here on, the next restore finds its way by it.

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+//! What an import leaves on a server that was killed: a temporary database and account, and old
+//! tables or an old database put aside. Each import says on the server whose it is, where no
+//! customer can write. Whoever holds the lock of that user knows that it does not run any more,
+//! and brings it to an end: before the change of places the old state is completed, after it the
+//! new one. Nothing that is in its place is ever replaced here, and nothing goes that is needed.
+
+use super::database::{DatabaseRow, DatabaseServer};
+use super::import::{Import, Scratch};
+use super::inventory::DbKind;
+use super::{import_mysql_marker, import_pgsql};
+use crate::base::{Error, Kind, Monitor, Result, World, limits};
+
+/// Brings to an end what killed imports of one user left on a server. `rows` are the user's
+/// databases there. Says what it did; what it must leave alone is a warning.
+pub fn finish(
+    server: &DatabaseServer,
+    whose: &str,
+    rows: &[DatabaseRow],
+    world: &World,
+    monitor: &dyn Monitor,
+) -> Result<Vec<String>> {
+    let mut told = Vec::new();
+    for left in found(server, whose)? {
+        let what = format!("clean up after a restore of {} that was killed", left.target);
+        let Some(row) = rows.iter().find(|row| row.name == left.target) else {
+            let aside = left.scratch(world)?.aside;
+            let why = format!("Hestia does not list it any more; {aside} is left");
+            monitor.warn(Error::new(Kind::Db, what).why(why));
+            continue;
+        };
+        let scratch = left.scratch(world)?;
+        let import = Import {
+            target: row,
+            exists: true,
+            table: None,
+            siblings: &[],
+            whose,
+            options: super::database::RunOptions::default(),
+        };
+        if is_busy(server, &left.id)? {
+            monitor.warn(Error::new(Kind::InUse, what).why("the server is still at it"));
+            continue;
+        }
+        let done = match server.kind {
+            DbKind::Mysql => import_mysql_marker::finish(server, &import, &scratch),
+            DbKind::Pgsql => import_pgsql::finish(server, &import, &scratch),
+        };
+        match done {
+            Ok(end) => told.push(format!("{}: {end}", left.target)),
+            Err(error) => monitor.warn(error.within(what)),
+        }
+    }
+    Ok(told)
+}
+
+/// What one import left.
+struct Left {
+    /// The digits in its names.
+    id: String,
+    /// The database it was about.
+    target: String,
+}
+
+impl Left {
+    fn scratch(&self, world: &World) -> Result<Scratch> {
+        let Scratch { password, secret, .. } = Scratch::new(world)?;
+        let (name, aside) = (format!("ghostsnap{}", self.id), format!("ghostsnapold{}", self.id));
+        Ok(Scratch { name, aside, password, secret })
+    }
+}
+
+/// What imports of this user left: those alone that say so.
+fn found(server: &DatabaseServer, whose: &str) -> Result<Vec<Left>> {
+    let answer = match server.kind {
+        DbKind::Mysql => import_mysql_marker::markers(server)?,
+        DbKind::Pgsql => import_pgsql::markers(server)?,
+    };
+    let mut all = Vec::new();
+    for (name, text) in answer.into_iter().take(limits::HESTIA_OBJECTS_MAX) {
+        let id = name.strip_prefix("ghostsnapold").or_else(|| name.strip_prefix("ghostsnap"));
+        let is_id = |id: &&str| {
+            id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        let target = text.strip_prefix(whose).and_then(|rest| rest.strip_prefix(": "));
+        if let (Some(id), Some(target)) = (id.filter(is_id), target) {
+            all.push(Left { id: id.to_owned(), target: target.to_owned() });
+        }
+    }
+    Ok(all)
+}
+
+/// Whether the server still works at a statement of that import: its client outlives us.
+fn is_busy(server: &DatabaseServer, id: &str) -> Result<bool> {
+    let query = match server.kind {
+        DbKind::Mysql => format!(
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND \
+             (INFO LIKE '%{id}%' OR USER = 'ghostsnap{id}');\n"
+        ),
+        DbKind::Pgsql => format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND \
+             ((state <> 'idle' AND query LIKE '%{id}%') OR usename = 'ghostsnap{id}');\n"
+        ),
+    };
+    Ok(server.ask_number("look whether the server is still at it", None, &query)? > 0)
+}
+
+/// What an import writes of itself on the server.
+pub(super) fn marker(import: &Import<'_>) -> String {
+    format!("{}: {}", import.whose, import.target.name)
+}
