@@ -50,7 +50,7 @@ fn seen_from_outside_again(before: &BTreeMap<String, String>) -> BTreeMap<String
         if now == *before {
             return now;
         }
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        ghostsnap::base::World::system().sleep(std::time::Duration::from_millis(500));
     }
     seen_from_outside()
 }
