@@ -78,7 +78,9 @@ class User:
     def _fill(self, part: str, target: Path, generate, scale: float, group: str) -> None:
         """Generates a set straight into the home, and gives it to the user."""
         folder = self._folder(part, target)
+        umask = os.umask(0)
         generate(folder, scale)
+        os.umask(umask)
         self._own(target, group)
 
     def _folder(self, part: str, target: Path) -> Path:

@@ -8,8 +8,13 @@ mod double;
 
 use double::{Machine, all, machine, only, user};
 use ghostsnap::base::Kind;
-use ghostsnap::hestia::jobs::{self, ImportRequest, Outlook, RestoreRequest, Through};
+use ghostsnap::hestia::jobs::{
+    self, BackupRequest, ImportRequest, Outlook, RestoreRequest, Through,
+};
+use ghostsnap::hestia::settings::BackupMode;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -51,6 +56,31 @@ fn a_deleted_user_comes_back_and_hestia_was_given_configuration_alone() {
         assert!(machine.history().contains("temporary folder below mode 700\n"));
         assert!(machine.backups().iter().all(|name| name.starts_with("alice.2")));
     }
+}
+
+#[test]
+fn entries_of_the_home_come_back_whatever_their_names() {
+    let machine = machine();
+    let home = machine.hestia.user_home(&user("alice"));
+    let names: [&[u8]; 5] = [b"new\nline", b"latin1-\xe9", b"back\\slash", b"*?[x]{y}", b"!a,b"];
+    let path = |name: &[u8]| home.join(OsStr::from_bytes(name));
+    for name in names {
+        fs::create_dir(path(name)).unwrap();
+        fs::write(path(name).join("file"), name).unwrap();
+    }
+    fs::write(path(b"file-\xff"), "a file").unwrap();
+    // Hestia's tarballs cannot hold all of these.
+    let request = BackupRequest { mode: Some(BackupMode::Direct), ..BackupRequest::default() };
+    let outcome = machine.backup_with("alice", request);
+    assert_eq!(outcome.state.word(), "succeeded", "{outcome:?}");
+    assert_eq!(machine.run("v-delete-user", &["alice"]), 0);
+    let report = machine.restore("alice", placed(all())).unwrap();
+    assert_eq!(report.kind(), None, "{report:?}");
+    for name in names {
+        let found = fs::read(path(name).join("file"));
+        assert_eq!(found.ok().as_deref(), Some(name), "{}", name.escape_ascii());
+    }
+    assert_eq!(fs::read(path(b"file-\xff")).unwrap(), b"a file");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::offers::Offers;
 use super::shelf::WebParts;
 use super::web_row::{self, Change, Recipient};
 use crate::base::monitor::Stage;
+use crate::base::path::display_bytes;
 use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, Within, limits};
 use crate::format::{NodeKind, Snapshot};
 use crate::hestia::asuser::{self, Options};
@@ -166,11 +167,26 @@ impl Site<'_> {
             let base = format!("user_dir/{name}");
             return self.place(&base, &target, Surplus::Stays, &[], monitor);
         }
-        let target = self.server.hestia.user_home(self.user);
-        let only = format!("/{}", globset::escape(name));
-        let selection = Selection::new(&[only], &[])?;
-        self.keeping_mode(&target, || {
-            self.place_chosen("user_dir", &target, Surplus::Stays, selection, monitor)
+        let real = self.name_in_home(name)?;
+        let base = RelPath::parse(b"user_dir")?.join(&real)?;
+        let target = RelPath::root().join(&real)?;
+        let home = self.server.hestia.user_home(self.user);
+        self.keeping_mode(&home, || {
+            self.place_at(&base, &target, Surplus::Stays, Selection::all(), monitor)
+        })
+    }
+
+    /// The real name of an entry of the home: an object is called by what can be shown of it.
+    fn name_in_home(&self, shown: &str) -> Result<Vec<u8>> {
+        let reader = crate::repo::Reader::new(self.repository);
+        let home = RelPath::parse(b"user_dir")?;
+        let home = crate::ops::restore::find_node(&reader, self.snapshot, &home)?;
+        let nodes = reader.tree(&home.chunks)?;
+        let real = nodes.iter().find(|node| node.name == shown.as_bytes());
+        let real = real.or_else(|| nodes.iter().find(|node| display_bytes(&node.name) == shown));
+        real.map(|node| node.name.clone()).ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("find {shown} of the home"))
+                .why("the snapshot does not have it")
         })
     }
 
@@ -308,21 +324,22 @@ impl Site<'_> {
         monitor: &dyn Monitor,
     ) -> Result<()> {
         let selection = Selection::new(&[], exclude)?;
-        self.place_chosen(base, target, surplus, selection, monitor)
+        let home = self.server.hestia.user_home(self.user);
+        let target = target.strip_prefix(&home).unwrap_or(Path::new(""));
+        let target = RelPath::parse(target.as_os_str().as_bytes())?;
+        let base = RelPath::parse(base.as_bytes())?;
+        self.place_at(&base, &target, surplus, selection, monitor)
     }
 
-    fn place_chosen(
+    /// Restores what lies at a path of the tree to a path below the home.
+    fn place_at(
         &self,
-        base: &str,
-        target: &Path,
+        base: &RelPath,
+        target: &RelPath,
         surplus: Surplus,
         selection: Selection,
         monitor: &dyn Monitor,
     ) -> Result<()> {
-        let base = RelPath::parse(base.as_bytes())?;
-        let home = self.server.hestia.user_home(self.user);
-        let target = target.strip_prefix(&home).unwrap_or(Path::new(""));
-        let target = RelPath::parse(target.as_os_str().as_bytes())?;
         let mut exact = surplus == Surplus::Goes;
         if exact && self.snapshot.is_partial() {
             exact = false;
@@ -336,9 +353,9 @@ impl Site<'_> {
             to: target.clone(),
         });
         let options = Options { selection, exact, undoes, ..Options::default() };
-        let from = (self.repository, self.snapshot, &base);
+        let from = (self.repository, self.snapshot, base);
         let monitor = &crate::hestia::call::ToTheEnd(monitor);
-        let report = asuser::restore(self.server, from, self.user, &target, &options, monitor)
+        let report = asuser::restore(self.server, from, self.user, target, &options, monitor)
             // Partial is what only lacks some of its files, and this has broken off.
             .map_err(|error| match error.kind() {
                 Kind::Partial => error.with_kind(Kind::Internal),

@@ -8,7 +8,7 @@ use super::in_place::{Site, mail_folder};
 use super::offers::Offers;
 use super::plan::{self, Action, Place, Plan};
 use super::preflight;
-use super::restore::RestoreRequest;
+use super::restore::{RestoreRequest, Through};
 use super::{IMPORTED, Server, verify};
 use crate::base::{FileId, Monitor, RelPath, Result};
 use crate::format::Snapshot;
@@ -89,7 +89,10 @@ impl Subject<'_> {
             mend: "an older snapshot may have a sound dump".to_owned(),
             aside: String::new(),
         }));
-        let sound = preflight::without_unsound(&facts);
+        let mut sound = preflight::without_unsound(&facts);
+        if self.request.through == Through::Place {
+            sound = preflight::without_home(&sound);
+        }
         if let Err(error) = preflight::check(hestia, self.user, self.from, &sound) {
             found.push(Finding::from_error(&error));
         }

@@ -78,6 +78,13 @@ pub fn without_unsound(facts: &Facts) -> Facts {
     sound
 }
 
+/// The same without the home, which Hestia never sees of a restore in place.
+pub fn without_home(facts: &Facts) -> Facts {
+    let mut rest = facts.clone();
+    rest.objects.retain(|object| object.section != "UDIR");
+    rest
+}
+
 /// Names go into unquoted words of Hestia's scripts. Folders of the home are handled with care
 /// there, the others are not.
 fn check_object_name(section: &str, name: &str) -> Result<()> {

@@ -322,7 +322,8 @@ impl Job<'_> {
             self.check_something_left(&sections, &facts, unsound.values().next())?;
             (facts, bytes) = self.write(tarball, &sections, &shelf, &Muted(monitor))?;
         }
-        preflight::check(&server.hestia, self.user, self.from, &facts)?;
+        let seen = if self.in_place() { preflight::without_home(&facts) } else { facts.clone() };
+        preflight::check(&server.hestia, self.user, self.from, &seen)?;
         // What we put in place ourselves follows no link.
         let is_hestias = |one: &&Object| !(self.in_place() && one.section == "UDIR");
         let objects: Vec<&Object> = facts.objects.iter().filter(is_hestias).collect();
