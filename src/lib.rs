@@ -184,6 +184,7 @@
 //! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
 //! - `hestia/jobs/files.rs`: files of a user: list, put back in place, compare
+//! - `hestia/jobs/answers.rs`: automatic answers of mail accounts, which Hestia's backup loses
 //! - `hestia/jobs/mailbox.rs`: one mail account, its mails and its configuration
 //! - `hestia/jobs/download.rs`: a file or folder as one file that the panel can serve
 //! - `hestia/jobs/backup.rs`: back users up, in one of two ways

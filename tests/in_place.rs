@@ -84,6 +84,35 @@ fn entries_of_the_home_come_back_whatever_their_names() {
 }
 
 #[test]
+fn accounts_that_answer_by_themselves_have_something_to_say_again() {
+    let machine = machine();
+    let alice = user("alice");
+    let rows = "ACCOUNT='info' AUTOREPLY='yes' SUSPENDED='no'\n\
+                ACCOUNT='sales' AUTOREPLY='' SUSPENDED='no'\n";
+    fs::write(machine.hestia.user_file(&alice, "mail/shop.example.conf"), rows).unwrap();
+    let text = "I'm away \"until\" Monday.\nC:\\temp $HOME\n";
+    let message = machine.hestia.user_file(&alice, "mail/info@shop.example.msg");
+    fs::write(&message, text).unwrap();
+    let request = BackupRequest { mode: Some(BackupMode::Direct), ..BackupRequest::default() };
+    let outcome = machine.backup_with("alice", request);
+    assert_eq!(outcome.state.word(), "succeeded", "{outcome:?}");
+    fs::remove_file(&message).unwrap();
+    let mail = placed(only(["no", "no", "shop.example", "no", "no", "no"]));
+    let report = machine.restore("alice", mail.clone()).unwrap();
+    assert_eq!(report.kind(), None, "{report:?}");
+    assert_eq!(fs::read_to_string(&message).unwrap(), text);
+    // Another text of today is what the undo brings back.
+    fs::write(&message, "back on Tuesday\n").unwrap();
+    let report = machine.restore("alice", mail).unwrap();
+    assert_eq!(report.kind(), None, "{report:?}");
+    assert_eq!(fs::read_to_string(&message).unwrap(), text);
+    let undo = jobs::UndoRequest { job: "latest".into(), ..Default::default() };
+    jobs::undo(&machine.server, &machine.repository(), &alice, &undo, &machine.monitor).unwrap();
+    assert_eq!(fs::read_to_string(&message).unwrap(), "back on Tuesday\n");
+    assert!(!machine.hestia.user_file(&alice, "mail/sales@shop.example.msg").exists());
+}
+
+#[test]
 fn what_is_right_is_not_touched_and_what_is_surplus_goes_where_hestia_removes_it() {
     let machine = machine();
     machine.good_backup("alice");

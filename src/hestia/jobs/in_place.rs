@@ -6,10 +6,10 @@
 //! the user, and rebuilds before and after. Here the same happens without the archive, and a file
 //! that is right already is not touched.
 
-use super::Server;
 use super::offers::Offers;
 use super::shelf::WebParts;
 use super::web_row::{self, Change, Recipient};
+use super::{Server, answers};
 use crate::base::monitor::Stage;
 use crate::base::path::display_bytes;
 use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, Within, limits};
@@ -129,8 +129,11 @@ impl Site<'_> {
         self.place(content, site, Surplus::Stays, &elsewhere, monitor)
     }
 
-    /// Restores the mailboxes of a domain whose configuration is there already.
+    /// Restores the mailboxes of a domain whose configuration is there already, and what its accounts
+    /// answer by themselves.
     pub fn mailboxes(&self, domain: &str, monitor: &dyn Monitor) -> Result<()> {
+        let from = (self.repository, self.snapshot);
+        answers::bring_all(self.server, from, self.user, domain, monitor)?;
         let content = format!("mail/{domain}/accounts");
         if self.undoes.is_none() && !self.has(&content)? {
             return Ok(());

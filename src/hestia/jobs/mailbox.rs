@@ -6,22 +6,21 @@
 use super::files::check_user;
 use super::rollback::Rollback;
 use super::safety::{self, Intent, Safety};
-use super::{News, Server, manage};
+use super::{News, Server, answers, manage};
 use crate::base::monitor::Stage;
 use crate::base::path::display_bytes;
 use crate::base::units::bytes;
-use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, Within, limits};
+use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, Within};
+use crate::format::Snapshot;
 use crate::format::snapshot::Object;
-use crate::format::{NodeKind, Snapshot};
 use crate::hestia::asuser::{self, Options};
 use crate::hestia::call::{Call, ToTheEnd};
 use crate::hestia::conf::{self, Row};
 use crate::hestia::layout::UserName;
 use crate::hestia::{inventory, paths};
-use crate::ops::restore::{FileReader, Report, find_node};
+use crate::ops::restore::{Report, find_node};
 use crate::repo::{IndexedRepository, Reader};
 use std::collections::BTreeSet;
-use std::io::Read;
 
 /// Which account, and how.
 #[derive(Debug, Clone, Default)]
@@ -54,13 +53,13 @@ pub struct MailRestored {
 }
 
 /// An address whose parts are harmless as file names and in Hestia's rows.
-struct Address {
-    account: String,
-    domain: String,
+pub(super) struct Address {
+    pub(super) account: String,
+    pub(super) domain: String,
 }
 
 impl Address {
-    fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         let what = || format!("take '{}' for a mail address", text.escape_debug());
         let wrong = |why: &str| Error::new(Kind::Invalid, what()).why(why.to_owned());
         let (account, domain) =
@@ -77,7 +76,7 @@ impl Address {
     }
 
     /// A file that the snapshot may have of its domain.
-    fn file(&self, name: &str) -> Result<RelPath> {
+    pub(super) fn file(&self, name: &str) -> Result<RelPath> {
         RelPath::parse(format!("mail/{}/{name}", self.domain).as_bytes())
     }
 }
@@ -216,19 +215,7 @@ impl Job<'_> {
 
     /// A small file of the snapshot; `None` if it has none.
     fn stored(&self, path: &RelPath) -> Result<Option<Vec<u8>>> {
-        let reader = Reader::new(self.repository);
-        let node = match find_node(&reader, self.snapshot.1, path) {
-            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
-            node => node?,
-        };
-        if node.meta.kind != NodeKind::File || node.meta.size > limits::HESTIA_FILE_BYTES_MAX {
-            return Ok(None);
-        }
-        let mut text = Vec::new();
-        FileReader::new(&reader, &node)?
-            .read_to_end(&mut text)
-            .what_io(|| format!("read {path}"))?;
-        Ok(Some(text))
+        answers::stored((self.repository, self.snapshot.1), path)
     }
 
     /// The row of the account, made of those values alone that Hestia's scripts can be trusted
@@ -335,32 +322,12 @@ impl Job<'_> {
             conf::take_back_row(&path, &line)?;
             return Err(error);
         }
-        if let Err(error) = self.autoreply(monitor) {
+        let (server, repository, user) = (self.server, self.repository, self.user);
+        let from = (repository, self.snapshot.1);
+        if let Err(error) = answers::bring(server, from, user, &self.address, monitor) {
             monitor.warn(error);
         }
         Ok(())
-    }
-
-    /// Sets the text that answers by itself, if the snapshot has one.
-    fn autoreply(&self, monitor: &dyn Monitor) -> Result<()> {
-        let (account, domain) = (&self.address.account, &self.address.domain);
-        let names = [
-            self.address.file(&format!("conf/autoreply.{account}.msg"))?,
-            self.address.file(&format!("hestia/{account}@{domain}.msg"))?,
-        ];
-        let mut text = None;
-        for name in names {
-            text = text.or(self.stored(&name)?);
-        }
-        let Some(text) = text else { return Ok(()) };
-        let what = || format!("give {account}@{domain} its automatic answer back");
-        let text = String::from_utf8(text)
-            .map_err(|_| Error::new(Kind::Invalid, what()).why("it is not UTF-8 text"))?;
-        // Hestia prints it with `echo -e`.
-        let text = text.trim_end().replace('\\', "\\\\");
-        let arguments = [self.user.as_str(), domain, account, &text];
-        let call = Call::hestia(&self.server.hestia, "v-add-mail-account-autoreply", arguments);
-        self.server.caller.call(&call, &ToTheEnd(monitor))?.check(what(), &call).map(drop)
     }
 }
 

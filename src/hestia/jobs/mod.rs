@@ -5,6 +5,7 @@
 //! databases ([`mod@restore_database`]), and
 //! list, show and remove what is there ([`manage`]). Nothing here prints.
 
+mod answers;
 pub mod backup;
 mod backup_direct;
 mod backup_tarball;
