@@ -129,8 +129,8 @@ impl Site<'_> {
         self.place(content, site, Surplus::Stays, &elsewhere, monitor)
     }
 
-    /// Restores the mailboxes of a domain whose configuration is there already, and what its accounts
-    /// answer by themselves.
+    /// Restores the mailboxes of a domain whose configuration is there already, and what its
+    /// accounts answer by themselves.
     pub fn mailboxes(&self, domain: &str, monitor: &dyn Monitor) -> Result<()> {
         let from = (self.repository, self.snapshot);
         answers::bring_all(self.server, from, self.user, domain, monitor)?;
