@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Users that are backed up at the same time, by one process into one repository: they count on
 //! each other's packs, they fail alone, and whenever the process dies, what is listed is whole.
+#![allow(clippy::panic, clippy::as_conversions)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
 
 #[path = "common/hestia.rs"]
