@@ -59,12 +59,46 @@ fn run_in(
         let sql = format!("CREATE DATABASE `{live}`{};\n", charset(import));
         server.ask("make the database", None, &sql)?;
     }
-    let done = Swap { server, import, scratch }.run();
+    let owner = make_owner(server, import, scratch);
+    let done = owner.and_then(|owner| {
+        let done = Swap { server, import, scratch }.run();
+        if let (Err(_), Some(owner)) = (&done, owner) {
+            server.ask("remove its account", None, &format!("DROP USER IF EXISTS {owner};\n"))?;
+        }
+        done
+    });
     if done.is_err() && !import.exists {
         let sql = format!("DROP DATABASE `{live}`;\n");
         server.ask("remove the database that was to be made", None, &sql)?;
     }
     done.map(|()| content)
+}
+
+/// Makes the account that the database is for, if it is gone: a server makes no view that calls a
+/// function for somebody it does not know or who may not call it. It has the rights that Hestia
+/// gives it, and until then a password that nobody knows. Returns what was made.
+fn make_owner(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    scratch: &Scratch,
+) -> Result<Option<String>> {
+    let (user, host) = (&import.target.user, server.account_host());
+    let what = "make the account of the database";
+    let known =
+        format!("SELECT COUNT(*) FROM mysql.user WHERE User = '{user}' AND Host = '{host}';\n");
+    let is_known = server.ask_number(what, None, &known)? > 0;
+    let owner = format!("`{user}`@`{host}`");
+    let grant = format!("GRANT ALL ON `{}`.* TO {owner};\n", import.target.name);
+    if is_known {
+        // Of a database that is there, what its account may do is not ours to change.
+        if !import.exists {
+            server.ask(what, None, &grant)?;
+        }
+        return Ok(None);
+    }
+    let sql = format!("CREATE USER {owner} IDENTIFIED BY '{}';\n{grant}", scratch.password);
+    server.ask(what, None, &sql)?;
+    Ok(Some(owner))
 }
 
 fn prepare(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
