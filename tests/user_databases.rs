@@ -102,6 +102,30 @@ impl Bench {
         self.machine.add_row("alice", "db.conf", &row);
     }
 
+    /// The server of the machine, whose client of MySQL refuses statements with these words.
+    fn with_a_client_that_fails_to(&self, words: &str) -> Server {
+        let mut hestia = self.machine.hestia.clone();
+        hestia.tools = self.machine.path("failing-tools");
+        fs::create_dir(&hestia.tools).unwrap();
+        let text = format!(
+            "#!/bin/bash\nif [ ! -p /dev/stdin ] && grep -q '{words}' /proc/self/fd/0; then\n\
+             echo 'ERROR 1205 (HY000): refused' >&2; exit 1; fi\n\
+             exec /usr/bin/mariadb \"$@\"\n"
+        );
+        let client = hestia.tools.join("mariadb");
+        fs::write(&client, text).unwrap();
+        fs::set_permissions(&client, fs::Permissions::from_mode(0o755)).unwrap();
+        let server = &self.machine.server;
+        Server::new(hestia, server.settings.clone(), Arc::clone(&server.world))
+    }
+
+    fn unlist(&self, name: &str) {
+        let path = self.machine.hestia.user_file(&user("alice"), "db.conf");
+        let text = fs::read_to_string(&path).unwrap();
+        let rest = text.lines().filter(|row| !row.starts_with(&format!("DB='{name}'")));
+        fs::write(&path, rest.map(|row| row.to_owned() + "\n").collect::<String>()).unwrap();
+    }
+
     fn restore(&self, name: &str, request: RestoreRequest) -> Vec<String> {
         let request = RestoreRequest { through: Through::Place, ..request };
         let report = self.machine.restore(name, request).unwrap();
@@ -237,4 +261,51 @@ fn databases_of_a_user_come_back_on_real_servers_in_place_after_deletion_and_for
     assert_eq!(machine.run("v-delete-user", &["alice"]), 0);
     assert_eq!(bench.restore("alice", all()), [""; 0]);
     assert_eq!(bench.rows("alice"), ALICES);
+}
+
+/// A view that calls a function needs an account that may call it, before there is one.
+#[test]
+fn a_view_that_calls_a_function_comes_back_with_a_user_made_anew() {
+    let Some(bench) = bench() else { return };
+    let machine = &bench.machine;
+    let hash = bench.mysql.mysql("SELECT PASSWORD('alice secret')");
+    bench.mysql.mysql(&format!(
+        "CREATE DATABASE alice_f; CREATE USER alice_f@localhost IDENTIFIED BY PASSWORD '{hash}'; \
+         CREATE USER alice_f@'%' IDENTIFIED BY PASSWORD '{hash}'; \
+         GRANT ALL ON alice_f.* TO alice_f@localhost; GRANT ALL ON alice_f.* TO alice_f@'%'; \
+         USE alice_f; CREATE TABLE t (n INT); INSERT INTO t VALUES (20); \
+         CREATE DEFINER=alice_f@localhost FUNCTION twice(n INT) RETURNS INT DETERMINISTIC \
+         RETURN 2 * n; \
+         CREATE DEFINER=alice_f@localhost VIEW v AS SELECT twice(n) AS n FROM t"
+    ));
+    bench.list("mysql", "alice_f", "alice_f", &hash);
+    machine.good_backup("alice");
+    let grants = bench.mysql.mysql("SHOW GRANTS FOR alice_f@localhost");
+    let remove = "DROP DATABASE alice_f; DROP USER alice_f@localhost; DROP USER alice_f@'%'";
+    bench.mysql.mysql(remove);
+    bench.unlist("alice_f");
+    let databases = only(["no", "no", "no", "alice_f", "no", "no"]);
+    assert_eq!(bench.restore("alice", databases.clone()), [""; 0]);
+    let as_owner = |sql: &str| bench.mysql.mysql_as("alice_f", "alice secret", sql);
+    assert_eq!(as_owner("SELECT n FROM alice_f.v"), "40");
+    assert_eq!(bench.mysql.mysql("SHOW GRANTS FOR alice_f@localhost"), grants);
+
+    // One that cannot take its place leaves nothing of what was made for it.
+    bench.mysql.mysql(remove);
+    bench.unlist("alice_f");
+    let failing = bench.with_a_client_that_fails_to("RENAME TABLE");
+    let request = RestoreRequest { through: Through::Place, ..databases };
+    let (repository, alice) = (machine.repository(), user("alice"));
+    let report = jobs::restore(&failing, &repository, &alice, &request, &machine.monitor);
+    let report = report.unwrap();
+    let (_, why) = report.problems().next().unwrap();
+    assert!(why.contains("put the new tables in the place of the old ones"), "{why}");
+    assert_eq!(
+        bench.mysql.mysql(
+            "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'alice_f' \
+             UNION SELECT User FROM mysql.user WHERE User = 'alice_f'"
+        ),
+        ""
+    );
+    assert_eq!(bench.temporary(), "");
 }

@@ -54,51 +54,68 @@ fn run_in(
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
     let server = servers.steady;
-    let live = &import.target.name;
-    if !import.exists {
-        let sql = format!("CREATE DATABASE `{live}`{};\n", charset(import));
-        server.ask("make the database", None, &sql)?;
-    }
-    let owner = make_owner(server, import, scratch);
-    let done = owner.and_then(|owner| {
+    if import.exists {
+        Swap { server, import, scratch }.run()?;
+    } else {
+        let made = make_live(server, import, scratch)?;
         let done = Swap { server, import, scratch }.run();
-        if let (Err(_), Some(owner)) = (&done, owner) {
-            server.ask("remove its account", None, &format!("DROP USER IF EXISTS {owner};\n"))?;
-        }
-        done
-    });
-    if done.is_err() && !import.exists {
-        let sql = format!("DROP DATABASE `{live}`;\n");
-        server.ask("remove the database that was to be made", None, &sql)?;
+        done.map_err(|error| take_back(server, import, &made, error))?;
     }
-    done.map(|()| content)
+    Ok(content)
 }
 
-/// Makes the account that the database is for, if it is gone: a server makes no view that calls a
-/// function for somebody it does not know or who may not call it. It has the rights that Hestia
-/// gives it, and until then a password that nobody knows. Returns what was made.
-fn make_owner(
-    server: &DatabaseServer,
-    import: &Import<'_>,
-    scratch: &Scratch,
-) -> Result<Option<String>> {
-    let (user, host) = (&import.target.user, server.account_host());
-    let what = "make the account of the database";
+/// What had to be made before the tables could get their place.
+struct Made {
+    /// The account, as SQL names it.
+    owner: String,
+    /// It was not there before.
+    is_new: bool,
+}
+
+/// Makes the database, and the account that it is for if that is gone: a server makes no view that
+/// calls a function for somebody it does not know or who may not call it. The account has the
+/// rights that Hestia gives it, and until then a password that nobody knows. Of a database that is
+/// there, what its account may do is not ours to change.
+fn make_live(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<Made> {
+    let (live, user) = (&import.target.name, &import.target.user);
+    let host = server.account_host();
     let known =
         format!("SELECT COUNT(*) FROM mysql.user WHERE User = '{user}' AND Host = '{host}';\n");
-    let is_known = server.ask_number(what, None, &known)? > 0;
-    let owner = format!("`{user}`@`{host}`");
-    let grant = format!("GRANT ALL ON `{}`.* TO {owner};\n", import.target.name);
-    if is_known {
-        // Of a database that is there, what its account may do is not ours to change.
-        if !import.exists {
-            server.ask(what, None, &grant)?;
-        }
-        return Ok(None);
+    let is_new = server.ask_number("look for the account of the database", None, &known)? == 0;
+    let made = Made { owner: format!("`{user}`@`{host}`"), is_new };
+    let database = format!("CREATE DATABASE `{live}`{};\n", charset(import));
+    server.ask("make the database", None, &database)?;
+    let mut account = format!("GRANT ALL ON `{live}`.* TO {};\n", made.owner);
+    if is_new {
+        let create = format!("CREATE USER {} IDENTIFIED BY '{}';\n", made.owner, scratch.password);
+        account.insert_str(0, &create);
     }
-    let sql = format!("CREATE USER {owner} IDENTIFIED BY '{}';\n{grant}", scratch.password);
-    server.ask(what, None, &sql)?;
-    Ok(Some(owner))
+    match server.ask("make the account of the database", None, &account) {
+        Ok(_) => Ok(made),
+        Err(error) => Err(take_back(server, import, &made, error)),
+    }
+}
+
+/// Removes what [`make_live`] made, because of an error; says with it if that fails too.
+fn take_back(server: &DatabaseServer, import: &Import<'_>, made: &Made, error: Error) -> Error {
+    match remove_live(server, &import.target.name, made) {
+        Ok(()) => error,
+        Err(second) => error.hint(format!("what was made for it stays: {}", second.one_line())),
+    }
+}
+
+fn remove_live(server: &DatabaseServer, live: &str, made: &Made) -> Result<()> {
+    let Made { owner, is_new } = made;
+    let database = format!("DROP DATABASE `{live}`;\n");
+    server.ask("remove the database that was to be made", None, &database)?;
+    let account = if *is_new {
+        format!("DROP USER IF EXISTS {owner};\n")
+    } else {
+        // Rights that are not there cannot be taken away without an error.
+        let rights = format!("ALL PRIVILEGES ON `{live}`.*");
+        format!("GRANT {rights} TO {owner};\nREVOKE {rights} FROM {owner};\n")
+    };
+    server.ask("remove what its account might do", None, &account).map(drop)
 }
 
 fn prepare(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
