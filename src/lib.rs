@@ -158,6 +158,7 @@
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
 //! - `hestia/setup.rs`: the repository and key file of this server, made by the first backup
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
+//! - `hestia/accounts.rs`: accounts of the system and the hashes of their passwords
 //! - `hestia/paths.rs`: paths as a customer knows them, and where they lie in the tree
 //! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
 //! - `hestia/dump.rs`: dumps of live databases as streams
@@ -185,6 +186,7 @@
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
 //! - `hestia/jobs/files.rs`: files of a user: list, put back in place, compare
 //! - `hestia/jobs/answers.rs`: automatic answers of mail accounts, which Hestia's backup loses
+//! - `hestia/jobs/ftp_accounts.rs`: passwords of FTP accounts, which Hestia's rebuild mixes up
 //! - `hestia/jobs/mailbox.rs`: one mail account, its mails and its configuration
 //! - `hestia/jobs/download.rs`: a file or folder as one file that the panel can serve
 //! - `hestia/jobs/backup.rs`: back users up, in one of two ways
@@ -198,6 +200,7 @@
 //! - `hestia/jobs/preflight.rs`: what is looked at before Hestia takes a tarball
 //! - `hestia/jobs/filter.rs`: what of an archive Hestia's scripts must not believe
 //! - `hestia/jobs/restore.rs`: give a user back, with or through `v-restore-user`
+//! - `hestia/jobs/restore_steps.rs`: the steps of that
 //! - `hestia/jobs/outlook.rs`: what a restore would do, and what stands in its way
 //! - `hestia/jobs/findings.rs`: what would stop or surprise a restore, and what mends it
 //! - `hestia/jobs/plan.rs`: what would be made, overwritten and removed

@@ -413,3 +413,91 @@ fn databases_of_another_user_come_under_the_new_users_names_and_the_old_ones_sta
     let error = migrate(["no", "no", "no", "alice_wp", "no", "no"]).unwrap_err();
     assert_eq!(error.kind(), Kind::Exists);
 }
+
+/// What Hestia leaves of the passwords of several FTP accounts gives each the other one's at the
+/// next restore, and the last one an empty one.
+#[test]
+fn ftp_accounts_have_their_own_passwords_again() {
+    let machine = machine();
+    let alice = user("alice");
+    let row = |hashes: &str| {
+        format!(
+            "DOMAIN='ftp.example' FTP_USER='alice_a:alice_b' FTP_MD5='{hashes}' FTP_PATH='/x:/y'"
+        )
+    };
+    let file = machine.hestia.user_file(&alice, "web.conf");
+    let before = fs::read_to_string(&file).unwrap();
+    machine.put_conf("alice", "web/ftp.example/nginx.conf", "x");
+    let site = machine.hestia.user_home(&alice).join("web/ftp.example/public_html");
+    fs::create_dir_all(&site).unwrap();
+    let etc = |name: &str| fs::read_to_string(machine.hestia.etc.join(name)).unwrap();
+    let accounts = |hashes: [&str; 2]| {
+        for (name, hash) in ["alice_a", "alice_b", "alice_root"]
+            .into_iter()
+            .zip(hashes.into_iter().chain(["$y$root"]))
+        {
+            let number = if name == "alice_root" { 0 } else { 1005 };
+            for (file, line) in [
+                ("passwd", format!("{name}:x:{number}:1005::/:/usr/sbin/nologin\n")),
+                ("shadow", format!("{name}:{hash}:20779:0:99999:7:::\n")),
+            ] {
+                let others: String = etc(file)
+                    .lines()
+                    .filter(|line| !line.starts_with(&format!("{name}:")))
+                    .map(|line| format!("{line}\n"))
+                    .collect();
+                fs::write(machine.hestia.etc.join(file), others + &line).unwrap();
+            }
+        }
+    };
+    let forget = || {
+        for file in ["passwd", "shadow"] {
+            let others: String = etc(file)
+                .lines()
+                .filter(|line| !line.starts_with("alice_a:") && !line.starts_with("alice_b:"))
+                .map(|line| format!("{line}\n"))
+                .collect();
+            fs::write(machine.hestia.etc.join(file), others).unwrap();
+        }
+        fs::write(&file, &before).unwrap();
+    };
+    let hash = |name: &str| {
+        let shadow = etc("shadow");
+        let row = shadow.lines().find(|line| line.starts_with(&format!("{name}:"))).unwrap();
+        row.split(':').nth(1).unwrap().to_owned()
+    };
+    let sites = || placed(only(["ftp.example", "no", "no", "no", "no", "no"]));
+
+    // The list is as Hestia leaves it; the system knows better.
+    accounts(["$y$a", "$y$b"]);
+    machine.add_row("alice", "web.conf", &row("$y$b"));
+    let request = BackupRequest { mode: Some(BackupMode::Direct), ..BackupRequest::default() };
+    assert_eq!(machine.backup_with("alice", request).state.word(), "succeeded");
+    for through in [Through::Place, Through::Tarball] {
+        forget();
+        let report = machine.restore("alice", RestoreRequest { through, ..sites() }).unwrap();
+        assert_eq!((report.kind(), report.warnings.len()), (None, 0), "{report:?}");
+        assert_eq!((hash("alice_a").as_str(), hash("alice_b").as_str()), ("$y$a", "$y$b"));
+        assert!(fs::read_to_string(&file).unwrap().contains("FTP_MD5='$y$a:$y$b'"));
+    }
+    // Accounts that are there keep what they have.
+    accounts(["$y$new", "$y$b"]);
+    assert_eq!(machine.restore("alice", sites()).unwrap().kind(), None);
+    assert_eq!(hash("alice_a"), "$y$new");
+
+    // Where nobody knows a password, nobody gets in; and no name makes another's account ours.
+    forget();
+    machine.add_row(
+        "alice",
+        "web.conf",
+        "DOMAIN='ftp.example' FTP_USER='alice_a:alice_b:alice_root' FTP_MD5='$y$b' FTP_PATH='/x:/y:/'",
+    );
+    let tarball = BackupRequest { mode: Some(BackupMode::Tarball), ..BackupRequest::default() };
+    assert_eq!(machine.backup_with("alice", tarball).state.word(), "succeeded");
+    forget();
+    let report = machine.restore("alice", sites()).unwrap();
+    assert_eq!(report.warnings.len(), 2, "{report:?}");
+    assert!(report.warnings[0].contains("v-change-web-domain-ftp-password alice ftp.example"));
+    assert_eq!((hash("alice_a").as_str(), hash("alice_b").as_str()), ("!", "!"));
+    assert_eq!(hash("alice_root"), "$y$root");
+}

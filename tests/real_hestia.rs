@@ -192,7 +192,12 @@ fn assert_same(before: &BTreeMap<String, String>, after: &BTreeMap<String, Strin
         match after.get(name) {
             None => differences.push(format!("missing: {name}")),
             Some(is) if is != was => {
-                differences.push(format!("{name}:\n  was {was:.300}\n  is  {is:.300}"))
+                let only = |a: &str, b: &str| {
+                    let lines = a.lines().filter(|line| !b.lines().any(|other| other == *line));
+                    lines.collect::<Vec<_>>().join("\n      ")
+                };
+                let (was, is) = (only(was, is), only(is, was));
+                differences.push(format!("{name}:\n  was {was:.600}\n  is  {is:.600}"))
             }
             Some(_) => {}
         }
@@ -213,6 +218,25 @@ fn a_deleted_user_comes_back_on_a_real_hestia() {
 #[test]
 fn a_deleted_user_comes_back_from_a_direct_backup() {
     round_trip(None, "direct");
+}
+
+/// Hestia's mode of compression, which goes back to what it was.
+struct NativeMode(String);
+
+impl NativeMode {
+    fn set(mode: &str) -> Self {
+        let conf = fs::read_to_string("/usr/local/hestia/conf/hestia.conf").unwrap();
+        let row = conf.lines().find_map(|line| line.strip_prefix("BACKUP_MODE='"));
+        let before = row.map_or("zstd", |row| row.trim_end_matches('\'')).to_owned();
+        hestia("v-change-sys-config-value", &["BACKUP_MODE", mode]);
+        Self(before)
+    }
+}
+
+impl Drop for NativeMode {
+    fn drop(&mut self) {
+        hestia("v-change-sys-config-value", &["BACKUP_MODE", &self.0]);
+    }
 }
 
 /// Backs the user up, deletes and restores the user.
@@ -236,9 +260,7 @@ fn round_trip(native_mode: Option<&str>, mode: &str) {
         all.extend(arguments);
         must(env!("CARGO_BIN_EXE_ghostsnap"), &all)
     };
-    if let Some(native_mode) = native_mode {
-        hestia("v-change-sys-config-value", &["BACKUP_MODE", native_mode]);
-    }
+    let _as_it_was = native_mode.map(NativeMode::set);
     let before = without_excluded(state(&user));
     assert!(before.keys().any(|name| name.starts_with("database ")), "the user has no database");
     let seen_before = seen_from_outside();

@@ -8,7 +8,7 @@
 //! as it does for Hestia.
 
 use crate::base::error::io_error;
-use crate::base::{Error, Kind, Result, WhatIo, limits, units};
+use crate::base::{Error, Kind, Result, WhatIo, Within, limits, units};
 use nix::fcntl::OFlag;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -225,16 +225,40 @@ pub fn append_row(path: &Path, row: &str) -> Result<()> {
 /// Takes a row out again that [`append_row`] added; what others added meanwhile stays.
 pub fn take_back_row(path: &Path, row: &str) -> Result<()> {
     let what = || format!("take a row out of {}", path.display());
+    rewrite(path, |line| (line != row.as_bytes()).then(|| line.to_vec())).within(what)
+}
+
+/// Puts a row in the place of another one; what others added or changed meanwhile stays.
+pub fn change_row(path: &Path, old: &Row, new: &Row) -> Result<()> {
+    let what = || format!("change a row of {}", path.display());
+    let changed = |line: &[u8]| {
+        let is_old = Row::parse(line).is_ok_and(|row| row == *old);
+        Some(if is_old { new.to_line().into_bytes() } else { line.to_vec() })
+    };
+    rewrite(path, changed).within(what)
+}
+
+/// Writes a file anew line by line; lines without an answer go.
+fn rewrite(path: &Path, change: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Result<()> {
+    let what = || format!("write {}", path.display());
     let text = read_file(path)?.unwrap_or_default();
-    let is_other = |line: &&[u8]| line.strip_suffix(b"\n").unwrap_or(line) != row.as_bytes();
-    let kept: Vec<u8> =
-        text.split_inclusive(|byte| *byte == b'\n').filter(is_other).flatten().copied().collect();
+    let mut lines = Vec::new();
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let (bare, end) = match line.strip_suffix(b"\n") {
+            Some(bare) => (bare, b"\n".as_slice()),
+            None => (line, b"".as_slice()),
+        };
+        if let Some(changed) = change(bare) {
+            lines.extend_from_slice(&changed);
+            lines.extend_from_slice(end);
+        }
+    }
     let old = std::fs::symlink_metadata(path).what_io(what)?;
     let draft = path.with_extension("ghostsnap");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     let mut file = options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(&draft).what_io(what)?;
-    file.write_all(&kept).what_io(what)?;
+    file.write_all(&lines).what_io(what)?;
     std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid())).what_io(what)?;
     file.set_permissions(old.permissions()).what_io(what)?;
     file.sync_all().what_io(what)?;

@@ -17,6 +17,8 @@ pub struct Hestia {
     pub home: PathBuf,
     /// Where the clients of the database servers are, `/usr/bin`.
     pub tools: PathBuf,
+    /// Where the programs that manage accounts are, `/usr/sbin`.
+    pub admin_tools: PathBuf,
     /// Where the accounts of the system are listed, `/etc`.
     pub etc: PathBuf,
 }
@@ -28,6 +30,7 @@ impl Default for Hestia {
             backup: "/backup".into(),
             home: "/home".into(),
             tools: "/usr/bin".into(),
+            admin_tools: "/usr/sbin".into(),
             etc: "/etc".into(),
         }
     }
@@ -41,6 +44,7 @@ impl Hestia {
             backup: folder.join("backup"),
             home: folder.join("home"),
             tools: folder.join("usr/bin"),
+            admin_tools: folder.join("usr/sbin"),
             etc: folder.join("etc"),
         }
     }

@@ -7,6 +7,7 @@
 //! that acts as a user ([`asuser`]), our settings ([`settings`]), the server's repository
 //! ([`setup`]), and the jobs made of all that ([`jobs`]).
 
+mod accounts;
 pub mod asuser;
 pub mod call;
 pub mod conf;

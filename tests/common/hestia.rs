@@ -52,6 +52,7 @@ impl Machine {
             hestia.backup.clone(),
             hestia.home.clone(),
             hestia.tools.clone(),
+            hestia.admin_tools.clone(),
             hestia.etc.clone(),
         ] {
             fs::create_dir_all(path).unwrap();
@@ -65,7 +66,11 @@ impl Machine {
             let name = entry.file_name().into_string().unwrap();
             let is_client =
                 matches!(name.as_str(), "mariadb" | "mariadb-dump" | "psql" | "pg_dump");
-            let to = if is_client { hestia.tools.join(name) } else { hestia.command(&name) };
+            let to = match name.as_str() {
+                "chpasswd" => hestia.admin_tools.join(name),
+                _ if is_client => hestia.tools.join(name),
+                _ => hestia.command(&name),
+            };
             fs::copy(entry.path(), &to).unwrap();
             fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).unwrap();
         }

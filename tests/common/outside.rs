@@ -54,7 +54,11 @@ fn at(words: &[&str]) -> String {
         ["web", url, login] => web(url, Some(login)),
         ["tls", host] => tls(host),
         ["dns", name, kind] => {
-            run("dig", &["+short", "+time=2", "+tries=2", "@127.0.0.1", name, kind])
+            let answer = run("dig", &["+short", "+time=2", "+tries=2", "@127.0.0.1", name, kind]);
+            // Name servers answer in any order.
+            let mut lines: Vec<_> = answer.lines().collect();
+            lines.sort_unstable();
+            lines.join("\n")
         }
         other => panic!("a place is written otherwise: {other:?}"),
     }
@@ -75,7 +79,9 @@ fn imap(login: &str) -> String {
         .filter(|line| line.contains(" FETCH (") || line.contains("Message-ID"))
         .map(|line| {
             let line = line.split_once(" FETCH (").map_or(line, |(_, rest)| rest);
-            line.replace("\\Recent ", "").replace("\\Recent", "")
+            [" \\Recent", "\\Recent ", "\\Recent"]
+                .iter()
+                .fold(line.to_owned(), |line, mark| line.replace(mark, ""))
         })
         .collect();
     messages.sort();

@@ -15,8 +15,10 @@ use super::sections::{Steps, web_conf};
 use super::subject::{Object, path};
 use crate::base::path::check_name;
 use crate::base::{Result, limits};
+use crate::hestia::accounts;
 use crate::hestia::conf::{self, Row};
 use crate::tree::live::Folder;
+use std::collections::BTreeMap;
 
 impl Steps<'_> {
     /// All of it.
@@ -30,7 +32,8 @@ impl Steps<'_> {
             self.forgiving(keys);
         }
         let web = subject.objects("web.conf", "DOMAIN", "WEB", &Unheard)?;
-        let ftp: Vec<u8> = web.iter().flat_map(ftp_rows).collect();
+        let logins = accounts::hashes(&subject.hestia, &format!("{}_", subject.name))?;
+        let ftp: Vec<u8> = web.iter().flat_map(|domain| ftp_rows(domain, &logins)).collect();
         if !ftp.is_empty() {
             self.text(&["extra", "ftp.conf"], ftp)?;
         }
@@ -133,14 +136,18 @@ impl Steps<'_> {
 }
 
 /// A row for each FTP account of a web domain: Hestia keeps them as lists side by side, and a
-/// restore by Hestia mixes up their folders.
-fn ftp_rows(domain: &Object) -> Vec<u8> {
+/// restore by Hestia mixes them up. The system knows the hash of each.
+fn ftp_rows(domain: &Object, logins: &BTreeMap<String, String>) -> Vec<u8> {
     let list = |key: &str| domain.row.text(key).split(':').map(str::to_owned).collect::<Vec<_>>();
     let (users, hashes, folders) = (list("FTP_USER"), list("FTP_MD5"), list("FTP_PATH"));
     let at = |list: &[String], place: usize| list.get(place).cloned().unwrap_or_default();
+    let is_parallel = users.len() == hashes.len();
     let mut rows = Vec::new();
     for (place, user) in users.iter().enumerate().filter(|(_, user)| !user.is_empty()) {
-        let (hash, folder) = (at(&hashes, place), at(&folders, place));
+        let listed = if is_parallel { at(&hashes, place) } else { String::new() };
+        let login = logins.get(user).filter(|hash| accounts::is_hash(hash));
+        let hash = login.cloned().unwrap_or(listed);
+        let folder = at(&folders, place);
         let name = &domain.name;
         rows.extend_from_slice(
             format!("DOMAIN='{name}' FTP_USER='{user}' FTP_MD5='{hash}' FTP_PATH='{folder}'\n")

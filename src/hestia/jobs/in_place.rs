@@ -6,6 +6,7 @@
 //! the user, and rebuilds before and after. Here the same happens without the archive, and a file
 //! that is right already is not touched.
 
+use super::ftp_accounts::Wanted;
 use super::offers::Offers;
 use super::shelf::WebParts;
 use super::web_row::{self, Change, Recipient};
@@ -253,7 +254,12 @@ impl Site<'_> {
             Error::new(Kind::Parsing, "make its row").why("the snapshot has no sound row of it")
         })?;
         let to = self.recipient();
-        let (row, changes) = web_row::make(old, domain, &to)?;
+        let (mut row, changes) = web_row::make(old, domain, &to)?;
+        if !row.text("FTP_USER").is_empty() {
+            let from = (self.repository, self.snapshot);
+            let wanted = Wanted::read(from, [domain], (self.user, self.from))?;
+            row.set("FTP_MD5", &wanted.list_for(&row))?;
+        }
         if row.is_yes("SSL") {
             let folder = self.server.hestia.user_file(self.user, "ssl");
             for (name, text) in &parts.certificates {

@@ -6,8 +6,9 @@
 
 use super::export::{self, Access, Order};
 use super::in_place::Undo;
-use super::restore::{Job, Muted, RestoreRequest, Through};
+use super::restore::{RestoreRequest, Through};
 use super::restore_database::{self, DatabaseJob, Package};
+use super::restore_steps::{Job, Muted};
 use super::safety::is_there;
 use super::verify::Restored;
 use super::{Server, in_place};

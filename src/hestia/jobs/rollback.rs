@@ -5,7 +5,7 @@
 
 use super::Server;
 use super::put_back::PutBack;
-use super::restore::{Job, Muted};
+use super::restore_steps::{Job, Muted};
 use super::safety::{Safety, Saved};
 use super::verify::{NOT_REACHED, NOT_TRIED, NOT_VERIFIED, Restored};
 use crate::base::{Error, Kind, Monitor, Result};

@@ -10,7 +10,7 @@
 use super::outlook::Subject;
 use super::plan::Plan;
 use super::report::Gather;
-use super::restore::Muted;
+use super::restore_steps::Muted;
 use super::saved::{Scope, lacking};
 use super::verify::{Restored, renamed};
 use super::{Server, free_name_of};

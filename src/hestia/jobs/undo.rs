@@ -5,7 +5,7 @@
 
 use super::put_back::PutBack;
 use super::report::Gather;
-use super::restore::Muted;
+use super::restore_steps::Muted;
 use super::safety::{self, Intent, Safety};
 use super::verify::Restored;
 use super::{News, Server, manage};

@@ -48,3 +48,18 @@ delete_row() { # USER FILE KEY NAME
 	sed -i "/\b$3='$4'/d" "$file"
 	echo "delete $1 $2 $4" >> "$BASE/history"
 }
+
+# FTP accounts that miss are made, with the hash at their place of the list; of several, the last
+# one's alone is in the list afterwards, as Hestia does it.
+make_ftp_accounts() { # USER DOMAIN
+	local file=$HESTIA/data/users/$1/web.conf row at accounts hashes
+	row=$(grep "DOMAIN='$2'" "$file")
+	IFS=: read -r -a accounts <<< "$(value "$row" FTP_USER)"
+	IFS=: read -r -a hashes <<< "$(value "$row" FTP_MD5)"
+	for at in "${!accounts[@]}"; do
+		grep -q "^${accounts[at]}:" "$BASE/etc/passwd" && continue
+		echo "${accounts[at]}:x:1005:1005::$HOMEDIR/$1/web/$2:/usr/sbin/nologin" >> "$BASE/etc/passwd"
+		echo "${accounts[at]}:${hashes[at]}:20779:0:99999:7:::" >> "$BASE/etc/shadow"
+		sed -i "/DOMAIN='$2'/s|FTP_MD5='[^']*'|FTP_MD5='${hashes[at]}'|" "$file"
+	done
+}
