@@ -91,6 +91,7 @@
 //! - `repo/mod.rs`: `Repository` (make, open) and `IndexedRepository`
 //! - `repo/keys.rs`: key slots: unlock, list, add, change, remove
 //! - `repo/index.rs`: the index in memory: which chunk lies where
+//! - `repo/chunk_table.rs`: its sorted table of chunks
 //! - `repo/fresh.rs`: what this process has stored since: shared by all its writers
 //! - `repo/writer.rs`: chunk, blob, pack, verify, upload, index; `finish` makes all durable
 //! - `repo/reader.rs`: chunks and trees back, with a cache of blobs

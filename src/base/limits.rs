@@ -110,8 +110,13 @@ pub const SMALL_FILE_BYTES: u64 = 512 * 1024;
 pub const BATCH_FILES: usize = 64;
 /// Bytes in one batch of work.
 pub const BATCH_BYTES: u64 = 2 * 1024 * 1024;
-/// Entries in flight between walking and writing trees.
-pub const EVENTS_IN_FLIGHT: usize = 2048;
+/// Room for the entries of a folder that are read at once.
+pub const FOLDER_READ_BYTES: usize = 32 * 1024;
+/// Messages in flight between walking and writing trees.
+pub const EVENTS_IN_FLIGHT: usize = 256;
+/// Events that travel together between the reader of a backup and the one who builds its trees: a
+/// message each would cost more than an unchanged file.
+pub const EVENTS_TOGETHER: usize = 256;
 /// Jobs waiting for a worker.
 pub const JOBS_WAITING: usize = 8;
 /// Most users that are backed up at the same time: each holds a pack of 16 MiB and some buffers, and

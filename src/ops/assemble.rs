@@ -14,6 +14,7 @@ use crate::repo::{Bundle, Writer};
 use crate::tree::build::{sort_nodes, split_nodes};
 use crossbeam_channel::Receiver;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What the feeder tells the assembler, in the order of the source.
 pub enum Event {
@@ -25,12 +26,9 @@ pub enum Event {
         parent: Option<Box<ParentFolder>>,
     },
     /// An entry that needs no work.
-    Ready {
-        /// The entry.
-        node: Box<Node>,
-        /// It equals the parent's in everything.
-        same: bool,
-    },
+    Ready(Box<Node>),
+    /// An entry that equals the one at this place of the parent's folder in everything.
+    Kept(usize),
     /// Entries whose content the workers store.
     Batch(Receiver<Vec<Outcome>>),
     /// A long stream whose chunks the workers store.
@@ -113,8 +111,46 @@ type EarlierEntries = HashMap<[u8; 32], Earlier>;
 struct OpenFolder {
     node: Node,
     parent: Option<Box<ParentFolder>>,
-    children: Vec<Node>,
-    all_same: bool,
+    children: Vec<Child>,
+}
+
+/// An entry of a folder.
+enum Child {
+    /// The parent's entry at this place.
+    Kept(usize),
+    New(Box<Node>),
+}
+
+impl OpenFolder {
+    fn parents(&self, place: usize) -> Result<&Node> {
+        let nodes = self.parent.as_ref().map(|parent| &parent.nodes);
+        nodes.and_then(|nodes| nodes.get(place)).ok_or_else(unfinished)
+    }
+
+    /// Whether it has exactly the parent's entries.
+    fn is_parents(&self) -> bool {
+        let kept = self.children.iter().map(|child| match child {
+            Child::Kept(place) => Some(*place),
+            Child::New(_) => None,
+        });
+        let Some(mut kept) = kept.collect::<Option<Vec<usize>>>() else { return false };
+        kept.sort_unstable();
+        kept.dedup();
+        let all = self.parent.as_ref().map(|parent| parent.nodes.len());
+        kept.len() == self.children.len() && Some(kept.len()) == all
+    }
+
+    /// Its entries, in the order of a tree.
+    fn nodes(&mut self) -> Result<Vec<Node>> {
+        let children = std::mem::take(&mut self.children).into_iter();
+        let nodes = children.map(|child| match child {
+            Child::New(node) => Ok(*node),
+            Child::Kept(place) => self.parents(place).cloned(),
+        });
+        let mut nodes = nodes.collect::<Result<Vec<Node>>>()?;
+        sort_nodes(&mut nodes)?;
+        Ok(nodes)
+    }
 }
 
 impl<'w> Assembler<'w> {
@@ -136,56 +172,76 @@ impl<'w> Assembler<'w> {
     }
 
     /// Takes events until the root folder ends.
-    pub fn run(mut self, events: &Receiver<Event>) -> Result<Assembly> {
-        while let Ok(event) = events.recv() {
-            match event {
-                Event::Enter { node, parent } => self.open.push(OpenFolder {
-                    node: *node,
-                    parent,
-                    children: Vec::new(),
-                    all_same: true,
-                }),
-                Event::Ready { node, same } => self.add(*node, same)?,
-                Event::Batch(outcomes) => {
-                    for outcome in outcomes.recv().map_err(|_| unfinished())? {
-                        match outcome? {
-                            Finished::Node(node) => {
-                                let node = self.with_short_list(*node)?;
-                                self.add(node, false)?;
-                            }
-                            Finished::Rows(node, work) => self.add_rows(*node, *work)?,
-                            Finished::LeftOut => {}
-                        }
-                    }
-                }
-                Event::Stream { mut node, work } => {
-                    node.chunks = work.ids()?;
-                    let node = self.with_short_list(*node)?;
-                    self.add(node, false)?;
-                }
-                Event::Rows { node, work } => self.add_rows(*node, *work)?,
-                Event::SameAs { node, earlier } => {
-                    let node = self.same_as(*node, &earlier)?;
-                    self.add(node, false)?;
-                }
-                Event::Leave => {
-                    if self.leave()? {
-                        self.bundle.flush(self.writer)?;
-                        return Ok(self.result);
-                    }
+    pub fn run(mut self, events: &Receiver<Vec<Event>>) -> Result<Assembly> {
+        while let Ok(events) = events.recv() {
+            for event in events {
+                if self.take(event)? {
+                    self.bundle.flush(self.writer)?;
+                    return Ok(self.result);
                 }
             }
         }
         Err(unfinished())
     }
 
+    /// Takes one event; true if the root folder ends with it.
+    fn take(&mut self, event: Event) -> Result<bool> {
+        match event {
+            Event::Enter { node, parent } => {
+                self.open.push(OpenFolder { node: *node, parent, children: Vec::new() });
+            }
+            Event::Ready(node) => self.add(*node)?,
+            Event::Kept(place) => self.keep(place)?,
+            Event::Batch(outcomes) => {
+                for outcome in outcomes.recv().map_err(|_| unfinished())? {
+                    match outcome? {
+                        Finished::Node(node) => {
+                            let node = self.with_short_list(*node)?;
+                            self.add(node)?;
+                        }
+                        Finished::Rows(node, work) => self.add_rows(*node, *work)?,
+                        Finished::LeftOut => {}
+                    }
+                }
+            }
+            Event::Stream { mut node, work } => {
+                node.chunks = work.ids()?;
+                let node = self.with_short_list(*node)?;
+                self.add(node)?;
+            }
+            Event::Rows { node, work } => self.add_rows(*node, *work)?,
+            Event::SameAs { node, earlier } => {
+                let node = self.same_as(*node, &earlier)?;
+                self.add(node)?;
+            }
+            Event::Leave => return self.leave(),
+        }
+        Ok(false)
+    }
+
     fn add_rows(&mut self, mut node: Node, work: RowWork) -> Result<()> {
         node.chunks = work.store(|plain| self.store_meta(plain))?;
         node.rows = true;
-        self.add(node, false)
+        self.add(node)
     }
 
-    fn add(&mut self, node: Node, same: bool) -> Result<()> {
+    fn add(&mut self, node: Node) -> Result<()> {
+        self.count(&node)?;
+        let folder = self.open.last_mut().ok_or_else(unfinished)?;
+        folder.children.push(Child::New(Box::new(node)));
+        Ok(())
+    }
+
+    fn keep(&mut self, place: usize) -> Result<()> {
+        let folder = self.open.last_mut().ok_or_else(unfinished)?;
+        folder.children.push(Child::Kept(place));
+        let nodes = folder.parent.as_ref().map(|parent| Arc::clone(&parent.nodes));
+        let nodes = nodes.ok_or_else(unfinished)?;
+        self.count(nodes.get(place).ok_or_else(unfinished)?)
+    }
+
+    /// Adds an entry to the totals, and to what later ones may be other names of.
+    fn count(&mut self, node: &Node) -> Result<()> {
         self.result.has_rows |= node.rows;
         if node.meta.kind == NodeKind::File {
             self.result.files += 1;
@@ -194,12 +250,9 @@ impl<'w> Assembler<'w> {
         if self.earlier.is_some() {
             let key = key_of(&self.path_of(&node.name)?);
             if let Some((earlier, _)) = &mut self.earlier {
-                earlier.insert(key, Earlier::of(&node));
+                earlier.insert(key, Earlier::of(node));
             }
         }
-        let folder = self.open.last_mut().ok_or_else(unfinished)?;
-        folder.all_same &= same;
-        folder.children.push(node);
         Ok(())
     }
 
@@ -243,13 +296,12 @@ impl<'w> Assembler<'w> {
     fn leave(&mut self) -> Result<bool> {
         let mut folder = self.open.pop().ok_or_else(unfinished)?;
         self.result.folders += 1;
-        sort_nodes(&mut folder.children)?;
         let chunks = match self.unchanged(&folder) {
             Some(chunks) => {
                 self.monitor.count(Counter::FoldersReused, 1);
                 chunks
             }
-            None => self.store_tree(&folder.children)?,
+            None => self.store_tree(&folder.nodes()?)?,
         };
         if self.open.is_empty() {
             self.result.chunks = chunks;
@@ -264,18 +316,20 @@ impl<'w> Assembler<'w> {
             earlier.shrink_to_fit();
         }
         node.chunks = chunks;
-        let same = folder.parent.and_then(|parent| parent.node).as_ref() == Some(&node);
+        let parents = folder.parent.and_then(|parent| parent.node);
         let above = self.open.last_mut().ok_or_else(unfinished)?;
-        above.all_same &= same;
-        above.children.push(node);
+        above.children.push(match parents {
+            Some((place, old)) if old == node => Child::Kept(place),
+            _ => Child::New(Box::new(node)),
+        });
         Ok(false)
     }
 
     /// The parent's tree, if it has exactly these entries and is still stored.
     fn unchanged(&self, folder: &OpenFolder) -> Option<Vec<ChunkId>> {
         let parent = folder.parent.as_ref()?;
-        let same = folder.all_same && parent.entries == folder.children.len();
-        (same && parent.chunks.iter().all(|id| self.writer.has(id))).then(|| parent.chunks.clone())
+        (folder.is_parents() && parent.chunks.iter().all(|id| self.writer.has(id)))
+            .then(|| parent.chunks.clone())
     }
 
     fn store_tree(&mut self, children: &[Node]) -> Result<Vec<ChunkId>> {

@@ -171,7 +171,9 @@ struct Feeder<'a> {
     chunker: &'a Chunker,
     parent: ParentTree<'a>,
     jobs: Sender<Job>,
-    events: Sender<Event>,
+    events: Sender<Vec<Event>>,
+    /// Events on their way; those that are cheap travel together.
+    together: Vec<Event>,
     batch: Batch,
     /// The folders that are open in the tree being built; the root is the first.
     open: Vec<Vec<u8>>,
@@ -186,7 +188,7 @@ impl<'a> Feeder<'a> {
         chunker: &'a Chunker,
         parent: ParentTree<'a>,
         jobs: Sender<Job>,
-        events: Sender<Event>,
+        events: Sender<Vec<Event>>,
     ) -> Self {
         Self {
             writer,
@@ -194,6 +196,7 @@ impl<'a> Feeder<'a> {
             parent,
             jobs,
             events,
+            together: Vec::new(),
             batch: Batch::default(),
             open: Vec::new(),
             started: false,
@@ -211,7 +214,8 @@ impl<'a> Feeder<'a> {
         }
         self.leave_to(0)?;
         self.flush_batch()?;
-        self.send(Event::Leave)
+        self.send(Event::Leave)?;
+        self.send_together()
     }
 
     fn take(&mut self, entry: Entry<'_>, monitor: &dyn Monitor) -> Result<()> {
@@ -232,7 +236,7 @@ impl<'a> Feeder<'a> {
             monitor.count(Counter::Folders, 1);
             monitor.stage(crate::base::monitor::Stage::Object(path.to_string()));
             self.flush_batch()?;
-            let parent = self.parent.enter(&name, monitor);
+            let parent = self.parent.enter(&name);
             self.open.push(name.clone());
             let node = Box::new(Node { name, meta, ..Node::default() });
             return self.send(Event::Enter { node, parent: parent.map(Box::new) });
@@ -242,9 +246,9 @@ impl<'a> Feeder<'a> {
             Content::Nothing => self.ready(node),
             Content::File(opener) => {
                 monitor.count(Counter::BytesSource, node.meta.size);
-                if let Some(kept) = self.reusable(&node)? {
+                if let Some(place) = self.reusable(&node)? {
                     monitor.count(Counter::FilesReused, 1);
-                    return self.ready(kept);
+                    return self.keep(place, node);
                 }
                 let changed = self.parent.find(&node.name).is_some();
                 monitor.count(if changed { Counter::FilesChanged } else { Counter::FilesNew }, 1);
@@ -301,28 +305,42 @@ impl<'a> Feeder<'a> {
         Ok(())
     }
 
-    /// The parent's content for a file that did not change, if all of it is still stored.
-    fn reusable(&self, node: &Node) -> Result<Option<Node>> {
-        let Some(old) = self.parent.find(&node.name) else { return Ok(None) };
+    /// The place of the parent's file, if this one did not change since and all of its content is
+    /// still stored.
+    fn reusable(&self, node: &Node) -> Result<Option<usize>> {
+        let place = self.parent.place_of(&node.name);
+        let Some((place, old)) = place.and_then(|place| Some((place, self.parent.at(place)?)))
+        else {
+            return Ok(None);
+        };
         let (new, was) = (&node.meta, &old.meta);
         let same = was.kind == NodeKind::File
             && !old.torn
             && (new.size, new.mtime, new.ctime, new.inode)
                 == (was.size, was.mtime, was.ctime, was.inode)
             && new.inode != 0;
-        if !same || !self.parent.has_content(old, self.writer)? {
-            return Ok(None);
-        }
-        let mut kept = old.clone();
+        Ok((same && self.parent.has_content(old, self.writer)?).then_some(place))
+    }
+
+    /// A file with the content of the parent's.
+    fn keep(&mut self, place: usize, mut node: Node) -> Result<()> {
+        let Some(old) = self.parent.at(place) else { return self.ready(node) };
         // All but the attributes is fresh; those cannot change without the ctime.
-        let xattrs = std::mem::take(&mut kept.meta.xattrs);
-        kept.meta = Meta { xattrs, ..node.meta.clone() };
-        Ok(Some(kept))
+        node.meta.xattrs.clone_from(&old.meta.xattrs);
+        if node.meta == old.meta {
+            return self.send(Event::Kept(place));
+        }
+        let Node { name, meta, .. } = node;
+        let kept = Node { name, meta, ..old.clone() };
+        self.send(Event::Ready(Box::new(kept)))
     }
 
     fn ready(&mut self, node: Node) -> Result<()> {
-        let same = self.parent.find(&node.name) == Some(&node);
-        self.send(Event::Ready { node: Box::new(node), same })
+        let place = self.parent.place_of(&node.name);
+        match place.filter(|place| self.parent.at(*place) == Some(&node)) {
+            Some(place) => self.send(Event::Kept(place)),
+            None => self.send(Event::Ready(Box::new(node))),
+        }
     }
 
     /// Content that must be taken now. Small: read whole and batched. Large: cut here, the chunks
@@ -461,8 +479,19 @@ impl<'a> Feeder<'a> {
         self.jobs.send(job).map_err(|_| stopped())
     }
 
-    fn send(&self, event: Event) -> Result<()> {
-        self.events.send(event).map_err(|_| stopped())
+    fn send(&mut self, event: Event) -> Result<()> {
+        // What waits for workers, or brings much with it, goes at once.
+        let is_cheap = matches!(event, Event::Kept(_) | Event::Enter { .. } | Event::Leave);
+        self.together.push(event);
+        if is_cheap && self.together.len() < limits::EVENTS_TOGETHER {
+            return Ok(());
+        }
+        self.send_together()
+    }
+
+    fn send_together(&mut self) -> Result<()> {
+        let events = std::mem::take(&mut self.together);
+        self.events.send(events).map_err(|_| stopped())
     }
 }
 

@@ -8,6 +8,8 @@ use super::rows::Known;
 use crate::base::{ChunkId, FileId, Monitor, RelPath, Result, limits};
 use crate::format::{Node, Snapshot};
 use crate::repo::{IndexedRepository, Reader, Writer};
+use std::cell::Cell;
+use std::sync::Arc;
 
 /// The snapshots that a backup builds on.
 #[derive(Default)]
@@ -61,19 +63,41 @@ fn is_parent(one: &Snapshot, new: &Snapshot) -> bool {
 pub struct ParentTree<'r> {
     reader: Reader<'r>,
     root: Option<Vec<ChunkId>>,
-    stack: Vec<Option<Vec<Node>>>,
+    stack: Vec<Option<Beside>>,
     older: &'r [Snapshot],
+}
+
+/// The parent's entries of an open folder.
+struct Beside {
+    nodes: Arc<Vec<Node>>,
+    /// The entry that was found last.
+    last: Cell<usize>,
+}
+
+impl Beside {
+    fn place_of(&self, name: &[u8]) -> Option<usize> {
+        let is_it = |place: &usize| self.nodes.get(*place).is_some_and(|node| node.name == name);
+        // Both sides come in the order of names, so it is mostly the same one or the next.
+        let last = self.last.get();
+        let near = [last, last.saturating_add(1)].into_iter().find(is_it);
+        let place = match near {
+            Some(place) => place,
+            None => self.nodes.binary_search_by(|node| node.name.as_slice().cmp(name)).ok()?,
+        };
+        self.last.set(place);
+        Some(place)
+    }
 }
 
 /// What the assembler needs to know of the parent's version of a folder.
 #[derive(Debug, Clone)]
 pub struct ParentFolder {
-    /// Its node; the root has none of use.
-    pub node: Option<Node>,
+    /// Its node, and its place among the parent's entries of the folder above; the root has none.
+    pub node: Option<(usize, Node)>,
     /// The chunks of its tree.
     pub chunks: Vec<ChunkId>,
-    /// How many entries it had.
-    pub entries: usize,
+    /// Its entries.
+    pub nodes: Arc<Vec<Node>>,
 }
 
 impl<'r> ParentTree<'r> {
@@ -90,25 +114,30 @@ impl<'r> ParentTree<'r> {
     /// Goes into the root.
     pub fn enter_root(&mut self) -> Option<ParentFolder> {
         let chunks = self.root.take()?;
-        let nodes = self.reader.tree(&chunks).ok();
-        let entries = nodes.as_ref().map(Vec::len);
-        self.stack.push(nodes);
-        entries.map(|entries| ParentFolder { node: None, chunks, entries })
+        let nodes = self.push(&chunks)?;
+        Some(ParentFolder { node: None, chunks, nodes })
     }
 
     /// Goes into the folder of this name, which the parent may not have.
-    pub fn enter(&mut self, name: &[u8], _monitor: &dyn Monitor) -> Option<ParentFolder> {
-        let node = self.find(name).filter(|node| node.is_folder()).cloned();
-        let Some(node) = node else {
+    pub fn enter(&mut self, name: &[u8]) -> Option<ParentFolder> {
+        let place = self.place_of(name);
+        let node = place.and_then(|place| Some((place, self.at(place)?.clone())));
+        let Some((place, node)) = node.filter(|(_, node)| node.is_folder()) else {
             self.stack.push(None);
             return None;
         };
-        // A parent that cannot be read costs time, not correctness: the folder is read afresh.
-        let nodes = self.reader.tree(&node.chunks).ok();
-        let entries = nodes.as_ref().map(Vec::len);
-        self.stack.push(nodes);
         let chunks = node.chunks.clone();
-        entries.map(|entries| ParentFolder { node: Some(node), chunks, entries })
+        let nodes = self.push(&chunks)?;
+        Some(ParentFolder { node: Some((place, node)), chunks, nodes })
+    }
+
+    /// Opens the folder with this tree. A parent that cannot be read costs time, not correctness:
+    /// the folder is read afresh.
+    fn push(&mut self, chunks: &[ChunkId]) -> Option<Arc<Vec<Node>>> {
+        let nodes = self.reader.tree(chunks).ok().map(Arc::new);
+        let beside = nodes.clone().map(|nodes| Beside { nodes, last: Cell::default() });
+        self.stack.push(beside);
+        nodes
     }
 
     /// Leaves the folder.
@@ -116,11 +145,19 @@ impl<'r> ParentTree<'r> {
         self.stack.pop();
     }
 
+    /// The place of the parent's entry of this name in the current folder.
+    pub fn place_of(&self, name: &[u8]) -> Option<usize> {
+        self.stack.last()?.as_ref()?.place_of(name)
+    }
+
+    /// The parent's entry at a place in the current folder.
+    pub fn at(&self, place: usize) -> Option<&Node> {
+        self.stack.last()?.as_ref()?.nodes.get(place)
+    }
+
     /// The parent's entry of this name in the current folder.
     pub fn find(&self, name: &[u8]) -> Option<&Node> {
-        let nodes = self.stack.last()?.as_ref()?;
-        let place = nodes.binary_search_by(|node| node.name.as_slice().cmp(name)).ok()?;
-        nodes.get(place)
+        self.place_of(name).and_then(|place| self.at(place))
     }
 
     /// The last file of rows of this path in the current folder: the parent's, or the newest of

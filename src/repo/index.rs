@@ -3,6 +3,7 @@
 //! from the segments of the repository; never changed afterwards (a writer keeps its own additions).
 
 use super::Repository;
+use super::chunk_table::ChunkTable;
 use crate::backend::FileKind;
 use crate::base::monitor::check_cancelled;
 use crate::base::{ChunkId, Error, FileId, Kind, Monitor, Result, Within, limits};
@@ -53,12 +54,15 @@ pub struct ChunkPlace {
     pub length: u32,
 }
 
+/// The rows of a table of chunks to be.
+type Chunks = Vec<(ChunkId, ChunkPlace)>;
+
 /// Which chunk lies where.
 #[derive(Debug, Default)]
 pub struct Index {
     packs: Vec<Pack>,
     blobs: Vec<Blob>,
-    chunks: Vec<(ChunkId, ChunkPlace)>,
+    chunks: ChunkTable,
     segments: Vec<FileId>,
     stored_bytes: u64,
 }
@@ -109,6 +113,7 @@ impl Index {
             segments.iter().flat_map(|(_, segment)| segment.replaces.iter().copied()).collect();
         let mut index = Self::default();
         let mut seen = HashSet::new();
+        let mut chunks = Vec::new();
         for (id, segment) in segments {
             index.segments.push(id);
             if replaced.contains(&id) {
@@ -116,21 +121,20 @@ impl Index {
             }
             for pack in segment.packs {
                 if seen.insert(pack.id) {
-                    index.add_pack(&pack)?;
+                    index.add_pack(&pack, &mut chunks)?;
                 }
             }
         }
-        index.chunks.sort_unstable_by_key(|(id, place)| (*id, place.blob));
-        index.chunks.shrink_to_fit();
+        index.chunks = ChunkTable::new(chunks);
         Ok(index)
     }
 
-    fn add_pack(&mut self, entry: &PackEntry) -> Result<()> {
+    fn add_pack(&mut self, entry: &PackEntry, chunks: &mut Chunks) -> Result<()> {
         let full = |_| Error::new(Kind::Limit, "load the index").why("it has too many entries");
         let pack = u32::try_from(self.packs.len()).map_err(full)?;
         let first = u32::try_from(self.blobs.len()).map_err(full)?;
         for blob in &entry.blobs {
-            self.add_blob(pack, blob)?;
+            self.add_blob(pack, blob, chunks)?;
         }
         self.stored_bytes += entry.size;
         self.packs.push(Pack {
@@ -143,12 +147,12 @@ impl Index {
         Ok(())
     }
 
-    fn add_blob(&mut self, pack: u32, entry: &BlobEntry) -> Result<()> {
+    fn add_blob(&mut self, pack: u32, entry: &BlobEntry, chunks: &mut Chunks) -> Result<()> {
         let full = |_| Error::new(Kind::Limit, "load the index").why("it has too many entries");
         let blob = u32::try_from(self.blobs.len()).map_err(full)?;
         let mut offset = 0;
         for (id, length) in &entry.chunks {
-            self.chunks.push((*id, ChunkPlace { blob, offset, length: *length }));
+            chunks.push((*id, ChunkPlace { blob, offset, length: *length }));
             offset += *length;
         }
         self.blobs.push(Blob {
@@ -176,7 +180,7 @@ impl Index {
         let pack_of = |place: &ChunkPlace| {
             blobs.get(crate::base::units::length(u64::from(place.blob))).map(|blob| blob.pack)
         };
-        self.chunks.retain(|(_, place)| pack_of(place).is_some_and(|pack| !lost.contains(&pack)));
+        self.chunks.retain(|place| pack_of(place).is_some_and(|pack| !lost.contains(&pack)));
         (0u32..)
             .zip(&self.packs)
             .filter(|(place, _)| lost.contains(place))
@@ -191,12 +195,7 @@ impl Index {
 
     /// All places of a chunk: two writers may have stored it at the same time.
     pub fn find_all<'a>(&'a self, id: &'a ChunkId) -> impl Iterator<Item = ChunkPlace> + 'a {
-        let start = self.chunks.partition_point(|(one, _)| one < id);
-        self.chunks
-            .iter()
-            .skip(start)
-            .take_while(move |(one, _)| one == id)
-            .map(|(_, place)| *place)
+        self.chunks.find_all(id)
     }
 
     /// Whether a chunk is stored.
@@ -226,7 +225,7 @@ impl Index {
 
     /// All chunks, sorted by id.
     pub fn chunks(&self) -> &[(ChunkId, ChunkPlace)] {
-        &self.chunks
+        self.chunks.rows()
     }
 
     /// The segments it was built from.

@@ -2,6 +2,7 @@
 //! Rank 3: the repository: blobs in, blobs out. Knows backends, keys and the format; never a path
 //! of a backed-up tree, never a Hestia word.
 
+mod chunk_table;
 mod fresh;
 pub mod index;
 pub mod keys;

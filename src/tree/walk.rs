@@ -11,7 +11,7 @@ use crate::format::NodeKind;
 use crate::format::tree::Meta;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
-use nix::sys::stat::{Mode, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -140,8 +140,9 @@ impl Walk {
         let Some(beneath) = &mut self.beneath else { return Ok(None) };
         let Some(folder) = beneath.folder.take() else { return Ok(None) };
         let path = beneath.base.clone();
-        let meta = self.folder_meta(folder.handle(), monitor, &path)?;
-        self.push_frame(path.clone(), Arc::clone(folder.handle()), monitor)?;
+        let stat = look_at(folder.handle(), &path)?;
+        let meta = self.folder_meta(folder.handle(), &stat, monitor, &path);
+        self.push_frame(path.clone(), Arc::clone(folder.handle()), stat.st_dev, monitor);
         Ok(Some(Entry { path, meta, content: Content::Nothing }))
     }
 
@@ -192,50 +193,55 @@ impl Walk {
         let mut meta = self.owners.meta(&stat);
         if is_root && meta.kind == NodeKind::Folder {
             let folder = open_folder(&above, &name).what_io(what)?;
-            meta = self.folder_meta(&folder, monitor, &path)?;
-            self.push_frame(path.clone(), Arc::new(folder), monitor)?;
+            let stat = look_at(&folder, &path)?;
+            meta = self.folder_meta(&folder, &stat, monitor, &path);
+            self.push_frame(path.clone(), Arc::new(folder), stat.st_dev, monitor);
         } else if is_root {
             return Ok(self.entry_of(path, &Arc::new(above), &name, meta, monitor));
         } else if meta.kind != NodeKind::Folder {
             return Err(Error::new(Kind::Forbidden, what())
                 .why("it was a folder a moment ago and is something else now"));
         } else if let Ok(folder) = open_folder(&above, &name) {
-            meta = self.folder_meta(&folder, monitor, &path)?;
+            meta = self.folder_meta(&folder, &look_at(&folder, &path)?, monitor, &path);
         }
         Ok(Some(Entry { path, meta, content: Content::Nothing }))
     }
 
-    fn folder_meta(&self, folder: &OwnedFd, monitor: &dyn Monitor, path: &RelPath) -> Result<Meta> {
-        let stat = fstat(folder).what_io(|| format!("look at {path}"))?;
-        let mut meta = self.owners.meta(&stat);
+    fn folder_meta(
+        &self,
+        folder: &OwnedFd,
+        stat: &FileStat,
+        monitor: &dyn Monitor,
+        path: &RelPath,
+    ) -> Meta {
+        let mut meta = self.owners.meta(stat);
         if self.options.xattrs {
             match xattrs_of(folder) {
                 Ok(xattrs) => meta.xattrs = xattrs,
                 Err(error) => monitor.warn(error.within(format!("read the attributes of {path}"))),
             }
         }
-        Ok(meta)
+        meta
     }
 
     fn push_frame(
         &mut self,
         path: RelPath,
         folder: Arc<OwnedFd>,
+        device: u64,
         monitor: &dyn Monitor,
-    ) -> Result<()> {
+    ) {
         if self.stack.len() >= limits::TREE_DEPTH_MAX {
             monitor.warn(
                 Error::new(Kind::Limit, format!("read the folder {path}"))
                     .why(format!("folders are nested deeper than {}", limits::TREE_DEPTH_MAX)),
             );
-            return Ok(());
+            return;
         }
-        let device = fstat(&folder).what_io(|| format!("look at {path}"))?.st_dev;
         match read_names(&folder) {
             Ok(names) => self.stack.push(Frame { path, folder, names: names.into_iter(), device }),
             Err(error) => monitor.warn(error.within(format!("read the folder {path}"))),
         }
-        Ok(())
     }
 
     /// The next entry below the folder on top of the stack; `None` if that folder is done.
@@ -274,7 +280,7 @@ impl Walk {
             let entry = self.entry_of(path, &folder, &name, meta, monitor);
             return Ok(entry.map_or(Step::Again, |entry| Step::Entry(Box::new(entry))));
         }
-        let entry = self.enter(path, &folder, &name, (stat.st_dev, device), monitor)?;
+        let entry = self.enter(path, &folder, &name, device, monitor)?;
         Ok(entry.map_or(Step::Again, |entry| Step::Entry(Box::new(entry))))
     }
 
@@ -283,7 +289,7 @@ impl Walk {
         path: RelPath,
         above: &OwnedFd,
         name: &[u8],
-        (device, device_above): (u64, u64),
+        device: u64,
         monitor: &dyn Monitor,
     ) -> Result<Option<Entry<'static>>> {
         let folder = match open_folder(above, name) {
@@ -297,14 +303,12 @@ impl Walk {
                 return Ok(None);
             }
         };
-        if !self.options.leave_out.is_empty() {
-            let stat = fstat(&folder).what_io(|| format!("look at {path}"))?;
-            if self.options.leave_out.contains(&(stat.st_dev, stat.st_ino)) {
-                return Ok(None);
-            }
+        let stat = look_at(&folder, &path)?;
+        if self.options.leave_out.contains(&(stat.st_dev, stat.st_ino)) {
+            return Ok(None);
         }
-        let meta = self.folder_meta(&folder, monitor, &path)?;
-        if self.options.one_file_system && device != device_above {
+        let meta = self.folder_meta(&folder, &stat, monitor, &path);
+        if self.options.one_file_system && stat.st_dev != device {
             // The mount point stays as an empty folder; what is mounted there is not ours.
             if self.options.mounts_told {
                 let what = format!("back up what is mounted at {path}");
@@ -312,7 +316,7 @@ impl Walk {
             }
             return Ok(Some(Entry { path, meta, content: Content::Nothing }));
         }
-        self.push_frame(path.clone(), Arc::new(folder), monitor)?;
+        self.push_frame(path.clone(), Arc::new(folder), stat.st_dev, monitor);
         Ok(Some(Entry { path, meta, content: Content::Nothing }))
     }
 
@@ -399,6 +403,10 @@ impl Walk {
             }
         }
     }
+}
+
+fn look_at(folder: &OwnedFd, path: &RelPath) -> Result<FileStat> {
+    fstat(folder).what_io(|| format!("look at {path}"))
 }
 
 /// Opens a folder for going on from it, name by name from `/`, following no link.
