@@ -159,6 +159,19 @@ fn dump(database: &str, kind: &str) -> String {
     }
 }
 
+/// A dump of MySQL without its events: they follow a line that saves the time zone, up to the one
+/// that restores it.
+fn without_events(dump: &str) -> String {
+    let mut is_within = false;
+    let kept = dump.lines().filter(|line| {
+        is_within |= line.contains("@save_time_zone= @@TIME_ZONE");
+        let is_kept = !is_within;
+        is_within &= !line.contains("TIME_ZONE= @save_time_zone");
+        is_kept
+    });
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
 /// How the account of a database logs in, and what it may do.
 fn account(name: &str, kind: &str) -> String {
     if kind == "mysql" {
@@ -283,6 +296,10 @@ fn round_trip(native_mode: Option<&str>, mode: &str) {
             output.status.code() == Some(30)
         );
         before.retain(|name, text| !name.starts_with("account") || !text.contains("SCRAM"));
+        // Nor has it events of databases.
+        for dump in before.values_mut().filter(|text| text.contains("SET @save_time_zone=")) {
+            *dump = without_events(dump);
+        }
     }
     assert_same(&before, &state(&user));
     assert_same(&seen_before, &seen_from_outside_again(&seen_before));
