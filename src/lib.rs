@@ -90,6 +90,7 @@
 //!
 //! - `repo/mod.rs`: `Repository` (make, open) and `IndexedRepository`
 //! - `repo/keys.rs`: key slots: unlock, list, add, change, remove
+//! - `repo/local_copy.rs`: index, snapshots and trees of a repository far away, on this machine
 //! - `repo/index.rs`: the index in memory: which chunk lies where
 //! - `repo/chunk_table.rs`: its sorted table of chunks
 //! - `repo/fresh.rs`: what this process has stored since: shared by all its writers

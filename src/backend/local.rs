@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 const TEMP_FOLDER: &str = "tmp";
 
@@ -20,12 +21,24 @@ const TEMP_FOLDER: &str = "tmp";
 pub struct Local {
     root: PathBuf,
     temps: AtomicU64,
+    is_durable: bool,
 }
 
 impl Local {
     /// A repository at this path, which need not exist yet.
     pub fn new(root: &Path) -> Self {
-        Self { root: root.to_owned(), temps: AtomicU64::new(0) }
+        Self { root: root.to_owned(), temps: AtomicU64::new(0), is_durable: true }
+    }
+
+    /// A folder whose files may be gone or wrong after the machine went down: nothing waits for
+    /// the disk.
+    pub fn disposable(root: &Path) -> Self {
+        Self { is_durable: false, ..Self::new(root) }
+    }
+
+    /// When a file was written; `None` if it is not there.
+    pub fn modified(&self, name: &FileName) -> Option<SystemTime> {
+        fs::metadata(self.path(name)).and_then(|meta| meta.modified()).ok()
     }
 
     /// Something in the folder that no repository has; `None` also where there is no folder.
@@ -55,11 +68,14 @@ impl Local {
 
     /// Writes a temporary file of a name that nobody else uses; on failure nothing of it remains.
     fn write_temp(&self, bytes: &[u8]) -> io::Result<PathBuf> {
-        let (path, mut file) = self.create_temp()?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        let (path, file) = self.create_temp()?;
+        let sync = || if self.is_durable { file.sync_all() } else { Ok(()) };
+        let written = (&file).write_all(bytes).and_then(|()| sync());
         match written {
             Ok(()) => {
-                forget_cached(&file, bytes.len());
+                if self.is_durable {
+                    forget_cached(&file, bytes.len());
+                }
                 Ok(path)
             }
             Err(error) => {
@@ -154,7 +170,7 @@ impl Backend for Local {
             drop(fs::remove_file(&temp));
             return Err(io_error(error, what()));
         }
-        sync_folder(folder).what_io(what)
+        if self.is_durable { sync_folder(folder).what_io(what) } else { Ok(()) }
     }
 
     fn remove(&self, name: &FileName) -> Result<()> {

@@ -137,6 +137,12 @@ pub const COALESCE_GAP_BYTES: u64 = 256 * 1024;
 pub const COALESCE_READ_BYTES: u64 = 8 * 1024 * 1024;
 /// Files planned together in a restore: bounds the plan's memory.
 pub const RESTORE_BATCH_FILES: usize = 50_000;
+/// A pack of trees up to this size is copied to this machine as soon as a part of it is read.
+pub const COPY_AT_ONCE_BYTES: u64 = 1024 * 1024;
+/// A larger one when parts of it were read this often.
+pub const COPY_AFTER_MISSES: u32 = 3;
+/// Room for the copies of one repository's index, snapshots and trees, unless told otherwise.
+pub const COPY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Decoded blobs of trees kept by a reader; a backup reads its parent through one.
 pub const TREE_CACHE_BYTES: usize = 24 * 1024 * 1024;
 /// Decoded blobs of content kept by a reader: a dump that is read in its order needs one blob of

@@ -8,7 +8,7 @@
 //! whoever stored them: invariant 2 of the design holds for each backup, whatever becomes of the
 //! others.
 
-use super::Repository;
+use super::{LocalCopy, Repository};
 use crate::backend::{Backend, FileKind, FileName};
 use crate::base::{ChunkId, FileId, Result, Within, World, limits};
 use crate::crypto::Keys;
@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 /// What was stored since the index was loaded.
 pub(super) struct Fresh {
     backend: Arc<dyn Backend>,
+    copy: Option<Arc<LocalCopy>>,
     keys: Arc<Keys>,
     world: Arc<World>,
     chunks: RwLock<HashSet<ChunkId>>,
@@ -49,6 +50,7 @@ impl Fresh {
     pub(super) fn new(repository: &Repository) -> Self {
         Self {
             backend: Arc::clone(&repository.backend),
+            copy: repository.copy.clone(),
             keys: Arc::clone(&repository.keys),
             world: Arc::clone(&repository.world),
             chunks: RwLock::default(),
@@ -143,7 +145,8 @@ impl Fresh {
     fn store(&self, segment: &IndexSegment) -> Result<FileId> {
         let salt = self.world.random_32()?;
         let stored = envelope::seal_record(&self.keys, RecordKind::Index, salt, &segment.encode())?;
-        super::store_named(self.backend.as_ref(), FileKind::Index, &stored)
+        let (backend, copy) = (self.backend.as_ref(), self.copy.as_deref());
+        super::store_and_keep(backend, copy, FileKind::Index, &stored)
             .within(|| "store an index segment")
     }
 }

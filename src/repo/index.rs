@@ -88,13 +88,16 @@ impl Index {
         // made of it too. That one was there before the other went, so the next listing has it.
         for round in 0..limits::INDEX_LISTINGS_MAX {
             let listed = repository.backend().list(FileKind::Index)?;
+            if let Some(copy) = repository.copy() {
+                copy.keep_only(FileKind::Index, &listed.iter().map(|(name, _)| *name).collect());
+            }
             let known = segments.len();
-            for (name, _) in listed {
+            for (name, size) in listed {
                 check_cancelled(monitor)?;
                 if segments.contains_key(&name.id) {
                     continue;
                 }
-                let plain = repository.load_record(RecordKind::Index, &name.id)?;
+                let plain = repository.load_listed(RecordKind::Index, (name, size))?;
                 let segment = IndexSegment::decode(&plain).within(|| format!("read {name}"))?;
                 segments.insert(name.id, segment);
             }

@@ -6,11 +6,13 @@ mod chunk_table;
 mod fresh;
 pub mod index;
 pub mod keys;
+pub mod local_copy;
 pub mod reader;
 pub mod snapshots;
 pub mod writer;
 
 pub use index::Index;
+pub use local_copy::LocalCopy;
 pub use reader::Reader;
 pub use writer::{Bundle, Writer, WriterOptions};
 
@@ -31,6 +33,7 @@ pub struct Repository {
     keys: Arc<Keys>,
     config: Config,
     world: Arc<World>,
+    copy: Option<Arc<LocalCopy>>,
 }
 
 impl Repository {
@@ -69,7 +72,7 @@ impl Repository {
         for (name, _) in stale {
             backend.remove(&name).within(what)?;
         }
-        Ok(Self { backend, keys: Arc::new(keys), config, world })
+        Ok(Self { backend, keys: Arc::new(keys), config, world, copy: None })
     }
 
     /// Opens a repository with a password or key file.
@@ -77,13 +80,24 @@ impl Repository {
         let what = || format!("open the repository at {}", backend.location());
         let stored = read_config(backend.as_ref()).within(what)?;
         let (keys, config) = keys::unlock(backend.as_ref(), secret, &stored).within(what)?;
-        Ok(Self { backend, keys: Arc::new(keys), config, world })
+        Ok(Self { backend, keys: Arc::new(keys), config, world, copy: None })
     }
 
     /// The same repository over a wrapper of its store.
     #[must_use]
     pub fn through(self, wrap: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>) -> Self {
         Self { backend: wrap(self.backend), ..self }
+    }
+
+    /// The same repository, with a copy on this machine of what is read again and again.
+    #[must_use]
+    pub fn with_copy(self, copy: LocalCopy) -> Self {
+        Self { copy: Some(Arc::new(copy)), ..self }
+    }
+
+    /// The copy on this machine, if there is one.
+    pub fn copy(&self) -> Option<&LocalCopy> {
+        self.copy.as_deref()
     }
 
     /// Where time and randomness come from.
@@ -127,17 +141,43 @@ impl Repository {
     ) -> Result<FileId> {
         let header = Header { features, ..Header::new(kind, self.world.random_32()?) };
         let stored = envelope::seal_with_features(&self.keys, header, plain)?;
-        store_named(self.backend.as_ref(), file_kind(kind), &stored)
+        store_and_keep(self.backend.as_ref(), self.copy(), file_kind(kind), &stored)
     }
 
-    /// Reads a record back, checking that its bytes are what its name says.
+    /// Reads a record that a listing has named, checking that its bytes are what its name says.
+    pub(crate) fn load_listed(
+        &self,
+        kind: RecordKind,
+        (name, size): (FileName, u64),
+    ) -> Result<Vec<u8>> {
+        if let Some(copy) = &self.copy
+            && let Some(stored) = copy.whole(&name)
+        {
+            match self.open_named(kind, &name, &stored) {
+                Ok(plain) => return Ok(plain),
+                Err(_) => copy.drop_file(&name),
+            }
+        }
+        let stored = self.backend.read(&name, 0..size)?;
+        let plain = self.open_named(kind, &name, &stored)?;
+        if let Some(copy) = &self.copy {
+            copy.keep(&name, &stored);
+        }
+        Ok(plain)
+    }
+
+    /// Reads a record from the store itself.
     pub(crate) fn load_record(&self, kind: RecordKind, id: &FileId) -> Result<Vec<u8>> {
         let name = FileName::new(file_kind(kind), *id);
         let stored = read_all(self.backend.as_ref(), &name)?;
+        self.open_named(kind, &name, &stored)
+    }
+
+    fn open_named(&self, kind: RecordKind, name: &FileName, stored: &[u8]) -> Result<Vec<u8>> {
         let what = || format!("open {name}");
         // The content first: a record of a newer version is "newer", never "damaged".
-        let plain = envelope::open_record(&self.keys, kind, &stored).within(what)?;
-        if pack::file_id(&stored) != *id {
+        let plain = envelope::open_record(&self.keys, kind, stored).within(what)?;
+        if pack::file_id(stored) != name.id {
             return Err(Error::new(Kind::Damaged, what()).why("its bytes belong to another name"));
         }
         Ok(plain)
@@ -165,6 +205,7 @@ impl IndexedRepository {
             keys: Arc::clone(&self.keys),
             config: self.config.clone(),
             world: Arc::clone(&self.world),
+            copy: self.copy.clone(),
         };
         repository.indexed(monitor)
     }
@@ -225,6 +266,20 @@ pub(crate) fn store_named(backend: &dyn Backend, kind: FileKind, bytes: &[u8]) -
             .why(format!("the store holds {} of its {expected} bytes", stored.unwrap_or(0))));
     }
     Ok(name.id)
+}
+
+/// As [`store_named`]; the copy on this machine gets it too.
+pub(crate) fn store_and_keep(
+    backend: &dyn Backend,
+    copy: Option<&LocalCopy>,
+    kind: FileKind,
+    bytes: &[u8],
+) -> Result<FileId> {
+    let id = store_named(backend, kind, bytes)?;
+    if let Some(copy) = copy {
+        copy.keep(&FileName::new(kind, id), bytes);
+    }
+    Ok(id)
 }
 
 fn read_config(backend: &dyn Backend) -> Result<Vec<u8>> {

@@ -84,13 +84,34 @@ impl<'r> Reader<'r> {
         if pack.class != class {
             return Err(lost("it lies in a pack of the other kind"));
         }
-        let start = u64::from(blob.offset);
-        let name = FileName::new(FileKind::Pack, pack.id);
-        let range = start..start + u64::from(blob.stored_length);
-        let mut sealed = self.repository.backend().read(&name, range)?;
-        let plain = Arc::new(open_blob(self.repository, pack, blob, &mut sealed)?);
+        let plain = match self.copied(pack, blob) {
+            Some(plain) => plain,
+            None => self.stored(pack, blob)?,
+        };
+        let plain = Arc::new(plain);
         self.keep(class, place, &plain);
         Ok(plain)
+    }
+
+    fn stored(&self, pack: &Pack, blob: &Blob) -> Result<Vec<u8>> {
+        let name = FileName::new(FileKind::Pack, pack.id);
+        let mut sealed = self.repository.backend().read(&name, range_of(blob))?;
+        open_blob(self.repository, pack, blob, &mut sealed)
+    }
+
+    /// A blob of trees from the copy on this machine, if there is one and it is sound there.
+    fn copied(&self, pack: &Pack, blob: &Blob) -> Option<Vec<u8>> {
+        let copy = self.repository.copy().filter(|_| pack.class == PackClass::Meta)?;
+        let backend = self.repository.backend().as_ref();
+        // What is wrong there is got again once.
+        for _ in 0..2 {
+            let mut sealed = copy.part(backend, pack, &range_of(blob))?;
+            if let Ok(plain) = open_blob(self.repository, pack, blob, &mut sealed) {
+                return Some(plain);
+            }
+            copy.drop_file(&FileName::new(FileKind::Pack, pack.id));
+        }
+        None
     }
 
     fn cache(&self, class: PackClass) -> MutexGuard<'_, Cache> {
@@ -242,6 +263,12 @@ impl<'r> Reader<'r> {
 /// The plain form in which a long list of chunk ids is stored.
 pub fn list_of_ids(ids: &[ChunkId]) -> Vec<u8> {
     [LIST_PREFIX, &ids_bytes(ids)].concat()
+}
+
+/// Where a blob lies in its pack.
+fn range_of(blob: &Blob) -> std::ops::Range<u64> {
+    let start = u64::from(blob.offset);
+    start..start + u64::from(blob.stored_length)
 }
 
 fn lost(why: &str) -> Error {

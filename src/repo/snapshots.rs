@@ -11,8 +11,14 @@ impl Repository {
     /// list must know all of them.
     pub fn snapshots(&self) -> Result<Vec<(FileId, Snapshot)>> {
         let mut found = Vec::new();
-        for (name, _) in self.backend.list(FileKind::Snapshot)? {
-            match self.snapshot(&name.id) {
+        let listed = self.backend.list(FileKind::Snapshot)?;
+        if let Some(copy) = self.copy() {
+            copy.keep_only(FileKind::Snapshot, &listed.iter().map(|(name, _)| *name).collect());
+        }
+        for (name, size) in listed {
+            let plain = self.load_listed(RecordKind::Snapshot, (name, size));
+            let what = || format!("read snapshot {}", name.id);
+            match plain.and_then(|plain| Snapshot::decode(&plain).within(what)) {
                 // Forgotten by another process since the listing.
                 Err(error)
                     if error.kind() == Kind::NotFound && self.backend.size(&name)?.is_none() => {}
@@ -27,8 +33,14 @@ impl Repository {
     /// finding a parent.
     pub fn readable_snapshots(&self, monitor: &dyn Monitor) -> Result<Vec<(FileId, Snapshot)>> {
         let mut found = Vec::new();
-        for (name, _) in self.backend.list(FileKind::Snapshot)? {
-            match self.snapshot(&name.id) {
+        let listed = self.backend.list(FileKind::Snapshot)?;
+        if let Some(copy) = self.copy() {
+            copy.keep_only(FileKind::Snapshot, &listed.iter().map(|(name, _)| *name).collect());
+        }
+        for (name, size) in listed {
+            let plain = self.load_listed(RecordKind::Snapshot, (name, size));
+            let what = || format!("read snapshot {}", name.id);
+            match plain.and_then(|plain| Snapshot::decode(&plain).within(what)) {
                 Ok(snapshot) => found.push((name.id, snapshot)),
                 // Forgotten by another process since the listing.
                 Err(error) if error.kind() == Kind::NotFound => {}

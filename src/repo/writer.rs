@@ -5,7 +5,7 @@
 //! time, each for a backup of its own; what one has stored the others need not (`fresh.rs`).
 
 use super::fresh::Fresh;
-use super::{IndexedRepository, Repository};
+use super::{IndexedRepository, LocalCopy, Repository};
 use crate::backend::{Backend, FileKind};
 use crate::base::monitor::Counts;
 use crate::base::{ChunkId, Counter, Error, Kind, Result, Within, limits, units};
@@ -62,6 +62,7 @@ pub struct Writer<'r> {
 /// What writer and uploaders share.
 struct Shared {
     backend: Arc<dyn Backend>,
+    copy: Option<Arc<LocalCopy>>,
     keys: Arc<Keys>,
     checkpoint_bytes: u64,
     fresh: Arc<Fresh>,
@@ -83,6 +84,7 @@ impl<'r> Writer<'r> {
     pub fn new(repository: &'r IndexedRepository, options: WriterOptions) -> Self {
         let shared = Arc::new(Shared {
             backend: Arc::clone(repository.backend()),
+            copy: repository.copy.clone(),
             keys: Arc::clone(repository.keys()),
             checkpoint_bytes: options.checkpoint_bytes,
             fresh: Arc::clone(&repository.fresh),
@@ -280,7 +282,10 @@ impl Shared {
     fn upload(&self, pack: FinishedPack) -> Result<()> {
         verify(&self.keys, &pack).within(|| "verify a pack before storing it")?;
         let size = units::bytes(pack.bytes.len());
-        let id = super::store_named(self.backend.as_ref(), FileKind::Pack, &pack.bytes)?;
+        // Trees are read again the next night.
+        let copy = self.copy.as_deref().filter(|_| pack.class == PackClass::Meta);
+        let backend = self.backend.as_ref();
+        let id = super::store_and_keep(backend, copy, FileKind::Pack, &pack.bytes)?;
         self.counts.add(Counter::Packs, 1);
         self.counts.add(Counter::BytesStored, size);
         let entry = PackEntry {
