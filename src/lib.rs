@@ -65,6 +65,8 @@
 //! - `backend/rclone.rs`: whatever rclone reaches, over its remote control
 //! - `backend/mem.rs`: in memory, with an optional quota: the disk of most tests
 //! - `backend/throttle.rs`: no faster than asked for
+//! - `backend/worded.rs`: errors in the words of whoever set the options
+//! - `backend/probe.rs`: tries out what a repository will ask of its place
 //! - `backend/fault.rs`: fails on purpose: dies at the n-th change, full disk, cut listing, lost
 //!   answers
 //!
@@ -146,6 +148,7 @@
 //! - `ops/check.rs`: structure and data; typed findings
 //! - `ops/repair.rs`: a new index from the ends of all packs
 //! - `ops/stats.rs`: numbers about a repository
+//! - `ops/wipe.rs`: removes a whole repository
 //!
 //! # hestia: all that knows HestiaCP
 //!
@@ -158,6 +161,7 @@
 //! - `hestia/inventory.rs`: users and what belongs to them
 //! - `hestia/select.rs`: the arguments WEB DNS MAIL DB CRON UDIR
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
+//! - `hestia/named.rs`: repositories with a name, in `/etc/ghostsnap/repositories`
 //! - `hestia/setup.rs`: the repository and key file of this server, made by the first backup
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
 //! - `hestia/accounts.rs`: accounts of the system and the hashes of their passwords
@@ -237,6 +241,7 @@
 //! - `cli/table_files.rs`: the rows for single files, folders and mail accounts, with their shims
 //! - `cli/table_restore.rs`: the panel's commands that restore
 //! - `cli/table_undo.rs`: the rows that list restores and take them back
+//! - `cli/table_repositories.rs`: the rows for repositories that have a name, with their shims
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
 //! - `cli/engine.rs`: init, backup, restore, forget, check
@@ -248,6 +253,7 @@
 //! - `cli/panel_restore.rs`: those that restore them
 //! - `cli/panel_database.rs`: the restore of a database or a table
 //! - `cli/panel_undo.rs`: list restores, take one back
+//! - `cli/named.rs`: add, list, change, delete and test repositories that have a name
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it
 //! - `cli/secret.rs`: where the password or key comes from

@@ -436,7 +436,7 @@ fn the_settings_say_where_the_first_key_goes_and_how_hard_to_compress() {
 #[test]
 fn a_repository_keeps_away_from_other_things_and_from_itself() {
     let desk = Desk::with_repository();
-    let refused = desk.run(&["init", "-r", "data"]);
+    let refused = desk.run(&["init", "-r", "./data"]);
     assert_eq!(code(&refused), 4, "{}", stderr(&refused));
     assert!(!desk.path("data/config").exists() && !desk.path("data/keys").exists());
     assert_eq!(code(&desk.run(&["init", "-r", "data/a.txt"])), 2);
@@ -448,7 +448,7 @@ fn a_repository_keeps_away_from_other_things_and_from_itself() {
     let all = desk.ok(&["ls", "latest", "-R", "--format", "plain"]);
     assert!(all.contains("a.txt") && !all.contains("repository"), "{all}");
     assert_eq!(code(&desk.run(&["backup", "repository/packs"])), 2);
-    desk.ok(&["init", "-r", "data", "--force"]);
+    desk.ok(&["init", "-r", "./data", "--force"]);
 }
 
 #[test]

@@ -312,7 +312,8 @@ fn what_is_not_there_is_told_and_the_rest_goes_on() {
 #[test]
 fn the_settings_say_how_a_user_is_backed_up_and_the_command_has_the_last_word() {
     let mut machine = machine();
-    let own = UserSettings { mode: DIRECT, exclude: vec!["/My Files".into()] };
+    let own =
+        UserSettings { mode: DIRECT, exclude: vec!["/My Files".into()], ..UserSettings::default() };
     machine.server.settings.users.insert("alice".into(), own);
     let source = |outcome: ghostsnap::hestia::jobs::UserOutcome| outcome.snapshot.unwrap().1;
     let alice = source(machine.backup("alice"));

@@ -140,6 +140,20 @@ fn too_few_arguments_print_the_usage_and_call_nothing() {
 }
 
 #[test]
+fn what_may_be_a_secret_does_not_stand_in_the_log() {
+    let stage = Stage::new();
+    for code in [0, 1] {
+        stage.answer(code, "");
+        let url = "s3:https://host/bucket";
+        stage.run("v-ghostsnap-add-repository", &["offsite", url, "key_id=A", "secret=hush"]);
+        stage.run("v-ghostsnap-change-repository", &["offsite", "secret=hush"]);
+    }
+    let log = stage.log("system.log") + &stage.log("error.log");
+    assert!(log.contains("v-ghostsnap-add-repository") && log.contains("offsite"), "{log}");
+    assert!(!log.contains("hush"), "{log}");
+}
+
+#[test]
 fn hostile_arguments_arrive_as_they_are() {
     let stage = Stage::new();
     let evil = ["/srv/$(touch pwned) `id` \"q\" 'q' \\n *;|&\n\t#", "", "--force", "-r/etc"];

@@ -291,3 +291,107 @@ fn a_key_that_expires_on_the_way_and_a_wrong_clock_are_named() {
         });
     }
 }
+
+/// A desk whose repository has a name: its entry says how S3 is reached, the environment nothing.
+fn named_desk(options: &[&str]) -> Option<(Desk, u16)> {
+    let server = stores::s3()?;
+    let address = stores::at(server.port, &server.place());
+    let mut desk = Desk::new("offsite".to_owned(), stores::keys());
+    fs::create_dir(desk.path("etc")).unwrap();
+    fs::write(desk.path("etc/ghostsnap.toml"), "").unwrap();
+    fs::write(desk.path("secret"), format!("{}\n", stores::SECRET)).unwrap();
+    fs::set_permissions(desk.path("secret"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    // What stores of other repositories need must not reach this one.
+    desk.environment = vec![
+        ("AWS_ACCESS_KEY_ID", "AKIAOTHER".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "other+secret".to_owned()),
+        ("THE_SECRET_KEY", stores::SECRET.to_owned()),
+        ("GHOSTSNAP_CONFIG", desk.path("etc/ghostsnap.toml").display().to_string()),
+    ];
+    let id = format!("key_id={}", stores::KEY_ID);
+    let line = ["repository", "add", "offsite", &address, &id, "retry_seconds=20"];
+    desk.ok(&[&line, options].concat());
+    Some((desk, server.port))
+}
+
+#[test]
+fn a_named_repository_takes_its_secret_from_a_file_the_environment_or_a_command() {
+    let Some((desk, _)) = named_desk(&["secret_env=THE_SECRET_KEY"]) else { return };
+    desk.ok(&["init"]);
+    let file = format!("secret_file={}", desk.path("secret").display());
+    let command = format!("secret_command=head -n 1 '{}'", desk.path("secret").display());
+    for (count, way) in ["secret_env=THE_SECRET_KEY", &file, &command].into_iter().enumerate() {
+        desk.ok(&["repository", "change", "offsite", way]);
+        desk.ok(&["backup", "data", "-v"]);
+        assert_eq!(desk.snapshots(), count + 1);
+        for format in ["json", "plain", "csv", "shell", "table"] {
+            desk.ok(&["repository", "list", "--format", format]);
+            desk.ok(&["repository", "show", "offsite", "--format", format]);
+        }
+        let steps = desk.ok(&["repository", "test", "offsite", "--format", "plain"]);
+        assert_eq!(steps.matches("\tgood\t").count(), 5, "{steps}");
+    }
+    desk.is_good();
+    let secret = desk.path("secret");
+    fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    desk.ok(&["repository", "change", "offsite", &file]);
+    let output = desk.run(&["snapshots"]);
+    assert_eq!(code(&output), 10, "{}", stderr(&output));
+    assert!(stderr(&output).contains("chmod 600"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_test_of_a_named_repository_says_what_is_wrong_and_what_mends_it() {
+    let Some((desk, port)) = named_desk(&["secret_env=THE_SECRET_KEY"]) else { return };
+    let change = |word: &str| desk.ok(&["repository", "change", "offsite", word]);
+    let fails = |exit: i32, step: &str, words: &[&str]| {
+        let output = desk.run(&["repository", "test", "offsite", "--format", "plain"]);
+        let rows = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = stderr(&output);
+        assert_eq!(code(&output), exit, "{text}{rows}");
+        assert!(rows.contains(&format!("{step}\tfailed\t")), "{rows}");
+        for word in words {
+            assert!(text.contains(word), "{word} is not in: {text}");
+        }
+    };
+    let url = |port: u16, place: &str| format!("url={}", stores::at(port, place));
+    change("secret_env=GHOSTSNAP_CONFIG");
+    fails(10, "connect", &["check secret", "offsite.toml"]);
+    change("secret_env=THE_SECRET_KEY");
+    change("key_id=AKIANOBODY");
+    fails(10, "connect", &["check key_id", "offsite.toml"]);
+    change("key_id=AKIALOOKS");
+    fails(10, "write", &["lacks the right"]);
+    change(&format!("key_id={}", stores::KEY_ID));
+    change(&url(port, "no-such-bucket/x"));
+    fails(3, "connect", &["make the bucket"]);
+    change("retry_seconds=2");
+    change("url=s3:https://no-such-host.invalid/bucket/x");
+    fails(15, "connect", &["name of the store cannot be resolved"]);
+    change(&url(port, "tests/x").replace("http:", "https:"));
+    fails(15, "connect", &["offsite"]);
+    // What answers is a proxy, which says what the store does not: a wrong clock, a right lacking.
+    for (code, method, step, words) in [
+        ("RequestTimeTooSkewed", "PUT", "write", "timedatectl"),
+        ("AccessDenied", "PUT", "write", "lacks the right"),
+        ("RequestTimeTooSkewed", "HEAD", "connect", "timedatectl"),
+    ] {
+        let proxy = Proxy::new(port, move |seen: &Seen| {
+            let probed = method == "HEAD" || seen.method == method;
+            if probed { Act::RefuseEarly(403, code) } else { Act::Pass }
+        });
+        change(&url(proxy.port, "tests/x"));
+        fails(10, step, &[words]);
+    }
+    // A store that keeps everything is append-only, and no failure.
+    let proxy = Proxy::new(port, |seen: &Seen| {
+        if seen.method == "DELETE" { Act::RefuseEarly(403, "AccessDenied") } else { Act::Pass }
+    });
+    change(&url(proxy.port, "tests/x"));
+    let rows = desk.ok(&["repository", "test", "offsite", "--format", "plain"]);
+    assert!(rows.contains("delete\tkept\t") && rows.contains("append_only=yes"), "{rows}");
+    change("append_only=yes");
+    let rows = desk.ok(&["repository", "test", "offsite", "--format", "plain"]);
+    assert!(rows.contains("as its options say"), "{rows}");
+}

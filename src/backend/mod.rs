@@ -9,13 +9,15 @@ pub mod http;
 pub mod local;
 pub mod mem;
 pub mod open;
+pub mod probe;
 pub mod rclone;
 pub mod retry;
 pub mod s3;
 pub mod sftp;
 pub mod throttle;
+pub mod worded;
 
-pub use open::{Access, Variables, open, refuse_foreign_place};
+pub use open::{Access, Variables, open, place_of, refuse_foreign_place, shown_address};
 
 use crate::base::{FileId, Result};
 use std::fmt;

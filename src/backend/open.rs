@@ -8,6 +8,7 @@ use super::rclone::Rclone;
 use super::retry::{Retried, Retry};
 use super::s3::{S3, S3Options};
 use super::sftp::{Sftp, SftpOptions};
+use super::worded::{Worded, Words};
 use crate::base::monitor::Collect;
 use crate::base::{Error, Kind, Monitor, Result, World, limits};
 use std::fmt;
@@ -46,7 +47,10 @@ type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 /// Named values, such as `AWS_SECRET_ACCESS_KEY`: those of the environment, or what somebody wrote
 /// down for one repository. Some are secrets, so that it never prints any.
 #[derive(Clone)]
-pub struct Variables(Arc<Lookup>);
+pub struct Variables {
+    lookup: Arc<Lookup>,
+    words: Option<Arc<Words>>,
+}
 
 impl Variables {
     /// No variables.
@@ -56,12 +60,18 @@ impl Variables {
 
     /// Whatever this function finds.
     pub fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(lookup))
+        Self { lookup: Arc::new(lookup), words: None }
+    }
+
+    /// The same, under names of their own where errors speak of them.
+    #[must_use]
+    pub fn called(self, words: Words) -> Self {
+        Self { words: Some(Arc::new(words)), ..self }
     }
 
     /// A variable; an empty one counts as not set.
     pub fn get(&self, name: &str) -> Option<String> {
-        (self.0)(name).filter(|value| !value.is_empty())
+        (self.lookup)(name).filter(|value| !value.is_empty())
     }
 
     /// A variable that is a number.
@@ -95,6 +105,12 @@ impl fmt::Debug for Variables {
 /// `rclone:` (docs/repositories.md).
 /// A store is not asked anything yet; what of it fails in a way that may pass is asked again.
 pub fn open(address: &str, access: &Access) -> Result<Arc<dyn Backend>> {
+    let Some(words) = &access.variables.words else { return open_store(address, access) };
+    let opened = open_store(address, access).map_err(|error| words.say(error))?;
+    Ok(Arc::new(Worded::new(opened, Arc::clone(words))))
+}
+
+fn open_store(address: &str, access: &Access) -> Result<Arc<dyn Backend>> {
     let retry = Arc::new(access.retry()?);
     let inner: Arc<dyn Backend> = match scheme(address) {
         Some("s3") => {
@@ -134,12 +150,18 @@ fn local(address: &str) -> Result<Local> {
     if scheme(path).is_some() {
         return Err(Error::new(
             Kind::Invalid,
-            format!("open the repository {}", without_secrets(path)),
+            format!("open the repository {}", shown_address(path)),
         )
         .why("it is of no kind that this version knows")
         .hint("give a path such as /var/lib/ghostsnap/repository, or s3:https://host/bucket"));
     }
     Ok(Local::new(Path::new(path)))
+}
+
+/// The kind of place that an address is of: what a store's address begins with, or `folder`.
+pub fn place_of(address: &str) -> &'static str {
+    let store = scheme(address).and_then(|one| SCHEMES.into_iter().find(|known| *known == one));
+    store.unwrap_or("folder")
 }
 
 /// Stores, by what their addresses begin with.
@@ -152,13 +174,14 @@ fn scheme(address: &str) -> Option<&str> {
     (fits && !address.starts_with('/')).then_some(scheme)
 }
 
-/// The address as it may be shown: without `user:password@` and without a query.
-fn without_secrets(address: &str) -> String {
+/// The address as it may be shown: without `user:password@` and without a query. A name before the
+/// `@` of an SSH server is no secret.
+pub fn shown_address(address: &str) -> String {
     let shown = address.split('?').next().unwrap_or_default();
-    match (shown.find("://"), shown.rfind('@')) {
-        (Some(start), Some(end)) if start < end => {
-            let (scheme, rest) = shown.split_at(start + 3);
-            format!("{scheme}***{}", rest.get(end - start - 3..).unwrap_or_default())
+    let Some((before, rest)) = shown.split_once("://") else { return shown.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((who, place)) if who.contains(':') || before != "sftp" => {
+            format!("{before}://***@{place}")
         }
         _ => shown.to_owned(),
     }
@@ -182,6 +205,19 @@ mod tests {
         let error = refuse_foreign_place(&address).unwrap_err();
         assert_eq!(error.kind(), Kind::Exists);
         assert!(error.one_line().contains("alice.2026"), "{error}");
+    }
+
+    #[test]
+    fn an_address_is_shown_without_what_may_be_secret() {
+        for (address, shown) in [
+            ("s3:https://id:hush@host/b?sig=x", "s3:https://***@host/b"),
+            ("s3:https://hush@host/b", "s3:https://***@host/b"),
+            ("sftp://me:hush@host/b", "sftp://***@host/b"),
+            ("sftp://me@host:23/b", "sftp://me@host:23/b"),
+            ("/srv/a@b", "/srv/a@b"),
+        ] {
+            assert_eq!(shown_address(address), shown);
+        }
     }
 
     #[test]

@@ -193,6 +193,17 @@ impl Error {
         Self { kind, what, hint, aside, transient, why: Some(Why::Cause(Box::new(self))) }
     }
 
+    /// Says the same in other words; kind and whether it is transient stay.
+    #[must_use]
+    pub fn reworded(self, word: impl Fn(&str) -> String) -> Self {
+        let reasons = self.reasons();
+        let why = (!reasons.is_empty()).then(|| Why::Text(word(&reasons)));
+        let change = |text: Option<String>| text.map(|text| word(&text));
+        let Self { kind, what, hint, aside, transient, .. } = self;
+        let (what, hint, aside) = (word(&what), change(hint), change(aside));
+        Self { kind, what, why, hint, aside, transient }
+    }
+
     /// Says that the same request may well succeed in a while: a lost connection, a server that is
     /// overloaded. Backends set it where they see the failure; `backend::retry` acts on it.
     #[must_use]

@@ -187,6 +187,10 @@ pub const SNAPSHOT_NAME_TRIES: i64 = 86_400;
 pub const WARNINGS_SHOWN_MAX: u64 = 10_000;
 /// Longest password or key file read: they hold one or two lines.
 pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// Longest time for a command to tell a secret: a person may have to unlock a store of passwords.
+pub const SECRET_COMMAND_SECONDS: u64 = 300;
+/// Longest name of a repository: it becomes the name of files.
+pub const REPOSITORY_NAME_BYTES_MAX: usize = 64;
 
 /// Extended header of one tar member: room for the longest path, the longest link and all
 /// extended attributes; GNU tar writes a few hundred bytes.

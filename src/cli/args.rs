@@ -149,6 +149,17 @@ fn parse_shim(name: &OsStr, words: &[OsString], env: Env<'_>) -> Parsed {
 
 fn fill_from_positions(call: &mut Invocation, shim: &Shim, words: &[OsString]) -> Result<()> {
     for (place, arg) in shim.args.iter().enumerate() {
+        if arg.many {
+            let rest = words.get(place..).unwrap_or_default();
+            let rest: Vec<OsString> = rest.iter().filter(|w| !w.is_empty()).cloned().collect();
+            rest.iter().try_for_each(|word| check_value(arg.name, arg.value, word))?;
+            if !rest.is_empty() {
+                call.values.insert(arg.to, rest);
+            } else if arg.required {
+                return Err(Error::new(Kind::Invalid, format!("use an empty {}", arg.name)));
+            }
+            continue;
+        }
         let given = words.get(place).filter(|word| !word.is_empty()).cloned();
         let word = match given.or_else(|| arg.default.map(OsString::from)) {
             Some(word) => word,
@@ -338,7 +349,13 @@ fn fill_defaults(call: &mut Invocation, env: Env<'_>) -> Result<()> {
 /// Refuses what the value can never be; what it names is looked up later.
 fn check_value(name: &str, value: Value, word: &OsStr) -> Result<()> {
     let wrong = |why: String| {
-        let shown = display_bytes(word.as_bytes().get(..80).unwrap_or(word.as_bytes()));
+        let bytes = word.as_bytes().get(..80).unwrap_or(word.as_bytes());
+        // Behind KEY= may stand what nobody should read.
+        let bytes = match bytes.iter().position(|byte| *byte == b'=') {
+            Some(end) if name.contains('=') => bytes.get(..=end).unwrap_or(bytes),
+            _ => bytes,
+        };
+        let shown = display_bytes(bytes);
         Err(Error::new(Kind::Invalid, format!("use '{shown}' for {name}")).why(why))
     };
     if word.len() > TEXT_BYTES_MAX {

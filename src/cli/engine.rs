@@ -34,14 +34,14 @@ use std::sync::Arc;
 
 /// `ghostsnap init`.
 pub fn init(context: &Context, call: &Invocation) -> Result<()> {
-    let address = repository::address(call)?;
-    let backend = backend::open(&address.text, &context.access())?;
+    let meant = repository::meant(context, call)?;
+    let address = meant.address.as_str();
+    let backend = backend::open(address, &meant.access)?;
     if !call.has("force") {
-        backend::refuse_foreign_place(&address.text)
+        backend::refuse_foreign_place(address)
             .map_err(|error| error.hint("choose an empty or new folder, or add --force"))?;
     }
-    let asker = repository::asker(context, call);
-    let NewSecret { secret, made } = asker.first(address.key_file.as_deref())?;
+    let NewSecret { secret, made } = meant.first_secret(context, call)?;
     let label = call.text("label").unwrap_or("first");
     let result = Repository::init(backend, &secret, label, Arc::clone(&context.world));
     if result.is_err()
@@ -51,9 +51,9 @@ pub fn init(context: &Context, call: &Invocation) -> Result<()> {
         fs::remove_file(path).what_io(|| format!("remove the new key file {}", path.display()))?;
     }
     let repository = result?;
-    context.output.note(&format!("made the repository {}", address.text));
-    let key_file =
-        made.as_deref().or_else(|| call.path("key-file")).or(address.key_file.as_deref());
+    context.output.note(&format!("made the repository {address}"));
+    let usual = meant.key_file();
+    let key_file = made.as_deref().or_else(|| call.path("key-file")).or(usual.as_deref());
     match (&secret, key_file) {
         (Secret::KeyFile(_), Some(path)) => context.output.important(&format!(
             "The key file {} is the only thing that opens it. Keep a copy of it off this machine: \
@@ -67,7 +67,7 @@ pub fn init(context: &Context, call: &Invocation) -> Result<()> {
     let mut rows = context.output.rows(call.command().columns);
     for (id, slot) in repository.key_slots()? {
         let [key, label, method] = engine_keys::key_cells(&id, &slot);
-        rows.row(&[address.text.as_str().into(), key, label, method])?;
+        rows.row(&[address.into(), key, label, method])?;
     }
     rows.finish()
 }

@@ -4,11 +4,10 @@
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::day_and_time;
-use super::panel::server;
+use super::panel::{open, server};
 use super::panel_look::{self, visible};
 use super::panel_undo::{job_of, tell_way_back};
 use super::progress::Progress;
-use super::repository;
 use crate::base::units::{ByteSize, number_of};
 use crate::base::{FileId, Kind, RelPath, Result, What, WhatIo};
 use crate::format::{Node, NodeKind, Snapshot};
@@ -41,7 +40,7 @@ struct Meant {
 fn meant(context: &Context, call: &Invocation, progress: &Progress<'_>) -> Result<Meant> {
     let user = UserName::parse(call.required("USER")?)?;
     let server = server(context, call)?;
-    let repository = repository::open_of_server(context, call, &server.settings, false)?;
+    let repository = open(context, call, &server, Some(&user), false)?;
     let all = visible(call, &server, &repository, Some(&user), progress)?;
     let find = |wanted: &str| panel_look::find(call, &all, wanted, Some(user.as_str())).cloned();
     let snapshot = find(call.required("SNAPSHOT")?)?;

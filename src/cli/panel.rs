@@ -20,6 +20,7 @@ use crate::hestia::select::Sections;
 use crate::hestia::tarballs;
 use crate::hestia::{BackupMode, Hestia, Settings, UserName};
 use crate::repo::Repository;
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,9 +36,10 @@ pub(super) fn open(
     context: &Context,
     call: &Invocation,
     server: &Server,
+    user: Option<&UserName>,
     make: bool,
 ) -> Result<Repository> {
-    repository::open_of_server(context, call, &server.settings, make)
+    repository::open_of_server(context, call, &server.settings, user, make)
 }
 
 pub(super) fn user_of(call: &Invocation, name: &str) -> Result<Option<UserName>> {
@@ -58,6 +60,7 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
         tags: Vec::new(),
         mode: call.text("mode").and_then(BackupMode::parse),
         jobs: jobs(call, &server.settings)?,
+        here: None,
         read_limit: match call.text("limit-read") {
             Some(rate) => Rates::parse(rate).within(|| "take --limit-read")?,
             None => server.settings.read_limit,
@@ -72,11 +75,8 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
     if request.users.is_empty() {
         tell_unusable(context, &server)?;
     }
-    let repository = open(context, call, &server, true)?;
     let progress = context.progress();
-    let mut repository = repository.indexed(&progress)?;
-    repository.leave_out_lost_packs(&progress)?;
-    let result = jobs::backup_users(&server, &repository, &request, &progress);
+    let result = into_each(context, call, &server, request, &progress);
     progress.finish();
     let report = result?;
     let mut rows = context.output.rows(call.command().columns);
@@ -87,6 +87,55 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
     tell_notes(context, &report);
     tell_sum(context, &progress, &report);
     ending(report, "back up every user")
+}
+
+/// Backs users up, each into the repository that the settings name for the user. A repository that
+/// cannot be opened is the failure of its users, and not of the others.
+fn into_each(
+    context: &Context,
+    call: &Invocation,
+    server: &Server,
+    mut request: BackupRequest,
+    progress: &Progress<'_>,
+) -> Result<RunReport> {
+    let into_one = |request: &BackupRequest, user: Option<&UserName>| {
+        let repository = open(context, call, server, user, true)?;
+        let mut repository = repository.indexed(progress)?;
+        repository.leave_out_lost_packs(progress)?;
+        jobs::backup_users(server, &repository, request, progress)
+    };
+    let chosen = jobs::chosen_users(server, &request)?;
+    let mut groups: BTreeMap<Option<&str>, Vec<UserName>> = BTreeMap::new();
+    for user in chosen.users {
+        let own = server.settings.repository_of(user.as_str()).filter(|_| !call.has("repository"));
+        groups.entry(own).or_default().push(user);
+    }
+    if groups.len() < 2 {
+        return into_one(&request, groups.values().next().and_then(|users| users.first()));
+    }
+    let mut whole = RunReport::default();
+    for (name, error) in chosen.unknown {
+        whole.users.push(UserOutcome::without(name, State::Failed(error)));
+    }
+    for users in groups.into_values() {
+        request.here = Some(users.clone());
+        let done = into_one(&request, users.first()).unwrap_or_else(|error| {
+            let mut failed = RunReport::default();
+            for user in users {
+                let what = format!("back up the user {user}");
+                let mut one = Error::new(error.kind(), what).why(error.reasons_or_what());
+                if let Some(hint) = error.hint_text() {
+                    one = one.hint(hint);
+                }
+                failed.users.push(UserOutcome::without(user.as_str(), State::Failed(one)));
+            }
+            failed.cancelled = error.kind() == Kind::Cancelled;
+            failed
+        });
+        whole.users.extend(done.users);
+        whole.cancelled |= done.cancelled;
+    }
+    Ok(whole)
 }
 
 /// What --jobs says, else the settings of this server.
@@ -176,7 +225,7 @@ fn ending(mut report: RunReport, what: &str) -> Result<()> {
 pub fn import(context: &Context, call: &Invocation) -> Result<()> {
     let wanted = user_of(call, "user")?;
     let server = server(context, call)?;
-    let repository = open(context, call, &server, true)?;
+    let repository = open(context, call, &server, wanted.as_ref(), true)?;
     let progress = context.progress();
     let mut repository = repository.indexed(&progress)?;
     let request = ImportRequest { force: call.has("force"), tags: Vec::new() };
@@ -248,7 +297,7 @@ pub fn export(context: &Context, call: &Invocation) -> Result<()> {
     let user = UserName::parse(call.required("USER")?)?;
     let server = server(context, call)?;
     let sections = sections(call)?;
-    let repository = open(context, call, &server, false)?;
+    let repository = open(context, call, &server, Some(&user), false)?;
     let progress = context.progress();
     let all = visible(call, &server, &repository, Some(&user), &progress)?;
     let wanted = call.required("snapshot")?;
@@ -278,7 +327,7 @@ pub fn export(context: &Context, call: &Invocation) -> Result<()> {
 pub fn delete_backup(context: &Context, call: &Invocation) -> Result<()> {
     let user = user_of(call, "user")?;
     let server = server(context, call)?;
-    let repository = open(context, call, &server, false)?;
+    let repository = open(context, call, &server, user.as_ref(), false)?;
     let progress = context.progress();
     let all = visible(call, &server, &repository, user.as_ref(), &progress)?;
     let mut going: Vec<&(FileId, Snapshot)> = Vec::new();

@@ -17,7 +17,7 @@ use crate::hestia::{UserName, inventory};
 pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
     let user = UserName::parse(call.required("USER")?)?;
     let server = server(context, call)?;
-    let repository = open(context, call, &server, false)?;
+    let repository = open(context, call, &server, Some(&user), false)?;
     let progress = context.progress();
     let all = visible(call, &server, &repository, Some(&user), &progress)?;
     let wanted = call.required("SNAPSHOT")?;

@@ -132,8 +132,8 @@ pub fn list_backups(context: &Context, call: &Invocation) -> Result<()> {
     let server = server(context, call)?;
     let progress = context.progress();
     // Before the first backup there is nothing, which is no failure of a list.
-    let all = if repository::is_set_up(context, call, &server.settings)? {
-        let repository = open(context, call, &server, false)?;
+    let all = if repository::is_set_up(context, call, &server.settings, user.as_ref())? {
+        let repository = open(context, call, &server, user.as_ref(), false)?;
         visible(call, &server, &repository, user.as_ref(), &progress)?
     } else {
         Vec::new()
@@ -187,7 +187,7 @@ fn is_ours(tag: &str) -> bool {
 pub fn show_backup(context: &Context, call: &Invocation) -> Result<()> {
     let user = user_of(call, "user")?;
     let server = server(context, call)?;
-    let repository = open(context, call, &server, false)?;
+    let repository = open(context, call, &server, user.as_ref(), false)?;
     let progress = context.progress();
     let all = visible(call, &server, &repository, user.as_ref(), &progress)?;
     progress.finish();

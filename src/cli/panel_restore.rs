@@ -32,9 +32,9 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
     let from = user_of(call, "from")?;
     let server = server(context, call)?;
     let sections = sections(call)?;
-    let repository = open(context, call, &server, false)?;
-    let progress = context.progress();
     let owner = from.as_ref().unwrap_or(&user);
+    let repository = open(context, call, &server, Some(owner), false)?;
+    let progress = context.progress();
     let all = visible(call, &server, &repository, Some(owner), &progress)?;
     let (id, snapshot) =
         find(call, &all, call.required("snapshot")?, Some(owner.as_str()))?.clone();

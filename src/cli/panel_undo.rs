@@ -19,8 +19,8 @@ pub fn list_restores(context: &Context, call: &Invocation) -> Result<()> {
     let user = UserName::parse(call.required("USER")?)?;
     let server = server(context, call)?;
     let progress = context.progress();
-    let found = if repository::is_set_up(context, call, &server.settings)? {
-        let repository = open(context, call, &server, false)?;
+    let found = if repository::is_set_up(context, call, &server.settings, Some(&user))? {
+        let repository = open(context, call, &server, Some(&user), false)?;
         jobs::list_restores(&server, &repository, &user, &progress)?
     } else {
         inventory::user(&server.hestia, &user)?;
@@ -76,7 +76,7 @@ fn named(object: &Object) -> String {
 pub fn undo_restore(context: &Context, call: &Invocation) -> Result<()> {
     let user = UserName::parse(call.required("USER")?)?;
     let server = server(context, call)?;
-    let repository = open(context, call, &server, false)?;
+    let repository = open(context, call, &server, Some(&user), false)?;
     let job = call.required("JOB")?;
     let dry_run = call.has("dry-run");
     if !dry_run {

@@ -1,27 +1,95 @@
 // SPDX-License-Identifier: MIT
 //! Which repository is meant, and opening it: what the options say, else the environment, else the
-//! settings of this server, whose key file then opens it too.
+//! settings of this server, whose key file then opens it too. A word without `/` and `:` is the
+//! name of a repository, whose entry says where it is, how it is reached and what opens it.
 
 use super::Context;
 use super::args::Invocation;
-use super::secret::Asker;
+use super::secret::{Asker, NewSecret, find_secret};
 use crate::backend::throttle::{Rates, Throttled};
-use crate::backend::{self, FileName};
+use crate::backend::{self, Access, FileName, Variables};
 use crate::base::units::ByteSize;
 use crate::base::{Error, Kind, Monitor, Result, Within};
 use crate::format::keyslot::Secret;
+use crate::hestia::named::{self, DEFAULT, Entry, RepositoryName};
 use crate::hestia::settings::SETTINGS_FILE;
-use crate::hestia::{Settings, setup};
+use crate::hestia::setup::Place;
+use crate::hestia::{Settings, UserName, setup};
 use crate::repo::{IndexedRepository, Repository};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
-/// Where a repository is.
-pub struct Address {
+/// A repository that is meant: where it is, how it is reached, what opens it.
+pub struct Meant {
     /// A path or URL.
-    pub text: String,
-    /// The key file that the settings name beside it; it need not exist.
-    pub key_file: Option<PathBuf>,
+    pub address: String,
+    /// How its store is reached.
+    pub access: Access,
+    /// What opens it, if no option says so.
+    pub key: Key,
+}
+
+/// What opens a repository.
+pub enum Key {
+    /// Whoever is asked.
+    Asked,
+    /// The key file of the settings; it need not exist.
+    Settings(PathBuf),
+    /// What the entry of a repository with a name says; entries are in this folder.
+    Entry(Box<Entry>, PathBuf),
+}
+
+impl Meant {
+    /// The key file that opens it, if one does.
+    pub fn key_file(&self) -> Option<PathBuf> {
+        match &self.key {
+            Key::Settings(path) => Some(path.clone()),
+            Key::Entry(entry, folder) if entry.password().is_none() => Some(entry.key_file(folder)),
+            Key::Asked | Key::Entry(..) => None,
+        }
+    }
+
+    /// What makes and opens it by itself: a key file.
+    fn place(&self) -> Option<Place> {
+        let name = match &self.key {
+            Key::Entry(entry, _) => Some(entry.name.to_string()),
+            Key::Asked | Key::Settings(_) => None,
+        };
+        Some(Place { address: self.address.clone(), key_file: self.key_file()?, name })
+    }
+
+    /// What opens it.
+    fn secret(&self, context: &Context, call: &Invocation) -> Result<Secret> {
+        let asker = asker(context, call);
+        match &self.key {
+            Key::Asked => asker.present(None),
+            Key::Settings(path) => asker.present(Some(path.as_path()).filter(|path| path.exists())),
+            Key::Entry(entry, folder) => asker.of_entry(entry, &entry.key_file(folder)),
+        }
+    }
+
+    /// What will open it when it is made.
+    pub fn first_secret(&self, context: &Context, call: &Invocation) -> Result<NewSecret> {
+        let asker = asker(context, call);
+        let says_key = call.has("key-file") || says_password(call);
+        match &self.key {
+            Key::Entry(entry, folder) if !says_key => match entry.password() {
+                Some(_) => {
+                    let secret = asker.of_entry(entry, &entry.key_file(folder))?;
+                    Ok(NewSecret { secret, made: None })
+                }
+                None => asker.first_key(&entry.key_file(folder)),
+            },
+            _ => asker.first(self.key_file().as_deref()),
+        }
+    }
+}
+
+/// Whether options say what opens the repository.
+fn says_password(call: &Invocation) -> bool {
+    ["password-file", "password-command", "key-file"].iter().any(|name| call.has(name))
 }
 
 /// An open repository and what opened it.
@@ -39,6 +107,24 @@ impl Opened {
     }
 }
 
+/// The settings file. With `--hestia-below` the usual one lies below that folder too.
+fn settings_file(call: &Invocation) -> PathBuf {
+    let path = call.path("config").unwrap_or(Path::new(SETTINGS_FILE));
+    match call.path("hestia-below") {
+        Some(folder) if path == Path::new(SETTINGS_FILE) => below(folder, path),
+        _ => path.to_owned(),
+    }
+}
+
+fn below(folder: &Path, path: &Path) -> PathBuf {
+    folder.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// The folder of the repositories that have a name, beside the settings file.
+pub fn entries_folder(call: &Invocation) -> PathBuf {
+    settings_file(call).parent().unwrap_or(Path::new("/")).join(named::FOLDER)
+}
+
 /// The settings of this server. With `--hestia-below`, everything they name by default lies below
 /// that folder too.
 pub fn settings(call: &Invocation) -> Result<Settings> {
@@ -49,9 +135,8 @@ pub fn settings(call: &Invocation) -> Result<Settings> {
             .hint("check --config and GHOSTSNAP_CONFIG"));
     }
     let Some(folder) = call.path("hestia-below") else { return Settings::read(path) };
-    let below = |path: &Path| folder.join(path.strip_prefix("/").unwrap_or(path));
-    let path = if path == Path::new(SETTINGS_FILE) { below(path) } else { path.to_owned() };
-    let mut settings = Settings::read(&path)?;
+    let below = |path: &Path| below(folder, path);
+    let mut settings = Settings::read(&settings_file(call))?;
     let usual = Settings::default();
     if settings.repository == usual.repository {
         settings.repository = below(Path::new(&usual.repository)).display().to_string();
@@ -78,45 +163,117 @@ pub fn readable_settings(call: &Invocation) -> Result<Settings> {
 }
 
 /// Whether there was a first backup, or somebody says where the repository is.
-pub fn is_set_up(context: &Context, call: &Invocation, settings: &Settings) -> Result<bool> {
-    if call.has("repository") || settings.key_file.exists() {
+pub fn is_set_up(
+    context: &Context,
+    call: &Invocation,
+    settings: &Settings,
+    user: Option<&UserName>,
+) -> Result<bool> {
+    if call.has("repository") {
         return Ok(true);
     }
-    let backend = backend::open(&settings.repository, &context.access())?;
+    let meant = of_user(context, call, settings, user)?;
+    if meant.key_file().is_none_or(|path| path.exists()) {
+        return Ok(true);
+    }
+    let backend = backend::open(&meant.address, &meant.access)?;
     Ok(backend.size(&FileName::CONFIG)?.is_some())
 }
 
-/// Opens the repository of this server with the key file of its settings; `-r` and `--key-file`
-/// take their place. `make` says that the first backup may make both; a repository that somebody
-/// named is never made by the way.
+/// Opens the repository of this server, or of one user of it, with the key file of the settings or
+/// of the repository's entry; `-r` and `--key-file` take their place. `make` says that the first
+/// backup may make both; a repository that somebody gave by its address is never made by the way.
 pub fn open_of_server(
     context: &Context,
     call: &Invocation,
     settings: &Settings,
+    user: Option<&UserName>,
     make: bool,
 ) -> Result<Repository> {
-    let named = call.text("repository");
-    let says_password = call.has("password-file")
-        || call.has("password-command")
-        || call.has("key-file")
-        || std::env::var_os("GHOSTSNAP_PASSWORD").is_some();
-    if says_password || (named.is_some() && !settings.key_file.exists()) {
-        return open(context, call).map(|opened| opened.repository);
+    let mut meant = of_user(context, call, settings, user)?;
+    // The key of this server may well open a repository that somebody gives by its address.
+    let by_address = matches!(meant.key, Key::Asked);
+    if by_address && settings.key_file.exists() {
+        meant.key = Key::Settings(settings.key_file.clone());
     }
+    let has_entry = matches!(meant.key, Key::Entry(..));
+    let from_env = !has_entry && std::env::var_os("GHOSTSNAP_PASSWORD").is_some();
+    let place = meant.place().filter(|_| !says_password(call) && !from_env);
+    let Some(place) = place else {
+        return open_meant(context, call, &meant).map(|opened| opened.repository);
+    };
     let rates = rates(call, settings)?;
-    let mut settings = settings.clone();
-    if let Some(named) = named {
-        named.clone_into(&mut settings.repository);
+    if !make || by_address {
+        return setup::open(&place, &meant.access).map(|opened| at_rates(context, opened, rates));
     }
-    let access = context.access();
-    if !make || named.is_some() {
-        return setup::open(&settings, &access).map(|opened| at_rates(context, opened, rates));
-    }
-    let opened = setup::open_or_make(&settings, &access)?;
+    let opened = setup::open_or_make(&place, &meant.access)?;
     if let Some(made) = opened.made {
         context.output.important(&made.advice());
     }
     Ok(at_rates(context, opened.repository, rates))
+}
+
+/// What `-r` says, else the repository of this user, else that of this server.
+fn of_user(
+    context: &Context,
+    call: &Invocation,
+    settings: &Settings,
+    user: Option<&UserName>,
+) -> Result<Meant> {
+    let own = user.and_then(|user| settings.repository_of(user.as_str()));
+    match call.text("repository").or(own) {
+        Some(DEFAULT) | None => of_settings(context, call, settings),
+        Some(text) => by_text(context, call, text),
+    }
+}
+
+fn of_settings(context: &Context, call: &Invocation, settings: &Settings) -> Result<Meant> {
+    if RepositoryName::is_meant(&settings.repository) {
+        return by_text(context, call, &settings.repository);
+    }
+    let key = Key::Settings(settings.key_file.clone());
+    Ok(Meant { address: settings.repository.clone(), access: context.access(), key })
+}
+
+/// A repository by its name or address.
+pub fn by_text(context: &Context, call: &Invocation, text: &str) -> Result<Meant> {
+    if !RepositoryName::is_meant(text) {
+        let address = text.to_owned();
+        return Ok(Meant { address, access: context.access(), key: Key::Asked });
+    }
+    if text == DEFAULT {
+        return of_settings(context, call, &settings(call)?);
+    }
+    let folder = entries_folder(call);
+    let entry = named::read(&folder, &RepositoryName::parse(text)?)?;
+    let access = access_of(context, &entry, &folder)?;
+    Ok(Meant { address: entry.url.clone(), access, key: Key::Entry(Box::new(entry), folder) })
+}
+
+/// How the store of a repository with a name is reached: with what its entry says and nothing else.
+fn access_of(context: &Context, entry: &Entry, folder: &Path) -> Result<Access> {
+    let mut values: BTreeMap<&'static str, Zeroizing<String>> = BTreeMap::new();
+    let variable = |key: &str| entry.settings().find(|one| one.key == key)?.variable;
+    for (key, value) in entry.options() {
+        if let Some(variable) = variable(key) {
+            values.insert(variable, Zeroizing::new(value.to_owned()));
+        }
+    }
+    for (key, place) in entry.secrets() {
+        if let Some(variable) = variable(key) {
+            let text = find_secret(entry, key, place)?;
+            let line = text.lines().next().unwrap_or_default().trim();
+            values.insert(variable, Zeroizing::new(line.to_owned()));
+        }
+    }
+    let lookup = move |name: &str| {
+        if named::is_ours(name) {
+            return values.get(name).map(|value| value.as_str().to_owned());
+        }
+        std::env::var(name).ok()
+    };
+    let variables = Variables::new(lookup).called(entry.words(folder));
+    Ok(Access { variables, ..context.access() })
 }
 
 /// How fast the repository may be written and read: what the options say, else the settings.
@@ -138,14 +295,14 @@ fn at_rates(context: &Context, repository: Repository, rates: Rates) -> Reposito
 
 /// The repository that is meant. The one of the settings counts if there are settings, or if it
 /// exists: a machine without HestiaCP has neither.
-pub fn address(call: &Invocation) -> Result<Address> {
+pub fn meant(context: &Context, call: &Invocation) -> Result<Meant> {
     if let Some(text) = call.text("repository") {
-        return Ok(Address { text: text.to_owned(), key_file: None });
+        return by_text(context, call, text);
     }
     let settings = settings(call)?;
     let has_settings = call.path("config").is_some_and(Path::exists) || call.has("hestia-below");
     if has_settings || Path::new(&settings.repository).exists() {
-        return Ok(Address { text: settings.repository, key_file: Some(settings.key_file) });
+        return of_settings(context, call, &settings);
     }
     Err(Error::new(Kind::Usage, "tell which repository is meant")
         .why("none is given and there are no settings on this machine")
@@ -159,14 +316,18 @@ pub fn asker<'a>(context: &'a Context, call: &'a Invocation) -> Asker<'a> {
 
 /// Opens the repository that is meant.
 pub fn open(context: &Context, call: &Invocation) -> Result<Opened> {
-    let address = address(call)?;
+    open_meant(context, call, &meant(context, call)?)
+}
+
+/// Opens this one.
+pub fn open_meant(context: &Context, call: &Invocation, meant: &Meant) -> Result<Opened> {
     let rates = rates(call, &readable_settings(call)?)?;
-    let backend = backend::open(&address.text, &context.access())?;
+    let backend = backend::open(&meant.address, &meant.access)?;
     // Nobody should type a password for a repository that is not there.
     let secret = if backend.size(&FileName::CONFIG)?.is_none() {
         Secret::password("")
     } else {
-        asker(context, call).present(address.key_file.as_deref().filter(|path| path.exists()))?
+        meant.secret(context, call)?
     };
     let world = Arc::clone(&context.world);
     let repository = Repository::open(backend, &secret, world)?;

@@ -6,9 +6,11 @@ use super::args::Invocation;
 use super::output::Output;
 use super::signals::Stop;
 use super::words::split_words;
+use crate::base::units::Span;
 use crate::base::{Error, Kind, Result, What, WhatIo, Within, World, limits};
 use crate::format::keyslot::Secret;
 use crate::hestia::call::private_folder;
+use crate::hestia::named::{self, Entry, SecretPlace};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -16,6 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// What is known about who asks.
@@ -64,6 +67,21 @@ impl Asker<'_> {
         }
     }
 
+    /// The secret that opens a repository with a name: what the options say, else its entry.
+    pub fn of_entry(&self, entry: &Entry, key_file: &Path) -> Result<Secret> {
+        if let Some(secret) = self.named(&PRESENT)? {
+            return Ok(secret);
+        }
+        if let Some(place) = entry.password() {
+            return Secret::from_file_text(&find_secret(entry, "password", place)?);
+        }
+        self.read_file(key_file, "key file").map_err(|error| match error.kind() {
+            Kind::NotFound => error
+                .hint("the first backup makes it; if there are backups already, put its copy back"),
+            _ => error,
+        })
+    }
+
     /// The secret of a repository that is being made: the options and the environment say where
     /// it is, else the `key_file` of the settings is it; a key file that does not exist is made;
     /// without any of them a person is asked twice.
@@ -73,14 +91,19 @@ impl Asker<'_> {
         }
         match (password_from_env(), key_file) {
             (Some(password), _) => password.map(existing),
-            (None, Some(path)) if path.exists() => self.key_file(path, &PRESENT).map(existing),
-            (None, Some(path)) => {
-                private_folder(path.parent().unwrap_or(Path::new("/")))?;
-                let secret = make_key_file(path, self.world)?;
-                Ok(NewSecret { secret, made: Some(path.to_owned()) })
-            }
+            (None, Some(path)) => self.first_key(path),
             (None, None) => self.prompt_twice().map(existing),
         }
+    }
+
+    /// The key in this file, which is made if it does not exist.
+    pub fn first_key(&self, path: &Path) -> Result<NewSecret> {
+        if path.exists() {
+            return self.key_file(path, &PRESENT).map(existing);
+        }
+        private_folder(path.parent().unwrap_or(Path::new("/")))?;
+        let secret = make_key_file(path, self.world)?;
+        Ok(NewSecret { secret, made: Some(path.to_owned()) })
     }
 
     /// The secret of one more key slot (`--new-...`).
@@ -209,7 +232,13 @@ fn password_from_env() -> Option<Result<Secret>> {
 /// without a shell.
 fn password_from_command(line: &str) -> Result<Secret> {
     let doing = || "take the password from the command";
-    let words = split_words(line).within(doing)?;
+    let text = said_by(&split_words(line).within(doing)?).within(doing)?;
+    Secret::from_file_text(&text).within(doing)
+}
+
+/// What a command prints, within bounds.
+fn said_by(words: &[String]) -> Result<Zeroizing<String>> {
+    let doing = || "run it";
     let Some((program, arguments)) = words.split_first() else {
         return Err(Error::new(Kind::Usage, doing()).why("the command is empty"));
     };
@@ -219,14 +248,45 @@ fn password_from_command(line: &str) -> Result<Secret> {
         .env_remove("GHOSTSNAP_PASSWORD")
         .stdout(Stdio::piped())
         .spawn()
-        .what_io(|| format!("start '{program}' for the password"))?;
-    // Reading stops at the bound, which closes the pipe; a command that goes on writing ends.
-    let text = child.stdout.take().map_or_else(|| Ok(Zeroizing::default()), read_bounded);
+        .what_io(|| format!("start '{program}' for a secret"))?;
+    let Some(output) = child.stdout.take() else { return Ok(Zeroizing::default()) };
+    let (sender, receiver) = crossbeam_channel::bounded(1);
+    // Reading stops at the bound, which closes the pipe; a command that goes on writing ends. The
+    // receiver is gone only if nobody waits for the text any more.
+    std::thread::spawn(move || drop(sender.send(read_bounded(output))));
+    let patience = Duration::from_secs(limits::SECRET_COMMAND_SECONDS);
+    let Ok(text) = receiver.recv_timeout(patience) else {
+        // It may have ended meanwhile; then there is nothing to end.
+        drop(child.kill());
+        drop(child.wait());
+        return Err(Error::new(Kind::Password, doing())
+            .why(format!("{program} said nothing for {}", Span(patience))));
+    };
     let status = child.wait().what_io(doing)?;
     if !status.success() {
         return Err(Error::new(Kind::Password, doing()).why(format!("{program}: {status}")));
     }
-    Secret::from_file_text(&text?).within(doing)
+    text
+}
+
+/// Finds a secret of a repository with a name. Errors say where it was looked for, never what was
+/// found.
+pub fn find_secret(entry: &Entry, key: &str, place: &SecretPlace) -> Result<Zeroizing<String>> {
+    let doing = || format!("find {key} of the repository {} in the {place}", entry.name);
+    let text = match place {
+        SecretPlace::File(path) => named::read_private(path).within(doing)?.map(Zeroizing::new),
+        SecretPlace::Environment(name) => std::env::var(name).ok().map(Zeroizing::new),
+        SecretPlace::Command(words) => Some(said_by(words).within(doing)?),
+    };
+    let text = text.filter(|text| !text.lines().next().unwrap_or_default().trim().is_empty());
+    text.ok_or_else(|| {
+        let why = match place {
+            SecretPlace::File(_) => "there is no such file, or its first line is empty",
+            SecretPlace::Environment(_) => "it is not set here",
+            SecretPlace::Command(_) => "its first line is empty",
+        };
+        Error::new(Kind::Password, doing()).why(why)
+    })
 }
 
 fn read_bounded(from: impl Read) -> Result<Zeroizing<String>> {

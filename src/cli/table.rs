@@ -8,6 +8,7 @@ use super::args::Invocation;
 use super::table_engine::ENGINE;
 use super::table_files::FILES;
 use super::table_hestia::HESTIA;
+use super::table_repositories::REPOSITORIES;
 use super::{Context, table_flags};
 use crate::base::Result;
 
@@ -248,6 +249,8 @@ pub struct ShimArg {
     pub value: Value,
     /// Whether it must be there.
     pub required: bool,
+    /// Whether it takes all words to the end.
+    pub many: bool,
     /// What an empty or missing one means.
     pub default: Option<&'static str>,
     /// The check of Hestia's own that fits it, if there is one.
@@ -262,13 +265,19 @@ impl ShimArg {
         about: &'static str,
         value: Value,
     ) -> Self {
-        Self { name, about, to, value, required: true, default: None, check: None }
+        Self { name, about, to, value, required: true, many: false, default: None, check: None }
     }
 
     /// May be left out.
     #[must_use]
     pub const fn optional(self) -> Self {
         Self { required: false, ..self }
+    }
+
+    /// Takes all words to the end.
+    #[must_use]
+    pub const fn many(self) -> Self {
+        Self { many: true, ..self }
     }
 
     /// Means this where it is empty or missing.
@@ -308,11 +317,12 @@ pub struct Shim {
 impl Shim {
     /// `USER SNAPSHOT [WEB]`: the words of its usage line and of its `# options:` header.
     pub fn usage(&self) -> String {
-        let words: Vec<String> = self
-            .args
-            .iter()
-            .map(|arg| if arg.required { arg.name.to_owned() } else { format!("[{}]", arg.name) })
-            .collect();
+        let word = |arg: &ShimArg| {
+            let more = if arg.many { "..." } else { "" };
+            let name = format!("{}{more}", arg.name);
+            if arg.required { name } else { format!("[{name}]") }
+        };
+        let words: Vec<String> = self.args.iter().map(word).collect();
         if words.is_empty() { "NONE".to_owned() } else { words.join(" ") }
     }
 
@@ -362,12 +372,13 @@ impl Command {
 pub const GROUPS: &[(&str, &str)] = &[
     ("key", "list, add, change and remove the keys that open a repository"),
     ("repair", "mend a damaged repository"),
+    ("repository", "repositories with a name: add, list, change, delete, test"),
     ("hestia", "back up and restore HestiaCP users"),
 ];
 
 /// Every command.
 pub fn commands() -> impl Iterator<Item = &'static Command> {
-    ENGINE.iter().chain(HESTIA).chain(FILES)
+    ENGINE.iter().chain(REPOSITORIES).chain(HESTIA).chain(FILES)
 }
 
 /// Every shim with the command it belongs to, sorted by name.

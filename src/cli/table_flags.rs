@@ -10,11 +10,14 @@ pub const HESTIA_FORMATS: &[&str] = &["json", "plain", "csv", "shell"];
 
 /// The options of every command.
 pub const GLOBAL: &[Flag] = &[
-    Flag::new("repository", "the repository; without it the one in the settings")
-        .short('r')
-        .also(&["repo"])
-        .value("REPOSITORY", Value::Text)
-        .env(&["GHOSTSNAP_REPOSITORY", "GHOSTSNAP_REPO"]),
+    Flag::new(
+        "repository",
+        "the repository, its name or address; without it the one in the settings",
+    )
+    .short('r')
+    .also(&["repo"])
+    .value("REPOSITORY", Value::Text)
+    .env(&["GHOSTSNAP_REPOSITORY", "GHOSTSNAP_REPO"]),
     Flag::new("password-file", "read the password from the first line of this file")
         .value("FILE", Value::Path)
         .env(&["GHOSTSNAP_PASSWORD_FILE"]),
@@ -117,7 +120,7 @@ pub const SHIM_DRY_RUN: ShimArg = ShimArg::new(
 pub const SHIM_REPOSITORY: ShimArg = ShimArg::new(
     "REPOSITORY",
     "repository",
-    "another repository than the one in the settings",
+    "another repository than the one in the settings: its name or address",
     Value::Text,
 )
 .optional();

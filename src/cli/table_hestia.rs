@@ -171,7 +171,7 @@ pub(super) const LOOK: Command = Command {
 };
 
 /// A shim for the administrator; the base of the ones below.
-const SHIM: Shim = Shim {
+pub(super) const SHIM: Shim = Shim {
     name: "",
     about: "",
     details: "",

@@ -4,8 +4,8 @@
 //! [`objects`]), the words by which parts of a user are chosen ([`select`]), its tarballs
 //! ([`tarballs`], [`tarball_in`], [`tarball_out`]), live users ([`direct`]) with their databases
 //! ([`database`], [`dump`], [`dump_text`], [`mod@import`]), its commands ([`call`]), a process
-//! that acts as a user ([`asuser`]), our settings ([`settings`]), the server's repository
-//! ([`setup`]), and the jobs made of all that ([`jobs`]).
+//! that acts as a user ([`asuser`]), our settings ([`settings`]), repositories with a name
+//! ([`named`]), making and opening them ([`setup`]), and the jobs made of all that ([`jobs`]).
 
 mod accounts;
 pub mod asuser;
@@ -24,6 +24,7 @@ mod import_pgsql;
 pub mod inventory;
 pub mod jobs;
 pub mod layout;
+pub mod named;
 pub mod objects;
 pub mod paths;
 mod pgsql_extensions;

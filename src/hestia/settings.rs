@@ -7,6 +7,7 @@
 
 use super::conf;
 use super::layout::UserName;
+use super::named::{DEFAULT, RepositoryName};
 use crate::backend::throttle::Rates;
 use crate::base::units::ByteSize;
 use crate::base::{Error, Kind, Result};
@@ -80,12 +81,14 @@ pub struct UserSettings {
     pub mode: Option<BackupMode>,
     /// Globs of what a direct backup of the user leaves out.
     pub exclude: Vec<String>,
+    /// The name of the repository the user is backed up into, if not that of the others.
+    pub repository: Option<String>,
 }
 
 /// The settings of this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The repository: a path or URL.
+    /// The repository: a path, a URL, or the name of one that has a name.
     pub repository: String,
     /// The file with the key that opens it.
     pub key_file: PathBuf,
@@ -205,6 +208,7 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenUser {
     mode: Option<BackupMode>,
+    repository: Option<Spanned<String>>,
     exclude: Option<Spanned<Vec<String>>>,
 }
 
@@ -230,7 +234,13 @@ impl Settings {
             .map_err(|error| place.error(error.span().map(|span| span.start), error.message()))?;
         let mut settings = Self::default();
         if let Some(repository) = written.repository {
-            place.check(&repository, "a path or URL", |value| !value.trim().is_empty())?;
+            place.check(&repository, "a path, a URL or the name of a repository", |value| {
+                !RepositoryName::is_meant(value) || is_name(value)
+            })?;
+            if let (true, Some(key)) = (is_name(repository.get_ref()), &written.key_file) {
+                let why = "a repository with a name has its key file in its own entry";
+                return Err(place.error(Some(key.span().start), why));
+            }
             settings.repository = repository.into_inner();
         }
         for (written, setting) in [
@@ -271,7 +281,12 @@ impl Settings {
         for (name, user) in written.users {
             place.check(&name, "the name of a user", |name| UserName::parse(name).is_ok())?;
             let exclude = place.globs(user.exclude)?;
-            let user = UserSettings { mode: user.mode, exclude };
+            if let Some(one) = &user.repository {
+                place
+                    .check(one, "the name of a repository", |one| one == DEFAULT || is_name(one))?;
+            }
+            let repository = user.repository.map(Spanned::into_inner);
+            let user = UserSettings { mode: user.mode, exclude, repository };
             settings.users.insert(name.into_inner(), user);
         }
         settings.mode = written.mode.unwrap_or(settings.mode);
@@ -289,6 +304,12 @@ impl Settings {
         self.users.get(user).and_then(|user| user.mode).unwrap_or(self.mode)
     }
 
+    /// The repository of this user; `None` is the one of all others.
+    pub fn repository_of(&self, user: &str) -> Option<&str> {
+        let own = self.users.get(user).and_then(|user| user.repository.as_deref());
+        own.filter(|name| *name != DEFAULT && *name != self.repository)
+    }
+
     /// What a direct backup of this user leaves out.
     pub fn exclude_of(&self, user: &str) -> Vec<String> {
         let own = self.users.get(user).map(|user| user.exclude.as_slice()).unwrap_or_default();
@@ -301,14 +322,21 @@ impl Settings {
     }
 }
 
+fn is_name(text: &str) -> bool {
+    text != DEFAULT && RepositoryName::parse(text).is_ok()
+}
+
 /// For saying where in which file.
-struct Place<'t> {
-    text: &'t str,
-    path: &'t Path,
+pub(super) struct Place<'t> {
+    /// The file's text.
+    pub(super) text: &'t str,
+    /// The file.
+    pub(super) path: &'t Path,
 }
 
 impl Place<'_> {
-    fn error(&self, offset: Option<usize>, why: &str) -> Error {
+    /// What is wrong at an offset of the text.
+    pub(super) fn error(&self, offset: Option<usize>, why: &str) -> Error {
         let before = self.text.get(..offset.unwrap_or(0)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         Error::new(
@@ -377,6 +405,18 @@ mod tests {
     }
 
     #[test]
+    fn a_user_may_have_a_repository_of_its_own() {
+        let settings = parse(
+            "repository = 'first'\n[users.alice]\nrepository = 'second'\n\
+             [users.bob]\nrepository = 'default'\n[users.carol]\nrepository = 'first'\n",
+        )
+        .unwrap();
+        let of = |user| settings.repository_of(user);
+        assert_eq!((of("alice"), of("bob")), (Some("second"), None));
+        assert_eq!((of("carol"), of("dave")), (None, None));
+    }
+
+    #[test]
     fn a_mistake_names_file_line_and_what_is_allowed() {
         for (text, line, words) in [
             ("\n\nkeep_tarbals = 3\n", 3, "keep_tarballs"),
@@ -384,8 +424,10 @@ mod tests {
             ("compression_level = 3\ncompression_level = 4\n", 2, "duplicate key"),
             ("# x\ncompression_level = 99", 2, "a number from 1 to 19"),
             ("notify = 'sometimes'", 1, "`never`, `problems`, `always`"),
+            ("repository = 'a'\nkey_file = '/k'", 2, "in its own entry"),
+            ("[users.alice]\nrepository = '/srv/r'", 2, "the name of a repository"),
             ("key_file = 'relative'", 1, "an absolute path"),
-            ("repository = ' '", 1, "a path or URL"),
+            ("repository = ' '", 1, "a path, a URL or the name"),
             ("limit_upload = '5 boats'", 1, "a number with an optional K, M, G or T"),
             ("limit_upload = '1K'", 1, "or 0 for none"),
             ("low_priority = 'yes'", 1, "boolean"),

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! The repository of this server. The first backup on a server where nothing is set up makes a
-//! random key file and a repository; ever after, a missing key or a missing repository is an
-//! error: a new key would not open the old backups, and an empty folder where the repository was
-//! is more likely a disk that is not mounted than a wish to begin anew.
+//! The repositories of this server: the one of its settings and those with a name. The first backup
+//! into one where nothing is set up makes a random key file and a repository; ever after, a missing
+//! key or a missing repository is an error: a new key would not open the old backups, and an empty
+//! folder where the repository was is more likely a disk that is not mounted than a wish to begin
+//! anew.
 
 use super::call::private_folder;
 use super::conf;
+use super::named::Entry;
 use super::settings::Settings;
 use crate::backend::{self, Access};
 use crate::base::error::io_error;
@@ -19,7 +21,51 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The repository of this server, and whether it was made just now.
+/// Where a repository of this server is, and the file with its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// A path or URL.
+    pub address: String,
+    /// The key file; it need not exist yet.
+    pub key_file: PathBuf,
+    /// The repository's name, if it has one.
+    pub name: Option<String>,
+}
+
+impl Place {
+    /// The repository that the settings describe themselves.
+    pub fn of_settings(settings: &Settings) -> Self {
+        let (address, key_file) = (settings.repository.clone(), settings.key_file.clone());
+        Self { address, key_file, name: None }
+    }
+
+    /// A repository with a name; entries are in this folder.
+    pub fn of_entry(entry: &Entry, folder: &Path) -> Self {
+        let (address, key_file) = (entry.url.clone(), entry.key_file(folder));
+        Self { address, key_file, name: Some(entry.name.to_string()) }
+    }
+
+    /// What messages call it.
+    fn called(&self) -> String {
+        match &self.name {
+            Some(name) => format!("the repository {name}"),
+            None => "the repository of this server".to_owned(),
+        }
+    }
+
+    fn lost(&self) -> String {
+        let again = match &self.name {
+            Some(name) => format!("ghostsnap init -r {name}"),
+            None => {
+                format!("ghostsnap init -r {} --key-file {}", self.address, self.key_file.display())
+            }
+        };
+        let key = self.key_file.display();
+        format!("{key} exists, so there was one: is the disk mounted? To begin anew, run '{again}'")
+    }
+}
+
+/// A repository of this server, and whether it was made just now.
 pub struct Opened {
     /// The repository.
     pub repository: Repository,
@@ -50,52 +96,44 @@ impl Made {
     }
 }
 
-/// Opens the repository that the settings name; fails if there is none.
-pub fn open(settings: &Settings, access: &Access) -> Result<Repository> {
-    let Some(secret) = read_key(&settings.key_file)? else {
-        return Err(Error::new(Kind::NotFound, "open the repository of this server")
-            .why(format!("there is no key file {}", settings.key_file.display()))
+/// Opens a repository; fails if there is none.
+pub fn open(place: &Place, access: &Access) -> Result<Repository> {
+    let Some(secret) = read_key(&place.key_file)? else {
+        return Err(Error::new(Kind::NotFound, format!("open {}", place.called()))
+            .why(format!("there is no key file {}", place.key_file.display()))
             .hint("the first backup makes one; if there are backups already, put its copy back"));
     };
-    let backend = backend::open(&settings.repository, access)?;
+    let backend = backend::open(&place.address, access)?;
     Repository::open(backend, &secret, Arc::clone(&access.world))
 }
 
-/// Opens the repository that the settings name; makes it and its key, if neither is there.
-pub fn open_or_make(settings: &Settings, access: &Access) -> Result<Opened> {
-    let backend = backend::open(&settings.repository, access)?;
+/// Opens a repository; makes it and its key, if neither is there.
+pub fn open_or_make(place: &Place, access: &Access) -> Result<Opened> {
+    let backend = backend::open(&place.address, access)?;
     let world = Arc::clone(&access.world);
-    let key_file = &settings.key_file;
+    let key_file = &place.key_file;
     if let Some(secret) = read_key(key_file)? {
         let repository = Repository::open(backend, &secret, world).map_err(|error| {
             let gone = error.kind() == Kind::NotFound;
-            if gone { error.hint(lost_repository(settings)) } else { error }
+            if gone { error.hint(place.lost()) } else { error }
         })?;
         return Ok(Opened { repository, made: None });
     }
     if backend.size(&backend::FileName::CONFIG)?.is_some() {
-        return Err(Error::new(
-            Kind::Password,
-            format!("open the repository {}", settings.repository),
-        )
-        .why(format!("its key file {} is missing", key_file.display()))
-        .hint("put the copy of it back; a new key would not open the old backups"));
+        return Err(Error::new(Kind::Password, format!("open the repository {}", place.address))
+            .why(format!("its key file {} is missing", key_file.display()))
+            .hint("put the copy of it back; a new key would not open the old backups"));
     }
-    backend::refuse_foreign_place(&settings.repository).map_err(|error| {
-        error.hint("name an empty or new folder as 'repository' in the settings")
+    backend::refuse_foreign_place(&place.address).map_err(|error| match &place.name {
+        None => error.hint("name an empty or new folder as 'repository' in the settings"),
+        Some(name) => error.hint(format!(
+            "give an empty or new folder: ghostsnap repository change {name} url=/FOLDER"
+        )),
     })?;
     let secret = make_key(key_file, &world)?;
     let repository = Repository::init(backend, &secret, "this server's key file", world)?;
-    let made = Made { key_file: key_file.clone(), repository: settings.repository.clone() };
+    let made = Made { key_file: key_file.clone(), repository: place.address.clone() };
     Ok(Opened { repository, made: Some(made) })
-}
-
-fn lost_repository(settings: &Settings) -> String {
-    format!(
-        "{0} exists, so there was one: is the disk mounted? To begin anew, run 'ghostsnap init -r {1} --key-file {0}'",
-        settings.key_file.display(),
-        settings.repository
-    )
 }
 
 /// Reads a key file; `None` if there is none. One that others can read is refused.
@@ -149,6 +187,10 @@ mod tests {
         (folder, settings)
     }
 
+    fn place(settings: &Settings) -> Place {
+        Place::of_settings(settings)
+    }
+
     fn access() -> Access {
         Access::bare(Arc::new(World::system()))
     }
@@ -156,15 +198,15 @@ mod tests {
     #[test]
     fn the_first_time_makes_key_and_repository_and_the_second_opens_them() {
         let (_folder, settings) = fixture();
-        assert_eq!(open(&settings, &access()).err().unwrap().kind(), Kind::NotFound);
-        let first = open_or_make(&settings, &access()).unwrap();
+        assert_eq!(open(&place(&settings), &access()).err().unwrap().kind(), Kind::NotFound);
+        let first = open_or_make(&place(&settings), &access()).unwrap();
         let advice = first.made.unwrap().advice();
         assert!(advice.contains(settings.key_file.to_str().unwrap()));
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&settings.key_file), 0o600);
         assert_eq!(mode(settings.key_file.parent().unwrap()), 0o700);
-        assert_eq!(open_or_make(&settings, &access()).unwrap().made, None);
-        open(&settings, &access()).unwrap();
+        assert_eq!(open_or_make(&place(&settings), &access()).unwrap().made, None);
+        open(&place(&settings), &access()).unwrap();
     }
 
     #[test]
@@ -173,7 +215,7 @@ mod tests {
         let repository = folder.path().join("lib/repository");
         fs::create_dir_all(&repository).unwrap();
         fs::write(repository.join("alice.2026-01-02_03-04-05.tar"), "x").unwrap();
-        let error = open_or_make(&settings, &access()).err().unwrap();
+        let error = open_or_make(&place(&settings), &access()).err().unwrap();
         assert_eq!(error.kind(), Kind::Exists);
         assert!(error.hint_text().unwrap().contains("settings"));
         assert!(!settings.key_file.exists() && !repository.join("keys").exists());
@@ -182,9 +224,9 @@ mod tests {
     #[test]
     fn a_lost_key_is_never_replaced_by_a_new_one() {
         let (_folder, settings) = fixture();
-        open_or_make(&settings, &access()).unwrap();
+        open_or_make(&place(&settings), &access()).unwrap();
         fs::remove_file(&settings.key_file).unwrap();
-        let error = open_or_make(&settings, &access()).err().unwrap();
+        let error = open_or_make(&place(&settings), &access()).err().unwrap();
         assert_eq!(error.kind(), Kind::Password);
         assert!(!settings.key_file.exists());
     }
@@ -192,9 +234,9 @@ mod tests {
     #[test]
     fn a_disk_that_is_not_mounted_gets_no_new_repository() {
         let (folder, settings) = fixture();
-        open_or_make(&settings, &access()).unwrap();
+        open_or_make(&place(&settings), &access()).unwrap();
         fs::remove_dir_all(folder.path().join("lib")).unwrap();
-        let error = open_or_make(&settings, &access()).err().unwrap();
+        let error = open_or_make(&place(&settings), &access()).err().unwrap();
         assert_eq!(error.kind(), Kind::NotFound);
         assert!(error.hint_text().unwrap().contains("mounted"));
         assert!(!folder.path().join("lib").exists());
@@ -203,9 +245,9 @@ mod tests {
     #[test]
     fn a_key_file_that_others_can_read_is_refused() {
         let (_folder, settings) = fixture();
-        open_or_make(&settings, &access()).unwrap();
+        open_or_make(&place(&settings), &access()).unwrap();
         fs::set_permissions(&settings.key_file, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = open_or_make(&settings, &access()).err().unwrap();
+        let error = open_or_make(&place(&settings), &access()).err().unwrap();
         assert_eq!(error.kind(), Kind::Password);
         assert!(error.hint_text().unwrap().contains("chmod 600"));
     }

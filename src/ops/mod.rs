@@ -12,6 +12,7 @@ pub mod repair;
 pub mod restore;
 mod rows;
 pub mod stats;
+pub mod wipe;
 mod work;
 
 pub use backup::{BackupOptions, BackupReport, Parent, backup};

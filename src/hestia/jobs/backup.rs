@@ -45,6 +45,9 @@ pub struct BackupRequest {
     pub read_limit: Option<ByteSize>,
     /// Users that are backed up at the same time; 0 means one.
     pub jobs: usize,
+    /// Of the users that are meant, those whose backups go into this repository; all, if this does
+    /// not say. Names that are nobody's are then somebody else's to report.
+    pub here: Option<Vec<UserName>>,
 }
 
 /// Backs up every user that the request means, several at a time if it says so.
@@ -54,8 +57,11 @@ pub fn backup_users(
     request: &BackupRequest,
     monitor: &dyn Monitor,
 ) -> Result<RunReport> {
-    let chosen =
-        inventory::choose(&server.hestia, &request.users, &request.include, &request.exclude)?;
+    let mut chosen = chosen_users(server, request)?;
+    if let Some(here) = &request.here {
+        chosen.users.retain(|user| here.contains(user));
+        chosen.unknown.clear();
+    }
     super::download::remove_old(server, None, monitor);
     let mut report = RunReport::default();
     for (name, error) in chosen.unknown {
@@ -100,6 +106,11 @@ pub fn backup_users(
         report.users.push(outcome);
     }
     Ok(report)
+}
+
+/// The users that a request means, and the names that are nobody's.
+pub fn chosen_users(server: &Server, request: &BackupRequest) -> Result<inventory::Chosen> {
+    inventory::choose(&server.hestia, &request.users, &request.include, &request.exclude)
 }
 
 fn is_stop(state: &State) -> bool {

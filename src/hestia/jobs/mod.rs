@@ -50,7 +50,7 @@ use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, World, limits
 use crate::format::Snapshot;
 use std::sync::Arc;
 
-pub use backup::{BackupRequest, backup_users};
+pub use backup::{BackupRequest, backup_users, chosen_users};
 pub use export::{ExportRequest, Exported, export};
 pub use import::{ImportRequest, import};
 pub use look_database::preview_database;
