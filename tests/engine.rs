@@ -72,7 +72,7 @@ fn a_restored_hard_link_alone_has_its_content() {
     let folder = tempfile::tempdir().unwrap();
     let (source, target) = (folder.path().join("source"), folder.path().join("target"));
     sample_tree(&source);
-    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    let backend = fresh_store();
     init(Arc::clone(&backend));
     let report = backup_now(&backend, &source);
     let base = base_of(&source).join(b"site").unwrap().join(b"two").unwrap();
@@ -93,7 +93,7 @@ fn restoring_in_place_writes_only_what_differs() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("source");
     sample_tree(&source);
-    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    let backend = fresh_store();
     init(Arc::clone(&backend));
     let before = manifest(&source);
     let report = backup_now(&backend, &source);
@@ -137,7 +137,7 @@ fn files_that_exist_are_treated_as_asked() {
     let source = folder.path().join("source");
     fs::create_dir(&source).unwrap();
     fs::write(source.join("a"), b"old!").unwrap();
-    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    let backend = fresh_store();
     init(Arc::clone(&backend));
     let report = backup_now(&backend, &source);
     let repository = open(backend);
@@ -174,7 +174,7 @@ fn what_cannot_be_read_is_named_and_makes_the_result_partial() {
     fs::write(source.join("secret"), b"x").unwrap();
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(source.join("secret"), fs::Permissions::from_mode(0o0)).unwrap();
-    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    let backend = fresh_store();
     init(Arc::clone(&backend));
     assert!(backup_now(&backend, &source).snapshot.is_partial());
 }
@@ -202,7 +202,7 @@ fn the_index_can_be_rebuilt_from_the_packs_alone() {
 
 #[test]
 fn passwords_open_and_wrong_ones_say_so() {
-    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    let backend = fresh_store();
     init(Arc::clone(&backend));
     let world = || Arc::new(World::seeded(5));
     let wrong = ghostsnap::format::keyslot::Secret::password("wrong");
@@ -244,7 +244,7 @@ fn what_a_lost_pack_held_is_stored_again() {
     let folder = tempfile::tempdir().unwrap();
     let (source, target) = (folder.path().join("source"), folder.path().join("target"));
     sample_tree(&source);
-    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    let backend = fresh_store();
     init(Arc::clone(&backend));
     backup_now(&backend, &source);
     for (name, size) in backend.list(FileKind::Pack).unwrap() {
@@ -269,7 +269,7 @@ fn a_folder_with_content_gives_way_only_where_removing_was_asked_for() {
     let (source, target) = (folder.path().join("source"), folder.path().join("target"));
     fs::create_dir(&source).unwrap();
     fs::write(source.join("a"), b"file").unwrap();
-    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    let backend = fresh_store();
     init(Arc::clone(&backend));
     let report = backup_now(&backend, &source);
     fs::create_dir_all(target.join("a")).unwrap();

@@ -8,7 +8,6 @@ mod common;
 
 use common::*;
 use ghostsnap::backend::Backend;
-use ghostsnap::backend::mem::Mem;
 use ghostsnap::base::monitor::{Collect, Monitor};
 use ghostsnap::base::{RelPath, Result, World};
 use ghostsnap::ops::restore::{RestoreOptions, to_folder};
@@ -70,7 +69,7 @@ fn outside(root: &Path) -> PathBuf {
 }
 
 fn repository() -> Arc<dyn Backend> {
-    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    let backend = fresh_store();
     init(Arc::clone(&backend));
     backend
 }

@@ -154,7 +154,7 @@ fn a_day_of_scattered_changes_adds_little_and_every_day_comes_back() {
 
 #[test]
 fn a_dump_is_restored_over_an_older_one_and_verified() {
-    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    let backend = fresh_store();
     init(Arc::clone(&backend));
     let (mut table, monitor) = (Table::new(30_000), Collect::default());
     let first = table.dump();
@@ -205,7 +205,7 @@ impl Read for Breaking<'_> {
 
 #[test]
 fn a_dump_that_breaks_is_left_out_and_said_and_the_rest_is_kept() {
-    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    let backend = fresh_store();
     init(Arc::clone(&backend));
     let data = Table::new(30_000).dump();
     for data in [&data[..], &data[..100], b""] {
@@ -221,7 +221,7 @@ fn a_dump_that_breaks_is_left_out_and_said_and_the_rest_is_kept() {
 
 #[test]
 fn a_snapshot_with_rows_says_what_its_reader_must_know() {
-    let backend: Arc<dyn Backend> = Arc::new(Mem::new());
+    let backend = fresh_store();
     init(Arc::clone(&backend));
     let monitor = Collect::default();
     let small = store(&backend, Dump::of(b"-- nothing\n"), &monitor);

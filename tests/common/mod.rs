@@ -3,7 +3,8 @@
 #![allow(dead_code, missing_docs, clippy::all, clippy::pedantic)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 
-use ghostsnap::backend::{Backend, FileKind, FileName, Properties};
+use ghostsnap::backend::mem::Mem;
+use ghostsnap::backend::{Access, Backend, FileKind, FileName, Properties, Variables};
 use ghostsnap::base::monitor::{Collect, Counter, Monitor, Stage, Stop};
 use ghostsnap::base::{Error, RelPath, Result, Timestamp, World};
 use ghostsnap::format::keyslot::Secret;
@@ -15,7 +16,7 @@ use ghostsnap::repo::{IndexedRepository, Repository};
 use ghostsnap::tree::dir::OwnerPolicy;
 use ghostsnap::tree::source::{OpenFile, ReadFile};
 use ghostsnap::tree::{Content, Entry, Source, Walk, WalkOptions};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
@@ -34,6 +35,36 @@ pub fn noise(name: &str, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(name.as_bytes()).finalize_xof().fill(&mut bytes);
     bytes
+}
+
+/// An empty store for a test: in memory, or a place of its own below the repository that
+/// `GHOSTSNAP_TEST_REPOSITORY` names (its keys and options come from the environment as usual).
+pub fn fresh_store() -> Arc<dyn Backend> {
+    static PLACES: AtomicU64 = AtomicU64::new(0);
+    let Ok(address) = std::env::var("GHOSTSNAP_TEST_REPOSITORY") else {
+        return Arc::new(Mem::new());
+    };
+    let world = Arc::new(World::system());
+    let variables = Variables::new(|name| std::env::var(name).ok());
+    let access = Access { variables, ..Access::bare(world) };
+    let place = PLACES.fetch_add(1, Ordering::SeqCst);
+    let address = format!("{address}/{}-{place}", std::process::id());
+    ghostsnap::backend::open(&address, &access).unwrap()
+}
+
+/// Puts all files of one store into another one, which has none.
+pub fn copy_files(from: &dyn Backend, to: &dyn Backend) {
+    for kind in FileKind::ALL {
+        for (name, size) in from.list(kind).unwrap() {
+            to.create(&name, &from.read(&name, 0..size).unwrap()).unwrap();
+        }
+    }
+}
+
+/// The names of all files.
+pub fn names_in(store: &dyn Backend) -> BTreeSet<String> {
+    let listed = FileKind::ALL.into_iter().flat_map(|kind| store.list(kind).unwrap());
+    listed.map(|(name, _)| name.to_string()).collect()
 }
 
 pub fn init(backend: Arc<dyn Backend>) -> Repository {
