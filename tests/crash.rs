@@ -150,7 +150,7 @@ fn sweep_in(stores: Stores<'_>, name: &str, operation: Operation) {
     }
 }
 
-/// A second snapshot first, so that there is something to forget; its own mutations are swept along.
+/// A second snapshot first, so that there is something to forget; its mutations are swept along.
 fn backup_and_forget(backend: Arc<dyn Backend>, source: &Path) -> Result<()> {
     backup_second(Arc::clone(&backend), source)?;
     forget_oldest(backend, source)

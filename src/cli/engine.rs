@@ -424,7 +424,7 @@ pub fn check(context: &Context, call: &Invocation) -> Result<()> {
     };
     let Opened { repository, .. } = repository::open(context, call)?;
     let progress = context.progress();
-    let result = check_repository(repository, read, &progress);
+    let result = check_repository(repository.without_copy(), read, &progress);
     progress.finish();
     let report = result?;
     let mut rows = context.output.rows(call.command().columns);
@@ -452,6 +452,7 @@ pub fn check(context: &Context, call: &Invocation) -> Result<()> {
 /// `ghostsnap repair index`.
 pub fn repair_index(context: &Context, call: &Invocation) -> Result<()> {
     let Opened { repository, .. } = repository::open(context, call)?;
+    let repository = repository.without_copy();
     let progress = context.progress();
     let result = rebuild_index(&repository, &progress);
     progress.finish();

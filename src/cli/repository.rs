@@ -6,16 +6,17 @@
 use super::Context;
 use super::args::Invocation;
 use super::secret::{Asker, NewSecret, find_secret};
+use crate::backend::open::is_far;
 use crate::backend::throttle::{Rates, Throttled};
 use crate::backend::{self, Access, FileName, Variables};
 use crate::base::units::ByteSize;
-use crate::base::{Error, Kind, Monitor, Result, Within};
+use crate::base::{Error, Kind, Monitor, Result, Within, limits};
 use crate::format::keyslot::Secret;
 use crate::hestia::named::{self, DEFAULT, Entry, RepositoryName};
 use crate::hestia::settings::SETTINGS_FILE;
 use crate::hestia::setup::Place;
 use crate::hestia::{Settings, UserName, setup};
-use crate::repo::{IndexedRepository, Repository};
+use crate::repo::{IndexedRepository, LocalCopy, Repository};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -147,6 +148,9 @@ pub fn settings(call: &Invocation) -> Result<Settings> {
     if settings.log_folder == usual.log_folder {
         settings.log_folder = below(&usual.log_folder);
     }
+    if settings.cache_folder == usual.cache_folder {
+        settings.cache_folder = below(&usual.cache_folder);
+    }
     settings.run_folder = below(&usual.run_folder);
     Ok(settings)
 }
@@ -202,15 +206,16 @@ pub fn open_of_server(
     let Some(place) = place else {
         return open_meant(context, call, &meant).map(|opened| opened.repository);
     };
-    let rates = rates(call, settings)?;
+    let dressing = Dressing::of(call, settings, &meant)?;
     if !make || by_address {
-        return setup::open(&place, &meant.access).map(|opened| at_rates(context, opened, rates));
+        let opened = setup::open(&place, &meant.access)?;
+        return Ok(dressing.put_on(context, opened));
     }
     let opened = setup::open_or_make(&place, &meant.access)?;
     if let Some(made) = opened.made {
         context.output.important(&made.advice());
     }
-    Ok(at_rates(context, opened.repository, rates))
+    Ok(dressing.put_on(context, opened.repository))
 }
 
 /// What `-r` says, else the repository of this user, else that of this server.
@@ -276,21 +281,53 @@ fn access_of(context: &Context, entry: &Entry, folder: &Path) -> Result<Access> 
     Ok(Access { variables, ..context.access() })
 }
 
-/// How fast the repository may be written and read: what the options say, else the settings.
-fn rates(call: &Invocation, settings: &Settings) -> Result<Rates> {
-    let rate = |name: &str, set: Option<ByteSize>| match call.text(name) {
-        Some(text) => Rates::parse(text).within(|| format!("take --{name}")),
-        None => Ok(set),
-    };
-    Ok(Rates {
-        upload: rate("limit-upload", settings.rates.upload)?,
-        download: rate("limit-download", settings.rates.download)?,
-    })
+/// What an open repository gets for this run.
+struct Dressing {
+    rates: Rates,
+    /// The folder for copies of what is far away, if this is.
+    copies: Option<PathBuf>,
 }
 
-fn at_rates(context: &Context, repository: Repository, rates: Rates) -> Repository {
-    let stop = context.stop.handle();
-    repository.through(|store| Throttled::wrap(store, rates, &context.world, &stop))
+impl Dressing {
+    /// What the options say, else the settings.
+    fn of(call: &Invocation, settings: &Settings, meant: &Meant) -> Result<Self> {
+        let rate = |name: &str, set: Option<ByteSize>| match call.text(name) {
+            Some(text) => Rates::parse(text).within(|| format!("take --{name}")),
+            None => Ok(set),
+        };
+        let rates = Rates {
+            upload: rate("limit-upload", settings.rates.upload)?,
+            download: rate("limit-download", settings.rates.download)?,
+        };
+        let is_wanted = is_far(&meant.address) && !call.has("no-cache");
+        let copies = if is_wanted { cache_folder(call, settings) } else { None };
+        Ok(Self { rates, copies })
+    }
+
+    fn put_on(self, context: &Context, repository: Repository) -> Repository {
+        let stop = context.stop.handle();
+        let rates = self.rates;
+        let repository =
+            repository.through(|store| Throttled::wrap(store, rates, &context.world, &stop));
+        let Some(folder) = self.copies else { return repository };
+        let copy = LocalCopy::new(&folder, &repository.config().repository_id, limits::COPY_BYTES);
+        repository.with_copy(copy)
+    }
+}
+
+/// Where copies of far repositories lie: as the options or settings say; for somebody who is not
+/// root, where such things lie in a home.
+fn cache_folder(call: &Invocation, settings: &Settings) -> Option<PathBuf> {
+    if let Some(folder) = call.path("cache-dir") {
+        return Some(folder.to_owned());
+    }
+    if nix::unistd::Uid::effective().is_root() {
+        return Some(settings.cache_folder.clone());
+    }
+    let home =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|one| one.is_absolute());
+    let caches = home("XDG_CACHE_HOME").or_else(|| home("HOME").map(|home| home.join(".cache")));
+    caches.map(|caches| caches.join("ghostsnap"))
 }
 
 /// The repository that is meant. The one of the settings counts if there are settings, or if it
@@ -321,7 +358,7 @@ pub fn open(context: &Context, call: &Invocation) -> Result<Opened> {
 
 /// Opens this one.
 pub fn open_meant(context: &Context, call: &Invocation, meant: &Meant) -> Result<Opened> {
-    let rates = rates(call, &readable_settings(call)?)?;
+    let dressing = Dressing::of(call, &readable_settings(call)?, meant)?;
     let backend = backend::open(&meant.address, &meant.access)?;
     // Nobody should type a password for a repository that is not there.
     let secret = if backend.size(&FileName::CONFIG)?.is_none() {
@@ -331,5 +368,5 @@ pub fn open_meant(context: &Context, call: &Invocation, meant: &Meant) -> Result
     };
     let world = Arc::clone(&context.world);
     let repository = Repository::open(backend, &secret, world)?;
-    Ok(Opened { repository: at_rates(context, repository, rates), secret })
+    Ok(Opened { repository: dressing.put_on(context, repository), secret })
 }

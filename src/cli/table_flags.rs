@@ -31,6 +31,10 @@ pub const GLOBAL: &[Flag] = &[
         .value("RATE", Value::Text),
     Flag::new("limit-download", "read no more of the repository than this a second")
         .value("RATE", Value::Text),
+    Flag::new("cache-dir", "keep copies of a far repository's index and trees here")
+        .value("DIR", Value::Path)
+        .env(&["GHOSTSNAP_CACHE_DIR"]),
+    Flag::new("no-cache", "read everything from the repository itself"),
     Flag::new("json", "print JSON; long jobs write one line per event and the result last"),
     Flag::new("format", "how to print rows; a terminal gets a table, anything else shell columns")
         .value("FORMAT", Value::Choice(FORMATS)),

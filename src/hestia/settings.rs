@@ -132,6 +132,8 @@ pub struct Settings {
     pub log_folder: PathBuf,
     /// Where the locks are; not a setting, but tests have their own.
     pub run_folder: PathBuf,
+    /// Where copies of a far repository's index, snapshots and trees lie.
+    pub cache_folder: PathBuf,
     /// This program, to start it again; not a setting either.
     pub program: PathBuf,
 }
@@ -161,6 +163,7 @@ impl Default for Settings {
             safety_days: 7,
             log_folder: "/var/log/ghostsnap".into(),
             run_folder: super::userlock::RUN_FOLDER.into(),
+            cache_folder: "/var/cache/ghostsnap".into(),
             program: "/proc/self/exe".into(),
         }
     }
@@ -199,6 +202,7 @@ struct Written {
     safety: Option<bool>,
     safety_days: Option<Spanned<i64>>,
     log_folder: Option<Spanned<PathBuf>>,
+    cache_folder: Option<Spanned<PathBuf>>,
     #[serde(default)]
     users: BTreeMap<Spanned<String>, WrittenUser>,
 }
@@ -246,6 +250,7 @@ impl Settings {
         for (written, setting) in [
             (written.key_file, &mut settings.key_file),
             (written.log_folder, &mut settings.log_folder),
+            (written.cache_folder, &mut settings.cache_folder),
         ] {
             if let Some(value) = written {
                 place.check(&value, "an absolute path", |value| value.is_absolute())?;
@@ -278,17 +283,7 @@ impl Settings {
         settings.rates.upload = place.rate(written.limit_upload)?;
         settings.rates.download = place.rate(written.limit_download)?;
         settings.exclude = place.globs(written.exclude)?;
-        for (name, user) in written.users {
-            place.check(&name, "the name of a user", |name| UserName::parse(name).is_ok())?;
-            let exclude = place.globs(user.exclude)?;
-            if let Some(one) = &user.repository {
-                place
-                    .check(one, "the name of a repository", |one| one == DEFAULT || is_name(one))?;
-            }
-            let repository = user.repository.map(Spanned::into_inner);
-            let user = UserSettings { mode: user.mode, exclude, repository };
-            settings.users.insert(name.into_inner(), user);
-        }
+        settings.users = place.users(written.users)?;
         settings.mode = written.mode.unwrap_or(settings.mode);
         settings.default_excludes = written.default_excludes.unwrap_or(settings.default_excludes);
         settings.other_file_systems =
@@ -353,6 +348,26 @@ impl Place<'_> {
         Err(self.error(Some(value.span().start), &format!("this must be {allowed}")))
     }
 
+    /// What holds for one user only.
+    fn users(
+        &self,
+        written: BTreeMap<Spanned<String>, WrittenUser>,
+    ) -> Result<BTreeMap<String, UserSettings>> {
+        let mut users = BTreeMap::new();
+        for (name, user) in written {
+            self.check(&name, "the name of a user", |name| UserName::parse(name).is_ok())?;
+            let exclude = self.globs(user.exclude)?;
+            if let Some(one) = &user.repository {
+                let is_known = |one: &String| one == DEFAULT || is_name(one);
+                self.check(one, "the name of a repository", is_known)?;
+            }
+            let repository = user.repository.map(Spanned::into_inner);
+            let user = UserSettings { mode: user.mode, exclude, repository };
+            users.insert(name.into_inner(), user);
+        }
+        Ok(users)
+    }
+
     fn globs(&self, value: Option<Spanned<Vec<String>>>) -> Result<Vec<String>> {
         let Some(value) = value else { return Ok(Vec::new()) };
         Selection::new::<String>(&[], value.get_ref())
@@ -394,7 +409,7 @@ mod tests {
     fn everything_can_be_set() {
         let text = "repository = '/srv/r'\nkey_file = '/k'\nkeep_tarballs = 0\ncompression_level = 9\n\
                     notify = 'always'\nsuspended_users = 'skip'\nlow_priority = false\n\
-                    backup_hours_max = 2\nrestore_hours_max = 3\nlog_folder = '/l'\n\
+                    backup_hours_max = 2\nrestore_hours_max = 3\nlog_folder = '/l'\ncache_folder = '/c'\n\
                     safety = false\nsafety_days = 30\n";
         let settings = parse(text).unwrap();
         assert_eq!((settings.repository.as_str(), settings.keep_tarballs), ("/srv/r", 0));
@@ -474,6 +489,7 @@ mod tests {
                 "safety",
                 "safety_days",
                 "log_folder",
+                "cache_folder",
             ]
         );
     }

@@ -95,6 +95,12 @@ impl Repository {
         Self { copy: Some(Arc::new(copy)), ..self }
     }
 
+    /// The same repository without one, for looking whether the store itself is sound.
+    #[must_use]
+    pub fn without_copy(self) -> Self {
+        Self { copy: None, ..self }
+    }
+
     /// The copy on this machine, if there is one.
     pub fn copy(&self) -> Option<&LocalCopy> {
         self.copy.as_deref()
