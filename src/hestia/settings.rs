@@ -409,14 +409,16 @@ mod tests {
     fn everything_can_be_set() {
         let text = "repository = '/srv/r'\nkey_file = '/k'\nkeep_tarballs = 0\ncompression_level = 9\n\
                     notify = 'always'\nsuspended_users = 'skip'\nlow_priority = false\n\
-                    backup_hours_max = 2\nrestore_hours_max = 3\nlog_folder = '/l'\ncache_folder = '/c'\n\
-                    safety = false\nsafety_days = 30\n";
+                    backup_hours_max = 2\nrestore_hours_max = 3\nlog_folder = '/l'\n\
+                    cache_folder = '/c'\nsafety = false\nsafety_days = 30\n";
         let settings = parse(text).unwrap();
         assert_eq!((settings.repository.as_str(), settings.keep_tarballs), ("/srv/r", 0));
         assert_eq!((settings.notify, settings.suspended_users), (Notify::Always, Suspended::Skip));
         assert_eq!((settings.backup_limit, settings.restore_limit), (hours(2), hours(3)));
         assert_eq!((settings.compression_level, settings.low_priority), (9, false));
         assert_eq!((settings.safety, settings.safety_days), (false, 30));
+        assert_eq!(settings.log_folder, Path::new("/l"));
+        assert_eq!(settings.cache_folder, Path::new("/c"));
     }
 
     #[test]
