@@ -145,6 +145,7 @@
 //! - `ops/restore/sink.rs`: into a sink, in the order of the tree
 //! - `ops/list.rs`: walk, find, compare
 //! - `ops/forget.rs`: which snapshots a policy keeps, and why
+//! - `ops/copy.rs`: snapshots into a repository with other keys
 //! - `ops/check.rs`: structure and data; typed findings
 //! - `ops/repair.rs`: a new index from the ends of all packs
 //! - `ops/stats.rs`: numbers about a repository
@@ -246,6 +247,7 @@
 //! - `cli/args.rs`: from words to an invocation
 //! - `cli/engine.rs`: init, backup, restore, forget, check
 //! - `cli/engine_look.rs`: snapshots, ls, find, dump, diff, stats
+//! - `cli/engine_copy.rs`: copy between repositories
 //! - `cli/engine_keys.rs`: key list, add, change, remove
 //! - `cli/files.rs`: files, folders and mail accounts of Hestia users
 //! - `cli/panel.rs`: the commands for Hestia users

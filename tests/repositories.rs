@@ -368,3 +368,39 @@ fn a_place_is_tried_out_and_left_as_it_was() {
     assert!(text.starts_with("connect\tfailed\t") && text.contains("write\tskipped"), "{text}");
     assert_eq!(fs::read_dir(desk.path("disk3-there")).unwrap().count(), 1);
 }
+
+#[test]
+fn the_snapshots_of_a_user_are_copied_and_restore_without_the_first_repository() {
+    let desk = Desk::new();
+    desk.add_folder("offsite");
+    desk.ok(&["hestia", "backup"]);
+    desk.ok(&["hestia", "backup", "-u", "alice"]);
+    let copy = ["v-ghostsnap-copy-user-backups", "alice", "default", "offsite"];
+    let (code, text) = desk.panel(&copy);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("offsite.key is the only key"), "{text}");
+    assert_eq!(text.matches(" copied ").count(), 2, "{text}");
+    assert_eq!(desk.snapshots_in("offsite"), 2);
+    let (code, text) = desk.panel(&copy);
+    assert_eq!((code, text.matches(" present ").count()), (0, 2), "{text}");
+    let last = ["copy", "--from", "default", "--to", "offsite", "--last", "1", "--json"];
+    let text = desk.ok(&last);
+    let result = json(text.lines().last().unwrap());
+    let results: Vec<&Value> =
+        result["rows"].as_object().unwrap().values().map(|row| &row["RESULT"]).collect();
+    assert_eq!(results.len(), 2, "alice's newest and bob's: {text}");
+    assert!(results.contains(&&"copied".into()) && results.contains(&&"present".into()), "{text}");
+    assert_eq!(desk.snapshots_in("offsite"), 3);
+    let (code, text) = desk.fails(&["copy", "--from", "offsite", "--to", "offsite"]);
+    assert_eq!(code, 1, "{text}");
+    let (code, text) = desk.fails(&["copy", "--to", "offsite", "--user", "nobody"]);
+    assert_eq!(code, 3, "{text}");
+    // The day on which the first one is gone.
+    fs::remove_dir_all(desk.path("var/lib/ghostsnap/repository")).unwrap();
+    let page = desk.path("home/alice/web/shop.example/public_html/index.php");
+    let before = fs::read(&page).unwrap();
+    fs::write(&page, "defaced").unwrap();
+    desk.ok(&["check", "-r", "offsite", "--read-data"]);
+    desk.ok(&["hestia", "restore", "alice", "-r", "offsite", "--force"]);
+    assert_eq!(fs::read(&page).unwrap(), before);
+}

@@ -189,6 +189,11 @@ pub const WARNINGS_SHOWN_MAX: u64 = 10_000;
 pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Longest time for a command to tell a secret: a person may have to unlock a store of passwords.
 pub const SECRET_COMMAND_SECONDS: u64 = 300;
+/// Chunks that one job of a copy brings over: some megabytes, so that large files are shared among
+/// the workers and small ones cost one hand-over.
+pub const COPY_JOB_CHUNKS: usize = 16;
+/// Chunks whose ids in the other repository a copy remembers, at some 100 bytes each.
+pub const COPIED_CHUNKS_REMEMBERED: usize = 500_000;
 /// Longest name of a repository: it becomes the name of files.
 pub const REPOSITORY_NAME_BYTES_MAX: usize = 64;
 

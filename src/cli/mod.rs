@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod engine;
+mod engine_copy;
 pub mod engine_keys;
 pub mod engine_look;
 pub mod files;

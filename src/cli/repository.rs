@@ -356,6 +356,21 @@ pub fn open(context: &Context, call: &Invocation) -> Result<Opened> {
     open_meant(context, call, &meant(context, call)?)
 }
 
+/// Opens the repository that snapshots are copied into. One with a name and a key file is made if
+/// neither is there, as the first backup makes it.
+pub fn open_or_make(context: &Context, call: &Invocation, meant: &Meant) -> Result<Repository> {
+    let place = meant.place().filter(|place| place.name.is_some() && !says_password(call));
+    let Some(place) = place else {
+        return open_meant(context, call, meant).map(|opened| opened.repository);
+    };
+    let dressing = Dressing::of(call, &readable_settings(call)?, meant)?;
+    let opened = setup::open_or_make(&place, &meant.access)?;
+    if let Some(made) = opened.made {
+        context.output.important(&made.advice());
+    }
+    Ok(dressing.put_on(context, opened.repository))
+}
+
 /// Opens this one.
 pub fn open_meant(context: &Context, call: &Invocation, meant: &Meant) -> Result<Opened> {
     let dressing = Dressing::of(call, &readable_settings(call)?, meant)?;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! The rows of the engine's commands: everything that needs no HestiaCP.
 
-use super::table::{Arg, Column, Command, Effect, Flag, Holds, Value, col, wide};
-use super::table_flags::{
-    DRY_RUN, EXCLUDE, FORCE, HOST_FILTER, INCLUDE, SNAPSHOT, TAG_FILTER, USER_FILTER,
+use super::table::{
+    Arg, Column, Command, Effect, Flag, Holds, Owner, Shim, ShimArg, Value, col, wide,
 };
-use super::{engine, engine_keys, engine_look, tools};
+use super::table_flags::{
+    DRY_RUN, EXCLUDE, FORCE, HOST_FILTER, INCLUDE, SHIM_USER, SNAPSHOT, TAG_FILTER, USER_FILTER,
+};
+use super::table_hestia::SHIM;
+use super::{engine, engine_copy, engine_keys, engine_look, tools};
 
 /// A command that looks and is done; the base of the rows below.
 const LOOK: Command = Command {
@@ -79,6 +82,19 @@ const RESTORE_COLUMNS: &[Column] = &[
     col("REMOVED", Holds::Count, "files and folders removed by --delete"),
     col("SIZE", Holds::Bytes, "bytes written"),
     col("FAILED", Holds::Count, "what could not be restored"),
+];
+
+const COPY_COLUMNS: &[Column] = &[
+    col("SNAPSHOT", Holds::Id, "its id where it comes from"),
+    wide("NAME", Holds::Text, "its name"),
+    col("DATE", Holds::Text, "the day it stands for, local time"),
+    col("TIME", Holds::Text, "the time of that day"),
+    col("USER", Holds::Text, "the Hestia user; empty for plain paths"),
+    col("RESULT", Holds::Text, "`copied`, `present` if there was a copy, or `failed`"),
+    col("COPY", Holds::Id, "the id of the copy"),
+    col("SIZE", Holds::Bytes, "bytes of file content it holds"),
+    col("STORED", Holds::Bytes, "bytes written for it"),
+    col("REASON", Holds::Text, "why it failed"),
 ];
 
 const FORGET_COLUMNS: &[Column] = &[
@@ -218,6 +234,53 @@ const NEW_SECRET_FLAGS: &[Flag] = &[
     Flag::new("new-key-file", "use this key file; a new one is made if it does not exist")
         .value("FILE", Value::Path),
 ];
+
+/// Copies snapshots.
+const COPY: Command = Command {
+    name: "copy",
+    about: "copy snapshots into another repository",
+    details: "The two have different keys; names, addresses and `default` are taken. Each snapshot \
+              is copied once, oldest first; chunks that are there are not sent, and what has not \
+              changed since the last copy is not even read. What is saved before restores is not \
+              copied. A copy is a snapshot like any other: it restores on its own, whatever \
+              becomes of the repository it came from. Interrupt it at any time: the next run \
+              goes on from what was stored. A repository with a name that does not exist yet is \
+              made. An option such as --key-file is for both repositories; names know their own keys.",
+    examples: &[
+        "ghostsnap copy --from default --to offsite",
+        "ghostsnap copy --from default --to offsite --user alice --last 7",
+    ],
+    flags: &[
+        Flag::new(
+            "from",
+            "the repository to copy from; without it the one that is meant elsewhere",
+        )
+        .value("REPOSITORY", Value::Text),
+        Flag::new("to", "the repository to copy into").value("REPOSITORY", Value::Text),
+        USER_FILTER,
+        HOST_FILTER,
+        TAG_FILTER,
+        Flag::new("last", "only the newest N of each user").value("N", Value::Number),
+    ],
+    effect: Effect::Write,
+    long: true,
+    columns: COPY_COLUMNS,
+    run: engine_copy::copy,
+    shims: &[Shim {
+        name: "v-ghostsnap-copy-user-backups",
+        about: "copy the snapshots of a user into another repository",
+        details: "Only what is not there is sent. The user may have been deleted.",
+        example: "v-ghostsnap-copy-user-backups alice default offsite",
+        owner: Owner::LiveOrGone,
+        args: &[
+            SHIM_USER,
+            ShimArg::new("FROM", "from", "the repository to copy from", Value::Text),
+            ShimArg::new("TO", "to", "the repository to copy into", Value::Text),
+        ],
+        ..SHIM
+    }],
+    ..LOOK
+};
 
 /// The commands, in the order of the help.
 pub const ENGINE: &[Command] = &[
@@ -371,6 +434,7 @@ pub const ENGINE: &[Command] = &[
         run: engine_look::diff,
         ..LOOK
     },
+    COPY,
     Command {
         name: "forget",
         about: "drop snapshots",

@@ -45,6 +45,17 @@ pub struct Snapshot {
     pub features: u64,
     /// Of a safety snapshot: what was about to happen when it was taken.
     pub before: Option<Before>,
+    /// Of a copy: the snapshot it was made of.
+    pub origin: Option<Origin>,
+}
+
+/// The snapshot that a copy was made of, in the repository where it was made first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Origin {
+    /// The id in that repository's config.
+    pub repository: FileId,
+    /// Its id there.
+    pub snapshot: FileId,
 }
 
 /// The source of a safety snapshot: what a restore was about to overwrite or remove. It is no
@@ -151,6 +162,16 @@ struct SnapshotRecord {
     features: u64,
     #[prost(message, optional, tag = "23")]
     before: Option<BeforeRecord>,
+    #[prost(message, optional, tag = "24")]
+    origin: Option<OriginRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct OriginRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    repository: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    snapshot: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -267,6 +288,10 @@ impl Snapshot {
             pinned: self.pinned,
             features: self.features,
             before: self.before.as_ref().map(Before::to_record),
+            origin: self.origin.map(|one| OriginRecord {
+                repository: one.repository.as_bytes().to_vec(),
+                snapshot: one.snapshot.as_bytes().to_vec(),
+            }),
         }
         .encode_to_vec()
     }
@@ -306,6 +331,11 @@ impl Snapshot {
             pinned: record.pinned,
             features: record.features,
             before: record.before.map(Before::from_record).transpose()?,
+            origin: record.origin.as_ref().and_then(|one| {
+                let repository = FileId::from_slice(&one.repository)?;
+                let snapshot = FileId::from_slice(&one.snapshot)?;
+                Some(Origin { repository, snapshot })
+            }),
         })
     }
 }
@@ -349,6 +379,9 @@ mod tests {
         let safety =
             Snapshot { source: SAFETY.to_owned(), before: Some(before), ..snapshot.clone() };
         assert_eq!(Snapshot::decode(&safety.encode()).unwrap(), safety);
+        let origin = Origin { repository: FileId([5; 32]), snapshot: FileId([6; 32]) };
+        let copy = Snapshot { origin: Some(origin), ..snapshot.clone() };
+        assert_eq!(Snapshot::decode(&copy.encode()).unwrap(), copy);
         assert!(safety.is_safety() && !snapshot.is_safety());
         assert_eq!(snapshot.objects_of("WEB").collect::<Vec<_>>(), ["example.com"]);
         assert!(Snapshot::decode(&Snapshot::default().encode()).is_err());

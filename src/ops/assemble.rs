@@ -45,6 +45,13 @@ pub enum Event {
         /// Its maps to be.
         work: Box<RowWork>,
     },
+    /// A file of another repository, some of its chunks still with the workers.
+    Copied {
+        /// The file, still without its chunks; of one of rows, without its maps.
+        node: Box<Node>,
+        /// All of them, in order.
+        pieces: Vec<Piece>,
+    },
     /// Another name of an earlier entry.
     SameAs {
         /// The entry, still without its content.
@@ -54,6 +61,14 @@ pub enum Event {
     },
     /// The current folder ends.
     Leave,
+}
+
+/// Chunks of a file that follow each other.
+pub enum Piece {
+    /// They are stored.
+    There(Vec<ChunkId>),
+    /// The workers are at it.
+    Coming(Receiver<Result<Vec<ChunkId>>>),
 }
 
 /// What became of an entry.
@@ -210,6 +225,10 @@ impl<'w> Assembler<'w> {
                 self.add(node)?;
             }
             Event::Rows { node, work } => self.add_rows(*node, *work)?,
+            Event::Copied { node, pieces } => {
+                let node = self.of_pieces(*node, pieces)?;
+                self.add(node)?;
+            }
             Event::SameAs { node, earlier } => {
                 let node = self.same_as(*node, &earlier)?;
                 self.add(node)?;
@@ -223,6 +242,16 @@ impl<'w> Assembler<'w> {
         node.chunks = work.store(|plain| self.store_meta(plain))?;
         node.rows = true;
         self.add(node)
+    }
+
+    fn of_pieces(&mut self, mut node: Node, pieces: Vec<Piece>) -> Result<Node> {
+        for piece in pieces {
+            node.chunks.extend(match piece {
+                Piece::There(ids) => ids,
+                Piece::Coming(ids) => ids.recv().map_err(|_| unfinished())??,
+            });
+        }
+        if node.rows { Ok(node) } else { self.with_short_list(node) }
     }
 
     fn add(&mut self, node: Node) -> Result<()> {

@@ -5,6 +5,7 @@
 mod assemble;
 pub mod backup;
 pub mod check;
+pub mod copy;
 pub mod forget;
 pub mod list;
 pub mod parent;
