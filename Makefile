@@ -5,7 +5,7 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help demo test check bench bench-hestia deb deb-test install generate clean
+.PHONY: help demo test check bench bench-hestia bench-stores deb deb-test install generate clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  /p' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ bench-hestia: ## nights of a large user, on a machine with HestiaCP that nobody 
 	@tests/tools/setup.sh bench
 	$(CARGO) build --release --locked
 	python3 benches/hestia.py --ghostsnap target/release/ghostsnap $(BENCH)
+
+bench-stores: ## the same on an S3 server, near and 50 ms away, against restic; counts requests
+	@tests/tools/setup.sh test
+	@tests/tools/setup.sh bench
+	$(CARGO) build --release --locked
+	python3 benches/stores.py --ghostsnap target/release/ghostsnap $(BENCH)
 
 # Built in a copy of the tracked files, so that what dpkg-buildpackage puts beside its folder stays
 # below target/.

@@ -167,12 +167,12 @@ pub fn place_of(address: &str) -> &'static str {
 /// Stores, by what their addresses begin with.
 const SCHEMES: [&str; 4] = ["s3", "azure", "sftp", "rclone"];
 
-/// What an address begins with; `None` for a path.
 /// Whether an address leads to another machine than this one, or may.
 pub fn is_far(address: &str) -> bool {
     scheme(address).is_some_and(|scheme| scheme != "file")
 }
 
+/// What an address begins with; `None` for a path.
 fn scheme(address: &str) -> Option<&str> {
     let (scheme, _) = address.split_once(':')?;
     let fits = scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
