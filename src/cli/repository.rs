@@ -16,7 +16,7 @@ use crate::hestia::named::{self, DEFAULT, Entry, RepositoryName};
 use crate::hestia::settings::SETTINGS_FILE;
 use crate::hestia::setup::Place;
 use crate::hestia::{Settings, UserName, setup};
-use crate::repo::{IndexedRepository, LocalCopy, Repository};
+use crate::repo::{Found, IndexedRepository, LocalCopy, Repository};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -376,12 +376,8 @@ pub fn open_meant(context: &Context, call: &Invocation, meant: &Meant) -> Result
     let dressing = Dressing::of(call, &readable_settings(call)?, meant)?;
     let backend = backend::open(&meant.address, &meant.access)?;
     // Nobody should type a password for a repository that is not there.
-    let secret = if backend.size(&FileName::CONFIG)?.is_none() {
-        Secret::password("")
-    } else {
-        meant.secret(context, call)?
-    };
-    let world = Arc::clone(&context.world);
-    let repository = Repository::open(backend, &secret, world)?;
+    let found = Found::at(backend)?;
+    let secret = meant.secret(context, call)?;
+    let repository = found.open(&secret, Arc::clone(&context.world))?;
     Ok(Opened { repository: dressing.put_on(context, repository), secret })
 }

@@ -77,12 +77,34 @@ impl Repository {
 
     /// Opens a repository with a password or key file.
     pub fn open(backend: Arc<dyn Backend>, secret: &Secret, world: Arc<World>) -> Result<Self> {
+        Found::at(backend)?.open(secret, world)
+    }
+}
+
+/// A repository that is there and still closed.
+pub struct Found {
+    backend: Arc<dyn Backend>,
+    config: Vec<u8>,
+}
+
+impl Found {
+    /// Looks whether there is one.
+    pub fn at(backend: Arc<dyn Backend>) -> Result<Self> {
         let what = || format!("open the repository at {}", backend.location());
-        let stored = read_config(backend.as_ref()).within(what)?;
-        let (keys, config) = keys::unlock(backend.as_ref(), secret, &stored).within(what)?;
-        Ok(Self { backend, keys: Arc::new(keys), config, world, copy: None })
+        let config = read_config(backend.as_ref()).within(what)?;
+        Ok(Self { backend, config })
     }
 
+    /// Opens it with a password or key file.
+    pub fn open(self, secret: &Secret, world: Arc<World>) -> Result<Repository> {
+        let Self { backend, config: stored } = self;
+        let what = || format!("open the repository at {}", backend.location());
+        let (keys, config) = keys::unlock(backend.as_ref(), secret, &stored).within(what)?;
+        Ok(Repository { backend, keys: Arc::new(keys), config, world, copy: None })
+    }
+}
+
+impl Repository {
     /// The same repository over a wrapper of its store.
     #[must_use]
     pub fn through(self, wrap: impl FnOnce(Arc<dyn Backend>) -> Arc<dyn Backend>) -> Self {
@@ -145,9 +167,14 @@ impl Repository {
         features: u64,
         plain: &[u8],
     ) -> Result<FileId> {
-        let header = Header { features, ..Header::new(kind, self.world.random_32()?) };
-        let stored = envelope::seal_with_features(&self.keys, header, plain)?;
+        let stored = self.seal(kind, features, plain)?;
         store_and_keep(self.backend.as_ref(), self.copy(), file_kind(kind), &stored)
+    }
+
+    /// A record as it is stored.
+    fn seal(&self, kind: RecordKind, features: u64, plain: &[u8]) -> Result<Vec<u8>> {
+        let header = Header { features, ..Header::new(kind, self.world.random_32()?) };
+        envelope::seal_with_features(&self.keys, header, plain)
     }
 
     /// Reads a record that a listing has named, checking that its bytes are what its name says.

@@ -3,8 +3,8 @@
 
 use super::Repository;
 use crate::backend::{FileKind, FileName};
-use crate::base::{Error, FileId, Kind, Monitor, Result, Within};
-use crate::format::{RecordKind, Snapshot};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Within, units};
+use crate::format::{RecordKind, Snapshot, pack};
 
 impl Repository {
     /// All snapshots, oldest first. One that cannot be read is an error: whoever deletes by this
@@ -60,14 +60,20 @@ impl Repository {
     /// Stores a snapshot and reads it back: the commit point of a backup. All that it names must
     /// be durable before.
     pub fn save_snapshot(&self, snapshot: &Snapshot) -> Result<FileId> {
-        let plain = snapshot.encode();
-        let id = self.store_record(RecordKind::Snapshot, snapshot.features, &plain)?;
-        let back = self.snapshot(&id).within(|| "read the new snapshot back")?;
-        if back != *snapshot {
-            return Err(Error::new(Kind::Damaged, "read the new snapshot back")
+        let stored = self.seal(RecordKind::Snapshot, snapshot.features, &snapshot.encode())?;
+        let name = FileName::new(FileKind::Snapshot, pack::file_id(&stored));
+        self.backend.create(&name, &stored)?;
+        let what = || "read the new snapshot back";
+        let back = self.backend.read(&name, 0..units::bytes(stored.len())).within(what)?;
+        let plain = self.open_named(RecordKind::Snapshot, &name, &back).within(what)?;
+        if Snapshot::decode(&plain).within(what)? != *snapshot {
+            return Err(Error::new(Kind::Damaged, what())
                 .why("the store returned something else than it was given"));
         }
-        Ok(id)
+        if let Some(copy) = self.copy() {
+            copy.keep(&name, &stored);
+        }
+        Ok(name.id)
     }
 
     /// Removes a snapshot; what only it used becomes garbage for prune.
