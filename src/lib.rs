@@ -134,6 +134,7 @@
 //! - `ops/rows.rs`: SQL dumps, row by row against the parent's
 //! - `ops/parent.rs`: the snapshot that unchanged files are taken over from
 //! - `ops/restore/mod.rs`: options, report, finding an entry by its path
+//! - `ops/restore/origin.rs`: the same to where it came from, with the folders that lead there
 //! - `ops/restore/plan.rs`: which parts of which packs go where
 //! - `ops/restore/fetch.rs`: the workers that read packs and write files
 //! - `ops/restore/folder.rs`: into a folder: decide, fetch, links, attributes, sync

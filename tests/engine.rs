@@ -11,10 +11,11 @@ use ghostsnap::backend::{Backend, FileKind};
 use ghostsnap::base::monitor::Collect;
 use ghostsnap::base::{Counter, Kind, World};
 use ghostsnap::ops::check::{ReadData, check};
-use ghostsnap::ops::restore::{Overwrite, RestoreOptions, find_node, to_folder};
+use ghostsnap::ops::restore::{Overwrite, RestoreOptions, find_node, to_folder, to_origin};
 use ghostsnap::repo::{Reader, Repository};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::sync::Arc;
 
 fn check_all(backend: &Arc<dyn Backend>) -> Vec<ghostsnap::ops::check::Finding> {
@@ -282,4 +283,68 @@ fn a_folder_with_content_gives_way_only_where_removing_was_asked_for() {
     to_folder(&repository, &report.snapshot, &base, &options, &target, &Collect::default())
         .unwrap();
     assert_eq!(fs::read(target.join("a")).unwrap(), b"file");
+}
+
+#[test]
+fn what_is_gone_comes_back_in_place_with_the_folders_that_lead_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("a/b/source");
+    sample_tree(&source);
+    let modes = [(folder.path().join("a"), 0o711), (source.clone(), 0o2751)];
+    for (path, mode) in &modes {
+        fs::set_permissions(path, fs::Permissions::from_mode(*mode)).unwrap();
+    }
+    let before = fs::metadata(&source).unwrap();
+    let backend = fresh_store();
+    init(Arc::clone(&backend));
+    let report = backup_now(&backend, &source);
+    let (repository, base) = (open(backend), base_of(&source));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let back = |overwrite, path: &ghostsnap::base::RelPath| {
+        let options = RestoreOptions { overwrite, ..restore_options() };
+        let top = elsewhere.path();
+        let monitor = Collect::default();
+        to_origin(&repository, &report.snapshot, path, &options, top, &monitor).unwrap().warnings
+    };
+    let now = |path: &Path| {
+        let path = elsewhere.path().join(path.canonicalize().unwrap().strip_prefix("/").unwrap());
+        (fs::metadata(&path).unwrap(), path)
+    };
+    assert_eq!(back(Overwrite::Always, &base), 0);
+    let (meta, restored) = now(&source);
+    assert_eq!(manifest(&restored), manifest(&source));
+    assert_eq!(meta.mtime(), before.mtime());
+    for (path, mode) in &modes {
+        assert_eq!(now(path).0.mode() & 0o7777, *mode, "{}", path.display());
+    }
+    // One that is there is made right, unless what is there is to stay; those above are not ours.
+    let loosen =
+        |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    loosen(&restored);
+    loosen(&now(&modes[0].0).1);
+    assert_eq!(back(Overwrite::Never, &base), 0);
+    assert_eq!(now(&source).0.mode() & 0o7777, 0o777);
+    assert_eq!(back(Overwrite::Always, &base), 0);
+    assert_eq!(now(&source).0.mode() & 0o7777, 0o2751);
+    assert_eq!(now(&modes[0].0).0.mode() & 0o7777, 0o777);
+    // A file alone brings the folders above it.
+    fs::remove_dir_all(&restored).unwrap();
+    let file =
+        base.join(b"site").unwrap().join(b"public_html").unwrap().join(b"index.php").unwrap();
+    assert_eq!(back(Overwrite::Always, &file), 0);
+    assert_eq!(now(&source).0.mode() & 0o7777, 0o2751);
+    assert_eq!(fs::read_dir(&restored).unwrap().count(), 1);
+}
+
+#[test]
+fn a_backup_into_a_repository_that_is_removed_meanwhile_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source");
+    sample_tree(&source);
+    let backend = fresh_store();
+    init(Arc::clone(&backend));
+    let repository = open(Arc::clone(&backend));
+    backend.remove(&ghostsnap::backend::FileName::CONFIG).unwrap();
+    let error = try_backup(&repository, &source).unwrap_err();
+    assert!(error.to_string().contains("was removed meanwhile"), "{error}");
 }

@@ -52,6 +52,16 @@ impl Desk {
         self.with_input(args, "")
     }
 
+    /// Exit code, with a key of something else in the environment.
+    fn with_a_foreign_key(&self, args: &[&str]) -> Option<i32> {
+        let key = self.path("foreign.key");
+        fs::write(&key, format!("ghostsnap-key-file v1\n{}\n", "ab".repeat(32))).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ghostsnap"));
+        command.args(args).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("GHOSTSNAP_HESTIA_BELOW", self.0.folder.path());
+        command.env("GHOSTSNAP_KEY_FILE", key).output().unwrap().status.code()
+    }
+
     fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
@@ -177,6 +187,20 @@ fn a_name_stands_for_a_repository_wherever_one_is_given() {
     assert!(text.contains("mounted") && text.contains("ghostsnap init -r disk2"), "{text}");
     desk.ok(&["init", "-r", "disk2"]);
     assert_eq!(desk.snapshots_in("disk2"), 0);
+}
+
+#[test]
+fn the_environment_opens_no_repository_with_a_name() {
+    let desk = Desk::new();
+    desk.add_folder("disk2");
+    assert_eq!(desk.with_a_foreign_key(&["init", "-r", "disk2"]), Some(0));
+    assert!(desk.entry("disk2.key").exists(), "it has a key of its own");
+    assert_eq!(desk.snapshots_in("disk2"), 0);
+    assert_eq!(desk.with_a_foreign_key(&["snapshots", "-r", "disk2"]), Some(0));
+    // What is typed counts.
+    let key = desk.path("foreign.key");
+    let (code, _) = desk.fails(&["snapshots", "-r", "disk2", "--key-file", key.to_str().unwrap()]);
+    assert_eq!(code, 9);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::base::{Error, Kind, Result};
 use clap::builder::{PossibleValuesParser, ValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -50,6 +50,8 @@ pub struct Invocation {
     command: &'static Row,
     shim: Option<&'static Shim>,
     values: BTreeMap<&'static str, Vec<OsString>>,
+    /// Options that the environment gave.
+    from_env: BTreeSet<&'static str>,
 }
 
 impl Invocation {
@@ -66,6 +68,16 @@ impl Invocation {
     /// Whether the argument or option was given or has a default.
     pub fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
+    }
+
+    /// The same without those of these options that the environment gave.
+    #[must_use]
+    pub fn as_typed(&self, names: &[&'static str]) -> Self {
+        let mut typed = self.clone();
+        for name in names.iter().filter(|name| self.from_env.contains(*name)) {
+            typed.values.remove(name);
+        }
+        typed
     }
 
     /// The value, checked to be text.
@@ -134,7 +146,12 @@ fn parse_shim(name: &OsStr, words: &[OsString], env: Env<'_>) -> Parsed {
     if words.len() < shim.required() {
         return refused(Kind::Usage, true, format!("Usage: {} {}", shim.name, shim.usage()));
     }
-    let mut call = Invocation { command, shim: Some(shim), values: BTreeMap::new() };
+    let mut call = Invocation {
+        command,
+        shim: Some(shim),
+        values: BTreeMap::new(),
+        from_env: BTreeSet::new(),
+    };
     call.values.insert("panel", Vec::new());
     for name in shim.fixed {
         call.values.insert(name, Vec::new());
@@ -223,7 +240,8 @@ fn parse_options(words: &[OsString], env: Env<'_>) -> Parsed {
     let Some(command) = table::command(&name) else {
         return refused(Kind::Internal, panel, format!("Error: the table lacks '{name}'"));
     };
-    let mut call = Invocation { command, shim: None, values: BTreeMap::new() };
+    let mut call =
+        Invocation { command, shim: None, values: BTreeMap::new(), from_env: BTreeSet::new() };
     let result =
         fill_from_matches(&mut call, innermost).and_then(|()| fill_defaults(&mut call, env));
     match result {
@@ -338,6 +356,9 @@ fn fill_defaults(call: &mut Invocation, env: Env<'_>) -> Result<()> {
             continue;
         }
         let from_env = flag.env.iter().find_map(|name| env(name)).filter(|word| !word.is_empty());
+        if from_env.is_some() {
+            call.from_env.insert(flag.long);
+        }
         if let Some(word) = from_env.or_else(|| flag.default.map(OsString::from)) {
             check_value(flag.long, value, &word)?;
             call.values.insert(flag.long, vec![word]);

@@ -17,7 +17,9 @@ use crate::ops::backup::{BackupOptions, BackupReport, Parent};
 use crate::ops::check::{CheckReport, Finding, ReadData, Severity, check as check_repository};
 use crate::ops::forget::{self, Policy, Verdict};
 use crate::ops::repair::rebuild_index;
-use crate::ops::restore::{Overwrite, RestoreOptions, RestoreReport, find_node, to_folder};
+use crate::ops::restore::{
+    Overwrite, RestoreOptions, RestoreReport, find_node, to_folder, to_origin,
+};
 use crate::repo::snapshots::find;
 use crate::repo::{IndexedRepository, Reader, Repository, WriterOptions};
 use crate::tree::dir::OwnerPolicy;
@@ -239,7 +241,11 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
     let mut rows = context.output.rows(call.command().columns);
     let mut failed = 0;
     for (base, target) in places(&repository, snapshot, call)? {
-        let report = to_folder(&repository, snapshot, &base, &options, &target, &progress);
+        let report = if call.has("in-place") {
+            to_origin(&repository, snapshot, &base, &options, Path::new("/"), &progress)
+        } else {
+            to_folder(&repository, snapshot, &base, &options, &target, &progress)
+        };
         let report = report.inspect_err(|_| progress.finish())?;
         failed += report.warnings;
         rows.row(&restored_row(&target, &report))?;

@@ -44,11 +44,20 @@ pub fn add(context: &Context, call: &Invocation) -> Result<()> {
 
 /// `ghostsnap key change`.
 pub fn change(context: &Context, call: &Invocation) -> Result<()> {
-    let Opened { repository, secret } = repository::open(context, call)?;
+    let meant = repository::meant(context, call)?;
+    let Opened { repository, secret } = repository::open_meant(context, call, &meant)?;
     let new = repository::asker(context, call).further()?;
     let result = repository.change_key(&secret, &new.secret, call.text("label"));
     let id = or_remove_key_file(result, &new)?;
     context.output.note(&format!("the repository opens with the new key {id} now"));
+    // The next run of this server would find the door shut.
+    if let Some(path) = meant.key_file().filter(|path| path.exists()) {
+        context.output.important(&format!(
+            "If {} was the key that changed, it opens nothing any more: put the new key in its place, \
+             or name the new one in the settings.",
+            path.display()
+        ));
+    }
     print_key(context, call, &repository, &id)
 }
 

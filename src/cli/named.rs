@@ -174,9 +174,10 @@ fn tell_key(context: &Context, entry: &Entry, folder: &Path) {
         )
     } else {
         format!(
-            "Nothing is stored there yet: the first backup into it, or 'ghostsnap init -r {name}', \
-             makes the repository and, if it is not there, its key file {}. Then keep a copy of \
-             that file off this server: without it nobody, you included, can ever read the backups.",
+            "Nothing is stored there yet: the first backup of a Hestia user into it, or \
+             'ghostsnap init -r {name}', makes the repository and, if it is not there, its key \
+             file {}. Then keep a copy of that file off this server: without it nobody, you \
+             included, can ever read the backups.",
             entry.key_file(folder).display()
         )
     };
@@ -361,7 +362,7 @@ pub fn test(context: &Context, call: &Invocation) -> Result<()> {
     let state = if is_there.is_ok_and(|size| size.is_some()) {
         "it holds a repository".to_owned()
     } else {
-        format!("there is no repository yet; the first backup into {text} makes one")
+        format!("there is none yet; the first backup of a Hestia user into {text} makes one")
     };
     context.output.note(&format!("{} can be used; {state}", shown_address(&meant.address)));
     Ok(())

@@ -63,6 +63,7 @@ impl Meant {
 
     /// What opens it.
     fn secret(&self, context: &Context, call: &Invocation) -> Result<Secret> {
+        let call = &self.heard(call);
         let asker = asker(context, call);
         match &self.key {
             Key::Asked => asker.present(None),
@@ -71,10 +72,19 @@ impl Meant {
         }
     }
 
+    /// What is said of its password: for a repository with a name, the environment says nothing.
+    fn heard(&self, call: &Invocation) -> Invocation {
+        match &self.key {
+            Key::Entry(..) => call.as_typed(&SECRETS),
+            Key::Asked | Key::Settings(_) => call.clone(),
+        }
+    }
+
     /// What will open it when it is made.
     pub fn first_secret(&self, context: &Context, call: &Invocation) -> Result<NewSecret> {
+        let call = &self.heard(call);
         let asker = asker(context, call);
-        let says_key = call.has("key-file") || says_password(call);
+        let says_key = says_password(call);
         match &self.key {
             Key::Entry(entry, folder) if !says_key => match entry.password() {
                 Some(_) => {
@@ -88,9 +98,11 @@ impl Meant {
     }
 }
 
-/// Whether options say what opens the repository.
+/// Options that say what opens the repository.
+const SECRETS: [&str; 3] = ["password-file", "password-command", "key-file"];
+
 fn says_password(call: &Invocation) -> bool {
-    ["password-file", "password-command", "key-file"].iter().any(|name| call.has(name))
+    SECRETS.iter().any(|name| call.has(name))
 }
 
 /// An open repository and what opened it.
@@ -202,7 +214,7 @@ pub fn open_of_server(
     }
     let has_entry = matches!(meant.key, Key::Entry(..));
     let from_env = !has_entry && std::env::var_os("GHOSTSNAP_PASSWORD").is_some();
-    let place = meant.place().filter(|_| !says_password(call) && !from_env);
+    let place = meant.place().filter(|_| !says_password(&meant.heard(call)) && !from_env);
     let Some(place) = place else {
         return open_meant(context, call, &meant).map(|opened| opened.repository);
     };
@@ -359,7 +371,8 @@ pub fn open(context: &Context, call: &Invocation) -> Result<Opened> {
 /// Opens the repository that snapshots are copied into. One with a name and a key file is made if
 /// neither is there, as the first backup makes it.
 pub fn open_or_make(context: &Context, call: &Invocation, meant: &Meant) -> Result<Repository> {
-    let place = meant.place().filter(|place| place.name.is_some() && !says_password(call));
+    let says = says_password(&meant.heard(call));
+    let place = meant.place().filter(|place| place.name.is_some() && !says);
     let Some(place) = place else {
         return open_meant(context, call, meant).map(|opened| opened.repository);
     };

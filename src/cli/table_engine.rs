@@ -311,7 +311,7 @@ pub const ENGINE: &[Command] = &[
         details: "Files that have not changed since the last snapshot of the same paths are not \
                   read again. The folder of the repository itself is left out. What cannot be \
                   read is named in a warning, the rest is stored, and the exit code is 30. \
-                  Interrupt it at any time: the next run goes on from what was stored.",
+                  Interrupt it at any time: the next run goes on from what was stored, but for the last 64 MiB or so.",
         examples: &[
             "ghostsnap backup -r /srv/backup /etc /home --exclude '*.tmp' --tag nightly",
             "ghostsnap backup -r /srv/backup --stdin --stdin-filename all.sql",

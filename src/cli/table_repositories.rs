@@ -52,8 +52,8 @@ const ADD: Command = Command {
               secret=- reads \
               it from the next line of standard input and keeps it in a file beside. A key file \
               NAME.key opens the repository, or key_file=/PATH, or a password (password_file, \
-              password_env, password_command). Nothing is made at the address: the first backup, \
-              or 'ghostsnap init -r NAME', does that. A name works wherever a repository is given.",
+              password_env, password_command). Nothing is made at the address: the first backup \
+              of a Hestia user, or 'ghostsnap init -r NAME', does that. A name works wherever a repository is given.",
     examples: &[
         "ghostsnap repository add offsite s3:https://s3.example.com/bucket/server1 key_id=AKIA1 \
          secret_file=/root/s3-secret",
@@ -155,7 +155,7 @@ const DELETE: Command = Command {
               of this server is not touched. A repository that the settings name is not deleted.",
     examples: &[
         "ghostsnap repository delete offsite",
-        "ghostsnap repository delete offsite --data --confirm offsite",
+        "ghostsnap repository delete offsite --data --confirm offsite --force",
     ],
     args: &[NAME],
     flags: &[

@@ -70,6 +70,11 @@ impl Repository {
             return Err(Error::new(Kind::Damaged, what())
                 .why("the store returned something else than it was given"));
         }
+        // Whoever removes a repository removes this first.
+        if self.backend.size(&FileName::CONFIG)?.is_none() {
+            return Err(Error::new(Kind::Damaged, "end the backup")
+                .why("the repository was removed meanwhile: its config is gone"));
+        }
         if let Some(copy) = self.copy() {
             copy.keep(&name, &stored);
         }

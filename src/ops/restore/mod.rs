@@ -5,11 +5,13 @@
 mod deputy;
 mod fetch;
 mod folder;
+mod origin;
 mod plan;
 mod sink;
 
 pub use deputy::{Change, Done, Place, Report, Rules, Undoes, by_deputy};
 pub use folder::to_folder;
+pub use origin::to_origin;
 pub(super) use plan::places;
 pub use sink::{FileReader, to_sink};
 
