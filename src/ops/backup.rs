@@ -87,6 +87,8 @@ pub fn backup(
     };
     let finished_tree = stored?;
     let written = finished?;
+    // Whoever stopped it while the last packs were on their way wants no snapshot either.
+    check_cancelled(monitor)?;
     for counter in [Counter::BytesStored, Counter::Packs] {
         monitor.count(counter, written.get(counter));
     }

@@ -141,6 +141,7 @@ fn copy_one(
     };
     let tree = stored?;
     let written = finished?;
+    check_cancelled(monitor)?;
     for counter in [Counter::BytesStored, Counter::Packs] {
         monitor.count(counter, written.get(counter));
     }
