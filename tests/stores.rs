@@ -224,7 +224,7 @@ fn a_storm_of_refusals_is_waited_out() {
     // Scattered, so that two uploads at once do not take turns in being refused; and one in four
     // alone, since storing a pack takes several requests that must all pass.
     let storm = |seen: &Seen| match (seen.number * 2_654_435_761) >> 29 & 7 {
-        0 if seen.number % 2 == 0 => Act::Refuse(503, "SlowDown"),
+        0 if seen.number.is_multiple_of(2) => Act::Refuse(503, "SlowDown"),
         0 => Act::Refuse(500, "InternalError"),
         1 => Act::RefuseEarly(429, "TooManyRequests"),
         _ => Act::Pass,
@@ -285,7 +285,8 @@ fn a_store_that_goes_away_ends_the_backup_within_bounds() {
         0..10 => Act::Pass,
         _ => Act::Refuse(503, "ServiceUnavailable"),
     };
-    let words = ["tries over", "503 ServiceUnavailable"];
+    // Whichever request it is then; the answer to a HEAD has no more to say.
+    let words = ["tries over", "the store answered 503"];
     fails_clearly(15, &words, &[("GHOSTSNAP_RETRY_SECONDS", "4")], gone);
 }
 
