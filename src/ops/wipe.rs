@@ -2,9 +2,9 @@
 //! Removes a whole repository, in an order in which it stays one until its packs are gone: what was
 //! begun can be taken up again. Only files that are a repository's own are ever touched.
 
-use crate::backend::FileKind;
+use crate::backend::{Backend, FileKind};
 use crate::base::units::bytes;
-use crate::base::{Error, Kind, Monitor, Result};
+use crate::base::{Error, Kind, Monitor, Result, Within};
 use crate::repo::Repository;
 
 /// Snapshots first, as nothing may refer to what is gone; what opens it last.
@@ -26,6 +26,10 @@ pub fn wipe(repository: &Repository, monitor: &dyn Monitor) -> Result<u64> {
     }
     let mut removed = 0;
     for kind in ORDER {
+        // While it can still be opened: whoever stores something now would lose it with success.
+        if kind == FileKind::Config {
+            refuse_in_use(backend.as_ref()).within(what)?;
+        }
         let files = backend.list(kind)?;
         for (name, _) in &files {
             if monitor.cancelled() {
@@ -38,16 +42,38 @@ pub fn wipe(repository: &Repository, monitor: &dyn Monitor) -> Result<u64> {
     Ok(removed)
 }
 
+/// Fails if there is again what has just been removed.
+fn refuse_in_use(backend: &dyn Backend) -> Result<()> {
+    for kind in [FileKind::Snapshot, FileKind::Index, FileKind::Pack] {
+        if !backend.list(kind)?.is_empty() {
+            return Err(Error::new(Kind::InUse, "remove what is there")
+                .why("somebody is storing something in it")
+                .hint("run the command again when that has ended"));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Backend;
+    use crate::backend::FileName;
     use crate::backend::fault::{Fault, Faulty};
     use crate::backend::mem::Mem;
+    use crate::base::FileId;
     use crate::base::World;
     use crate::base::monitor::Collect;
     use crate::format::keyslot::Secret;
     use std::sync::Arc;
+
+    #[test]
+    fn a_repository_that_somebody_writes_to_stays_open() {
+        let store = Mem::new();
+        store.create(&FileName::new(FileKind::Pack, FileId([1; 32])), b"x").unwrap();
+        let error = refuse_in_use(&store).unwrap_err();
+        assert_eq!(error.kind(), Kind::InUse);
+        refuse_in_use(&Mem::new()).unwrap();
+    }
 
     #[test]
     fn nothing_of_a_repository_stays_and_what_was_cut_off_can_be_taken_up() {
@@ -57,8 +83,7 @@ mod tests {
         let open = |backend: Arc<dyn Backend>| Repository::open(backend, &secret, world());
         Repository::init(Arc::new(store.clone()), &secret, "x", world()).unwrap();
         for number in 0..3 {
-            let name =
-                crate::backend::FileName::new(FileKind::Pack, crate::base::FileId([number; 32]));
+            let name = FileName::new(FileKind::Pack, FileId([number; 32]));
             store.create(&name, b"x").unwrap();
         }
         let dies = Faulty::new(Arc::new(store.clone()), Fault::DieBefore(1));

@@ -11,14 +11,8 @@ impl Repository {
     /// list must know all of them.
     pub fn snapshots(&self) -> Result<Vec<(FileId, Snapshot)>> {
         let mut found = Vec::new();
-        let listed = self.backend.list(FileKind::Snapshot)?;
-        if let Some(copy) = self.copy() {
-            copy.keep_only(FileKind::Snapshot, &listed.iter().map(|(name, _)| *name).collect());
-        }
-        for (name, size) in listed {
-            let plain = self.load_listed(RecordKind::Snapshot, (name, size));
-            let what = || format!("read snapshot {}", name.id);
-            match plain.and_then(|plain| Snapshot::decode(&plain).within(what)) {
+        for (name, snapshot) in self.each_snapshot()? {
+            match snapshot {
                 // Forgotten by another process since the listing.
                 Err(error)
                     if error.kind() == Kind::NotFound && self.backend.size(&name)?.is_none() => {}
@@ -29,18 +23,25 @@ impl Repository {
         Ok(found)
     }
 
-    /// All snapshots that can be read, oldest first; the others are warnings. For lists and for
-    /// finding a parent.
-    pub fn readable_snapshots(&self, monitor: &dyn Monitor) -> Result<Vec<(FileId, Snapshot)>> {
-        let mut found = Vec::new();
+    /// Every snapshot that the store lists, read as they are asked for.
+    fn each_snapshot(&self) -> Result<impl Iterator<Item = (FileName, Result<Snapshot>)>> {
         let listed = self.backend.list(FileKind::Snapshot)?;
         if let Some(copy) = self.copy() {
             copy.keep_only(FileKind::Snapshot, &listed.iter().map(|(name, _)| *name).collect());
         }
-        for (name, size) in listed {
+        Ok(listed.into_iter().map(|(name, size)| {
             let plain = self.load_listed(RecordKind::Snapshot, (name, size));
             let what = || format!("read snapshot {}", name.id);
-            match plain.and_then(|plain| Snapshot::decode(&plain).within(what)) {
+            (name, plain.and_then(|plain| Snapshot::decode(&plain).within(what)))
+        }))
+    }
+
+    /// All snapshots that can be read, oldest first; the others are warnings. For lists and for
+    /// finding a parent.
+    pub fn readable_snapshots(&self, monitor: &dyn Monitor) -> Result<Vec<(FileId, Snapshot)>> {
+        let mut found = Vec::new();
+        for (name, snapshot) in self.each_snapshot()? {
+            match snapshot {
                 Ok(snapshot) => found.push((name.id, snapshot)),
                 // Forgotten by another process since the listing.
                 Err(error) if error.kind() == Kind::NotFound => {}
@@ -70,7 +71,7 @@ impl Repository {
             return Err(Error::new(Kind::Damaged, what())
                 .why("the store returned something else than it was given"));
         }
-        // Whoever removes a repository removes this first.
+        // Without it nobody can open the repository: it was removed while this backup ran.
         if self.backend.size(&FileName::CONFIG)?.is_none() {
             return Err(Error::new(Kind::Damaged, "end the backup")
                 .why("the repository was removed meanwhile: its config is gone"));

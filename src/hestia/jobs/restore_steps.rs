@@ -128,7 +128,12 @@ impl Job<'_> {
     fn settle_logins(&self, before: &Before, facts: &Facts, monitor: &dyn Monitor) -> Result<()> {
         let domains = facts.of("WEB");
         let from = (self.repository, self.snapshot);
-        let wanted = Wanted::read(from, domains, (self.user, self.from))?;
+        // Without it every new account is locked, which is better than what Hestia may have left.
+        let wanted = Wanted::read(from, domains, (self.user, self.from));
+        let wanted = wanted.unwrap_or_else(|error| {
+            monitor.warn(error);
+            Wanted::default()
+        });
         before.settle(self.server, self.user, &wanted, monitor)
     }
 

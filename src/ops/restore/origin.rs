@@ -39,7 +39,13 @@ pub fn to_origin(
     let is_meant = options.selection.verdict(&RelPath::root(), true) == Verdict::Take;
     let stays = options.dry_run || options.overwrite == Overwrite::Never || folder.is_root();
     if node.is_folder() && is_meant && !is_made && !stays {
-        attributes.push(Attributes::of(&folder, node, top, options)?);
+        match Attributes::of(&folder, node, top, options) {
+            Ok(one) => attributes.push(one),
+            Err(error) => {
+                monitor.warn(error);
+                report.warnings += 1;
+            }
+        }
     }
     attributes.extend(made.into_iter().rev());
     for one in attributes {
