@@ -102,7 +102,8 @@ show hestia list-backups --user alice
 say "Disaster: the pictures are encrypted, the mails gone, the table empty"
 for file in "$sample"/home/alice/web/shop.example/public_html/images/*; do head -c 1000 /dev/urandom > "$file"; done
 rm -rf "$sample/home/alice/mail/shop.example/info"
-echo 'CREATE TABLE `orders` (`id` int);' > "$sample/mysql/alice_shop.sql"
+# Its rows are gone; it can still be dumped, else the restore would not overwrite it.
+printf '%s\n' 'CREATE TABLE `orders` (' '  `id` int' ');' '-- Dump completed' > "$sample/mysql/alice_shop.sql"
 
 say "Restore"
 show hestia restore alice --snapshot latest --force
