@@ -330,7 +330,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def run(options: argparse.Namespace, user: User, notes: list[str]) -> list[dict]:
     """All nights in all ways that are there."""
-    ways: list[Way] = [Direct(user, options.work, options.timeout, options.ghostsnap)]
+    ways: list[Way] = [Direct(user, options.work, options.timeout, str(Path(options.ghostsnap).resolve()))]
     for kind in (Tarball, Restic):
         way = kind(user, options.work, options.timeout)
         if why := way.missing():

@@ -80,6 +80,7 @@
 //! - `format/compress.rs`: zstd per blob, bounded by the recorded length
 //! - `format/config.rs`: the repository's own description
 //! - `format/keyslot.rs`: the master key wrapped under a password or key file
+//! - `format/lock.rs`: who is writing at this moment
 //! - `format/pack.rs`: blobs, the sealed end, the footer
 //! - `format/rows.rs`: SQL dumps: groups of rows, row tables, row maps
 //! - `format/index.rs`: index segments
@@ -96,6 +97,8 @@
 //! - `repo/index.rs`: the index in memory: which chunk lies where
 //! - `repo/chunk_table.rs`: its sorted table of chunks
 //! - `repo/fresh.rs`: what this process has stored since: shared by all its writers
+//! - `repo/locks.rs`: notes of who is writing; nobody waits for them
+//! - `repo/fence.rs`: the last look before a snapshot is stored: was anything pruned?
 //! - `repo/writer.rs`: chunk, blob, pack, verify, upload, index; `finish` makes all durable
 //! - `repo/reader.rs`: chunks and trees back, with a cache of blobs
 //! - `repo/snapshots.rs`: list, find, save, remove
@@ -146,6 +149,11 @@
 //! - `ops/restore/sink.rs`: into a sink, in the order of the tree
 //! - `ops/list.rs`: walk, find, compare
 //! - `ops/forget.rs`: which snapshots a policy keeps, and why
+//! - `ops/prune/mod.rs`: frees what no snapshot needs: mark, wait, remove
+//! - `ops/prune/needed.rs`: which chunks the snapshots need
+//! - `ops/prune/plan.rs`: what becomes of each pack
+//! - `ops/prune/repack.rs`: what is needed of a pack, written anew
+//! - `ops/prune/book.rs`: its notes, and the merging of index segments
 //! - `ops/copy.rs`: snapshots into a repository with other keys
 //! - `ops/check.rs`: structure and data; typed findings
 //! - `ops/repair.rs`: a new index from the ends of all packs
@@ -238,6 +246,7 @@
 //! - `cli/mod.rs`: from words to an exit code
 //! - `cli/table.rs`: what a row of the table holds, and what must hold for all rows
 //! - `cli/table_engine.rs`: the rows of the engine's commands
+//! - `cli/table_care.rs`: the rows of those that look after a repository
 //! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
 //! - `cli/table_databases.rs`: the row of the restore of a database, the shims of restores
 //! - `cli/table_files.rs`: the rows for single files, folders and mail accounts, with their shims
@@ -246,7 +255,8 @@
 //! - `cli/table_repositories.rs`: the rows for repositories that have a name, with their shims
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
-//! - `cli/engine.rs`: init, backup, restore, forget, check
+//! - `cli/engine.rs`: init, backup, restore
+//! - `cli/engine_care.rs`: forget, prune, check, repair, unlock
 //! - `cli/engine_look.rs`: snapshots, ls, find, dump, diff, stats
 //! - `cli/engine_copy.rs`: copy between repositories
 //! - `cli/engine_keys.rs`: key list, add, change, remove

@@ -298,6 +298,59 @@ fn forgetting_asks_and_keeps_what_a_policy_keeps() {
 }
 
 #[test]
+fn pruning_frees_what_nothing_needs_unless_somebody_writes() {
+    let desk = Desk::with_repository();
+    let large = desk.path("data/large");
+    let mut noise = vec![0; 3_000_000];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    fs::write(&large, noise).unwrap();
+    let first = desk.backup();
+    fs::remove_file(&large).unwrap();
+    desk.backup();
+    desk.ok(&["forget", &first, "--force"]);
+    let row = |rows: &serde_json::Value, action: &str, column: &str| -> u64 {
+        rows[action][column].as_str().unwrap().parse().unwrap()
+    };
+    let stored = || -> u64 {
+        let rows = desk.json(&["stats", "--format", "json"]);
+        let row = rows.as_object().unwrap().values().next().unwrap();
+        row["STORED"].as_str().unwrap().parse().unwrap()
+    };
+    // What is young may belong to a run that goes on.
+    let rows = desk.json(&["prune", "--format", "json"]);
+    assert_eq!(row(&rows, "mark", "FILES"), 0);
+    assert!(stored() > 3_000_000);
+    assert_eq!(code(&desk.run(&["prune", "--grace", "1"])), 2, "too short a grace period");
+
+    let (mut writer, input) = endless_backup(&desk);
+    while fs::read_dir(desk.path("repository/locks")).map_or(0, Iterator::count) == 0 {
+        ghostsnap::base::World::system().sleep(std::time::Duration::from_millis(20));
+    }
+    let refused = desk.run(&["prune", "--now"]);
+    assert_eq!(code(&refused), 7, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("a backup on "), "{}", stderr(&refused));
+    let locks = desk.json(&["unlock", "--json"]);
+    let lock = locks.as_object().unwrap().values().next().unwrap();
+    assert_eq!((&lock["WORK"], &lock["HOLDER"]), (&"backup".into(), &"runs".into()));
+    assert_eq!(lock["ACTION"], "keep");
+    assert!(stored() > 3_000_000);
+    // Killed, it leaves its lock, which is nobody's any more.
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    drop(input);
+    assert_eq!(fs::read_dir(desk.path("repository/locks")).unwrap().count(), 1);
+    let rows = desk.json(&["prune", "--now", "--dry-run", "--format", "json"]);
+    assert!(row(&rows, "wait", "SIZE") > 3_000_000, "marked by the one that was held back");
+    assert!(stored() > 3_000_000);
+    let done = desk.run(&["prune", "--now"]);
+    assert_eq!(code(&done), 0, "{}", stderr(&done));
+    assert!(stored() < 100_000, "{}", stored());
+    assert_eq!(fs::read_dir(desk.path("repository/locks")).unwrap().count(), 0);
+    desk.ok(&["check", "--read-data"]);
+    assert_eq!(desk.backup().len(), 64, "life goes on");
+}
+
+#[test]
 fn damage_is_found_and_has_its_exit_code() {
     let desk = Desk::with_repository();
     fs::write(desk.path("data/big"), vec![7; 100_000]).unwrap();

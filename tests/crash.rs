@@ -19,6 +19,7 @@ use ghostsnap::base::{Counter, Kind, Result, World};
 use ghostsnap::format::keyslot::Secret;
 use ghostsnap::ops::check::{ReadData, Severity, check};
 use ghostsnap::ops::forget::{Policy, execute, plan};
+use ghostsnap::ops::prune::{PruneOptions, prune};
 use ghostsnap::repo::Repository;
 use std::fs;
 use std::path::Path;
@@ -156,6 +157,13 @@ fn backup_and_forget(backend: Arc<dyn Backend>, source: &Path) -> Result<()> {
     forget_oldest(backend, source)
 }
 
+/// And then what only that one needed goes, too; `tests/prune.rs` sweeps it closer.
+fn backup_forget_and_prune(backend: Arc<dyn Backend>, source: &Path) -> Result<()> {
+    backup_and_forget(Arc::clone(&backend), source)?;
+    let options = PruneOptions { now: true, max_unused: 0, ..PruneOptions::default() };
+    prune(open_other(backend)?, &options, false, &Collect::default()).map(|_| ())
+}
+
 #[test]
 fn a_backup_may_die_anywhere() {
     sweep("backup", backup_second);
@@ -183,7 +191,7 @@ fn a_backup_to_s3_may_die_anywhere() {
         let address = stores::at(server.port, place);
         ghostsnap::backend::open(&address, &stores::access(stores::keys())).unwrap()
     };
-    sweep_in(&|| open(&server.place()), "backup and forget", backup_and_forget);
+    sweep_in(&|| open(&server.place()), "backup, forget and prune", backup_forget_and_prune);
 }
 
 #[test]
@@ -191,7 +199,7 @@ fn a_backup_to_azure_may_die_anywhere() {
     let Some(server) = stores::azure() else { return };
     let open =
         |place: &str| ghostsnap::backend::open(place, &stores::access(server.keys())).unwrap();
-    sweep_in(&|| open(&server.place()), "backup and forget", backup_and_forget);
+    sweep_in(&|| open(&server.place()), "backup, forget and prune", backup_forget_and_prune);
 }
 
 #[test]

@@ -20,7 +20,8 @@ use ghostsnap::format::keyslot::{KeySlot, Secret, describe_slot, open_slot, seal
 use ghostsnap::format::pack::{BlobEntry, PackWriter, end_length};
 use ghostsnap::format::tree::{Meta, Node, NodeKind};
 use ghostsnap::format::{
-    Config, IndexSegment, PackClass, PackEntry, PackReader, RecordKind, Snapshot, Tree,
+    Config, IndexSegment, Note, NoteKind as NoteWord, PackClass, PackEntry, PackReader, RecordKind,
+    Snapshot, Tree,
 };
 use ghostsnap::hestia::conf;
 use ghostsnap::hestia::tarball_in::HestiaTarball;
@@ -126,9 +127,19 @@ fn segment() -> IndexSegment {
         size: 10_000,
         header: Header::new(RecordKind::DataPack, [n; 32]).encode(),
         blobs: vec![blob(0, 1), blob(1, 3), blob(2, 2)],
-        marked: i64::from(n),
     };
-    IndexSegment { packs: vec![pack(1), pack(2), pack(3)], replaces: vec![FileId([8; 32])] }
+    let note = |kind, first| Note { kind, pack: FileId([first; 32]), time: 1_800_000_000 };
+    IndexSegment {
+        packs: vec![pack(1), pack(2), pack(3)],
+        replaces: vec![FileId([8; 32])],
+        notes: vec![
+            note(NoteWord::Mark, 1),
+            note(NoteWord::Stray, 4),
+            note(NoteWord::Drop, 5),
+            note(NoteWord::Claim, 2),
+        ],
+        time: 1_800_000_000,
+    }
 }
 
 fn nodes() -> Vec<Node> {

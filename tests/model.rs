@@ -19,6 +19,7 @@ use ghostsnap::base::{FileId, RelPath, Result, World};
 use ghostsnap::format::Snapshot;
 use ghostsnap::ops::check::{ReadData, Severity, check};
 use ghostsnap::ops::forget::{Policy, execute, plan};
+use ghostsnap::ops::prune::{PruneOptions, prune};
 use ghostsnap::ops::repair::rebuild_index;
 use ghostsnap::ops::restore::{Overwrite, RestoreOptions, to_folder};
 use ghostsnap::repo::Repository;
@@ -117,7 +118,8 @@ impl History {
             13 | 14 => self.restore_in_place(),
             15 => self.restore_elsewhere(),
             16 => self.restore_a_part(),
-            17 => self.rebuild_index(),
+            17 if self.dice.one_in(2) => self.rebuild_index(),
+            17 => self.prune(),
             _ => self.check(),
         }
     }
@@ -356,6 +358,28 @@ impl History {
             assert_eq!(self.kept.len(), known.len().min(last as usize));
         }
         format!("forget all but {last}: {:?}", done.map_err(|error| error.one_line()))
+    }
+
+    /// Time stands still between the steps, so what one prune marks the next one removes.
+    fn prune(&mut self) -> String {
+        let backend = self.backend(true);
+        let options = PruneOptions {
+            max_unused: [0, 50, 500][self.dice.below(3)],
+            grace_seconds: 0,
+            now: self.dice.one_in(2),
+            pack_bytes: [1000, 64 * 1024][self.dice.below(2)],
+            ..PruneOptions::default()
+        };
+        let done = self.open(backend).and_then(|repository| {
+            let monitor = Collect::default();
+            let report = prune(repository, &options, false, &monitor)?;
+            assert!(monitor.warnings().is_empty(), "{:?}", monitor.warnings());
+            Ok(report.removed)
+        });
+        let before = self.kept.len();
+        self.take_stock();
+        assert_eq!(self.kept.len(), before);
+        format!("prune: {:?}", done.map_err(|error| error.one_line()))
     }
 
     fn pick_kept(&mut self) -> Option<(Snapshot, PathBuf)> {

@@ -44,7 +44,7 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
     (&["stderr()"], &["cli/output.rs", "cli/progress.rs"], "cli::output"),
     (
         &["std::fs"],
-        &["backend/", "tree/", "ops/restore/", "hestia/", "cli/"],
+        &["base/world.rs", "backend/", "tree/", "ops/restore/", "hestia/", "cli/"],
         "a Backend or a Source",
     ),
     (&["std::net"], &["backend/"], "a Backend"),

@@ -53,6 +53,18 @@ pub const CLOCK_SKEW_SECONDS: i64 = 86_400;
 
 /// Times the index is listed until nothing new appears.
 pub const INDEX_LISTINGS_MAX: usize = 8;
+/// A run that took longer looks, before it stores a snapshot, whether what it counts on was pruned
+/// meanwhile. Far below [`PRUNE_GRACE_SECONDS_MIN`].
+pub const FENCE_SECONDS: u64 = 30 * 60;
+/// How long what nothing needs stays marked before it is removed: the next night's prune does it.
+pub const PRUNE_GRACE_SECONDS: i64 = 20 * 3600;
+/// No grace period is shorter: clocks of servers differ, and [`FENCE_SECONDS`] must fit in twice.
+pub const PRUNE_GRACE_SECONDS_MIN: i64 = 2 * 3600;
+/// Packs of less than a quarter of a full one that may lie about before a prune makes one of them.
+pub const SMALL_PACKS_MAX: usize = 32;
+/// A lock of another machine that is older belongs to a process that was killed. If not, its run
+/// is longer than [`FENCE_SECONDS`] and looks for itself.
+pub const LOCK_SECONDS: i64 = 48 * 3600;
 
 /// Node count after which a tree chunk may end, and must end: a folder of 200,000 mails becomes
 /// some 800 chunks, of which a night rewrites few.

@@ -150,6 +150,28 @@ impl World {
         }
     }
 
+    /// This process, so that others can tell whether it still runs.
+    pub fn process(&self) -> Process {
+        match &self.0 {
+            Inner::System { .. } => {
+                let id = std::process::id();
+                Process { machine: machine(), id, started: start_of(id).unwrap_or_default() }
+            }
+            Inner::Seeded { seed, .. } => {
+                Process { machine: format!("seeded {seed}"), id: 1, started: 1 }
+            }
+        }
+    }
+
+    /// Whether a process runs; `None` if that cannot be seen from here.
+    pub fn runs(&self, process: &Process) -> Option<bool> {
+        match &self.0 {
+            Inner::System { .. } if process.machine != machine() => None,
+            Inner::System { .. } => Some(start_of(process.id) == Some(process.started)),
+            Inner::Seeded { .. } => (self.process() == *process).then_some(true),
+        }
+    }
+
     /// How many workers the machine has room for.
     pub fn cores(&self) -> usize {
         match &self.0 {
@@ -157,6 +179,32 @@ impl World {
             Inner::Seeded { .. } => 1,
         }
     }
+}
+
+/// A process, told from all others: ids are given again, and each container counts its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Process {
+    /// The machine since it was started, and which of its counts of processes is meant.
+    pub machine: String,
+    /// Its id there.
+    pub id: u32,
+    /// When it was started, in the machine's own time.
+    pub started: u64,
+}
+
+/// This machine since it was started, and the count of processes that this one is in.
+fn machine() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let count = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("{} {}", boot.trim(), count.display())
+}
+
+/// When a process was started: the 22nd field of its line, where the second is a name in
+/// parentheses that may hold anything.
+fn start_of(id: u32) -> Option<u64> {
+    let line = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let (_, rest) = line.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 fn system_now() -> Timestamp {
@@ -193,6 +241,17 @@ mod tests {
         assert_eq!(a.random_32_for("x").unwrap(), b.random_32_for("x").unwrap());
         assert_ne!(a.random_32_for("x").unwrap(), a.random_32_for("y").unwrap());
         assert_eq!(World::seeded(1).now().rfc3339(), "2026-01-02T03:04:05Z");
+    }
+
+    #[test]
+    fn a_process_is_known_from_one_that_got_its_id() {
+        let world = World::system();
+        let own = world.process();
+        assert_eq!(world.runs(&own), Some(true));
+        let earlier = Process { started: own.started.wrapping_sub(1), ..own.clone() };
+        assert_eq!(world.runs(&earlier), Some(false));
+        assert_eq!(world.runs(&Process { id: u32::MAX, ..own.clone() }), Some(false));
+        assert_eq!(world.runs(&Process { machine: "another".to_owned(), ..own }), None);
     }
 
     #[test]

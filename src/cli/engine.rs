@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: MIT
-//! The engine's commands that change something: init, backup, restore, forget; and check, which
-//! may take as long. Options become requests to [`crate::ops`], reports become rows.
+//! The engine's commands init, backup and restore. Options become requests to [`crate::ops`],
+//! reports become rows.
 
-use super::args::{self, Invocation};
+use super::args::Invocation;
 use super::progress::Progress;
-use super::repository::{self, Opened};
+use super::repository::{self};
 use super::rows::Cell;
 use super::secret::NewSecret;
 use super::{Context, engine_keys, engine_look};
-use crate::backend::{self, FileKind};
-use crate::base::units::{ByteSize, bytes, number_of};
-use crate::base::{Counter, Error, FileId, Kind, RelPath, Result, WhatIo, limits};
+use crate::backend::{self};
+use crate::base::units::{ByteSize, number_of};
+use crate::base::{Counter, Error, Kind, RelPath, Result, WhatIo, limits};
 use crate::format::Snapshot;
 use crate::format::keyslot::Secret;
 use crate::ops::backup::{BackupOptions, BackupReport, Parent};
-use crate::ops::check::{CheckReport, Finding, ReadData, Severity, check as check_repository};
-use crate::ops::forget::{self, Policy, Verdict};
-use crate::ops::repair::rebuild_index;
 use crate::ops::restore::{
     Overwrite, RestoreOptions, RestoreReport, find_node, to_folder, to_origin,
 };
@@ -83,8 +80,13 @@ pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
     let level = level(call)?;
     let opened = repository::open(context, call)?;
     let progress = context.progress();
-    let mut repository = opened.indexed(&progress)?;
-    repository.leave_out_lost_packs(&progress)?;
+    let repository = if call.has("dry-run") {
+        let mut repository = opened.indexed(&progress)?;
+        repository.leave_out_lost_packs(&progress)?;
+        repository
+    } else {
+        opened.repository.indexed_to_write("backup", &progress)?
+    };
     let (mut source, template) = source(context, call, &paths, &repository.backend().location())?;
     let options = BackupOptions {
         parent: parent(&repository, call)?,
@@ -335,164 +337,4 @@ fn places(
         places.push((base, target));
     }
     Ok(places)
-}
-
-/// `ghostsnap forget`.
-pub fn forget(context: &Context, call: &Invocation) -> Result<()> {
-    let ids = call.texts("SNAPSHOT");
-    let policy = policy(call)?;
-    if ids.is_empty() == policy.is_empty() {
-        return Err(Error::new(Kind::Usage, "forget snapshots")
-            .why("give either snapshots or --keep options")
-            .hint("list them with 'ghostsnap snapshots'"));
-    }
-    let Opened { repository, .. } = repository::open(context, call)?;
-    let mut all = repository.snapshots()?;
-    all.retain(|(_, snapshot)| engine_look::is_wanted(snapshot, call));
-    let plan = if ids.is_empty() {
-        forget::plan(all, &policy, repository.world().now())?
-    } else {
-        named(&all, &ids)?
-    };
-    let going = plan.iter().filter(|verdict| !verdict.is_kept()).count();
-    if going > 0 && !call.has("dry-run") {
-        let all = number_of(bytes(plan.len()), "snapshot");
-        let question = format!("Forget {going} of {all}?");
-        context.confirm(call, "forget snapshots", &question)?;
-        forget::execute(&repository, &plan)?;
-    }
-    let mut rows = context.output.rows(call.command().columns);
-    for verdict in &plan {
-        rows.row(&verdict_row(verdict))?;
-    }
-    rows.finish()?;
-    let word = if call.has("dry-run") { "would be forgotten" } else { "forgotten" };
-    let going = number_of(bytes(going), "snapshot");
-    let staying = plan.iter().filter(|verdict| verdict.is_kept()).count();
-    context.output.note(&format!("{going} {word}, {staying} kept"));
-    Ok(())
-}
-
-fn policy(call: &Invocation) -> Result<Policy> {
-    let number = |name: &str| match call.number(name) {
-        None => Ok(0),
-        Some(number) => u32::try_from(number).map_err(|_| {
-            Error::new(Kind::Invalid, format!("use {number} for --{name}")).why("it is too large")
-        }),
-    };
-    let days = number("keep-within")?;
-    Ok(Policy {
-        last: number("keep-last")?,
-        hourly: number("keep-hourly")?,
-        daily: number("keep-daily")?,
-        weekly: number("keep-weekly")?,
-        monthly: number("keep-monthly")?,
-        yearly: number("keep-yearly")?,
-        within_seconds: (days > 0).then(|| i64::from(days) * 86_400),
-        tags: call.texts("keep-tag").into_iter().map(str::to_owned).collect(),
-        safety_seconds: i64::from(repository::settings(call)?.safety_days) * 86_400,
-    })
-}
-
-/// The plan of a person who named what is to go.
-fn named(all: &[(FileId, Snapshot)], wanted: &[&str]) -> Result<Vec<Verdict>> {
-    let mut plan: Vec<Verdict> = Vec::new();
-    for one in wanted {
-        let (id, snapshot) = find(all, one, None)?;
-        if !plan.iter().any(|verdict| verdict.id == *id) {
-            let snapshot = snapshot.clone();
-            plan.push(Verdict { id: *id, snapshot, reasons: Vec::new() });
-        }
-    }
-    Ok(plan)
-}
-
-fn verdict_row(verdict: &Verdict) -> [Cell; 8] {
-    let (day, time) = engine_look::day_and_time(verdict.snapshot.time);
-    [
-        verdict.id.to_string().into(),
-        verdict.snapshot.name.as_str().into(),
-        day.into(),
-        time.into(),
-        verdict.snapshot.host.as_str().into(),
-        verdict.snapshot.user.as_str().into(),
-        if verdict.is_kept() { "keep" } else { "forget" }.into(),
-        Cell::list(verdict.reasons.iter().map(String::as_str)),
-    ]
-}
-
-/// `ghostsnap check`.
-pub fn check(context: &Context, call: &Invocation) -> Result<()> {
-    let read = match call.text("read-data").and_then(args::percent) {
-        None => ReadData::None,
-        Some(1000) => ReadData::All,
-        Some(share) => ReadData::Percent(u8::try_from(share.div_ceil(10)).unwrap_or(100)),
-    };
-    let Opened { repository, .. } = repository::open(context, call)?;
-    let progress = context.progress();
-    let result = check_repository(repository.without_copy(), read, &progress);
-    progress.finish();
-    let report = result?;
-    let mut rows = context.output.rows(call.command().columns);
-    for (number, finding) in report.findings.iter().enumerate() {
-        rows.row(&[
-            bytes(number + 1).into(),
-            finding.severity.word().into(),
-            finding.object.as_str().into(),
-            finding.detail.as_str().into(),
-        ])?;
-    }
-    if !report.findings.is_empty() || context.output.is_machine() {
-        rows.finish()?;
-    }
-    context.output.note(&format!(
-        "{} and {} checked, {} read; {}",
-        number_of(report.snapshots, "snapshot"),
-        number_of(report.packs, "pack"),
-        number_of(report.packs_read, "pack"),
-        progress.throughput(progress.counts().get(Counter::BytesChecked)),
-    ));
-    verdict_of(&report, &progress)
-}
-
-/// `ghostsnap repair index`.
-pub fn repair_index(context: &Context, call: &Invocation) -> Result<()> {
-    let Opened { repository, .. } = repository::open(context, call)?;
-    let repository = repository.without_copy();
-    let progress = context.progress();
-    let result = rebuild_index(&repository, &progress);
-    progress.finish();
-    let packs = result?;
-    context.output.note(&format!("the index names {} now", number_of(packs, "pack")));
-    let mut rows = context.output.rows(call.command().columns);
-    rows.row(&[repository.backend().location().into(), packs.into()])?;
-    rows.finish()?;
-    progress.partial("index every pack").map_or(Ok(()), Err)
-}
-
-fn verdict_of(report: &CheckReport, progress: &Progress<'_>) -> Result<()> {
-    let count = |severity| report.findings.iter().filter(|one| one.severity == severity).count();
-    let what = "find everything in the repository whole";
-    if report.is_damaged() {
-        let why = format!("{} damaged", number_of(bytes(count(Severity::Damaged)), "thing"));
-        let error = Error::new(Kind::Damaged, what).why(why);
-        let is_lost = |one: &Finding| {
-            one.severity == Severity::Garbage && one.object.starts_with(FileKind::Pack.folder())
-        };
-        return Err(if report.findings.iter().any(is_lost) {
-            error.hint(
-                "there are packs that the index does not name: if it was lost or damaged, \
-                 'ghostsnap repair index' makes it anew from them",
-            )
-        } else {
-            error
-        });
-    }
-    if count(Severity::Newer) > 0 {
-        return Err(Error::new(Kind::Newer, "judge everything in the repository").why(format!(
-            "{} written by a newer version",
-            number_of(bytes(count(Severity::Newer)), "thing")
-        )));
-    }
-    progress.partial(what).map_or(Ok(()), Err)
 }

@@ -34,8 +34,8 @@ pub fn copy(context: &Context, call: &Invocation) -> Result<()> {
             .why(format!("there are none in {}", source.backend().location())));
     }
     let source = source.indexed(&progress)?;
-    let mut target = repository::open_or_make(context, call, &to)?.indexed(&progress)?;
-    target.leave_out_lost_packs(&progress)?;
+    let target = repository::open_or_make(context, call, &to)?;
+    let mut target = target.indexed_to_write("copy", &progress)?;
     let options = WriterOptions { level, ..WriterOptions::default() };
     let result = copy_snapshots(&source, &mut target, wanted, options, &progress);
     progress.finish();

@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod engine;
+pub mod engine_care;
 mod engine_copy;
 pub mod engine_keys;
 pub mod engine_look;
@@ -25,6 +26,7 @@ pub mod rows;
 pub mod secret;
 pub mod signals;
 pub mod table;
+pub mod table_care;
 pub mod table_databases;
 pub mod table_engine;
 pub mod table_files;

@@ -100,8 +100,7 @@ fn into_each(
 ) -> Result<RunReport> {
     let into_one = |request: &BackupRequest, user: Option<&UserName>| {
         let repository = open(context, call, server, user, true)?;
-        let mut repository = repository.indexed(progress)?;
-        repository.leave_out_lost_packs(progress)?;
+        let repository = repository.indexed_to_write("backup", progress)?;
         jobs::backup_users(server, &repository, request, progress)
     };
     let chosen = jobs::chosen_users(server, &request)?;
@@ -227,7 +226,7 @@ pub fn import(context: &Context, call: &Invocation) -> Result<()> {
     let server = server(context, call)?;
     let repository = open(context, call, &server, wanted.as_ref(), true)?;
     let progress = context.progress();
-    let mut repository = repository.indexed(&progress)?;
+    let mut repository = repository.indexed_to_write("import", &progress)?;
     let request = ImportRequest { force: call.has("force"), tags: Vec::new() };
     let mut rows = context.output.rows(call.command().columns);
     let mut report = RunReport::default();

@@ -8,10 +8,10 @@ use super::table_flags::{
     DRY_RUN, EXCLUDE, FORCE, HOST_FILTER, INCLUDE, SHIM_USER, SNAPSHOT, TAG_FILTER, USER_FILTER,
 };
 use super::table_hestia::SHIM;
-use super::{engine, engine_copy, engine_keys, engine_look, tools};
+use super::{engine, engine_copy, engine_keys, engine_look, table_care as care, tools};
 
 /// A command that looks and is done; the base of the rows below.
-const LOOK: Command = Command {
+pub(super) const LOOK: Command = Command {
     name: "",
     about: "",
     details: "",
@@ -97,24 +97,6 @@ const COPY_COLUMNS: &[Column] = &[
     col("REASON", Holds::Text, "why it failed"),
 ];
 
-const FORGET_COLUMNS: &[Column] = &[
-    col("SNAPSHOT", Holds::Id, "its id"),
-    wide("NAME", Holds::Text, "its name"),
-    col("DATE", Holds::Text, "the day it stands for, local time"),
-    col("TIME", Holds::Text, "the time of that day"),
-    col("HOST", Holds::Text, "the machine it was made on"),
-    col("USER", Holds::Text, "the Hestia user; empty for plain paths"),
-    col("ACTION", Holds::Text, "`keep` or `forget`"),
-    col("REASONS", Holds::List, "why it is kept"),
-];
-
-const CHECK_COLUMNS: &[Column] = &[
-    col("FINDING", Holds::Text, "number of the finding"),
-    col("SEVERITY", Holds::Text, "damage loses data, garbage only wastes space"),
-    col("OBJECT", Holds::Text, "the file of the repository it is about"),
-    col("TEXT", Holds::Text, "what is wrong"),
-];
-
 const INIT_COLUMNS: &[Column] = &[
     col("REPOSITORY", Holds::Text, "where it is"),
     col("KEY", Holds::Id, "the id of its first key slot"),
@@ -126,11 +108,6 @@ const CHANGED_KEY_COLUMNS: &[Column] = &[
     col("KEY", Holds::Id, "the slot's id"),
     col("LABEL", Holds::Text, "what its owner called it"),
     col("METHOD", Holds::Text, "password or key-file"),
-];
-
-const REPAIRED_COLUMNS: &[Column] = &[
-    col("REPOSITORY", Holds::Text, "where it is"),
-    col("PACKS", Holds::Count, "packs that the new index names"),
 ];
 
 const KEY_COLUMNS: &[Column] = &[
@@ -205,26 +182,6 @@ const RESTORE_FLAGS: &[Flag] = &[
 ];
 
 /// Which snapshots `forget` keeps.
-const FORGET_FLAGS: &[Flag] = &[
-    Flag::new("keep-last", "keep the newest N").value("N", Value::Number),
-    Flag::new("keep-hourly", "keep the newest of each of the last N hours that have one")
-        .value("N", Value::Number),
-    Flag::new("keep-daily", "the same for days").value("N", Value::Number),
-    Flag::new("keep-weekly", "the same for weeks").value("N", Value::Number),
-    Flag::new("keep-monthly", "the same for months").value("N", Value::Number),
-    Flag::new("keep-yearly", "the same for years").value("N", Value::Number),
-    Flag::new("keep-within", "keep all of the last N days before the newest")
-        .value("N", Value::Number),
-    Flag::new("keep-tag", "keep all with this tag; may be repeated")
-        .value("TAG", Value::Text)
-        .many(),
-    USER_FILTER,
-    HOST_FILTER,
-    TAG_FILTER,
-    DRY_RUN,
-    FORCE,
-];
-
 const NEW_SECRET_FLAGS: &[Flag] = &[
     Flag::new("label", "what to call the key").value("TEXT", Value::Text),
     Flag::new("new-password-file", "take the new password from the first line of this file")
@@ -435,55 +392,11 @@ pub const ENGINE: &[Command] = &[
         ..LOOK
     },
     COPY,
-    Command {
-        name: "forget",
-        about: "drop snapshots",
-        details: "Drops the named snapshots, or those that none of the --keep options keeps. The \
-                  options look at each user, or each machine and its paths, separately; the newest \
-                  complete snapshot of each always stays. The data stays in the repository until \
-                  it is pruned. Asks first, or needs --force where there is nobody to ask.",
-        examples: &[
-            "ghostsnap forget -r /srv/backup 3f9c2a1b --dry-run",
-            "ghostsnap forget --user alice --keep-daily 7 --keep-weekly 4 --force",
-        ],
-        args: &[Arg::new("SNAPSHOT", "ids or names", Value::Text).optional().many()],
-        flags: FORGET_FLAGS,
-        effect: Effect::Destroy,
-        columns: FORGET_COLUMNS,
-        run: engine::forget,
-        ..LOOK
-    },
-    Command {
-        name: "check",
-        about: "check the repository",
-        details: "Without options it checks that every snapshot, tree and index fits together \
-                  and that every pack is there. --read-data reads and decrypts everything too; \
-                  --read-data=5% a random twentieth. Exit code 31 means damage was found.",
-        examples: &[
-            "ghostsnap check -r /srv/backup",
-            "ghostsnap check -r /srv/backup --read-data=5%",
-        ],
-        flags: &[Flag::new("read-data", "read the data too, all of it or a share")
-            .value("SHARE", Value::Percent)
-            .bare("100%")],
-        long: true,
-        columns: CHECK_COLUMNS,
-        run: engine::check,
-        ..LOOK
-    },
-    Command {
-        name: "repair index",
-        about: "make the index anew from the packs",
-        details: "For a repository whose index is lost or damaged. Reads the sealed end of every \
-                  pack, stores one new index of what is really there, and only then removes the \
-                  old one. Packs that cannot be read are named and left where they are.",
-        examples: &["ghostsnap repair index -r /srv/backup"],
-        effect: Effect::Write,
-        long: true,
-        columns: REPAIRED_COLUMNS,
-        run: engine::repair_index,
-        ..LOOK
-    },
+    care::FORGET,
+    care::PRUNE,
+    care::CHECK,
+    care::REPAIR_INDEX,
+    care::UNLOCK,
     Command {
         name: "key list",
         about: "list the keys that open the repository",

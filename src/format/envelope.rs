@@ -13,8 +13,10 @@ pub const FORMAT_VERSION: u8 = 1;
 pub const HEADER_BYTES: usize = 48;
 /// Some file of a snapshot is stored row by row, as `format/rows.rs` says.
 pub const FEATURE_ROWS: u64 = 1;
+/// An index segment carries notes about packs: not all that it or others name will stay.
+pub const FEATURE_NOTES: u64 = 2;
 /// Features a reader must know to read a record.
-pub const KNOWN_FEATURES: u64 = FEATURE_ROWS;
+pub const KNOWN_FEATURES: u64 = FEATURE_ROWS | FEATURE_NOTES;
 const MAGIC: [u8; 4] = *b"GSNP";
 /// The header up to the salt: bound to every message of its file.
 const BOUND_BYTES: usize = 16;
@@ -286,7 +288,7 @@ mod tests {
         let mut version = stored.clone();
         version[5] = 99;
         let mut feature = stored.clone();
-        feature[8] = 2;
+        feature[8] = 128;
         let mut epoch = stored.clone();
         epoch[6] = 1;
         for bytes in [version, feature, epoch] {

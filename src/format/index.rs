@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! Index segments: immutable lists of packs and what lies in them. A repository's index is the
-//! union of its segments; a later segment may replace earlier ones by naming them.
+//! union of its segments; a later segment may replace earlier ones by naming them. Notes say of
+//! packs, wherever they are listed, whether they will stay.
 
 use super::damaged;
-use super::envelope::HEADER_BYTES;
+use super::envelope::{self, HEADER_BYTES};
 use super::pack::{BlobEntry, BlobRecord, PackClass, blob_records, blobs_end, blobs_from};
 use crate::base::id::FileId;
 use crate::base::{Error, Kind, Result, limits};
@@ -22,8 +23,31 @@ pub struct PackEntry {
     pub header: [u8; HEADER_BYTES],
     /// Its blobs in order.
     pub blobs: Vec<BlobEntry>,
-    /// When prune found it unused; 0 if it is in use. A pack is deleted only a grace period later.
-    pub marked: i64,
+}
+
+/// What a note says of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NoteKind {
+    /// No snapshot needed it then: it will be removed a grace period later, and nobody counts on
+    /// what lies in it any more.
+    Mark,
+    /// No segment named it then, though it was there.
+    Stray,
+    /// It does not count any more, whatever segment names it: it is being removed.
+    Drop,
+    /// A backup that was running then counts on it: it stays, whatever marks it has.
+    Claim,
+}
+
+/// A note about a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Note {
+    /// What it says.
+    pub kind: NoteKind,
+    /// The pack.
+    pub pack: FileId,
+    /// When it was noted, in seconds since 1970.
+    pub time: i64,
 }
 
 /// One index segment.
@@ -33,6 +57,11 @@ pub struct IndexSegment {
     pub packs: Vec<PackEntry>,
     /// Segments whose content it took over.
     pub replaces: Vec<FileId>,
+    /// What it notes of packs.
+    pub notes: Vec<Note>,
+    /// When its packs were stored, in seconds since 1970, if that was not long ago: a run that
+    /// goes on, or takes up again what was interrupted, may still count on them. 0 otherwise.
+    pub time: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -41,6 +70,21 @@ struct SegmentRecord {
     packs: Vec<PackRecord>,
     #[prost(bytes = "vec", repeated, tag = "2")]
     replaces: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "3")]
+    notes: Vec<NoteRecord>,
+    #[prost(sint64, tag = "4")]
+    time: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct NoteRecord {
+    /// 1 = mark, 2 = stray, 3 = drop, 4 = claim.
+    #[prost(uint32, tag = "1")]
+    kind: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    pack: Vec<u8>,
+    #[prost(sint64, tag = "3")]
+    time: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -54,8 +98,6 @@ struct PackRecord {
     size: u64,
     #[prost(message, repeated, tag = "4")]
     blobs: Vec<BlobRecord>,
-    #[prost(sint64, tag = "5")]
-    marked: i64,
     #[prost(bytes = "vec", tag = "6")]
     header: Vec<u8>,
 }
@@ -71,11 +113,31 @@ impl IndexSegment {
             },
             size: pack.size,
             blobs: blob_records(&pack.blobs),
-            marked: pack.marked,
             header: pack.header.to_vec(),
         });
         let replaces = self.replaces.iter().map(|id| id.as_bytes().to_vec());
-        SegmentRecord { packs: packs.collect(), replaces: replaces.collect() }.encode_to_vec()
+        let notes = self.notes.iter().map(|note| NoteRecord {
+            kind: match note.kind {
+                NoteKind::Mark => 1,
+                NoteKind::Stray => 2,
+                NoteKind::Drop => 3,
+                NoteKind::Claim => 4,
+            },
+            pack: note.pack.as_bytes().to_vec(),
+            time: note.time,
+        });
+        SegmentRecord {
+            packs: packs.collect(),
+            replaces: replaces.collect(),
+            notes: notes.collect(),
+            time: self.time,
+        }
+        .encode_to_vec()
+    }
+
+    /// What a reader of it must know.
+    pub fn features(&self) -> u64 {
+        if self.notes.is_empty() { 0 } else { envelope::FEATURE_NOTES }
     }
 
     /// Reads a plain record.
@@ -100,7 +162,6 @@ impl IndexSegment {
                 },
                 size: pack.size,
                 blobs: blobs_from(pack.blobs)?,
-                marked: pack.marked,
                 header: <[u8; HEADER_BYTES]>::try_from(pack.header.as_slice())
                     .map_err(|_| damaged(what, "it holds a header of a wrong length"))?,
             };
@@ -114,7 +175,21 @@ impl IndexSegment {
         });
         let packs = packs.collect::<Result<_>>()?;
         let replaces = record.replaces.iter().map(|bytes| id(bytes)).collect::<Result<_>>()?;
-        Ok(Self { packs, replaces })
+        let notes = record.notes.iter().map(|note| {
+            let kind = match note.kind {
+                1 => NoteKind::Mark,
+                2 => NoteKind::Stray,
+                3 => NoteKind::Drop,
+                4 => NoteKind::Claim,
+                other => {
+                    return Err(Error::new(Kind::Newer, what)
+                        .why(format!("notes of kind {other} are not known to this program")));
+                }
+            };
+            Ok(Note { kind, pack: id(&note.pack)?, time: note.time })
+        });
+        let notes = notes.collect::<Result<_>>()?;
+        Ok(Self { packs, replaces, notes, time: record.time })
     }
 }
 
@@ -140,11 +215,24 @@ mod tests {
             size: 100,
             header: [9; HEADER_BYTES],
             blobs: vec![blob],
-            marked: 0,
         };
-        let segment = IndexSegment { packs: vec![pack.clone()], replaces: vec![FileId([8; 32])] };
+        let note = |kind, first| Note { kind, pack: FileId([first; 32]), time: 1_800_000_000 };
+        let segment = IndexSegment {
+            packs: vec![pack.clone()],
+            replaces: vec![FileId([8; 32])],
+            notes: vec![
+                note(NoteKind::Mark, 7),
+                note(NoteKind::Stray, 1),
+                note(NoteKind::Drop, 2),
+                note(NoteKind::Claim, 3),
+            ],
+            time: 1_800_000_001,
+        };
         assert_eq!(IndexSegment::decode(&segment.encode()).unwrap(), segment);
-        let small = IndexSegment { packs: vec![PackEntry { size: 60, ..pack }], replaces: vec![] };
+        assert_eq!(segment.features(), envelope::FEATURE_NOTES);
+        let plain = IndexSegment { notes: vec![], ..segment };
+        assert_eq!(plain.features(), 0);
+        let small = IndexSegment { packs: vec![PackEntry { size: 60, ..pack }], ..plain };
         assert!(IndexSegment::decode(&small.encode()).is_err());
     }
 }

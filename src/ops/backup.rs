@@ -101,7 +101,7 @@ pub fn backup(
     let id = if options.writer.dry_run {
         None
     } else {
-        Some(repository.save_snapshot(&snapshot).within(|| "store the snapshot")?)
+        Some(repository.commit(&snapshot).within(|| "store the snapshot")?)
     };
     let counts = Counts::default();
     counts.add_all(&monitor.counts);

@@ -10,7 +10,9 @@ use crate::base::{
 };
 use crate::format::compress::Decompressor;
 use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
-use crate::format::{BlobEntry, IndexSegment, Node, NodeKind, PackEntry, PackReader, RecordKind};
+use crate::format::{
+    BlobEntry, IndexSegment, Node, NodeKind, NoteKind, PackEntry, PackReader, RecordKind,
+};
 use crate::repo::writer::check_chunks;
 use crate::repo::{IndexedRepository, Reader, Repository};
 use std::collections::{HashMap, HashSet};
@@ -106,18 +108,20 @@ pub fn check(repository: Repository, read: ReadData, monitor: &dyn Monitor) -> R
     let mut snapshots = repository.backend().list(FileKind::Snapshot)?;
     snapshots.sort_unstable();
     let segments = check_segments(&repository, &mut report, monitor)?;
-    let entries = pack_entries(segments);
-    check_packs(&repository, &entries, &mut report)?;
+    let mut listed = pack_entries(segments);
+    let removed = check_packs(&repository, &listed, &mut report)?;
+    listed.entries.retain(|entry| !removed.contains(&entry.id));
     // An index that cannot be loaded makes everything else unjudgeable; it is reported above.
-    let repository = match repository.indexed(monitor) {
+    let mut repository = match repository.indexed(monitor) {
         Ok(repository) => repository,
         Err(error) => {
             report.take("index", error)?;
             return Ok(report);
         }
     };
+    repository.leave_out_removed_packs(&removed);
     check_snapshots(&repository, &snapshots, &mut report, monitor)?;
-    check_data(&repository, &entries, read, &mut report, monitor)?;
+    check_data(&repository, &listed.entries, read, &mut report, monitor)?;
     Ok(report)
 }
 
@@ -157,32 +161,55 @@ fn is_gone(repository: &Repository, name: &FileName, error: &Error) -> Result<bo
     Ok(error.kind() == Kind::NotFound && repository.backend().size(name)?.is_none())
 }
 
-/// The packs that count: each once, without those of replaced segments.
-fn pack_entries(segments: Vec<(FileId, IndexSegment)>) -> Vec<PackEntry> {
+/// The packs that count: each once, without those of replaced segments and those that are dropped.
+fn pack_entries(segments: Vec<(FileId, IndexSegment)>) -> Listed {
     let replaced: HashSet<FileId> =
         segments.iter().flat_map(|(_, segment)| segment.replaces.iter().copied()).collect();
+    let valid = || segments.iter().filter(|(id, _)| !replaced.contains(id));
+    let noted = |kind: NoteKind| -> HashSet<FileId> {
+        let notes = valid().flat_map(|(_, segment)| &segment.notes);
+        notes.filter(|note| note.kind == kind).map(|note| note.pack).collect()
+    };
+    let (dropped, marked) = (noted(NoteKind::Drop), noted(NoteKind::Mark));
     let mut seen = HashSet::new();
-    segments
+    let entries = segments
         .into_iter()
         .filter(|(id, _)| !replaced.contains(id))
         .flat_map(|(_, segment)| segment.packs)
-        .filter(|pack| seen.insert(pack.id))
-        .collect()
+        .filter(|pack| !dropped.contains(&pack.id) && seen.insert(pack.id))
+        .collect();
+    Listed { entries, marked }
 }
 
+/// What the index says of packs.
+struct Listed {
+    entries: Vec<PackEntry>,
+    /// Those that nothing needs and that will be removed.
+    marked: HashSet<FileId>,
+}
+
+/// Compares the index with what the store has. Returns the packs that nothing needed and that were
+/// removed before that was noted.
 fn check_packs(
     repository: &Repository,
-    entries: &[PackEntry],
+    index: &Listed,
     report: &mut CheckReport,
-) -> Result<()> {
+) -> Result<HashSet<FileId>> {
     let listed: HashMap<FileName, u64> =
         repository.backend().list(FileKind::Pack)?.into_iter().collect();
     let mut known = HashSet::new();
-    for entry in entries {
+    let mut removed = HashSet::new();
+    for entry in &index.entries {
         let name = FileName::new(FileKind::Pack, entry.id);
         known.insert(name);
         report.packs += 1;
         match listed.get(&name) {
+            None if index.marked.contains(&entry.id) => {
+                removed.insert(entry.id);
+                let why =
+                    "no snapshot needed the pack, and it was removed; the next prune notes it";
+                report.add(Severity::Garbage, name.to_string(), why);
+            }
             None => report.add(Severity::Damaged, name.to_string(), "the pack is missing"),
             Some(size) if *size != entry.size => report.add(
                 Severity::Damaged,
@@ -196,10 +223,10 @@ fn check_packs(
         report.add(
             Severity::Garbage,
             name.to_string(),
-            "no index segment names the pack: an interrupted backup left it, or one is running",
+            "no index segment names the pack: an interrupted run left it, or one is going on",
         );
     }
-    Ok(())
+    Ok(removed)
 }
 
 fn check_snapshots(

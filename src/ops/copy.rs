@@ -151,7 +151,7 @@ fn copy_one(
     copy.totals.bytes_stored = monitor.counts.get(Counter::BytesStored);
     let spent = target.world().ticks().saturating_sub(started);
     copy.totals.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
-    let id = target.save_snapshot(&copy).within(|| "store the snapshot")?;
+    let id = target.commit(&copy).within(|| "store the snapshot")?;
     Ok((id, copy))
 }
 

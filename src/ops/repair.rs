@@ -44,7 +44,7 @@ pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u
     if entries.is_empty() {
         return Ok(found);
     }
-    let segment = IndexSegment { packs: entries, replaces: old.clone() };
+    let segment = IndexSegment { packs: entries, replaces: old.clone(), ..IndexSegment::default() };
     repository.store_record(RecordKind::Index, 0, &segment.encode())?;
     for id in old {
         repository.backend().remove(&FileName::new(FileKind::Index, id))?;
@@ -111,7 +111,7 @@ pub fn pack_entry(repository: &Repository, name: &FileName, size: u64) -> Result
             .and_then(|reader| reader.open_end(&sealed));
         match read {
             Ok(blobs) if blobs_end(&blobs) == footer_at - length => {
-                return Ok(PackEntry { id: name.id, class, size, header, blobs, marked: 0 });
+                return Ok(PackEntry { id: name.id, class, size, header, blobs });
             }
             Ok(_) => trouble = Some(damaged("its list of blobs does not fit its size")),
             Err(error) => trouble = trouble.or(Some(error)),

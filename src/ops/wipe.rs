@@ -6,6 +6,7 @@ use crate::backend::{Backend, FileKind};
 use crate::base::units::bytes;
 use crate::base::{Error, Kind, Monitor, Result, Within};
 use crate::repo::Repository;
+use crate::repo::locks::in_use;
 
 /// Snapshots first, as nothing may refer to what is gone; what opens it last.
 const ORDER: [FileKind; 6] = [
@@ -24,8 +25,12 @@ pub fn wipe(repository: &Repository, monitor: &dyn Monitor) -> Result<u64> {
     if backend.properties().append_only {
         return Err(Error::new(Kind::Forbidden, what()).why("its place is append-only"));
     }
+    refuse_at_work(repository, monitor).within(what)?;
     let mut removed = 0;
     for kind in ORDER {
+        if kind == FileKind::Lock {
+            refuse_at_work(repository, monitor).within(what)?;
+        }
         // While it can still be opened: whoever stores something now would lose it with success.
         if kind == FileKind::Config {
             refuse_in_use(backend.as_ref()).within(what)?;
@@ -40,6 +45,12 @@ pub fn wipe(repository: &Repository, monitor: &dyn Monitor) -> Result<u64> {
         removed += bytes(files.len());
     }
     Ok(removed)
+}
+
+/// Fails if somebody has noted to be writing.
+fn refuse_at_work(repository: &Repository, monitor: &dyn Monitor) -> Result<()> {
+    let others = repository.others_at_work(None, monitor)?;
+    if others.is_empty() { Ok(()) } else { Err(in_use("remove what is there", &others)) }
 }
 
 /// Fails if there is again what has just been removed.
@@ -86,6 +97,10 @@ mod tests {
             let name = FileName::new(FileKind::Pack, FileId([number; 32]));
             store.create(&name, b"x").unwrap();
         }
+        let held = open(Arc::new(store.clone())).unwrap().lock("backup").unwrap();
+        let refused = wipe(&open(Arc::new(store.clone())).unwrap(), &Collect::default());
+        assert_eq!(refused.unwrap_err().kind(), Kind::InUse);
+        drop(held);
         let dies = Faulty::new(Arc::new(store.clone()), Fault::DieBefore(1));
         wipe(&open(Arc::new(dies)).unwrap(), &Collect::default()).unwrap_err();
         let removed = wipe(&open(Arc::new(store.clone())).unwrap(), &Collect::default()).unwrap();

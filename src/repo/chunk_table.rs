@@ -5,6 +5,7 @@
 
 use super::index::ChunkPlace;
 use crate::base::ChunkId;
+use std::ops::Range;
 
 /// Rows that the ids of one beginning have on average.
 const ROWS_TOGETHER: usize = 8;
@@ -61,10 +62,23 @@ impl ChunkTable {
         found.map(|(_, place)| *place)
     }
 
+    /// Where in [`Self::rows`] the rows of a chunk are.
+    pub fn rows_of(&self, id: &ChunkId) -> Range<usize> {
+        let run = self.run_range(id);
+        let rows = self.rows.get(run.clone()).unwrap_or_default();
+        let start = run.start + rows.partition_point(|(one, _)| one < id);
+        let end = run.start + rows.partition_point(|(one, _)| one <= id);
+        start..end
+    }
+
     /// The rows of the ids that begin as this one does.
     fn run(&self, id: &ChunkId) -> &[(ChunkId, ChunkPlace)] {
+        self.rows.get(self.run_range(id)).unwrap_or_default()
+    }
+
+    fn run_range(&self, id: &ChunkId) -> Range<usize> {
         if u32::try_from(self.rows.len()).is_err() {
-            return &self.rows;
+            return 0..self.rows.len();
         }
         let beginning = self.beginning(id);
         let end = |beginning: usize| {
@@ -73,7 +87,7 @@ impl ChunkTable {
                 .map_or(self.rows.len(), |end| crate::base::units::length(u64::from(*end)))
         };
         let start = beginning.checked_sub(1).map_or(0, end);
-        self.rows.get(start..end(beginning)).unwrap_or_default()
+        start..end(beginning)
     }
 
     /// All rows, sorted.
@@ -123,6 +137,9 @@ mod tests {
                     let right: Vec<u32> = rows.iter()
                         .filter(|(one, place)| *one == id && is_kept(place))
                         .map(|(_, place)| place.blob).collect();
+                    let rows = table.rows.get(table.rows_of(&id)).unwrap();
+                    prop_assert!(rows.iter().all(|(one, _)| *one == id));
+                    prop_assert_eq!(rows.len(), right.len());
                     prop_assert_eq!(found, right);
                 }
             }

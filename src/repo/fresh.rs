@@ -36,6 +36,8 @@ struct Packs {
     unnamed_bytes: u64,
     /// Bytes stored in all.
     bytes: u64,
+    /// All packs stored.
+    own: HashSet<FileId>,
     /// Segments since the last merge.
     segments: Vec<(FileId, Vec<PackEntry>)>,
 }
@@ -70,6 +72,7 @@ impl Fresh {
         let mut packs = lock(&self.packs);
         packs.unnamed_bytes += entry.size;
         packs.bytes += entry.size;
+        packs.own.insert(entry.id);
         packs.unnamed.push(entry);
         let share = packs.bytes / limits::CHECKPOINT_SHARE;
         let is_due = packs.unnamed_bytes >= checkpoint_bytes.max(share);
@@ -94,7 +97,7 @@ impl Fresh {
         // Not in the order in which the uploaders happened to end: the same backup is the same
         // bytes.
         unnamed.sort_unstable_by_key(|pack| pack.id);
-        let segment = IndexSegment { packs: unnamed, replaces: Vec::new() };
+        let segment = self.segment(unnamed, Vec::new());
         let stored = self.store(&segment);
         let mut packs = lock(&self.packs);
         match stored {
@@ -127,7 +130,7 @@ impl Fresh {
         }
         let (replaces, packs): (Vec<_>, Vec<_>) = segments.into_iter().unzip();
         let packs = packs.into_iter().flatten().collect();
-        let merged = IndexSegment { packs, replaces: replaces.clone() };
+        let merged = self.segment(packs, replaces.clone());
         self.store(&merged)?;
         for id in replaces {
             self.backend.remove(&FileName::new(FileKind::Index, id))?;
@@ -140,6 +143,15 @@ impl Fresh {
         if lock(&self.packs).unnamed.is_empty() {
             self.chunks.write().unwrap_or_else(PoisonError::into_inner).clear();
         }
+    }
+
+    /// The packs that this process has stored.
+    pub(super) fn own_packs(&self) -> HashSet<FileId> {
+        lock(&self.packs).own.clone()
+    }
+
+    fn segment(&self, packs: Vec<PackEntry>, replaces: Vec<FileId>) -> IndexSegment {
+        IndexSegment { packs, replaces, notes: Vec::new(), time: self.world.now().seconds }
     }
 
     fn store(&self, segment: &IndexSegment) -> Result<FileId> {

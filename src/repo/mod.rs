@@ -3,10 +3,12 @@
 //! of a backed-up tree, never a Hestia word.
 
 mod chunk_table;
+mod fence;
 mod fresh;
 pub mod index;
 pub mod keys;
 pub mod local_copy;
+pub mod locks;
 pub mod reader;
 pub mod snapshots;
 pub mod writer;
@@ -21,11 +23,14 @@ use crate::base::{Error, FileId, Kind, Monitor, Result, Within, World};
 use crate::crypto::{KdfParams, Keys, MasterKey};
 use crate::format::chunker::ChunkSizes;
 use crate::format::keyslot::{self, KeySlot, Secret};
-use crate::format::{Chunker, Config, Header, RecordKind, envelope, pack};
+use crate::format::{Chunker, Config, Header, IndexSegment, RecordKind, envelope, pack};
+use fence::Relied;
 use fresh::Fresh;
-use std::collections::HashMap;
+use locks::Held;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An open repository: its keys are known, its index is not loaded.
 pub struct Repository {
@@ -155,9 +160,29 @@ impl Repository {
 
     /// Loads the index.
     pub fn indexed(self, monitor: &dyn Monitor) -> Result<IndexedRepository> {
+        self.indexed_under(None, monitor)
+    }
+
+    /// Loads the index for a run that will write: notes first that there is one, and leaves out
+    /// packs that are lost.
+    pub fn indexed_to_write(self, work: &str, monitor: &dyn Monitor) -> Result<IndexedRepository> {
+        let held = self.lock(work)?;
+        let mut repository = self.indexed_under(held.map(Arc::new), monitor)?;
+        repository.leave_out_lost_packs(monitor)?;
+        Ok(repository)
+    }
+
+    /// Loads the index under a lock that was taken before.
+    pub fn indexed_under(
+        self,
+        lock: Option<Arc<Held>>,
+        monitor: &dyn Monitor,
+    ) -> Result<IndexedRepository> {
+        let loaded = self.world.ticks();
         let index = Index::load(&self, monitor)?;
         let fresh = Arc::new(Fresh::new(&self));
-        Ok(IndexedRepository { repository: self, index, fresh })
+        let relied = Relied::new(&index);
+        Ok(IndexedRepository { repository: self, index, fresh, relied, loaded, lock })
     }
 
     /// Seals and stores a record under the hash of its stored bytes; returns its name.
@@ -169,6 +194,11 @@ impl Repository {
     ) -> Result<FileId> {
         let stored = self.seal(kind, features, plain)?;
         store_and_keep(self.backend.as_ref(), self.copy(), file_kind(kind), &stored)
+    }
+
+    /// Stores an index segment.
+    pub fn store_segment(&self, segment: &IndexSegment) -> Result<FileId> {
+        self.store_record(RecordKind::Index, segment.features(), &segment.encode())
     }
 
     /// A record as it is stored.
@@ -223,6 +253,12 @@ pub struct IndexedRepository {
     repository: Repository,
     index: Index,
     fresh: Arc<Fresh>,
+    /// The packs of the index that writers have counted on.
+    relied: Relied,
+    /// When the index was loaded.
+    loaded: Duration,
+    /// The note of ours that says somebody writes.
+    lock: Option<Arc<Held>>,
 }
 
 impl IndexedRepository {
@@ -233,21 +269,55 @@ impl IndexedRepository {
 
     /// The same repository with an index of its own, as it is now.
     pub fn again(&self, monitor: &dyn Monitor) -> Result<Self> {
-        let repository = Repository {
+        self.closed().indexed_under(self.lock.clone(), monitor)
+    }
+
+    /// The same for a run that will write.
+    pub fn again_to_write(&self, work: &str, monitor: &dyn Monitor) -> Result<Self> {
+        self.closed().indexed_to_write(work, monitor)
+    }
+
+    fn closed(&self) -> Repository {
+        Repository {
             backend: Arc::clone(&self.backend),
             keys: Arc::clone(&self.keys),
             config: self.config.clone(),
             world: Arc::clone(&self.world),
             copy: self.copy.clone(),
-        };
-        repository.indexed(monitor)
+        }
+    }
+
+    /// The same index over another store: what was known of a repository, and what it is now.
+    #[must_use]
+    pub fn over(mut self, backend: Arc<dyn Backend>) -> Self {
+        self.repository.backend = backend;
+        self.fresh = Arc::new(Fresh::new(&self.repository));
+        self
+    }
+
+    /// The lock under which it is open, so that nobody takes itself for somebody else.
+    pub fn own_lock(&self) -> Option<FileId> {
+        self.lock.as_deref().map(Held::id)
     }
 
     /// Loads the index again, after a backup has added to it.
     pub fn reload(&mut self, monitor: &dyn Monitor) -> Result<()> {
+        self.loaded = self.world.ticks();
         self.index = Index::load(&self.repository, monitor)?;
+        self.relied = Relied::new(&self.index);
         self.fresh.forget_named();
         self.leave_out_lost_packs(monitor)
+    }
+
+    /// Takes packs out of the index in memory that nothing needed and that were removed, so that
+    /// whoever needs them after all finds out.
+    pub fn leave_out_removed_packs(&mut self, gone: &HashSet<FileId>) {
+        let leaving: HashSet<u32> = (0u32..)
+            .zip(self.index.packs())
+            .filter(|(place, pack)| self.index.is_leaving(*place) && gone.contains(&pack.id))
+            .map(|(place, _)| place)
+            .collect();
+        self.index.leave_out(|place, _| leaving.contains(&place));
     }
 
     /// Takes packs that are gone or of a wrong size out of the index in memory, so that a backup
@@ -255,10 +325,14 @@ impl IndexedRepository {
     pub fn leave_out_lost_packs(&mut self, monitor: &dyn Monitor) -> Result<()> {
         let sizes: HashMap<FileName, u64> =
             self.repository.backend.list(FileKind::Pack)?.into_iter().collect();
-        let is_lost = |pack: &index::Pack| {
+        let is_lost = |_, pack: &index::Pack| {
             sizes.get(&FileName::new(FileKind::Pack, pack.id)) != Some(&pack.size)
         };
-        for pack in self.index.leave_out(is_lost) {
+        for (place, pack) in self.index.leave_out(is_lost) {
+            // Nothing needs it, and somebody is removing it.
+            if self.index.is_leaving(place) {
+                continue;
+            }
             monitor.warn(
                 Error::new(Kind::Damaged, format!("count on pack {pack}"))
                     .why("it is missing or cut off; what it held is stored again where it still is")
@@ -294,6 +368,12 @@ pub(crate) fn store_named(backend: &dyn Backend, kind: FileKind, bytes: &[u8]) -
     backend.create(&name, bytes)?;
     let stored = backend.size(&name)?;
     let expected = crate::base::units::bytes(bytes.len());
+    if stored.is_none() && kind == FileKind::Index {
+        // Whoever merges segments takes over what it finds, and this one at once.
+        return Err(Error::new(Kind::InUse, format!("store {name}"))
+            .why("somebody else has taken it over and removed it")
+            .hint("run it again"));
+    }
     if stored != Some(expected) {
         return Err(Error::new(Kind::Disk, format!("store {name}"))
             .why(format!("the store holds {} of its {expected} bytes", stored.unwrap_or(0))));

@@ -176,8 +176,12 @@ impl<'r> Reader<'r> {
         if !node.rows {
             return Ok(Vec::new());
         }
-        let map = |id| RowMap::decode(&self.chunk(PackClass::Meta, id)?);
-        node.chunks.iter().map(map).collect()
+        node.chunks.iter().map(|id| self.row_map(id)).collect()
+    }
+
+    /// One row map.
+    pub fn row_map(&self, id: &ChunkId) -> Result<RowMap> {
+        RowMap::decode(&self.chunk(PackClass::Meta, id)?)
     }
 
     /// The stretches of chunks that a file is made of, in order.
@@ -250,13 +254,18 @@ impl<'r> Reader<'r> {
         }
         let mut chunks = Vec::new();
         for id in &node.chunks {
-            let plain = self.chunk(PackClass::Meta, id)?;
-            let ids = plain
-                .strip_prefix(LIST_PREFIX)
-                .ok_or_else(|| lost("a list of chunks is something else"))?;
-            chunks.extend(ids_from(ids)?);
+            chunks.extend(self.listed_ids(id)?);
         }
         Ok(chunks)
+    }
+
+    /// The chunks that a list of them names.
+    pub fn listed_ids(&self, id: &ChunkId) -> Result<Vec<ChunkId>> {
+        let plain = self.chunk(PackClass::Meta, id)?;
+        let ids = plain
+            .strip_prefix(LIST_PREFIX)
+            .ok_or_else(|| lost("a list of chunks is something else"))?;
+        ids_from(ids)
     }
 }
 

@@ -60,7 +60,7 @@ impl Repository {
 
     /// Stores a snapshot and reads it back: the commit point of a backup. All that it names must
     /// be durable before.
-    pub fn save_snapshot(&self, snapshot: &Snapshot) -> Result<FileId> {
+    pub(super) fn save_snapshot(&self, snapshot: &Snapshot) -> Result<FileId> {
         let stored = self.seal(RecordKind::Snapshot, snapshot.features, &snapshot.encode())?;
         let name = FileName::new(FileKind::Snapshot, pack::file_id(&stored));
         self.backend.create(&name, &stored)?;

@@ -133,7 +133,7 @@ impl<'r> Writer<'r> {
 
     /// Claims a chunk: true for exactly one caller, and only if the repository lacks it.
     fn claim(&self, id: &ChunkId) -> bool {
-        if self.repository.index().contains(id) {
+        if self.repository.rely_on(id) {
             return false;
         }
         let mut claimed = lock(&self.shared.claimed);
@@ -143,13 +143,13 @@ impl<'r> Writer<'r> {
     /// Whether a chunk is stored or about to be.
     pub fn has(&self, id: &ChunkId) -> bool {
         // In this order: what is claimed counts as fresh before it is no longer claimed.
-        self.repository.index().contains(id)
+        self.repository.rely_on(id)
             || lock(&self.shared.claimed).contains(id)
             || self.shared.fresh.contains(id)
     }
 
     /// Seals a blob into the open pack of its class; a full pack goes to the uploaders.
-    fn add_blob(
+    pub fn add_blob(
         &self,
         class: PackClass,
         packed: &[u8],
@@ -288,14 +288,8 @@ impl Shared {
         let id = super::store_and_keep(backend, copy, FileKind::Pack, &pack.bytes)?;
         self.counts.add(Counter::Packs, 1);
         self.counts.add(Counter::BytesStored, size);
-        let entry = PackEntry {
-            id,
-            class: pack.class,
-            size,
-            header: pack.header,
-            blobs: pack.blobs,
-            marked: 0,
-        };
+        let entry =
+            PackEntry { id, class: pack.class, size, header: pack.header, blobs: pack.blobs };
         drop(pack.bytes);
         let ids: Vec<ChunkId> =
             entry.blobs.iter().flat_map(|blob| &blob.chunks).map(|one| one.0).collect();
@@ -391,6 +385,12 @@ impl Bundle {
         if !writer.claim(&id) {
             return Ok(false);
         }
+        self.put(writer, id, chunk)?;
+        Ok(true)
+    }
+
+    /// Adds a chunk, whether or not the repository has it: for moving it out of another pack.
+    pub fn put(&mut self, writer: &Writer<'_>, id: ChunkId, chunk: &[u8]) -> Result<()> {
         let length = u32::try_from(chunk.len()).map_err(|_| {
             Error::new(Kind::Internal, "add a chunk").why("it is larger than 4 GiB")
         })?;
@@ -407,7 +407,7 @@ impl Bundle {
         } else {
             writer.add_blob(self.class, chunk, Compression::None, vec![(id, length)])?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Stores what is collected; must be called before the writer finishes.

@@ -189,8 +189,7 @@ pub(super) fn take(
     let muted = Muted(monitor);
     let gather = Gather::new(&muted);
     // Chunks in packs that are lost must be stored again; the restore itself still tries them.
-    let mut own = repository.again(&muted).within(what)?;
-    own.leave_out_lost_packs(&muted).within(what)?;
+    let mut own = repository.again_to_write("safety snapshot", &muted).within(what)?;
     let (there, created): (Vec<Object>, Vec<Object>) = {
         let is_there = |object: &Object| is_there(server, user, object);
         let mut parts = (Vec::new(), Vec::new());

@@ -160,9 +160,8 @@ mod tests {
             size: 1 << 30,
             header: [0; HEADER_BYTES],
             blobs: vec![blob(0, 48, 100), blob(1, 148, 100), blob(2, 50_000_000, 100)],
-            marked: 0,
         };
-        let segment = IndexSegment { packs: vec![pack], replaces: vec![] };
+        let segment = IndexSegment { packs: vec![pack], ..IndexSegment::default() };
         Index::from_segments(vec![(FileId([2; 32]), segment)]).unwrap()
     }
 

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: MIT
+//! The commands that look after a repository: forget, prune, check, repair, unlock.
+
+use super::args::{self, Invocation};
+use super::progress::Progress;
+use super::repository::{self, Opened};
+use super::rows::Cell;
+use super::{Context, engine_look};
+use crate::backend::FileKind;
+use crate::base::units::{ByteSize, bytes, number_of};
+use crate::base::{Counter, Error, FileId, Kind, Result, limits};
+use crate::format::Snapshot;
+use crate::ops::check::{CheckReport, Finding, ReadData, Severity, check as check_repository};
+use crate::ops::forget::{self, Policy, Verdict};
+use crate::ops::prune::{Fate, PruneOptions, PruneReport, prune as prune_repository};
+use crate::ops::repair::rebuild_index;
+use crate::repo::locks::{Found, Holder};
+use crate::repo::snapshots::find;
+
+/// `ghostsnap forget`.
+pub fn forget(context: &Context, call: &Invocation) -> Result<()> {
+    let ids = call.texts("SNAPSHOT");
+    let policy = policy(call)?;
+    if ids.is_empty() == policy.is_empty() {
+        return Err(Error::new(Kind::Usage, "forget snapshots")
+            .why("give either snapshots or --keep options")
+            .hint("list them with 'ghostsnap snapshots'"));
+    }
+    let Opened { repository, .. } = repository::open(context, call)?;
+    let mut all = repository.snapshots()?;
+    all.retain(|(_, snapshot)| engine_look::is_wanted(snapshot, call));
+    let plan = if ids.is_empty() {
+        forget::plan(all, &policy, repository.world().now())?
+    } else {
+        named(&all, &ids)?
+    };
+    let going = plan.iter().filter(|verdict| !verdict.is_kept()).count();
+    if going > 0 && !call.has("dry-run") {
+        let all = number_of(bytes(plan.len()), "snapshot");
+        let question = format!("Forget {going} of {all}?");
+        context.confirm(call, "forget snapshots", &question)?;
+        forget::execute(&repository, &plan)?;
+    }
+    let mut rows = context.output.rows(call.command().columns);
+    for verdict in &plan {
+        rows.row(&verdict_row(verdict))?;
+    }
+    rows.finish()?;
+    let word = if call.has("dry-run") { "would be forgotten" } else { "forgotten" };
+    let going = number_of(bytes(going), "snapshot");
+    let staying = plan.iter().filter(|verdict| verdict.is_kept()).count();
+    context.output.note(&format!("{going} {word}, {staying} kept"));
+    Ok(())
+}
+
+fn policy(call: &Invocation) -> Result<Policy> {
+    let number = |name: &str| match call.number(name) {
+        None => Ok(0),
+        Some(number) => u32::try_from(number).map_err(|_| {
+            Error::new(Kind::Invalid, format!("use {number} for --{name}")).why("it is too large")
+        }),
+    };
+    let days = number("keep-within")?;
+    Ok(Policy {
+        last: number("keep-last")?,
+        hourly: number("keep-hourly")?,
+        daily: number("keep-daily")?,
+        weekly: number("keep-weekly")?,
+        monthly: number("keep-monthly")?,
+        yearly: number("keep-yearly")?,
+        within_seconds: (days > 0).then(|| i64::from(days) * 86_400),
+        tags: call.texts("keep-tag").into_iter().map(str::to_owned).collect(),
+        safety_seconds: i64::from(repository::settings(call)?.safety_days) * 86_400,
+    })
+}
+
+/// The plan of a person who named what is to go.
+fn named(all: &[(FileId, Snapshot)], wanted: &[&str]) -> Result<Vec<Verdict>> {
+    let mut plan: Vec<Verdict> = Vec::new();
+    for one in wanted {
+        let (id, snapshot) = find(all, one, None)?;
+        if !plan.iter().any(|verdict| verdict.id == *id) {
+            let snapshot = snapshot.clone();
+            plan.push(Verdict { id: *id, snapshot, reasons: Vec::new() });
+        }
+    }
+    Ok(plan)
+}
+
+fn verdict_row(verdict: &Verdict) -> [Cell; 8] {
+    let (day, time) = engine_look::day_and_time(verdict.snapshot.time);
+    [
+        verdict.id.to_string().into(),
+        verdict.snapshot.name.as_str().into(),
+        day.into(),
+        time.into(),
+        verdict.snapshot.host.as_str().into(),
+        verdict.snapshot.user.as_str().into(),
+        if verdict.is_kept() { "keep" } else { "forget" }.into(),
+        Cell::list(verdict.reasons.iter().map(String::as_str)),
+    ]
+}
+
+/// `ghostsnap check`.
+pub fn check(context: &Context, call: &Invocation) -> Result<()> {
+    let read = match call.text("read-data").and_then(args::percent) {
+        None => ReadData::None,
+        Some(1000) => ReadData::All,
+        Some(share) => ReadData::Percent(u8::try_from(share.div_ceil(10)).unwrap_or(100)),
+    };
+    let Opened { repository, .. } = repository::open(context, call)?;
+    let progress = context.progress();
+    let result = check_repository(repository.without_copy(), read, &progress);
+    progress.finish();
+    let report = result?;
+    let mut rows = context.output.rows(call.command().columns);
+    for (number, finding) in report.findings.iter().enumerate() {
+        rows.row(&[
+            bytes(number + 1).into(),
+            finding.severity.word().into(),
+            finding.object.as_str().into(),
+            finding.detail.as_str().into(),
+        ])?;
+    }
+    if !report.findings.is_empty() || context.output.is_machine() {
+        rows.finish()?;
+    }
+    context.output.note(&format!(
+        "{} and {} checked, {} read; {}",
+        number_of(report.snapshots, "snapshot"),
+        number_of(report.packs, "pack"),
+        number_of(report.packs_read, "pack"),
+        progress.throughput(progress.counts().get(Counter::BytesChecked)),
+    ));
+    verdict_of(&report, &progress)
+}
+
+/// `ghostsnap repair index`.
+pub fn repair_index(context: &Context, call: &Invocation) -> Result<()> {
+    let Opened { repository, .. } = repository::open(context, call)?;
+    let repository = repository.without_copy();
+    let progress = context.progress();
+    let result = rebuild_index(&repository, &progress);
+    progress.finish();
+    let packs = result?;
+    context.output.note(&format!("the index names {} now", number_of(packs, "pack")));
+    let mut rows = context.output.rows(call.command().columns);
+    rows.row(&[repository.backend().location().into(), packs.into()])?;
+    rows.finish()?;
+    progress.partial("index every pack").map_or(Ok(()), Err)
+}
+
+fn verdict_of(report: &CheckReport, progress: &Progress<'_>) -> Result<()> {
+    let count = |severity| report.findings.iter().filter(|one| one.severity == severity).count();
+    let what = "find everything in the repository whole";
+    if report.is_damaged() {
+        let why = format!("{} damaged", number_of(bytes(count(Severity::Damaged)), "thing"));
+        let error = Error::new(Kind::Damaged, what).why(why);
+        let is_lost = |one: &Finding| {
+            one.severity == Severity::Garbage && one.object.starts_with(FileKind::Pack.folder())
+        };
+        return Err(if report.findings.iter().any(is_lost) {
+            error.hint(
+                "there are packs that the index does not name: if it was lost or damaged, \
+                 'ghostsnap repair index' makes it anew from them",
+            )
+        } else {
+            error
+        });
+    }
+    if count(Severity::Newer) > 0 {
+        return Err(Error::new(Kind::Newer, "judge everything in the repository").why(format!(
+            "{} written by a newer version",
+            number_of(bytes(count(Severity::Newer)), "thing")
+        )));
+    }
+    progress.partial(what).map_or(Ok(()), Err)
+}
+
+/// `ghostsnap prune`.
+pub fn prune(context: &Context, call: &Invocation) -> Result<()> {
+    let options = prune_options(call)?;
+    let Opened { repository, .. } = repository::open(context, call)?;
+    let progress = context.progress();
+    let result = prune_repository(repository, &options, call.has("dry-run"), &progress);
+    progress.finish();
+    let report = result?;
+    let mut rows = context.output.rows(call.command().columns);
+    for (action, files, size) in sums(&report) {
+        rows.row(&[action.into(), files.into(), size.into()])?;
+    }
+    rows.finish()?;
+    context.output.note(&told(&report, &options, call.has("dry-run")));
+    if let Some(error) = report.held_back {
+        return Err(error);
+    }
+    let what = "write anew all that is worth it";
+    if let Some(error) = progress.partial(what) {
+        return Err(error.hint("'ghostsnap check --read-data' names everything that is damaged"));
+    }
+    Ok(())
+}
+
+fn prune_options(call: &Invocation) -> Result<PruneOptions> {
+    let usual = PruneOptions::default();
+    let settings = repository::settings(call)?;
+    let size = |text: &str| ByteSize::parse(text).map(|size| size.0);
+    let hours = call.number("grace").map(|hours| {
+        let seconds = i64::try_from(hours).unwrap_or(i64::MAX).saturating_mul(3600);
+        if seconds < limits::PRUNE_GRACE_SECONDS_MIN {
+            let least = limits::PRUNE_GRACE_SECONDS_MIN / 3600;
+            return Err(Error::new(Kind::Invalid, format!("wait only {hours} hours"))
+                .why(format!("at least {least} are needed for backups that are under way"))
+                .hint("--now removes at once, if nobody else is writing"));
+        }
+        Ok(seconds)
+    });
+    let unused = call.text("max-unused").and_then(args::percent);
+    Ok(PruneOptions {
+        max_unused: if call.has("repack-all") { 0 } else { unused.unwrap_or(usual.max_unused) },
+        max_repack: call.text("max-repack-size").map(size).transpose()?,
+        grace_seconds: hours.transpose()?.unwrap_or(usual.grace_seconds),
+        now: call.has("now"),
+        level: settings.compression_level,
+        ..usual
+    })
+}
+
+/// What becomes of how many files, and their bytes. Files that no segment names are either removed
+/// or wait.
+fn sums(report: &PruneReport) -> Vec<(&'static str, u64, u64)> {
+    let plan = &report.plan;
+    let mut sums: Vec<(&str, u64, u64)> = Fate::ALL
+        .into_iter()
+        .map(|fate| {
+            let (files, size) = plan.sum(fate);
+            (fate.word(), files, size)
+        })
+        .collect();
+    let stray = |fate| plan.stray_sum(fate);
+    let (gone, waiting) = (stray(Fate::Remove), [stray(Fate::Mark), stray(Fate::Wait)]);
+    if let Some(last) = sums.last_mut() {
+        *last = (last.0, last.1 + gone.0, last.2 + gone.1);
+    }
+    let files = waiting.iter().map(|one| one.0).sum();
+    sums.push(("stray", files, waiting.iter().map(|one| one.1).sum()));
+    sums
+}
+
+fn told(report: &PruneReport, options: &PruneOptions, is_dry: bool) -> String {
+    let start = format!(
+        "{} stored, {} needed",
+        ByteSize(report.stored_bytes),
+        ByteSize(report.plan.needed_bytes)
+    );
+    if is_dry {
+        let (_, removed) = report.plan.sum(Fate::Remove);
+        return format!("{start}; {} would be removed now", ByteSize(removed));
+    }
+    let files = number_of(report.removed.0, "file");
+    let mut told = format!("{start}; {files} removed, {} freed", ByteSize(report.removed.1));
+    if report.written > 0 {
+        told += &format!(", {} written anew", ByteSize(report.written));
+    }
+    if report.marked.0 > 0 {
+        told += &format!(
+            "; {} more can go at the first prune in {} hours",
+            ByteSize(report.marked.1),
+            options.grace_seconds / 3600
+        );
+    }
+    told
+}
+
+/// `ghostsnap unlock`.
+pub fn unlock(context: &Context, call: &Invocation) -> Result<()> {
+    let Opened { repository, .. } = repository::open(context, call)?;
+    let locks = repository.locks()?;
+    let goes = |lock: &Found| call.has("all") || lock.holder == Holder::Dead;
+    let living = locks.iter().filter(|lock| goes(lock) && lock.holder != Holder::Dead).count();
+    if living > 0 && !call.has("dry-run") {
+        let question = format!(
+            "Remove {} whose holder may still be writing?",
+            number_of(bytes(living), "lock")
+        );
+        context.confirm(call, "remove locks", &question)?;
+    }
+    let mut rows = context.output.rows(call.command().columns);
+    let mut removed = 0;
+    for lock in &locks {
+        let goes = goes(lock);
+        if goes && !call.has("dry-run") {
+            repository.remove_lock(&lock.id)?;
+        }
+        removed += u64::from(goes);
+        rows.row(&lock_row(lock, goes))?;
+    }
+    rows.finish()?;
+    let word = if call.has("dry-run") { "would be removed" } else { "removed" };
+    let kept = number_of(bytes(locks.len()).saturating_sub(removed), "lock");
+    context.output.note(&format!("{} {word}, {kept} left", number_of(removed, "lock")));
+    Ok(())
+}
+
+fn lock_row(found: &Found, goes: bool) -> [Cell; 8] {
+    let lock = found.lock.clone().unwrap_or_default();
+    let (day, time) = match &found.lock {
+        Some(lock) => engine_look::day_and_time(lock.time),
+        None => (String::new(), String::new()),
+    };
+    [
+        found.id.to_string().into(),
+        lock.work.into(),
+        lock.host.into(),
+        u64::from(lock.process.id).into(),
+        day.into(),
+        time.into(),
+        found.holder.word().into(),
+        if goes { "remove" } else { "keep" }.into(),
+    ]
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+//! The rows of the commands that look after a repository.
+
+use super::engine_care as care;
+use super::table::{Arg, Column, Command, Effect, Flag, Holds, Shim, ShimArg, Value, col, wide};
+use super::table_engine::LOOK;
+use super::table_flags::{DRY_RUN, FORCE, HOST_FILTER, SHIM_FORMAT, TAG_FILTER, USER_FILTER};
+use super::table_hestia::SHIM;
+
+const FORGET_COLUMNS: &[Column] = &[
+    col("SNAPSHOT", Holds::Id, "its id"),
+    wide("NAME", Holds::Text, "its name"),
+    col("DATE", Holds::Text, "the day it stands for, local time"),
+    col("TIME", Holds::Text, "the time of that day"),
+    col("HOST", Holds::Text, "the machine it was made on"),
+    col("USER", Holds::Text, "the Hestia user; empty for plain paths"),
+    col("ACTION", Holds::Text, "`keep` or `forget`"),
+    col("REASONS", Holds::List, "why it is kept"),
+];
+
+const CHECK_COLUMNS: &[Column] = &[
+    col("FINDING", Holds::Text, "number of the finding"),
+    col("SEVERITY", Holds::Text, "damage loses data, garbage only wastes space"),
+    col("OBJECT", Holds::Text, "the file of the repository it is about"),
+    col("TEXT", Holds::Text, "what is wrong"),
+];
+
+const REPAIRED_COLUMNS: &[Column] = &[
+    col("REPOSITORY", Holds::Text, "where it is"),
+    col("PACKS", Holds::Count, "packs that the new index names"),
+];
+
+const PRUNE_COLUMNS: &[Column] = &[
+    col(
+        "ACTION",
+        Holds::Text,
+        "`keep`; `repack`: what is needed of them is written anew; `rescue`: they are needed after \
+         all; `mark`: nothing needs them from now on; `wait`: the grace period is not over; \
+         `remove`; `stray`: no index names them, for now",
+    ),
+    col("FILES", Holds::Count, "packs that are meant"),
+    col("SIZE", Holds::Bytes, "their bytes"),
+];
+
+const LOCK_COLUMNS: &[Column] = &[
+    col("LOCK", Holds::Id, "its id"),
+    col("WORK", Holds::Text, "what its holder is at"),
+    col("HOST", Holds::Text, "on which machine"),
+    col("PROCESS", Holds::Count, "in which process"),
+    col("DATE", Holds::Text, "since which day, local time"),
+    col("TIME", Holds::Text, "since when on that day"),
+    col("HOLDER", Holds::Text, "`runs`, `dead`, or `unknown` on another machine"),
+    col("ACTION", Holds::Text, "`remove` or `keep`"),
+];
+
+const FORGET_FLAGS: &[Flag] = &[
+    Flag::new("keep-last", "keep the newest N").value("N", Value::Number),
+    Flag::new("keep-hourly", "keep the newest of each of the last N hours that have one")
+        .value("N", Value::Number),
+    Flag::new("keep-daily", "the same for days").value("N", Value::Number),
+    Flag::new("keep-weekly", "the same for weeks").value("N", Value::Number),
+    Flag::new("keep-monthly", "the same for months").value("N", Value::Number),
+    Flag::new("keep-yearly", "the same for years").value("N", Value::Number),
+    Flag::new("keep-within", "keep all of the last N days before the newest")
+        .value("N", Value::Number),
+    Flag::new("keep-tag", "keep all with this tag; may be repeated")
+        .value("TAG", Value::Text)
+        .many(),
+    USER_FILTER,
+    HOST_FILTER,
+    TAG_FILTER,
+    DRY_RUN,
+    FORCE,
+];
+
+/// `forget`.
+pub const FORGET: Command = Command {
+    name: "forget",
+    about: "drop snapshots",
+    details: "Drops the named snapshots, or those that none of the --keep options keeps. The \
+              options look at each user, or each machine and its paths, separately; the newest \
+              complete snapshot of each always stays. The data stays in the repository until \
+              it is pruned. Asks first, or needs --force where there is nobody to ask.",
+    examples: &[
+        "ghostsnap forget -r /srv/backup 3f9c2a1b --dry-run",
+        "ghostsnap forget --user alice --keep-daily 7 --keep-weekly 4 --force",
+    ],
+    args: &[Arg::new("SNAPSHOT", "ids or names", Value::Text).optional().many()],
+    flags: FORGET_FLAGS,
+    effect: Effect::Destroy,
+    columns: FORGET_COLUMNS,
+    run: care::forget,
+    ..LOOK
+};
+
+/// `check`.
+pub const CHECK: Command = Command {
+    name: "check",
+    about: "check the repository",
+    details: "Without options it checks that every snapshot, tree and index fits together \
+              and that every pack is there. --read-data reads and decrypts everything too; \
+              --read-data=5% a random twentieth. Exit code 31 means damage was found.",
+    examples: &["ghostsnap check -r /srv/backup", "ghostsnap check -r /srv/backup --read-data=5%"],
+    flags: &[Flag::new("read-data", "read the data too, all of it or a share")
+        .value("SHARE", Value::Percent)
+        .bare("100%")],
+    long: true,
+    columns: CHECK_COLUMNS,
+    run: care::check,
+    shims: &[Shim {
+        name: "v-ghostsnap-check-repository",
+        about: "check the repository",
+        details: "Every snapshot, tree and index, and whether every pack is there; with READ_DATA \
+                  everything, or a share of it, is read and decrypted, too.",
+        example: "v-ghostsnap-check-repository offsite 5%",
+        args: &[
+            REPOSITORY_ARG,
+            ShimArg::new("READ_DATA", "read-data", "the share to read, `5%`", Value::Percent)
+                .optional(),
+            SHIM_FORMAT,
+        ],
+        ..SHIM
+    }],
+    ..LOOK
+};
+
+/// `repair index`.
+pub const REPAIR_INDEX: Command = Command {
+    name: "repair index",
+    about: "make the index anew from the packs",
+    details: "For a repository whose index is lost or damaged. Reads the sealed end of every \
+              pack, stores one new index of what is really there, and only then removes the \
+              old one. Packs that cannot be read are named and left where they are.",
+    examples: &["ghostsnap repair index -r /srv/backup"],
+    effect: Effect::Write,
+    long: true,
+    columns: REPAIRED_COLUMNS,
+    run: care::repair_index,
+    ..LOOK
+};
+
+const REPOSITORY_ARG: ShimArg = ShimArg::new(
+    "REPOSITORY",
+    "repository",
+    "its name; without it the one in the settings",
+    Value::Text,
+)
+.optional();
+
+/// `prune`.
+pub const PRUNE: Command = Command {
+    name: "prune",
+    about: "free the space of what no snapshot needs",
+    details: "Backups may go on meanwhile, from this and other servers. So what nothing needs is \
+              marked first, and removed by a later run, after a grace period: let it run every \
+              day or week. Packs of which too little is needed are written anew; --max-unused says \
+              how much may be left. With --now all of it is removed in this run, but only if \
+              nobody else is writing; a restore that reads at that time may have to be started \
+              again. It can be stopped at any time and goes on the next time. On a full disk, \
+              what was marked before goes without any space.",
+    examples: &[
+        "ghostsnap prune --dry-run",
+        "ghostsnap prune -r offsite --max-repack-size 20G",
+        "ghostsnap prune --now",
+    ],
+    flags: &[
+        Flag::new("max-unused", "how much of what is needed may be left unused in packs; 5%")
+            .value("SHARE", Value::Percent),
+        Flag::new("repack-all", "leave nothing unused in packs"),
+        Flag::new("max-repack-size", "read no more than this for writing packs anew, such as 20G")
+            .value("SIZE", Value::Text),
+        Flag::new("grace", "hours between mark and removal; 20, and 2 at least")
+            .value("HOURS", Value::Number),
+        Flag::new("now", "remove at once, if nobody else is writing"),
+        DRY_RUN,
+    ],
+    effect: Effect::Write,
+    long: true,
+    columns: PRUNE_COLUMNS,
+    run: care::prune,
+    shims: &[Shim {
+        name: "v-ghostsnap-prune-repository",
+        about: "free the space of what no backup needs",
+        details: "What nothing needs is marked first and removed by a run at least 20 hours \
+                  later, so that backups may go on meanwhile.",
+        example: "v-ghostsnap-prune-repository offsite json",
+        args: &[REPOSITORY_ARG, SHIM_FORMAT],
+        ..SHIM
+    }],
+    ..LOOK
+};
+
+/// `unlock`.
+pub const UNLOCK: Command = Command {
+    name: "unlock",
+    about: "list who is writing into the repository, and remove what the dead left",
+    details: "Locks hold nobody up: they only tell 'prune --now' and 'repository delete --data' \
+              that somebody is at work. Those of killed processes are recognised by themselves, on \
+              other machines after two days. With --all the others go as well: only if you know \
+              that nobody is writing.",
+    examples: &["ghostsnap unlock --dry-run", "ghostsnap unlock --all --force"],
+    flags: &[
+        Flag::new("all", "remove the locks of those who may still be writing, too"),
+        DRY_RUN,
+        FORCE,
+    ],
+    effect: Effect::Destroy,
+    columns: LOCK_COLUMNS,
+    run: care::unlock,
+    ..LOOK
+};

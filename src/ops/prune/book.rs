@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+//! The notes of a prune and how they get into the index: one small segment that takes over the
+//! notes of earlier ones, and now and then larger ones made of many small or half-empty segments.
+//! Always the new before the old.
+
+use super::plan::Notes;
+use crate::backend::{FileKind, FileName};
+use crate::base::{FileId, Kind, Monitor, Result, Within, limits, units};
+use crate::format::{IndexSegment, NoteKind, PackEntry, RecordKind};
+use crate::repo::index::Segment;
+use crate::repo::{Index, IndexedRepository, Repository};
+use std::collections::HashSet;
+
+/// Small segments of which one is made, at least.
+const MERGED_MIN: usize = 16;
+
+/// The notes as they are in the repository, and as they should be.
+pub struct Book<'r> {
+    repository: &'r IndexedRepository,
+    /// What is to be noted.
+    pub notes: Notes,
+    /// What is noted.
+    stored: Notes,
+    /// The segments that hold just that.
+    segments: Vec<FileId>,
+    /// All segments that this prune has seen or written.
+    known: HashSet<FileId>,
+    /// Packs that others have claimed or named since the index was loaded.
+    claimed: HashSet<FileId>,
+}
+
+impl<'r> Book<'r> {
+    /// As an index found it.
+    pub fn new(repository: &'r IndexedRepository, notes: Notes) -> Self {
+        let segments = repository.index().segments();
+        let holds_notes = |one: &&Segment| one.packs == 0 && !one.is_replaced;
+        Self {
+            repository,
+            stored: notes.clone(),
+            notes,
+            segments: segments.iter().filter(holds_notes).map(|one| one.id).collect(),
+            known: segments.iter().map(|one| one.id).collect(),
+            claimed: HashSet::new(),
+        }
+    }
+
+    /// Stores the notes if they changed.
+    pub fn store(&mut self) -> Result<()> {
+        if self.notes == self.stored && self.segments.len() < 2 {
+            return Ok(());
+        }
+        self.replace(Vec::new())
+    }
+
+    /// Stores the notes and takes these other segments over.
+    fn replace(&mut self, mut replaces: Vec<FileId>) -> Result<()> {
+        replaces.append(&mut self.segments);
+        let segment = IndexSegment {
+            replaces: replaces.clone(),
+            notes: self.notes.sorted(),
+            ..IndexSegment::default()
+        };
+        if !segment.replaces.is_empty() || !segment.notes.is_empty() {
+            let id = self
+                .repository
+                .store_segment(&segment)
+                .within(|| "note in the index what will be removed")?;
+            self.known.insert(id);
+            self.segments.push(id);
+        }
+        self.stored = self.notes.clone();
+        remove_segments(self.repository, replaces)
+    }
+
+    /// The packs that others have claimed or named since the index was loaded.
+    pub fn claimed_meanwhile(&mut self) -> Result<HashSet<FileId>> {
+        for (name, _) in self.repository.backend().list(FileKind::Index)? {
+            if !self.known.insert(name.id) {
+                continue;
+            }
+            let Some(segment) = read(self.repository, &name)? else { continue };
+            self.claimed.extend(segment.packs.iter().map(|pack| pack.id));
+            let claims = segment.notes.iter().filter(|note| note.kind == NoteKind::Claim);
+            self.claimed.extend(claims.map(|note| note.pack));
+        }
+        Ok(self.claimed.clone())
+    }
+
+    /// Makes large segments of small ones and of those in which much does not count any more.
+    pub fn merge(
+        &mut self,
+        index: &Index,
+        now: i64,
+        grace: i64,
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
+        let chosen = chosen(index.segments(), |time| time == 0 || now - time >= grace);
+        if chosen.is_empty() {
+            return self.store();
+        }
+        let mut open: Vec<PackEntry> = Vec::new();
+        let mut chunks = 0;
+        let mut seen = HashSet::new();
+        for id in &chosen {
+            crate::base::monitor::check_cancelled(monitor)?;
+            let name = FileName::new(FileKind::Index, *id);
+            let Some(segment) = read(self.repository, &name)? else {
+                // Somebody else is merging: what this one held is there under another name.
+                return self.store();
+            };
+            for pack in segment.packs {
+                if self.notes.drops.contains_key(&pack.id) || !seen.insert(pack.id) {
+                    continue;
+                }
+                let inside: usize = pack.blobs.iter().map(|blob| blob.chunks.len()).sum();
+                if chunks + inside > limits::INDEX_SEGMENT_CHUNKS && !open.is_empty() {
+                    self.store_packs(std::mem::take(&mut open))?;
+                    chunks = 0;
+                }
+                chunks += inside;
+                open.push(pack);
+            }
+        }
+        if !open.is_empty() {
+            self.store_packs(open)?;
+        }
+        self.replace(chosen)
+    }
+
+    fn store_packs(&mut self, packs: Vec<PackEntry>) -> Result<()> {
+        let segment = IndexSegment { packs, ..IndexSegment::default() };
+        let id = self.repository.store_segment(&segment).within(|| "merge index segments")?;
+        self.known.insert(id);
+        Ok(())
+    }
+}
+
+/// Segments worth writing anew: the small ones if there are many, and those of which a quarter does
+/// not count.
+fn chosen(segments: &[Segment], is_old: impl Fn(i64) -> bool) -> Vec<FileId> {
+    let candidates = || segments.iter().filter(|one| !one.is_replaced && one.packs > 0);
+    let full = units::bytes(limits::INDEX_SEGMENT_CHUNKS);
+    let left = |one: &Segment| one.chunks - one.dropped_chunks;
+    let is_small = |one: &&Segment| left(one) < full / 2 && is_old(one.time);
+    let small: Vec<FileId> = candidates().filter(is_small).map(|one| one.id).collect();
+    let is_hollow = |one: &&Segment| one.dropped_chunks * 4 > one.chunks && is_old(one.time);
+    let hollow = candidates().filter(is_hollow).map(|one| one.id);
+    if small.len() >= MERGED_MIN {
+        let mut all: Vec<FileId> = small.into_iter().chain(hollow).collect();
+        all.sort_unstable();
+        all.dedup();
+        return all;
+    }
+    hollow.collect()
+}
+
+/// Removes segments whose content others have; one that is gone is no trouble.
+pub fn remove_segments(repository: &Repository, segments: Vec<FileId>) -> Result<()> {
+    for id in segments {
+        repository
+            .backend()
+            .remove(&FileName::new(FileKind::Index, id))
+            .within(|| "remove an index segment that was taken over")?;
+    }
+    Ok(())
+}
+
+/// A segment from the store itself; `None` if it is gone.
+fn read(repository: &Repository, name: &FileName) -> Result<Option<IndexSegment>> {
+    match repository.load_record(RecordKind::Index, &name.id) {
+        Ok(plain) => IndexSegment::decode(&plain).map(Some),
+        Err(error)
+            if error.kind() == Kind::NotFound && repository.backend().size(name)?.is_none() =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: MIT
+//! What a prune will do with each pack: decided from the index, from what is needed and from what
+//! earlier prunes have noted, without touching anything. The same plan is what `--dry-run` shows.
+
+use super::needed::Needed;
+use crate::base::{Error, FileId, Kind, Result, limits, units};
+use crate::format::{Note, NoteKind, PackClass};
+use crate::repo::Index;
+use crate::repo::index::Pack;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+/// What a prune may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PruneOptions {
+    /// Unneeded bytes that may stay inside of packs, in thousandths of the needed ones.
+    pub max_unused: u64,
+    /// Bytes of packs that may be written anew in this run.
+    pub max_repack: Option<u64>,
+    /// How long what nothing needs stays marked before it is removed.
+    pub grace_seconds: i64,
+    /// Remove what is marked in this very run, if nobody else is at work.
+    pub now: bool,
+    /// Bytes of a full data pack.
+    pub pack_bytes: u64,
+    /// Compression level of what is written anew.
+    pub level: i32,
+}
+
+impl Default for PruneOptions {
+    fn default() -> Self {
+        Self {
+            max_unused: 50,
+            max_repack: None,
+            grace_seconds: limits::PRUNE_GRACE_SECONDS,
+            now: false,
+            pack_bytes: limits::PACK_BYTES_MIN,
+            level: 3,
+        }
+    }
+}
+
+/// What becomes of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fate {
+    /// It stays as it is.
+    Keep,
+    /// What is needed of it is written into a new pack; then it is marked.
+    Repack,
+    /// It was marked, and is needed after all.
+    Rescue,
+    /// Nothing needs it: it is marked.
+    Mark,
+    /// It is marked, and its grace period is not over.
+    Wait,
+    /// It is marked long enough, or is not there: it goes.
+    Remove,
+}
+
+impl Fate {
+    /// Every fate.
+    pub const ALL: [Self; 6] =
+        [Self::Keep, Self::Repack, Self::Rescue, Self::Mark, Self::Wait, Self::Remove];
+
+    /// The word in lists.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Repack => "repack",
+            Self::Rescue => "rescue",
+            Self::Mark => "mark",
+            Self::Wait => "wait",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// All notes of an index about packs; of several of a kind the latest counts.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Notes {
+    /// When a pack was marked.
+    pub marks: HashMap<FileId, i64>,
+    /// When a file was first found that no segment names.
+    pub strays: HashMap<FileId, i64>,
+    /// When a pack ceased to count.
+    pub drops: HashMap<FileId, i64>,
+    /// When a running backup counted on a pack.
+    pub claims: HashMap<FileId, i64>,
+}
+
+impl Notes {
+    /// Those of the segments that nobody has taken over.
+    pub fn of(index: &Index) -> Self {
+        let mut notes = Self::default();
+        let valid = index.segments().iter().filter(|segment| !segment.is_replaced);
+        for note in valid.flat_map(|segment| &segment.notes) {
+            let times = match note.kind {
+                NoteKind::Mark => &mut notes.marks,
+                NoteKind::Stray => &mut notes.strays,
+                NoteKind::Drop => &mut notes.drops,
+                NoteKind::Claim => &mut notes.claims,
+            };
+            let time = times.entry(note.pack).or_insert(note.time);
+            *time = (*time).max(note.time);
+        }
+        notes
+    }
+}
+
+impl Notes {
+    /// Whether a backup claimed a pack not long ago.
+    fn is_claimed(&self, id: &FileId, over: &impl Fn(i64) -> bool) -> bool {
+        self.claims.get(id).is_some_and(|time| !over(*time))
+    }
+
+    /// As a segment holds them, sorted: the same notes are the same bytes.
+    pub fn sorted(&self) -> Vec<Note> {
+        let kinds = [
+            (NoteKind::Mark, &self.marks),
+            (NoteKind::Stray, &self.strays),
+            (NoteKind::Drop, &self.drops),
+            (NoteKind::Claim, &self.claims),
+        ];
+        let note =
+            |kind| move |(pack, time): (&FileId, &i64)| Note { kind, pack: *pack, time: *time };
+        let mut notes: Vec<Note> =
+            kinds.into_iter().flat_map(|(kind, times)| times.iter().map(note(kind))).collect();
+        notes.sort_unstable();
+        notes
+    }
+}
+
+/// What a prune will do.
+#[derive(Debug)]
+pub struct Plan {
+    /// What becomes of each pack of the index, in its order.
+    pub fates: Vec<Fate>,
+    /// Files that no segment names, with their sizes.
+    pub strays: Vec<(FileId, u64, Fate)>,
+    /// The rows of the index whose chunk is needed from just that place.
+    pub used: Needed,
+    /// Stored bytes of what is needed, as near as can be told without reading.
+    pub needed_bytes: u64,
+    /// Packs and bytes of each fate.
+    sums: HashMap<Fate, (u64, u64)>,
+    /// Files and bytes of each fate that no segment names.
+    stray_sums: HashMap<Fate, (u64, u64)>,
+}
+
+impl Plan {
+    /// How many packs have this fate, and their bytes.
+    pub fn sum(&self, fate: Fate) -> (u64, u64) {
+        self.sums.get(&fate).copied().unwrap_or_default()
+    }
+
+    /// The same for files that no segment names.
+    pub fn stray_sum(&self, fate: Fate) -> (u64, u64) {
+        self.stray_sums.get(&fate).copied().unwrap_or_default()
+    }
+
+    /// The packs of a fate.
+    pub fn packs<'i>(&self, index: &'i Index, fate: Fate) -> Vec<&'i Pack> {
+        let packs = index.packs().iter().zip(&self.fates);
+        packs.filter(|(_, one)| **one == fate).map(|(pack, _)| pack).collect()
+    }
+}
+
+/// What is known of a pack.
+#[derive(Debug, Clone, Copy, Default)]
+struct Use {
+    is_there: bool,
+    /// Plain bytes in it, and those that are needed from it.
+    plain: u64,
+    used: u64,
+}
+
+impl Use {
+    /// Stored bytes in proportion.
+    fn used_of(&self, size: u64) -> u64 {
+        let share = u128::from(size) * u128::from(self.used) / u128::from(self.plain.max(1));
+        u64::try_from(share).unwrap_or(size)
+    }
+}
+
+/// Decides. `listed` is what the store has, `now` the time in seconds since 1970.
+pub fn plan(
+    index: &Index,
+    needed: &Needed,
+    listed: &[(FileId, u64)],
+    notes: &Notes,
+    options: &PruneOptions,
+    now: i64,
+) -> Result<Plan> {
+    let sizes: HashMap<FileId, u64> = listed.iter().copied().collect();
+    let mut uses: Vec<Use> = index
+        .packs()
+        .iter()
+        .map(|pack| Use { is_there: sizes.get(&pack.id) == Some(&pack.size), ..Use::default() })
+        .collect();
+    for blob in index.blobs() {
+        if let Some(one) = uses.get_mut(units::length(u64::from(blob.pack))) {
+            one.plain += u64::from(blob.plain_length);
+        }
+    }
+    let used = places(index, needed, &mut uses)?;
+    let over = |time: i64| now.saturating_sub(time) >= options.grace_seconds;
+    // Who stored it may be at work yet, or was interrupted and will take it up again.
+    let is_young = |time: i64| time != 0 && !over(time);
+    let mut fates: Vec<Fate> = index
+        .packs()
+        .iter()
+        .zip((0u32..).zip(&uses))
+        .map(|(pack, (place, one))| {
+            let marked = notes.marks.get(&pack.id).copied();
+            let is_claimed =
+                !options.now && is_young(pack.time) || notes.is_claimed(&pack.id, &over);
+            match marked {
+                Some(_) if one.used > 0 => Fate::Rescue,
+                None if one.used > 0 => Fate::Keep,
+                _ if is_claimed => Fate::Keep,
+                _ if !one.is_there => Fate::Remove,
+                Some(time) if index.is_leaving(place) && over(time) => Fate::Remove,
+                Some(_) if index.is_leaving(place) => Fate::Wait,
+                _ => Fate::Mark,
+            }
+        })
+        .collect();
+    let used_bytes = |(pack, one): (&Pack, &Use)| one.used_of(pack.size);
+    let needed_bytes = index.packs().iter().zip(&uses).map(used_bytes).sum();
+    let may_move = |pack: &Pack| options.now || !is_young(pack.time);
+    choose_repacks(index, &uses, (needed_bytes, &may_move), options, &mut fates);
+    let strays = strays(index, listed, notes, &over);
+    let mut plan = Plan {
+        fates,
+        strays,
+        used,
+        needed_bytes,
+        sums: HashMap::new(),
+        stray_sums: HashMap::new(),
+    };
+    for (pack, fate) in index.packs().iter().zip(&plan.fates) {
+        add(&mut plan.sums, *fate, pack.size);
+    }
+    for (_, size, fate) in &plan.strays {
+        add(&mut plan.stray_sums, *fate, *size);
+    }
+    Ok(plan)
+}
+
+fn add(sums: &mut HashMap<Fate, (u64, u64)>, fate: Fate, bytes: u64) {
+    let sum = sums.entry(fate).or_default();
+    *sum = (sum.0 + 1, sum.1 + bytes);
+}
+
+/// From which place each needed chunk is needed. Of several, one that will stay; if none will, all
+/// of them, so that two prunes at the same time never each remove what the other one kept.
+fn places(index: &Index, needed: &Needed, uses: &mut [Use]) -> Result<Needed> {
+    let rows = index.chunks();
+    let mut used = Needed::none(rows);
+    let mut several = Vec::new();
+    let mut row = 0;
+    while let Some((id, _)) = rows.get(row) {
+        let end = index.rows_of(id).end.max(row + 1);
+        if needed.has(row) {
+            let there: Vec<(usize, u32)> = (row..end)
+                .filter_map(|row| Some((row, pack_at(index, row)?)))
+                .filter(|(_, pack)| use_of(uses, *pack).is_there)
+                .collect();
+            let staying = there.iter().filter(|(_, pack)| !index.is_leaving(*pack)).count();
+            match (there.len(), staying) {
+                (0, _) => return Err(lost(index, row)),
+                (_, 0) | (1, _) => {
+                    for (row, pack) in there {
+                        take(index, uses, &mut used, row, pack);
+                    }
+                }
+                _ => several.push(there),
+            }
+        }
+        row = end;
+    }
+    for there in several {
+        let staying = there.into_iter().filter(|(_, pack)| !index.is_leaving(*pack));
+        let best = staying.max_by_key(|(_, pack)| {
+            let name = index.pack(*pack).map(|pack| pack.id);
+            (use_of(uses, *pack).used, Reverse(name))
+        });
+        if let Some((row, pack)) = best {
+            take(index, uses, &mut used, row, pack);
+        }
+    }
+    Ok(used)
+}
+
+fn pack_at(index: &Index, row: usize) -> Option<u32> {
+    let (_, place) = index.chunks().get(row)?;
+    index.blob(place.blob).map(|blob| blob.pack)
+}
+
+fn use_of(uses: &[Use], pack: u32) -> Use {
+    uses.get(units::length(u64::from(pack))).copied().unwrap_or_default()
+}
+
+fn take(index: &Index, uses: &mut [Use], used: &mut Needed, row: usize, pack: u32) {
+    let length = index.chunks().get(row).map_or(0, |(_, place)| u64::from(place.length));
+    used.add(row);
+    if let Some(one) = uses.get_mut(units::length(u64::from(pack))) {
+        // An empty chunk is needed as well.
+        one.used += length.max(1);
+    }
+}
+
+fn lost(index: &Index, row: usize) -> Error {
+    let pack = pack_at(index, row).and_then(|pack| index.pack(pack));
+    let name = pack.map_or_else(String::new, |pack| pack.id.to_string());
+    Error::new(Kind::Damaged, "plan what to remove")
+        .why(format!("pack {name}, which snapshots need, is missing or cut off"))
+        .hint("nothing was changed; 'ghostsnap check' names what is lost")
+}
+
+/// Packs with the greatest share of what nobody needs, until little enough is left; and small ones
+/// of which a full one can be made.
+fn choose_repacks(
+    index: &Index,
+    uses: &[Use],
+    (needed_bytes, may_move): (u64, &dyn Fn(&Pack) -> bool),
+    options: &PruneOptions,
+    fates: &mut [Fate],
+) {
+    let mut room = options.max_repack.unwrap_or(u64::MAX);
+    let unused_of = |place: usize, pack: &Pack| {
+        let one = uses.get(place).copied().unwrap_or_default();
+        pack.size.saturating_sub(one.used_of(pack.size))
+    };
+    let mut partly: Vec<(usize, &Pack, u64)> = kept(index, fates)
+        .filter(|(_, pack)| may_move(pack))
+        .map(|(place, pack)| (place, pack, unused_of(place, pack)))
+        .filter(|(place, _, _)| uses.get(*place).is_some_and(|one| one.used < one.plain))
+        .collect();
+    let share = |unused: u64, pack: &Pack| unused.saturating_mul(1_000_000) / pack.size.max(1);
+    partly.sort_by_key(|(_, pack, unused)| (Reverse(share(*unused, pack)), pack.id));
+    let mut unused: u64 = partly.iter().map(|(_, _, unused)| unused).sum();
+    let allowed = u64::try_from(u128::from(needed_bytes) * u128::from(options.max_unused) / 1000)
+        .unwrap_or(u64::MAX);
+    for (place, pack, gain) in partly {
+        if unused <= allowed {
+            break;
+        }
+        if pack.size <= room {
+            room -= pack.size;
+            unused -= gain;
+            set(fates, place, Fate::Repack);
+        }
+    }
+    for (class, full) in
+        [(PackClass::Data, options.pack_bytes), (PackClass::Meta, limits::META_PACK_BYTES)]
+    {
+        let small: Vec<(usize, u64)> = kept(index, fates)
+            .filter(|(_, pack)| pack.class == class && pack.size < full / 4 && may_move(pack))
+            .map(|(place, pack)| (place, pack.size))
+            .collect();
+        let together: u64 = small.iter().map(|(_, size)| size).sum();
+        if (together >= full || small.len() >= limits::SMALL_PACKS_MAX) && together <= room {
+            room -= together;
+            for (place, _) in small {
+                set(fates, place, Fate::Repack);
+            }
+        }
+    }
+}
+
+fn kept<'i>(index: &'i Index, fates: &[Fate]) -> impl Iterator<Item = (usize, &'i Pack)> {
+    let kept: Vec<bool> = fates.iter().map(|fate| *fate == Fate::Keep).collect();
+    index.packs().iter().enumerate().filter(move |(place, _)| kept.get(*place) == Some(&true))
+}
+
+fn set(fates: &mut [Fate], place: usize, fate: Fate) {
+    if let Some(one) = fates.get_mut(place) {
+        *one = fate;
+    }
+}
+
+/// Files that no segment names: packs of runs that were killed or still go on, and those whose
+/// removal was interrupted.
+fn strays(
+    index: &Index,
+    listed: &[(FileId, u64)],
+    notes: &Notes,
+    over: &impl Fn(i64) -> bool,
+) -> Vec<(FileId, u64, Fate)> {
+    let named: std::collections::HashSet<FileId> =
+        index.packs().iter().map(|pack| pack.id).collect();
+    let strays = listed.iter().filter(|(id, _)| !named.contains(id));
+    let fate = |id: &FileId| {
+        if notes.is_claimed(id, over) {
+            return Fate::Wait;
+        }
+        if notes.drops.contains_key(id) {
+            return Fate::Remove;
+        }
+        match notes.strays.get(id) {
+            Some(time) if over(*time) => Fate::Remove,
+            Some(_) => Fate::Wait,
+            None => Fate::Mark,
+        }
+    };
+    strays.map(|(id, size)| (*id, *size, fate(id))).collect()
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+//! The last look before a snapshot is stored: is everything still there that it counts on? A prune
+//! removes only what was marked as unneeded a grace period before, so a run that is shorter need
+//! not look. One that is longer, or that could leave no lock, does, and claims what was marked
+//! meanwhile: whoever wants to remove it looks for claims *after* it has noted what it drops, and
+//! here drops are looked for *after* the claim, so one of the two sees the other.
+
+use super::{Index, IndexedRepository};
+use crate::backend::{FileKind, FileName};
+use crate::base::{ChunkId, Error, FileId, Kind, Result, Within, limits, units};
+use crate::format::{IndexSegment, Note, NoteKind, RecordKind, Snapshot};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Which packs of an index somebody has counted on: a bit each.
+#[derive(Debug, Default)]
+pub(super) struct Relied(Vec<AtomicU64>);
+
+impl Relied {
+    /// On none of this index yet.
+    pub(super) fn new(index: &Index) -> Self {
+        Self((0..=index.packs().len() / 64).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    pub(super) fn note(&self, pack: u32) {
+        let word = self.0.get(units::length(u64::from(pack / 64)));
+        let bit = 1 << (pack % 64);
+        if let Some(word) = word
+            && word.load(Ordering::Relaxed) & bit == 0
+        {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    fn has(&self, pack: u32) -> bool {
+        let word = self.0.get(units::length(u64::from(pack / 64)));
+        word.is_some_and(|word| word.load(Ordering::Relaxed) & (1 << (pack % 64)) != 0)
+    }
+}
+
+/// What segments that this process did not know say.
+#[derive(Default)]
+struct News {
+    /// All segments that are there now.
+    listed: HashSet<FileId>,
+    /// Those that were new, read once.
+    read: HashMap<FileId, IndexSegment>,
+}
+
+impl News {
+    fn look(&mut self, repository: &IndexedRepository) -> Result<()> {
+        let listed = repository.backend().list(FileKind::Index)?;
+        self.listed = listed.iter().map(|(name, _)| name.id).collect();
+        let known: HashSet<FileId> =
+            repository.index().segments().iter().map(|segment| segment.id).collect();
+        for (name, size) in listed {
+            if known.contains(&name.id) || self.read.contains_key(&name.id) {
+                continue;
+            }
+            match repository.load_listed(RecordKind::Index, (name, size)) {
+                Ok(plain) => {
+                    self.read.insert(name.id, IndexSegment::decode(&plain)?);
+                }
+                Err(error)
+                    if error.kind() == Kind::NotFound
+                        && repository.backend().size(&name)?.is_none() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The new segments that nobody has taken over.
+    fn valid(&self) -> impl Iterator<Item = &IndexSegment> {
+        let replaced: HashSet<FileId> =
+            self.read.values().flat_map(|one| one.replaces.iter().copied()).collect();
+        self.read.iter().filter(move |(id, _)| !replaced.contains(*id)).map(|(_, one)| one)
+    }
+
+    fn noted(&self, kind: NoteKind) -> HashSet<FileId> {
+        let notes = self.valid().flat_map(|one| &one.notes);
+        notes.filter(|note| note.kind == kind).map(|note| note.pack).collect()
+    }
+}
+
+impl IndexedRepository {
+    /// Stores a snapshot, after making sure that all it counts on is still there: the commit point
+    /// of whatever writes.
+    pub fn commit(&self, snapshot: &Snapshot) -> Result<FileId> {
+        let spent = self.world().ticks().saturating_sub(self.loaded);
+        let must_look = self.lock.is_none() || spent > Duration::from_secs(limits::FENCE_SECONDS);
+        if must_look {
+            self.still_there().within(|| "make sure that nothing was pruned meanwhile")?;
+        }
+        let id = self.save_snapshot(snapshot)?;
+        // Without a lock, somebody who removes at once may have missed both us and the snapshot.
+        if self.lock.is_none()
+            && let Err(error) = self.still_there()
+        {
+            self.remove_snapshot(&id)?;
+            return Err(error.within("make sure that nothing was pruned meanwhile"));
+        }
+        Ok(id)
+    }
+
+    fn still_there(&self) -> Result<()> {
+        let mut news = News::default();
+        news.look(self)?;
+        let relied = self.relied_packs();
+        if news.read.is_empty() {
+            return Ok(());
+        }
+        self.check_named(&news, &relied)?;
+        let marked = news.noted(NoteKind::Mark);
+        let leaving: Vec<FileId> = relied.into_iter().filter(|id| marked.contains(id)).collect();
+        if leaving.is_empty() {
+            return Ok(());
+        }
+        let time = self.world().now().seconds;
+        let claim = |pack: &FileId| Note { kind: NoteKind::Claim, pack: *pack, time };
+        let notes = leaving.iter().map(claim).collect();
+        let segment = IndexSegment { notes, ..IndexSegment::default() };
+        let claimed = self.store_segment(&segment)?;
+        news.look(self)?;
+        news.read.remove(&claimed);
+        self.check_named(&news, &leaving)
+    }
+
+    /// The packs that somebody has counted on since the index was loaded.
+    fn relied_packs(&self) -> Vec<FileId> {
+        let places = (0u32..).zip(self.index().packs());
+        places.filter(|(place, _)| self.relied.has(*place)).map(|(_, pack)| pack.id).collect()
+    }
+
+    /// Whether each of these packs is still named by a segment, and dropped by none.
+    fn check_named(&self, news: &News, wanted: &[FileId]) -> Result<()> {
+        let dropped = news.noted(NoteKind::Drop);
+        let own = self.fresh.own_packs();
+        if let Some(id) = own.iter().find(|id| dropped.contains(*id)) {
+            return Err(gone(format!("pack {id}, which this run has stored, was removed again")));
+        }
+        let mut named: HashSet<FileId> =
+            news.valid().flat_map(|one| &one.packs).map(|pack| pack.id).collect();
+        let kept = |segment: &&super::index::Segment| news.listed.contains(&segment.id);
+        let is_all_kept = self.index().segments().iter().all(|one| kept(&one));
+        if !is_all_kept {
+            named.extend(self.packs_of_kept_segments(news)?);
+        }
+        let is_gone =
+            |id: &&FileId| dropped.contains(*id) || (!is_all_kept && !named.contains(*id));
+        let gone = wanted.iter().filter(is_gone).count();
+        if gone == 0 {
+            return Ok(());
+        }
+        Err(self::gone(format!("{gone} packs that this run counts on were removed while it ran")))
+    }
+
+    /// Which packs the segments name that were there when the index was loaded and still are.
+    fn packs_of_kept_segments(&self, news: &News) -> Result<Vec<FileId>> {
+        let mut packs = Vec::new();
+        for segment in self.index().segments() {
+            if segment.is_replaced || !news.listed.contains(&segment.id) {
+                continue;
+            }
+            let name = FileName::new(FileKind::Index, segment.id);
+            let plain = self.load_record(RecordKind::Index, &name.id)?;
+            packs.extend(IndexSegment::decode(&plain)?.packs.into_iter().map(|pack| pack.id));
+        }
+        Ok(packs)
+    }
+
+    /// Whether a chunk is stored and will stay; who asks counts on it from now on.
+    pub(super) fn rely_on(&self, id: &ChunkId) -> bool {
+        self.index().lasting(id).inspect(|pack| self.relied.note(*pack)).is_some()
+    }
+}
+
+fn gone(why: String) -> Error {
+    Error::new(Kind::InUse, "count on what is stored")
+        .why(why)
+        .hint("run it again: what it has stored is used")
+}
