@@ -149,6 +149,7 @@
 //! - `ops/restore/sink.rs`: into a sink, in the order of the tree
 //! - `ops/list.rs`: walk, find, compare
 //! - `ops/forget.rs`: which snapshots a policy keeps, and why
+//! - `ops/pin.rs`: snapshots that no policy drops
 //! - `ops/prune/mod.rs`: frees what no snapshot needs: mark, wait, remove
 //! - `ops/prune/needed.rs`: which chunks the snapshots need
 //! - `ops/prune/plan.rs`: what becomes of each pack
@@ -171,6 +172,7 @@
 //! - `hestia/inventory.rs`: users and what belongs to them
 //! - `hestia/select.rs`: the arguments WEB DNS MAIL DB CRON UDIR
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
+//! - `hestia/keep.rs`: which backups are kept, as the settings say it
 //! - `hestia/named.rs`: repositories with a name, in `/etc/ghostsnap/repositories`
 //! - `hestia/setup.rs`: the repository and key file of this server, made by the first backup
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
@@ -236,6 +238,7 @@
 //! - `hestia/jobs/undo.rs`: list restores, take one back
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
+//! - `hestia/jobs/retention.rs`: which backups of users are kept, by whose rule
 //! - `hestia/jobs/report.rs`: each user's result, and the exit code of the whole
 //!
 //! # cli: the outside

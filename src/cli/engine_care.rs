@@ -5,15 +5,19 @@ use super::args::{self, Invocation};
 use super::progress::Progress;
 use super::repository::{self, Opened};
 use super::rows::Cell;
-use super::{Context, engine_look};
+use super::{Context, engine_look, panel};
 use crate::backend::FileKind;
 use crate::base::units::{ByteSize, bytes, number_of};
 use crate::base::{Counter, Error, FileId, Kind, Result, limits};
 use crate::format::Snapshot;
+use crate::hestia::UserName;
+use crate::hestia::jobs::retention;
 use crate::ops::check::{CheckReport, Finding, ReadData, Severity, check as check_repository};
 use crate::ops::forget::{self, Policy, Verdict};
+use crate::ops::pin::pin as pin_snapshot;
 use crate::ops::prune::{Fate, PruneOptions, PruneReport, prune as prune_repository};
 use crate::ops::repair::rebuild_index;
+use crate::repo::Repository;
 use crate::repo::locks::{Found, Holder};
 use crate::repo::snapshots::find;
 
@@ -34,15 +38,25 @@ pub fn forget(context: &Context, call: &Invocation) -> Result<()> {
     } else {
         named(&all, &ids)?
     };
+    carry_out(context, call, &repository, &plan)
+}
+
+/// Asks, drops what is not kept, and prints what became of each.
+fn carry_out(
+    context: &Context,
+    call: &Invocation,
+    repository: &Repository,
+    plan: &[Verdict],
+) -> Result<()> {
     let going = plan.iter().filter(|verdict| !verdict.is_kept()).count();
     if going > 0 && !call.has("dry-run") {
         let all = number_of(bytes(plan.len()), "snapshot");
         let question = format!("Forget {going} of {all}?");
         context.confirm(call, "forget snapshots", &question)?;
-        forget::execute(&repository, &plan)?;
+        forget::execute(repository, plan)?;
     }
     let mut rows = context.output.rows(call.command().columns);
-    for verdict in &plan {
+    for verdict in plan {
         rows.row(&verdict_row(verdict))?;
     }
     rows.finish()?;
@@ -175,6 +189,38 @@ fn verdict_of(report: &CheckReport, progress: &Progress<'_>) -> Result<()> {
         )));
     }
     progress.partial(what).map_or(Ok(()), Err)
+}
+
+/// `ghostsnap hestia forget`.
+pub fn forget_of_users(context: &Context, call: &Invocation) -> Result<()> {
+    let users = call.texts("USER").into_iter().map(UserName::parse).collect::<Result<Vec<_>>>()?;
+    let server = panel::server(context, call)?;
+    let one = if let [one] = users.as_slice() { Some(one) } else { None };
+    let repository = panel::open(context, call, &server, one, false)?;
+    let plan = retention::plan(&server, &repository, &users, server.world.now())?;
+    carry_out(context, call, &repository, &plan)
+}
+
+/// `ghostsnap pin` and `ghostsnap unpin`.
+pub fn pin(context: &Context, call: &Invocation) -> Result<()> {
+    let pinned = call.command().name == "pin";
+    let Opened { repository, .. } = repository::open(context, call)?;
+    let progress = context.progress();
+    let repository = repository.indexed_to_write("pin", &progress)?;
+    let all = repository.snapshots()?;
+    let mut rows = context.output.rows(call.command().columns);
+    for wanted in call.texts("SNAPSHOT") {
+        let (id, snapshot) = find(&all, wanted, None)?;
+        let new = pin_snapshot(&repository, (id, snapshot), pinned)?;
+        rows.row(&[
+            new.to_string().into(),
+            snapshot.name.as_str().into(),
+            if pinned { "yes" } else { "no" }.into(),
+            id.to_string().into(),
+        ])?;
+    }
+    progress.finish();
+    rows.finish()
 }
 
 /// `ghostsnap prune`.

@@ -2,9 +2,13 @@
 //! The rows of the commands that look after a repository.
 
 use super::engine_care as care;
-use super::table::{Arg, Column, Command, Effect, Flag, Holds, Shim, ShimArg, Value, col, wide};
+use super::table::{
+    Arg, Column, Command, Effect, Flag, Holds, Owner, Shim, ShimArg, Value, col, wide,
+};
 use super::table_engine::LOOK;
-use super::table_flags::{DRY_RUN, FORCE, HOST_FILTER, SHIM_FORMAT, TAG_FILTER, USER_FILTER};
+use super::table_flags::{
+    DRY_RUN, FORCE, HOST_FILTER, SHIM_FORMAT, SHIM_USER, TAG_FILTER, USER_FILTER,
+};
 use super::table_hestia::SHIM;
 
 const FORGET_COLUMNS: &[Column] = &[
@@ -138,6 +142,82 @@ pub const REPAIR_INDEX: Command = Command {
     run: care::repair_index,
     ..LOOK
 };
+
+const PINNED_COLUMNS: &[Column] = &[
+    col("SNAPSHOT", Holds::Id, "its id from now on"),
+    wide("NAME", Holds::Text, "its name"),
+    col("PINNED", Holds::YesNo, "whether it is pinned"),
+    wide("BEFORE", Holds::Id, "its id before"),
+];
+
+/// `pin`.
+pub const PIN: Command = Command {
+    name: "pin",
+    about: "keep a snapshot whatever a policy says",
+    details: "No forget by a policy drops it, until it is unpinned or named itself. It is stored \
+              anew and has another id then.",
+    examples: &["ghostsnap pin -r /srv/backup 3f9c2a1b"],
+    args: &[Arg::new("SNAPSHOT", "ids or names", Value::Text).many()],
+    effect: Effect::Write,
+    columns: PINNED_COLUMNS,
+    run: care::pin,
+    ..LOOK
+};
+
+/// `unpin`.
+pub const UNPIN: Command = Command {
+    name: "unpin",
+    about: "let policies drop a snapshot again",
+    details: "It is stored anew and has another id then.",
+    examples: &["ghostsnap unpin -r /srv/backup 3f9c2a1b"],
+    ..PIN
+};
+
+/// `hestia forget`.
+pub const FORGET_OF_USERS: Command = Command {
+    name: "hestia forget",
+    about: "drop backups of Hestia users that no rule keeps",
+    details: "The rule of the user, of the user's package or of the server, as the settings have \
+              it; without any, as many are kept as Hestia keeps tarballs of the user (BACKUPS). \
+              Only backups that this server has made are looked at. The newest complete one of \
+              each user always stays, a partial one never takes the place of a complete one, and \
+              pinned ones stay. Those of users who are gone stay for `deleted_user_days`, and for \
+              ever if that is not set. With a rule in the settings, each backup of a user does \
+              this by itself when it has ended well.",
+    examples: &["ghostsnap hestia forget --dry-run", "ghostsnap hestia forget alice --force"],
+    args: &[Arg::new("USER", "users; all without any", Value::Text).optional().many()],
+    flags: &[DRY_RUN, FORCE],
+    effect: Effect::Destroy,
+    columns: FORGET_COLUMNS,
+    run: care::forget_of_users,
+    shims: &[
+        Shim {
+            name: "v-ghostsnap-forget-user-backups",
+            about: "drop backups of a user that no rule keeps",
+            details: "As the settings say, or as many as the package allows. The user may have \
+                      been deleted.",
+            example: "v-ghostsnap-forget-user-backups alice yes json",
+            owner: Owner::LiveOrGone,
+            args: &[ShimArg { to: "USER", ..SHIM_USER }, DRY, SHIM_FORMAT],
+            fixed: &["force"],
+            ..SHIM
+        },
+        Shim {
+            name: "v-ghostsnap-forget-backups",
+            about: "drop backups of all users that no rule keeps",
+            details: "As the settings say, or as many as the package of each user allows.",
+            example: "v-ghostsnap-forget-backups yes json",
+            args: &[DRY, SHIM_FORMAT],
+            fixed: &["force"],
+            ..SHIM
+        },
+    ],
+    ..LOOK
+};
+
+const DRY: ShimArg =
+    ShimArg::new("DRY_RUN", "dry-run", "`yes` only says what would be dropped", Value::YesNo)
+        .optional();
 
 const REPOSITORY_ARG: ShimArg = ShimArg::new(
     "REPOSITORY",

@@ -393,6 +393,8 @@ pub const ENGINE: &[Command] = &[
     },
     COPY,
     care::FORGET,
+    care::PIN,
+    care::UNPIN,
     care::PRUNE,
     care::CHECK,
     care::REPAIR_INDEX,

@@ -199,6 +199,7 @@ pub const HESTIA: &[Command] = &[
     LIST_RESTORES,
     UNDO_RESTORE,
     DELETE_BACKUP,
+    super::table_care::FORGET_OF_USERS,
 ];
 
 const LIST_USERS: Command = Command {

@@ -23,6 +23,7 @@ mod import_mysql_marker;
 mod import_pgsql;
 pub mod inventory;
 pub mod jobs;
+mod keep;
 pub mod layout;
 pub mod named;
 pub mod objects;

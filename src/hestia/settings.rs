@@ -6,11 +6,13 @@
 //! The annotated example is `hestia-plugin/conf/ghostsnap.toml`; a test holds it to this file.
 
 use super::conf;
+use super::keep::{self, WrittenKeep, WrittenPackage};
 use super::layout::UserName;
 use super::named::{DEFAULT, RepositoryName};
 use crate::backend::throttle::Rates;
 use crate::base::units::ByteSize;
 use crate::base::{Error, Kind, Result};
+use crate::ops::forget::Policy;
 use crate::tree::Selection;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -83,6 +85,8 @@ pub struct UserSettings {
     pub exclude: Vec<String>,
     /// The name of the repository the user is backed up into, if not that of the others.
     pub repository: Option<String>,
+    /// Which backups of the user are kept, if not as those of the package or of the others.
+    pub keep: Option<Policy>,
 }
 
 /// The settings of this server.
@@ -108,6 +112,13 @@ pub struct Settings {
     pub read_limit: Option<ByteSize>,
     /// How fast the repository may be written and read.
     pub rates: Rates,
+    /// Which backups are kept, if anything is written down about it.
+    pub keep: Option<Policy>,
+    /// The same for users of a package.
+    pub packages: BTreeMap<String, Policy>,
+    /// For how many days after the last one backups of users are kept who are gone; for ever if
+    /// nothing is set.
+    pub deleted_user_days: Option<u16>,
     /// What is set for single users, by their names.
     pub users: BTreeMap<String, UserSettings>,
     /// How many tarballs of a user `--cleanup` leaves in the folder of Hestia's backups.
@@ -151,6 +162,9 @@ impl Default for Settings {
             jobs: 1,
             read_limit: None,
             rates: Rates::default(),
+            keep: None,
+            packages: BTreeMap::new(),
+            deleted_user_days: None,
             users: BTreeMap::new(),
             keep_tarballs: 3,
             compression_level: 3,
@@ -203,6 +217,10 @@ struct Written {
     safety_days: Option<Spanned<i64>>,
     log_folder: Option<Spanned<PathBuf>>,
     cache_folder: Option<Spanned<PathBuf>>,
+    deleted_user_days: Option<Spanned<i64>>,
+    keep: Option<Spanned<WrittenKeep>>,
+    #[serde(default)]
+    packages: BTreeMap<String, WrittenPackage>,
     #[serde(default)]
     users: BTreeMap<Spanned<String>, WrittenUser>,
 }
@@ -214,6 +232,7 @@ struct WrittenUser {
     mode: Option<BackupMode>,
     repository: Option<Spanned<String>>,
     exclude: Option<Spanned<Vec<String>>>,
+    keep: Option<Spanned<WrittenKeep>>,
 }
 
 impl Settings {
@@ -283,6 +302,15 @@ impl Settings {
         settings.rates.upload = place.rate(written.limit_upload)?;
         settings.rates.download = place.rate(written.limit_download)?;
         settings.exclude = place.globs(written.exclude)?;
+        settings.keep = keep::policy(&place, written.keep)?;
+        for (name, package) in written.packages {
+            if let Some(policy) = keep::policy(&place, package.keep)? {
+                settings.packages.insert(name, policy);
+            }
+        }
+        if let Some(value) = written.deleted_user_days {
+            settings.deleted_user_days = Some(place.number(&value, 1, 36_500)?);
+        }
         settings.users = place.users(written.users)?;
         settings.mode = written.mode.unwrap_or(settings.mode);
         settings.default_excludes = written.default_excludes.unwrap_or(settings.default_excludes);
@@ -292,6 +320,12 @@ impl Settings {
         settings.suspended_users = written.suspended_users.unwrap_or(settings.suspended_users);
         settings.low_priority = written.low_priority.unwrap_or(settings.low_priority);
         Ok(settings)
+    }
+
+    /// Which backups of a user of this package are kept, if anything is written down about it.
+    pub fn keep_of(&self, user: &str, package: &str) -> Option<&Policy> {
+        let own = self.users.get(user).and_then(|user| user.keep.as_ref());
+        own.or_else(|| self.packages.get(package)).or(self.keep.as_ref())
     }
 
     /// How this user is backed up.
@@ -362,7 +396,8 @@ impl Place<'_> {
                 self.check(one, "the name of a repository", is_known)?;
             }
             let repository = user.repository.map(Spanned::into_inner);
-            let user = UserSettings { mode: user.mode, exclude, repository };
+            let keep = keep::policy(self, user.keep)?;
+            let user = UserSettings { mode: user.mode, exclude, repository, keep };
             users.insert(name.into_inner(), user);
         }
         Ok(users)
@@ -381,7 +416,12 @@ impl Place<'_> {
             .map_err(|error| self.error(Some(value.span().start), &error.one_line()))
     }
 
-    fn number<N: TryFrom<i64>>(&self, value: &Spanned<i64>, from: i64, to: i64) -> Result<N> {
+    pub(super) fn number<N: TryFrom<i64>>(
+        &self,
+        value: &Spanned<i64>,
+        from: i64,
+        to: i64,
+    ) -> Result<N> {
         let allowed = format!("a number from {from} to {to}");
         self.check(value, &allowed, |number| (from..=to).contains(number))?;
         N::try_from(*value.get_ref())
@@ -419,6 +459,30 @@ mod tests {
         assert_eq!((settings.safety, settings.safety_days), (false, 30));
         assert_eq!(settings.log_folder, Path::new("/l"));
         assert_eq!(settings.cache_folder, Path::new("/c"));
+    }
+
+    #[test]
+    fn a_rule_of_the_user_goes_before_that_of_the_package_and_of_the_server() {
+        let settings = parse(
+            "[keep]\ndaily = 14\n[packages.gold.keep]\nmonthly = 12\nwithin_days = 30\n\
+             [users.alice]\nkeep = { last = 3 }\n[users.bob]\nexclude = ['x']\n",
+        )
+        .unwrap();
+        let of = |user, package| settings.keep_of(user, package).unwrap();
+        assert_eq!((of("alice", "gold").last, of("alice", "gold").monthly), (3, 0));
+        assert_eq!(of("bob", "gold").within_seconds, Some(30 * 86_400));
+        assert_eq!(of("bob", "default").daily, 14);
+        assert_eq!(parse("").unwrap().keep_of("alice", "gold"), None);
+        for (text, why) in [
+            ("[keep]\nlast = 0", "keeps nothing"),
+            ("[keep]\n", "keeps nothing"),
+            ("[keep]\nlast = -1", "a number from 0"),
+            ("[keep]\nnightly = 1", "nightly"),
+            ("deleted_user_days = 0", "a number from 1"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.to_string().contains(why), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -58,10 +58,11 @@ impl Verdict {
 }
 
 /// Snapshots of the same user and host belong together; without a user, those of the same host and
-/// paths.
-fn group_of(snapshot: &Snapshot) -> (String, String, Vec<Vec<u8>>) {
+/// paths. A later user of the same name is somebody else.
+fn group_of(snapshot: &Snapshot) -> (String, String, String, Vec<Vec<u8>>) {
     let paths = if snapshot.user.is_empty() { snapshot.paths.clone() } else { Vec::new() };
-    (snapshot.user.clone(), snapshot.host.clone(), paths)
+    let Snapshot { user, user_identity, host, .. } = snapshot;
+    (user.clone(), user_identity.clone(), host.clone(), paths)
 }
 
 /// Applies a policy; the newest first within each group. An empty policy is an error: it would
@@ -242,6 +243,14 @@ mod tests {
             vec![snapshot(1, "bob", 1, 0), snapshot(2, "alice", 2, 0), snapshot(3, "alice", 3, 0)];
         let policy = Policy { last: 1, ..Policy::default() };
         assert_eq!(kept(&plan(all, &policy, NOW).unwrap()), [1, 3]);
+    }
+
+    #[test]
+    fn a_later_user_of_the_same_name_pushes_nobody_out() {
+        let mut all = vec![snapshot(1, "a", 1, 0), snapshot(2, "a", 2, 0), snapshot(3, "a", 3, 0)];
+        all[2].1.user_identity = "made later".to_owned();
+        let policy = Policy { last: 1, ..Policy::default() };
+        assert_eq!(kept(&plan(all, &policy, NOW).unwrap()), [2, 3]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod copy;
 pub mod forget;
 pub mod list;
 pub mod parent;
+pub mod pin;
 pub mod prune;
 pub mod repair;
 pub mod restore;

@@ -5,10 +5,10 @@
 use super::cleanup::{self, Cleanup};
 use super::report::{Gather, RunReport, State, UserOutcome};
 use super::several::{self, OneOfSeveral};
-use super::{News, Server, backup_direct, backup_tarball, free_name};
+use super::{News, Server, backup_direct, backup_tarball, free_name, retention};
 use crate::base::monitor::{Scoped, Stage};
 use crate::base::pace::Pace;
-use crate::base::units::ByteSize;
+use crate::base::units::{ByteSize, number_of};
 use crate::base::{Error, FileId, Kind, Monitor, Result, Within, limits};
 use crate::format::Snapshot;
 use crate::hestia::inventory::{self, User};
@@ -205,6 +205,12 @@ impl Run<'_> {
         };
         outcome.snapshot = Some(stored);
         check_same_user(server, &user, monitor);
+        if outcome.snapshot.as_ref().is_some_and(|(_, one)| !one.is_partial()) {
+            let dropped = retention::after_backup(server, self.repository, &user, monitor);
+            if dropped > 0 {
+                outcome.notes.push(format!("dropped {}", number_of(dropped, "older backup")));
+            }
+        }
         if request.cleanup {
             clean_up(server, self.repository, name, request, &mut outcome, monitor);
         }

@@ -79,7 +79,7 @@ pub fn delete(
     if snapshot.pinned {
         return Err(Error::new(Kind::Forbidden, format!("remove snapshot {}", snapshot.name))
             .why("it is pinned")
-            .hint("unpin it first"));
+            .hint("'ghostsnap unpin' takes the pin off"));
     }
     repository.remove_snapshot(&id)?;
     let text = format!("Ghostsnap removed the snapshot {}.", snapshot.name);

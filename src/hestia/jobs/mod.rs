@@ -34,6 +34,7 @@ pub mod report;
 pub mod restore;
 pub mod restore_database;
 mod restore_steps;
+pub mod retention;
 mod rollback;
 pub mod safety;
 mod saved;

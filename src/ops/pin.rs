@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+//! Pins a snapshot, so that no policy drops it, or takes the pin off. A snapshot never changes: it
+//! is stored anew, and the one before goes after that. So it has another id then.
+
+use super::copy::identity;
+use crate::base::{FileId, Result, Within};
+use crate::format::Snapshot;
+use crate::repo::IndexedRepository;
+
+/// Pins or unpins; returns the snapshot's id from now on.
+pub fn pin(
+    repository: &IndexedRepository,
+    (id, snapshot): (&FileId, &Snapshot),
+    pinned: bool,
+) -> Result<FileId> {
+    if snapshot.pinned == pinned {
+        return Ok(*id);
+    }
+    // Copies elsewhere know it by what it was first.
+    let origin = Some(identity(repository, id, snapshot));
+    let changed = Snapshot { pinned, origin, ..snapshot.clone() };
+    let new = repository.commit(&changed).within(|| "store the snapshot")?;
+    repository.remove_snapshot(id).within(|| "remove what it was before")?;
+    Ok(new)
+}
