@@ -238,6 +238,7 @@
 //! - `hestia/jobs/undo.rs`: list restores, take one back
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
+//! - `hestia/jobs/health.rs`: how well each user is backed up
 //! - `hestia/jobs/retention.rs`: which backups of users are kept, by whose rule
 //! - `hestia/jobs/report.rs`: each user's result, and the exit code of the whole
 //!
@@ -250,6 +251,7 @@
 //! - `cli/table.rs`: what a row of the table holds, and what must hold for all rows
 //! - `cli/table_engine.rs`: the rows of the engine's commands
 //! - `cli/table_care.rs`: the rows of those that look after a repository
+//! - `cli/table_health.rs`: the row of how well users are backed up
 //! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
 //! - `cli/table_databases.rs`: the row of the restore of a database, the shims of restores
 //! - `cli/table_files.rs`: the rows for single files, folders and mail accounts, with their shims
@@ -268,6 +270,7 @@
 //! - `cli/panel_look.rs`: those of them that only look
 //! - `cli/panel_restore.rs`: those that restore them
 //! - `cli/panel_database.rs`: the restore of a database or a table
+//! - `cli/panel_health.rs`: how well users are backed up
 //! - `cli/panel_undo.rs`: list restores, take one back
 //! - `cli/named.rs`: add, list, change, delete and test repositories that have a name
 //! - `cli/tools.rs`: completions, generate

@@ -9,6 +9,8 @@ mod hestia;
 
 use ghostsnap::base::FileId;
 use ghostsnap::hestia::BackupMode;
+use ghostsnap::hestia::inventory;
+use ghostsnap::hestia::jobs::health::{Light, of_user};
 use ghostsnap::hestia::jobs::retention::plan;
 use ghostsnap::hestia::settings::UserSettings;
 use ghostsnap::ops::forget::{Policy, Verdict};
@@ -104,6 +106,29 @@ fn a_partial_backup_drops_nothing_and_pinned_ones_stay() {
     let unpinned = pin(&machine.repository(), (&pinned, &again), false).unwrap();
     assert!(unpinned != pinned);
     assert_eq!(going(&machine), [unpinned]);
+}
+
+#[test]
+fn the_health_of_a_user_is_told_from_what_is_there() {
+    let machine = direct();
+    let look = |name: &str| {
+        let all = machine.snapshots();
+        let row = inventory::user(&machine.hestia, &user(name)).unwrap();
+        let now = machine.server.world.now();
+        let health = of_user(&machine.server.settings, &row, Ok(&all), now);
+        (health.light, health.backups)
+    };
+    night(&machine, "alice");
+    assert_eq!((look("alice"), look("bob")), ((Light::Green, 1), (Light::Red, 0)));
+    machine.server.world.sleep(Duration::from_secs(30 * 3600));
+    assert_eq!(look("alice"), (Light::Yellow, 1));
+    machine.server.world.sleep(Duration::from_secs(30 * 3600));
+    assert_eq!(look("alice"), (Light::Red, 1));
+    // A later user of the same name has no backup yet.
+    night(&machine, "alice");
+    fs::remove_dir_all(machine.hestia.user_file(&user("alice"), "")).unwrap();
+    machine.add_user_made_at("alice", "23:59:59");
+    assert_eq!(look("alice"), (Light::Red, 0));
 }
 
 #[test]

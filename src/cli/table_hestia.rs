@@ -200,6 +200,7 @@ pub const HESTIA: &[Command] = &[
     UNDO_RESTORE,
     DELETE_BACKUP,
     super::table_care::FORGET_OF_USERS,
+    super::table_health::STATUS,
 ];
 
 const LIST_USERS: Command = Command {

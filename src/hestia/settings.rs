@@ -112,6 +112,10 @@ pub struct Settings {
     pub read_limit: Option<ByteSize>,
     /// How fast the repository may be written and read.
     pub rates: Rates,
+    /// From how many hours on the last complete backup of a user is late.
+    pub warn_hours: u16,
+    /// From how many hours on it is far too old.
+    pub alarm_hours: u16,
     /// Which backups are kept, if anything is written down about it.
     pub keep: Option<Policy>,
     /// The same for users of a package.
@@ -162,6 +166,8 @@ impl Default for Settings {
             jobs: 1,
             read_limit: None,
             rates: Rates::default(),
+            warn_hours: 26,
+            alarm_hours: 50,
             keep: None,
             packages: BTreeMap::new(),
             deleted_user_days: None,
@@ -218,6 +224,8 @@ struct Written {
     log_folder: Option<Spanned<PathBuf>>,
     cache_folder: Option<Spanned<PathBuf>>,
     deleted_user_days: Option<Spanned<i64>>,
+    warn_hours: Option<Spanned<i64>>,
+    alarm_hours: Option<Spanned<i64>>,
     keep: Option<Spanned<WrittenKeep>>,
     #[serde(default)]
     packages: BTreeMap<String, WrittenPackage>,
@@ -302,15 +310,11 @@ impl Settings {
         settings.rates.upload = place.rate(written.limit_upload)?;
         settings.rates.download = place.rate(written.limit_download)?;
         settings.exclude = place.globs(written.exclude)?;
-        settings.keep = keep::policy(&place, written.keep)?;
-        for (name, package) in written.packages {
-            if let Some(policy) = keep::policy(&place, package.keep)? {
-                settings.packages.insert(name, policy);
-            }
-        }
-        if let Some(value) = written.deleted_user_days {
-            settings.deleted_user_days = Some(place.number(&value, 1, 36_500)?);
-        }
+        place.keep(
+            &mut settings,
+            (written.keep, written.packages),
+            [written.deleted_user_days, written.warn_hours, written.alarm_hours],
+        )?;
         settings.users = place.users(written.users)?;
         settings.mode = written.mode.unwrap_or(settings.mode);
         settings.default_excludes = written.default_excludes.unwrap_or(settings.default_excludes);
@@ -380,6 +384,31 @@ impl Place<'_> {
             return Ok(());
         }
         Err(self.error(Some(value.span().start), &format!("this must be {allowed}")))
+    }
+
+    /// Which backups are kept, and when too few are there.
+    fn keep(
+        &self,
+        settings: &mut Settings,
+        (keep, packages): (Option<Spanned<WrittenKeep>>, BTreeMap<String, WrittenPackage>),
+        [deleted, warn, alarm]: [Option<Spanned<i64>>; 3],
+    ) -> Result<()> {
+        settings.keep = keep::policy(self, keep)?;
+        for (name, package) in packages {
+            if let Some(policy) = keep::policy(self, package.keep)? {
+                settings.packages.insert(name, policy);
+            }
+        }
+        if let Some(value) = deleted {
+            settings.deleted_user_days = Some(self.number(&value, 1, 36_500)?);
+        }
+        if let Some(value) = warn {
+            settings.warn_hours = self.number(&value, 1, 10_000)?;
+        }
+        if let Some(value) = alarm {
+            settings.alarm_hours = self.number(&value, 1, 10_000)?;
+        }
+        Ok(())
     }
 
     /// What holds for one user only.
@@ -556,6 +585,8 @@ mod tests {
                 "safety_days",
                 "log_folder",
                 "cache_folder",
+                "warn_hours",
+                "alarm_hours",
             ]
         );
     }

@@ -18,6 +18,7 @@ pub mod files;
 pub mod filter;
 pub mod findings;
 mod ftp_accounts;
+pub mod health;
 pub mod import;
 mod in_place;
 mod leftovers;

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+//! How well the users of this server are backed up.
+
+use super::Context;
+use super::args::Invocation;
+use super::panel::{open, server};
+use super::repository;
+use super::rows::Cell;
+use super::table::Role;
+use crate::base::units::bytes;
+use crate::base::{Error, FileId, Result};
+use crate::format::Snapshot;
+use crate::hestia::UserName;
+use crate::hestia::inventory;
+use crate::hestia::jobs::Server;
+use crate::hestia::jobs::health::{self, Health};
+use std::collections::BTreeMap;
+
+/// The snapshots of one repository, or why they are not known.
+type Listed = std::result::Result<Vec<(FileId, Snapshot)>, Error>;
+
+/// `ghostsnap hestia status`.
+pub fn status(context: &Context, call: &Invocation) -> Result<()> {
+    let server = server(context, call)?;
+    let wanted = call.texts("USER");
+    let users = if wanted.is_empty() {
+        inventory::users(&server.hestia)?
+    } else {
+        let named = wanted.into_iter().map(|name| inventory::named(&server.hestia, name));
+        named.map(|user| user.map(|user| user.name)).collect::<Result<_>>()?
+    };
+    let progress = context.progress();
+    let mut repositories: BTreeMap<Option<String>, Listed> = BTreeMap::new();
+    let mut found: Vec<(UserName, Health)> = Vec::new();
+    for name in users {
+        let own = server.settings.repository_of(name.as_str());
+        let own = own.filter(|_| !call.has("repository")).map(str::to_owned);
+        let listed = repositories.entry(own).or_insert_with(|| {
+            // Before the first backup there is nothing, which is no failure.
+            if !repository::is_set_up(context, call, &server.settings, Some(&name))? {
+                return Ok(Vec::new());
+            }
+            open(context, call, &server, Some(&name), false)?.readable_snapshots(&progress)
+        });
+        let listed = listed.as_ref().map(Vec::as_slice);
+        let user = inventory::user(&server.hestia, &name)?;
+        let now = server.world.now();
+        found.push((name, health::of_user(&server.settings, &user, listed, now)));
+    }
+    progress.finish();
+    let mut rows = context.output.rows(call.command().columns);
+    for (name, health) in &found {
+        rows.row(&row(call, &server, name, health))?;
+    }
+    rows.finish()?;
+    if !call.has("check") {
+        return Ok(());
+    }
+    let all = found.iter().map(|(name, health)| (name.as_str(), health));
+    health::verdict(all).map_or(Ok(()), Err)
+}
+
+fn row(call: &Invocation, server: &Server, name: &UserName, health: &Health) -> [Cell; 12] {
+    // How much a backup adds tells what others have stored; why a repository cannot be read is
+    // nothing for them either.
+    let is_customer = call.shim().is_some_and(|shim| shim.role == Role::User);
+    let added = |bytes: u64| if is_customer { "".into() } else { Cell::from(bytes) };
+    let reason = match &health.trouble {
+        Some(_) if is_customer => "the backups cannot be read at this moment",
+        Some(trouble) => trouble.as_str(),
+        None => health.reason.as_str(),
+    };
+    let day_and_time = |one: &Option<(FileId, Snapshot)>| match one {
+        Some((_, one)) => super::engine_look::day_and_time(one.time),
+        None => (String::new(), String::new()),
+    };
+    let (day, time) = day_and_time(&health.good);
+    let newest = health.newest.as_ref().map(|(_, one)| one);
+    let status = match newest {
+        Some(one) if one.is_partial() => "partial",
+        Some(_) => "complete",
+        None => "none",
+    };
+    let repository = server.settings.repository_of(name.as_str()).unwrap_or("default");
+    [
+        name.as_str().into(),
+        health.light.word().into(),
+        day.into(),
+        time.into(),
+        health.age_hours.map_or_else(String::new, |hours| hours.to_string()).into(),
+        status.into(),
+        bytes(health.backups).into(),
+        newest.map_or(0, |one| one.totals.bytes).into(),
+        added(newest.map_or(0, |one| one.totals.bytes_stored)),
+        added(health.added_week),
+        repository.into(),
+        reason.into(),
+    ]
+}

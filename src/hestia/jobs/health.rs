@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+//! How well each user is backed up: the age of the last complete backup, what it holds, how much is
+//! added, and a light that says it in one word. Decided from the list of snapshots alone, so that
+//! nobody has to believe a job about itself.
+
+use crate::base::{Error, FileId, Kind, Timestamp};
+use crate::format::Snapshot;
+use crate::hestia::inventory::User;
+use crate::hestia::settings::Settings;
+
+/// In one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Light {
+    /// The user has no backups by wish: Hestia's package says so.
+    Off,
+    /// The last backup is complete and young enough.
+    Green,
+    /// It is partial, or it is late.
+    Yellow,
+    /// There is none, or it is far too old, or nobody knows.
+    Red,
+}
+
+impl Light {
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Green => "green",
+            Self::Yellow => "yellow",
+            Self::Red => "red",
+        }
+    }
+}
+
+/// How well a user is backed up.
+#[derive(Debug)]
+pub struct Health {
+    /// In one word.
+    pub light: Light,
+    /// Why it is not green.
+    pub reason: String,
+    /// Why the backups are not known, if so.
+    pub trouble: Option<String>,
+    /// The newest backup of this person.
+    pub newest: Option<(FileId, Snapshot)>,
+    /// The newest complete one.
+    pub good: Option<(FileId, Snapshot)>,
+    /// How old that is.
+    pub age_hours: Option<i64>,
+    /// Backups of this person.
+    pub backups: usize,
+    /// Bytes that the backups of the last seven days have added to the repository.
+    pub added_week: u64,
+}
+
+/// Looks at a user. `snapshots` are those in the user's repository, of anybody; or why they are not
+/// known.
+pub fn of_user(
+    settings: &Settings,
+    user: &User,
+    snapshots: Result<&[(FileId, Snapshot)], &Error>,
+    now: Timestamp,
+) -> Health {
+    let all = match snapshots {
+        Ok(all) => all,
+        Err(error) => {
+            let mut health = of_snapshots(settings, &[], now);
+            health.reason = String::from("the backups cannot be read");
+            health.trouble = Some(error.one_line());
+            return health;
+        }
+    };
+    let is_own = |one: &Snapshot| {
+        let is_earlier = !one.user_identity.is_empty() && one.user_identity != user.identity;
+        one.user == user.name.as_str() && !one.is_safety() && !is_earlier
+    };
+    let own: Vec<&(FileId, Snapshot)> = all.iter().filter(|(_, one)| is_own(one)).collect();
+    let mut health = of_snapshots(settings, &own, now);
+    if user.tarballs_kept() == 0 {
+        health.light = Light::Off;
+        health.reason = String::from("the package allows no backups (BACKUPS is 0)");
+    }
+    health
+}
+
+fn of_snapshots(settings: &Settings, own: &[&(FileId, Snapshot)], now: Timestamp) -> Health {
+    let newest = own.iter().max_by_key(|(_, one)| one.time);
+    let good = own.iter().filter(|(_, one)| !one.is_partial()).max_by_key(|(_, one)| one.time);
+    let hours = |one: &Snapshot| now.seconds.saturating_sub(one.time.seconds).max(0) / 3600;
+    let age_hours = good.map(|(_, one)| hours(one));
+    let week = 7 * 24;
+    let young = own.iter().filter(|(_, one)| hours(one) < week);
+    let (light, reason) = judge(settings, newest.map(|(_, one)| one), age_hours);
+    Health {
+        light,
+        reason,
+        trouble: None,
+        newest: newest.map(|one| (*one).clone()),
+        good: good.map(|one| (*one).clone()),
+        age_hours,
+        backups: own.len(),
+        added_week: young.map(|(_, one)| one.totals.bytes_stored).sum(),
+    }
+}
+
+fn judge(
+    settings: &Settings,
+    newest: Option<&Snapshot>,
+    age_hours: Option<i64>,
+) -> (Light, String) {
+    let (warn, alarm) = (i64::from(settings.warn_hours), i64::from(settings.alarm_hours));
+    match (newest, age_hours) {
+        (None, _) => (Light::Red, "there is no backup".to_owned()),
+        (Some(_), None) => (Light::Red, "no backup is complete".to_owned()),
+        (Some(_), Some(age)) if age >= alarm => {
+            (Light::Red, format!("the last complete backup is {age} hours old"))
+        }
+        (Some(newest), Some(_)) if newest.is_partial() => {
+            (Light::Yellow, "the last backup is not complete".to_owned())
+        }
+        (Some(_), Some(age)) if age >= warn => {
+            (Light::Yellow, format!("the last complete backup is {age} hours old"))
+        }
+        _ => (Light::Green, String::new()),
+    }
+}
+
+/// What a check of all users ends with: 30 if one is yellow or red.
+pub fn verdict<'h>(all: impl Iterator<Item = (&'h str, &'h Health)>) -> Option<Error> {
+    let bad: Vec<String> = all
+        .filter(|(_, health)| health.light >= Light::Yellow)
+        .map(|(name, health)| {
+            format!("{name}: {}", health.trouble.as_ref().unwrap_or(&health.reason))
+        })
+        .collect();
+    let first: Vec<&str> = bad.iter().take(5).map(String::as_str).collect();
+    let more = bad.len().saturating_sub(first.len());
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    (!bad.is_empty()).then(|| {
+        Error::new(Kind::Partial, "find every user well backed up")
+            .why(format!("{}{more}", first.join("; ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3600;
+    const NOW: Timestamp = Timestamp::from_seconds(10_000 * HOUR);
+
+    fn snapshot(hours_ago: i64, warnings: u64) -> (FileId, Snapshot) {
+        let mut one = Snapshot {
+            user: "alice".to_owned(),
+            time: Timestamp::from_seconds(NOW.seconds - hours_ago * HOUR),
+            warnings,
+            ..Snapshot::default()
+        };
+        one.totals.bytes_stored = 100;
+        (FileId([u8::try_from(hours_ago % 256).unwrap(); 32]), one)
+    }
+
+    fn seen(all: &[(FileId, Snapshot)]) -> (Light, Option<i64>, u64) {
+        let own: Vec<&(FileId, Snapshot)> = all.iter().collect();
+        let health = of_snapshots(&Settings::default(), &own, NOW);
+        assert_eq!(health.reason.is_empty(), health.light == Light::Green);
+        (health.light, health.age_hours, health.added_week)
+    }
+
+    #[test]
+    fn the_light_says_how_late_and_how_complete_it_is() {
+        assert_eq!(seen(&[]), (Light::Red, None, 0));
+        assert_eq!(seen(&[snapshot(3, 0), snapshot(200, 0)]), (Light::Green, Some(3), 100));
+        assert_eq!(seen(&[snapshot(3, 1), snapshot(20, 0)]), (Light::Yellow, Some(20), 200));
+        assert_eq!(seen(&[snapshot(30, 0)]), (Light::Yellow, Some(30), 100));
+        assert_eq!(seen(&[snapshot(3, 1), snapshot(80, 0)]), (Light::Red, Some(80), 200));
+        assert_eq!(seen(&[snapshot(3, 1)]), (Light::Red, None, 100));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_is_no_negative_age() {
+        let mut ahead = snapshot(0, 0);
+        ahead.1.time.seconds += 5 * HOUR;
+        assert_eq!(seen(&[ahead]), (Light::Green, Some(0), 100));
+    }
+
+    #[test]
+    fn one_bad_user_is_named_in_the_end() {
+        let health = |all: &[(FileId, Snapshot)]| {
+            of_snapshots(&Settings::default(), &all.iter().collect::<Vec<_>>(), NOW)
+        };
+        let (good, bad) = (health(&[snapshot(1, 0)]), health(&[]));
+        assert!(verdict([("alice", &good)].into_iter()).is_none());
+        let error = verdict([("alice", &good), ("bob", &bad)].into_iter()).unwrap();
+        assert_eq!(error.kind(), Kind::Partial);
+        assert!(error.to_string().contains("bob: there is no backup"), "{error}");
+    }
+}
