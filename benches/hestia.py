@@ -330,7 +330,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def run(options: argparse.Namespace, user: User, notes: list[str]) -> list[dict]:
     """All nights in all ways that are there."""
-    ways: list[Way] = [Direct(user, options.work, options.timeout, str(Path(options.ghostsnap).resolve()))]
+    program = str(Path(options.ghostsnap).resolve())
+    ways: list[Way] = [Direct(user, options.work, options.timeout, program)]
     for kind in (Tarball, Restic):
         way = kind(user, options.work, options.timeout)
         if why := way.missing():

@@ -3,9 +3,10 @@
 """Compares Ghostsnap with other backup programs on equal data; `make bench` runs this.
 
 For each data set and run: first backup, backup of the unchanged tree, backup after a day of
-changes, full restore (compared with the source), check that reads all data. The programs take
-turns at every step, so that a noisy neighbour on the machine hits all of them. The README next
-to this file says what is measured and how to read it.
+changes, full restore (compared with the source), check that reads all data, then all but the newest
+are dropped and the rest is freed. The programs take turns at every step, so that a noisy neighbour
+on the machine hits all of them. The README next to this file says what is measured and how to read
+it.
 
 Exit codes: 0 done, 1 Ghostsnap failed a step or restored something else than it was given,
 2 wrong usage.
@@ -104,6 +105,8 @@ class Bench:
                 self._step(name, number, step, lambda tool, log: tool.backup(tree, log))
             self._step(name, number, "restore", lambda tool, log: self._restore(tool, tree, log))
             self._step(name, number, "check", lambda tool, log: tool.check(log))
+            self._step(name, number, "prune", lambda tool, log: tool.prune(log))
+            self._step(name, number, "check again", lambda tool, log: tool.check(log))
         finally:
             isolated(data.revert, folder)
             shutil.rmtree(self.options.work / "restore", ignore_errors=True)

@@ -26,6 +26,13 @@ class Usage:
     rss_mb: float
     exit_code: int
 
+    def then(self, next_one: "Usage") -> "Usage":
+        """Returns what both cost, one after the other."""
+        return Usage(
+            self.user_s + next_one.user_s, self.system_s + next_one.system_s,
+            self.wall_s + next_one.wall_s, max(self.rss_mb, next_one.rss_mb), next_one.exit_code,
+        )
+
 
 def measure(
     command: list[str], environment: dict[str, str], folder: Path, log: Path, timeout_s: int
@@ -114,6 +121,15 @@ class Tool:
         """Verifies the repository and reads all data in it."""
         raise NotImplementedError
 
+    def prune(self, log: Path) -> Usage:
+        """Drops all backups but the newest, and frees what only they needed."""
+        raise NotImplementedError
+
+    def both(self, first: tuple, second: tuple, log: Path) -> Usage:
+        """Measures two commands as one; the second only after the first ended well."""
+        one = self.run(*first, log=log)
+        return one if one.exit_code != 0 else one.then(self.run(*second, log=log))
+
     def repo_size(self) -> int:
         """Returns the bytes of the repository."""
         return tree_bytes(self.repo)
@@ -137,6 +153,11 @@ class Ghostsnap(Tool):
     def check(self, log: Path) -> Usage:
         return self.run("-r", self.repo, "check", "--read-data", log=log)
 
+    def prune(self, log: Path) -> Usage:
+        repo = ("-r", self.repo)
+        forget = (*repo, "forget", "--keep-last", "1", "--force")
+        return self.both(forget, (*repo, "prune", "--now"), log)
+
 
 class Restic(Ghostsnap):
     """restic with its defaults; compression `auto` where the version has it."""
@@ -154,6 +175,10 @@ class Restic(Ghostsnap):
     def backup(self, source: Path, log: Path) -> Usage:
         return self.run("-r", self.repo, *self.compression, "backup", source, log=log)
 
+    def prune(self, log: Path) -> Usage:
+        repo = ("-r", self.repo)
+        return self.both((*repo, "forget", "--keep-last", "1"), (*repo, "prune"), log)
+
 
 class Rustic(Ghostsnap):
     """rustic, which writes restic's format; zstd at level 3."""
@@ -169,6 +194,11 @@ class Rustic(Ghostsnap):
 
     def restore(self, target: Path, log: Path) -> Usage:
         return self.run("-r", self.repo, "restore", "latest", target, log=log)
+
+    def prune(self, log: Path) -> Usage:
+        repo = ("-r", self.repo)
+        prune = (*repo, "prune", "--instant-delete")
+        return self.both((*repo, "forget", "--keep-last", "1"), prune, log)
 
 
 class Borg(Tool):
@@ -194,6 +224,10 @@ class Borg(Tool):
 
     def check(self, log: Path) -> Usage:
         return self.run("check", "--verify-data", self.repo, log=log)
+
+    def prune(self, log: Path) -> Usage:
+        compact = ("compact", "--threshold", "5", self.repo)
+        return self.both(("prune", "--keep-last", "1", self.repo), compact, log)
 
 
 class BorgLz4(Borg):

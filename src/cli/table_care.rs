@@ -103,11 +103,16 @@ pub const CHECK: Command = Command {
     about: "check the repository",
     details: "Without options it checks that every snapshot, tree and index fits together \
               and that every pack is there. --read-data reads and decrypts everything too; \
-              --read-data=5% a random twentieth. Exit code 31 means damage was found.",
+              --read-data=5% a random twentieth; --read-data-subset=day/30 another thirtieth each \
+              day, so that all is read within a month. Exit code 31 means damage was found.",
     examples: &["ghostsnap check -r /srv/backup", "ghostsnap check -r /srv/backup --read-data=5%"],
-    flags: &[Flag::new("read-data", "read the data too, all of it or a share")
-        .value("SHARE", Value::Percent)
-        .bare("100%")],
+    flags: &[
+        Flag::new("read-data", "read the data too, all of it or a share")
+            .value("SHARE", Value::Percent)
+            .bare("100%"),
+        Flag::new("read-data-subset", "read one part of the data: N/M, or day/M for one each day")
+            .value("PART", Value::Text),
+    ],
     long: true,
     columns: CHECK_COLUMNS,
     run: care::check,

@@ -60,6 +60,8 @@ pub enum ReadData {
     None,
     /// Packs drawn at random, this many of a hundred.
     Percent(u8),
+    /// One of so many parts, counted from 1: each pack is always in the same one.
+    Part(u16, u16),
     /// All packs.
     All,
 }
@@ -349,6 +351,13 @@ fn check_data(
     Ok(())
 }
 
+/// In which of so many parts a pack is. Names are hashes, so the parts are about equally large.
+fn part_of(id: &FileId, parts: u16) -> u16 {
+    let start = id.as_bytes().first_chunk().map_or(0, |start| u64::from_be_bytes(*start));
+    let part = start % u64::from(parts.max(1));
+    u16::try_from(part).map_or(1, |part| part + 1)
+}
+
 fn choose<'e>(
     repository: &Repository,
     entries: &'e [PackEntry],
@@ -358,6 +367,10 @@ fn choose<'e>(
         ReadData::None => return Ok(Vec::new()),
         ReadData::All => return Ok(entries.iter().collect()),
         ReadData::Percent(percent) => percent,
+        ReadData::Part(part, parts) => {
+            let is_in = |entry: &&PackEntry| part_of(&entry.id, parts) == part;
+            return Ok(entries.iter().filter(is_in).collect());
+        }
     };
     let mut chosen = Vec::new();
     for entry in entries {
@@ -473,5 +486,22 @@ impl PackCheck<'_> {
             return Err(damaged("its end and the index disagree"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pack_is_in_just_one_part() {
+        let mut counts = [0; 8];
+        for number in 0..800u32 {
+            let part = part_of(&FileId(*blake3::hash(&number.to_le_bytes()).as_bytes()), 7);
+            counts[usize::from(part)] += 1;
+        }
+        assert_eq!(counts[0], 0);
+        assert!(counts[1..].iter().all(|count| (70..160).contains(count)), "{counts:?}");
+        assert_eq!(part_of(&FileId([255; 32]), 1), 1);
     }
 }
