@@ -120,6 +120,7 @@
 //! - `tree/deputy/mod.rs`: a process that changes files as somebody else, on order: the messages
 //! - `tree/deputy/client.rs`: the side that gives the orders
 //! - `tree/deputy/serve.rs`: the side that gives up its rights and obeys
+//! - `tree/tee.rs`: one source for several readers, its streams read once
 //! - `tree/stream.rs`: source: one file from a stream
 //! - `tree/tar_member.rs`: the members of a tar stream, strictly read
 //! - `tree/tar_in.rs`: source: a tar stream
@@ -132,6 +133,7 @@
 //!
 //! - `ops/mod.rs`: what the other rooms import
 //! - `ops/backup.rs`: from a source to a snapshot: the feeder of the pipeline
+//! - `ops/several.rs`: the same source into several repositories at once
 //! - `ops/work.rs`: its workers: read, cut, hash, hand to the writer
 //! - `ops/assemble.rs`: its assembler: trees, bottom up, in the order of the source
 //! - `ops/rows.rs`: SQL dumps, row by row against the parent's

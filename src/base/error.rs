@@ -204,6 +204,20 @@ impl Error {
         Self { kind, what, why, hint, aside, transient }
     }
 
+    /// The same error once more, its causes as text: for telling it in several places.
+    #[must_use]
+    pub fn retold(&self) -> Self {
+        let reasons = self.reasons();
+        Self {
+            kind: self.kind,
+            what: self.what.clone(),
+            why: (!reasons.is_empty()).then_some(Why::Text(reasons)),
+            hint: self.hint.clone(),
+            aside: self.aside.clone(),
+            transient: self.transient,
+        }
+    }
+
     /// Says that the same request may well succeed in a while: a lost connection, a server that is
     /// overloaded. Backends set it where they see the failure; `backend::retry` acts on it.
     #[must_use]
@@ -456,6 +470,16 @@ mod tests {
             .within("restore alice");
         assert!(error.to_string().contains("\n  note: that user is bob"), "{error}");
         assert!(!error.one_line().contains("bob"), "{}", error.one_line());
+    }
+
+    #[test]
+    fn an_error_told_again_reads_the_same() {
+        let cause = io::Error::from_raw_os_error(13);
+        let error = io_error(cause, "read x").hint("look").aside("bob's").transient();
+        let error = error.within("back up y");
+        let again = error.retold();
+        assert_eq!(again.to_string(), error.to_string());
+        assert_eq!((again.kind(), again.is_transient()), (Kind::Forbidden, true));
     }
 
     #[test]

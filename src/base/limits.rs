@@ -136,6 +136,21 @@ pub const JOBS_WAITING: usize = 8;
 pub const JOBS_MAX: usize = 16;
 /// Stack of a thread that backs a user up: what the first thread of a program has.
 pub const JOB_STACK_BYTES: usize = 8 * 1024 * 1024;
+/// Most repositories that one backup goes into: each has threads and packs of its own.
+pub const REPOSITORIES_AT_ONCE_MAX: usize = 8;
+/// Messages from a shared source that wait for one of its readers: what a reader may be behind the
+/// fastest one. Each is a block, or a batch of entries.
+pub const TEE_MESSAGES: usize = 4;
+/// Bytes of a stream that are handed to all readers at once.
+pub const TEE_BLOCK_BYTES: usize = 512 * 1024;
+/// Streams up to this size travel with the entries around them.
+pub const TEE_SMALL_BYTES: usize = 32 * 1024;
+/// Entries that travel together.
+pub const TEE_ENTRIES: usize = 256;
+/// Folders that travel together: their files hold them open.
+pub const TEE_FOLDERS: usize = 4;
+/// Bytes of paths, attributes and small streams that travel together.
+pub const TEE_BATCH_BYTES: usize = 256 * 1024;
 /// Most worker threads: each holds a few MiB of buffers.
 pub const WORKERS_MAX: usize = 8;
 

@@ -212,6 +212,22 @@ impl Monitor for Collect {
     }
 }
 
+/// Hears nothing and never says stop: for what somebody else listens to already.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unheard;
+
+impl Monitor for Unheard {
+    fn count(&self, _counter: Counter, _n: u64) {}
+    fn warn(&self, _warning: Error) {}
+    fn stage(&self, _stage: Stage) {}
+    fn cancelled(&self) -> bool {
+        false
+    }
+    fn stop(&self) -> Stop {
+        Stop::NEVER
+    }
+}
+
 /// Passes everything on and counts the warnings, so that an operation knows whether its own
 /// result is partial.
 pub struct Scoped<'m> {

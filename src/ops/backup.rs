@@ -147,6 +147,9 @@ fn store_source(
             scope.spawn(move || Assembler::new(writer, remember, monitor)?.run(&arriving));
         let mut feeder = Feeder::new(writer, chunker, parent, jobs, events);
         let fed = feeder.feed(source, monitor);
+        if fed.is_err() {
+            source.give_up();
+        }
         drop(feeder);
         let worked = workers.into_iter().map(join).collect::<Vec<_>>();
         let assembled = join(assembler);

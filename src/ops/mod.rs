@@ -14,6 +14,7 @@ pub mod prune;
 pub mod repair;
 pub mod restore;
 mod rows;
+pub mod several;
 pub mod stats;
 pub mod wipe;
 mod work;

@@ -15,6 +15,7 @@ pub mod stream;
 pub mod tar_in;
 pub(crate) mod tar_member;
 pub mod tar_out;
+pub mod tee;
 pub mod walk;
 pub mod zip_out;
 

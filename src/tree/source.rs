@@ -28,6 +28,10 @@ pub trait Source {
     fn objects(&self) -> Vec<Object> {
         Vec::new()
     }
+
+    /// Says that nothing more is asked of it though its end has not come: a source that somebody
+    /// else reads as well lets them go on.
+    fn give_up(&mut self) {}
 }
 
 /// Whether a file of this name holds rows: SQL, as every tool for dumps calls it.
