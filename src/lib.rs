@@ -254,6 +254,7 @@
 //! - `cli/table_engine.rs`: the rows of the engine's commands
 //! - `cli/table_care.rs`: the rows of those that look after a repository
 //! - `cli/table_health.rs`: the row of how well users are backed up
+//! - `cli/table_backup.rs`: the row of the engine's backup
 //! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
 //! - `cli/table_databases.rs`: the row of the restore of a database, the shims of restores
 //! - `cli/table_files.rs`: the rows for single files, folders and mail accounts, with their shims
@@ -262,7 +263,8 @@
 //! - `cli/table_repositories.rs`: the rows for repositories that have a name, with their shims
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
-//! - `cli/engine.rs`: init, backup, restore
+//! - `cli/engine.rs`: init, restore
+//! - `cli/engine_backup.rs`: backup, into one repository or several
 //! - `cli/engine_care.rs`: forget, prune, check, repair, unlock
 //! - `cli/engine_look.rs`: snapshots, ls, find, dump, diff, stats
 //! - `cli/engine_copy.rs`: copy between repositories
@@ -277,6 +279,7 @@
 //! - `cli/named.rs`: add, list, change, delete and test repositories that have a name
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it
+//! - `cli/places.rs`: the repositories of one run, open or with what is wrong
 //! - `cli/secret.rs`: where the password or key comes from
 //! - `cli/words.rs`: splits a line into words, without a shell
 //! - `cli/output.rs`: the only place that prints

@@ -224,6 +224,82 @@ fn a_stream_is_one_file_and_comes_out_as_it_went_in() {
 }
 
 #[test]
+fn one_run_backs_up_into_several_repositories_and_each_has_all() {
+    let desk = Desk::with_repository();
+    let (second, third) = (desk.text("second"), desk.text("third"));
+    for other in [&second, &third] {
+        desk.ok(&["init", "-r", other]);
+    }
+    let also = ["--also", &second, "--also", &third];
+    let rows = desk.json(&[&["backup", "data", "--format", "json"], &also[..]].concat());
+    let rows = rows.as_object().unwrap();
+    let mut places: Vec<&str> =
+        rows.values().map(|row| row["REPOSITORY"].as_str().unwrap()).collect();
+    places.sort_unstable();
+    let first = desk.text("repository");
+    assert_eq!(places, [first.as_str(), &second, &third]);
+    for (id, row) in rows {
+        let place = row["REPOSITORY"].as_str().unwrap();
+        let target = desk.text(&format!("out-{}", &id[..8]));
+        let from = desk.stored("data");
+        desk.ok(&["restore", "-r", place, id, &from, "--target", &target, "--verify"]);
+        let restored = Path::new(&target).join("sub/b.txt");
+        assert_eq!(fs::read_to_string(restored).unwrap(), "second");
+    }
+    // A stream cannot be read twice.
+    let mut child = desk
+        .command(&[&["backup", "--stdin", "--stdin-filename", "x.sql"], &also[..]].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let rows: Vec<u8> = (0..90_000).flat_map(|n| format!("({n},'x'),\n").into_bytes()).collect();
+    child.stdin.take().unwrap().write_all(&rows).unwrap();
+    assert!(child.wait().unwrap().success());
+    for place in [&first, &second, &third] {
+        let dumped = desk.run(&["dump", "-r", place, "latest", "x.sql"]);
+        assert_eq!((code(&dumped), dumped.stdout == rows), (0, true), "{place}");
+        desk.ok(&["check", "-r", place, "--read-data"]);
+    }
+}
+
+#[test]
+fn a_repository_that_is_not_there_stops_no_other_one_and_the_exit_code_tells() {
+    let desk = Desk::with_repository();
+    let (first, second, gone) = (desk.text("repository"), desk.text("second"), desk.text("gone"));
+    desk.ok(&["init", "-r", &second]);
+    let snapshots = |place: &str| {
+        let rows = desk.json(&["snapshots", "-r", place, "--json"]);
+        rows.as_object().unwrap().len()
+    };
+    // Whichever it is; and one that is named twice is one backup less than it looks.
+    let link = desk.text("link-to-first");
+    symlink(&first, &link).unwrap();
+    for (main, also, words) in [
+        (&gone, &second, "there is none at this place"),
+        (&second, &gone, "there is none at this place"),
+        (&first, &link, "once more"),
+    ] {
+        let output = desk.run(&["backup", "data", "-r", main, "--also", also]);
+        assert_eq!(code(&output), 30, "{}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+        assert_eq!(stderr(&output).matches("Warning:").count(), 1, "{}", stderr(&output));
+    }
+    assert_eq!((snapshots(&first), snapshots(&second)), (1, 2));
+    // If there is nobody to store anything, it is the first one's failure.
+    let other = desk.text("gone as well");
+    let output = desk.run(&["backup", "data", "-r", &gone, "--also", &other]);
+    assert_eq!(code(&output), 3);
+    assert!(stderr(&output).contains(&other) && !stderr(&output).contains("file"));
+    // A snapshot is in one repository.
+    let args = ["backup", "data", "--also", &second, "--parent", "3f9c2a1b"];
+    assert_eq!(code(&desk.run(&args)), 1);
+    let nine: Vec<&str> = (0..8).flat_map(|_| ["--also", "x"]).collect();
+    assert_eq!(code(&desk.run(&[&["backup", "data"], &nine[..]].concat())), 8);
+    assert_eq!((snapshots(&first), snapshots(&second)), (1, 2));
+}
+
+#[test]
 fn lists_are_the_same_rows_in_every_format() {
     let desk = Desk::with_repository();
     let odd = desk.path("data").join(std::ffi::OsStr::from_bytes(b"x\xff\n\"y"));

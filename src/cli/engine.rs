@@ -1,33 +1,27 @@
 // SPDX-License-Identifier: MIT
-//! The engine's commands init, backup and restore. Options become requests to [`crate::ops`],
-//! reports become rows.
+//! The engine's commands init and restore. Options become requests to [`crate::ops`], reports
+//! become rows.
 
 use super::args::Invocation;
-use super::progress::Progress;
-use super::repository::{self};
+use super::repository;
 use super::rows::Cell;
 use super::secret::NewSecret;
 use super::{Context, engine_keys, engine_look};
-use crate::backend::{self};
-use crate::base::units::{ByteSize, number_of};
-use crate::base::{Counter, Error, Kind, RelPath, Result, WhatIo, limits};
+use crate::backend;
+use crate::base::units::number_of;
+use crate::base::{Counter, Error, Kind, RelPath, Result, WhatIo};
 use crate::format::Snapshot;
 use crate::format::keyslot::Secret;
-use crate::ops::backup::{BackupOptions, BackupReport, Parent};
 use crate::ops::restore::{
     Overwrite, RestoreOptions, RestoreReport, find_node, to_folder, to_origin,
 };
 use crate::repo::snapshots::find;
-use crate::repo::{IndexedRepository, Reader, Repository, WriterOptions};
+use crate::repo::{IndexedRepository, Reader, Repository};
+use crate::tree::Selection;
 use crate::tree::dir::OwnerPolicy;
-use crate::tree::stream::StreamFile;
-use crate::tree::walk::{Walk, WalkOptions};
-use crate::tree::{Selection, Source};
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,157 +62,6 @@ pub fn init(context: &Context, call: &Invocation) -> Result<()> {
         let [key, label, method] = engine_keys::key_cells(&id, &slot);
         rows.row(&[address.into(), key, label, method])?;
     }
-    rows.finish()
-}
-
-/// `ghostsnap backup`.
-pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
-    let paths: Vec<PathBuf> = call.paths("PATH").into_iter().map(Path::to_owned).collect();
-    if paths.is_empty() != call.has("stdin") {
-        return Err(Error::new(Kind::Usage, "back up").why("give either paths or --stdin"));
-    }
-    let level = level(call)?;
-    let opened = repository::open(context, call)?;
-    let progress = context.progress();
-    let repository = if call.has("dry-run") {
-        let mut repository = opened.indexed(&progress)?;
-        repository.leave_out_lost_packs(&progress)?;
-        repository
-    } else {
-        opened.repository.indexed_to_write("backup", &progress)?
-    };
-    let (mut source, template) = source(context, call, &paths, &repository.backend().location())?;
-    let options = BackupOptions {
-        parent: parent(&repository, call)?,
-        writer: WriterOptions { level, dry_run: call.has("dry-run"), ..WriterOptions::default() },
-        ..BackupOptions::new(template)
-    };
-    let result = crate::ops::backup(&repository, source.as_mut(), &options, &progress);
-    progress.finish();
-    let report = result?;
-    report_backup(context, call, &progress, &report)?;
-    // Trouble with older snapshots is printed, but it is no fault of this backup.
-    let partial = report.snapshot.is_partial().then(|| progress.partial("back up everything"));
-    partial.flatten().map_or(Ok(()), Err)
-}
-
-/// What --level says, else the settings of this server.
-fn level(call: &Invocation) -> Result<i32> {
-    if call.has("level") {
-        let level = call.number("level").and_then(|level| i32::try_from(level).ok());
-        return level.filter(|level| (1..=19).contains(level)).ok_or_else(|| {
-            Error::new(Kind::Invalid, "use this --level").why("it is a number from 1 to 19")
-        });
-    }
-    Ok(repository::readable_settings(call)?.compression_level)
-}
-
-fn source(
-    context: &Context,
-    call: &Invocation,
-    paths: &[PathBuf],
-    repository: &str,
-) -> Result<(Box<dyn Source>, Snapshot)> {
-    let mut template = Snapshot {
-        name: call.text("name").unwrap_or_default().to_owned(),
-        time: context.world.now(),
-        host: call.text("host").map_or_else(|| context.world.host(), str::to_owned),
-        tags: call.texts("tag").into_iter().map(str::to_owned).collect(),
-        ..Snapshot::default()
-    };
-    if call.has("stdin") {
-        let name = call.text("stdin-filename").unwrap_or("stdin");
-        let path = RelPath::parse(name.as_bytes())?;
-        if path.is_root() {
-            return Err(Error::new(Kind::Invalid, format!("name a file '{name}'")));
-        }
-        "stdin".clone_into(&mut template.source);
-        template.paths = vec![path.as_bytes().to_vec()];
-        let stream = StreamFile::new(path, template.time, std::io::stdin());
-        return Ok((Box::new(stream), template));
-    }
-    let mut options = walk_options(call)?;
-    leave_out_repository(context, paths, Path::new(repository), &mut options)?;
-    let walk = Walk::new(paths, options)?;
-    "paths".clone_into(&mut template.source);
-    template.paths = walk.roots();
-    Ok((Box::new(walk), template))
-}
-
-/// A repository does not go into itself: it would grow with every run, by what the last one wrote.
-fn leave_out_repository(
-    context: &Context,
-    paths: &[PathBuf],
-    repository: &Path,
-    options: &mut WalkOptions,
-) -> Result<()> {
-    let Ok(folder) = repository.canonicalize() else { return Ok(()) };
-    let Ok(meta) = folder.metadata() else { return Ok(()) };
-    options.leave_out.push((meta.dev(), meta.ino()));
-    let roots: Vec<PathBuf> = paths.iter().filter_map(|path| path.canonicalize().ok()).collect();
-    let what = || format!("back up the repository {} into itself", folder.display());
-    if roots.iter().any(|root| root.starts_with(&folder)) {
-        return Err(Error::new(Kind::Invalid, what()).why("it would grow with every run"));
-    }
-    if roots.iter().any(|root| folder.starts_with(root)) {
-        // No loss, so it does not make the snapshot partial.
-        context.output.warning(&Error::new(Kind::Invalid, what()).why("it is left out"));
-    }
-    Ok(())
-}
-
-fn walk_options(call: &Invocation) -> Result<WalkOptions> {
-    let mut exclude: Vec<String> = call.texts("exclude").into_iter().map(str::to_owned).collect();
-    for path in call.paths("exclude-file") {
-        exclude.extend(patterns_of(path)?);
-    }
-    Ok(WalkOptions {
-        selection: Selection::new::<String>(&[], &exclude)?,
-        one_file_system: call.has("one-file-system"),
-        mounts_told: false,
-        special_files: call.has("devices"),
-        ..WalkOptions::default()
-    })
-}
-
-/// One pattern a line; empty lines and those that begin with # mean nothing.
-fn patterns_of(path: &Path) -> Result<Vec<String>> {
-    let doing = || format!("read the patterns in {}", path.display());
-    let mut text = String::new();
-    let file = File::open(path).what_io(doing)?;
-    file.take(limits::CONF_FILE_BYTES_MAX).read_to_string(&mut text).what_io(doing)?;
-    let lines = text.lines().map(str::trim);
-    Ok(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
-}
-
-fn parent(repository: &IndexedRepository, call: &Invocation) -> Result<Parent> {
-    match call.text("parent") {
-        None => Ok(Parent::Auto),
-        Some("none") => Ok(Parent::None),
-        Some(wanted) => Ok(Parent::Id(find(&repository.snapshots()?, wanted, None)?.0)),
-    }
-}
-
-fn report_backup(
-    context: &Context,
-    call: &Invocation,
-    progress: &Progress<'_>,
-    report: &BackupReport,
-) -> Result<()> {
-    let count = |counter| report.counts.get(counter);
-    let start = if call.has("dry-run") { "a real run would store this: " } else { "" };
-    context.output.note(&format!(
-        "{start}{} new, {} changed, {} unchanged files; {}; {} new, {} stored",
-        count(Counter::FilesNew),
-        count(Counter::FilesChanged),
-        count(Counter::FilesReused),
-        progress.throughput(report.snapshot.totals.bytes),
-        ByteSize(report.snapshot.totals.bytes_new),
-        ByteSize(report.snapshot.totals.bytes_stored),
-    ));
-    let id = report.id.map_or_else(|| "dry-run".to_owned(), |id| id.to_string());
-    let mut rows = context.output.rows(call.command().columns);
-    rows.row(&engine_look::snapshot_row(&id, &report.snapshot))?;
     rows.finish()
 }
 

@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod engine;
+mod engine_backup;
 pub mod engine_care;
 mod engine_copy;
 pub mod engine_keys;
@@ -21,12 +22,14 @@ mod panel_health;
 pub mod panel_look;
 mod panel_restore;
 mod panel_undo;
+mod places;
 pub mod progress;
 pub mod repository;
 pub mod rows;
 pub mod secret;
 pub mod signals;
 pub mod table;
+mod table_backup;
 pub mod table_care;
 pub mod table_databases;
 pub mod table_engine;

@@ -4,6 +4,7 @@
 use super::table::{
     Arg, Column, Command, Effect, Flag, Holds, Owner, Shim, ShimArg, Value, col, wide,
 };
+use super::table_backup::BACKUP;
 use super::table_flags::{
     DRY_RUN, EXCLUDE, FORCE, HOST_FILTER, INCLUDE, SHIM_USER, SNAPSHOT, TAG_FILTER, USER_FILTER,
 };
@@ -132,34 +133,6 @@ const STATS_COLUMNS: &[Column] = &[
     wide("TREES", Holds::Count, "pack files of trees"),
 ];
 
-/// How `backup` takes what it reads.
-const BACKUP_FLAGS: &[Flag] = &[
-    EXCLUDE,
-    Flag::new(
-        "exclude-file",
-        "leave out what matches a glob in this file, one a line; may be repeated",
-    )
-    .value("FILE", Value::Path)
-    .many(),
-    Flag::new("one-file-system", "do not enter folders on other file systems").short('x'),
-    Flag::new("tag", "label the snapshot; may be repeated").value("TAG", Value::Text).many(),
-    Flag::new("host", "name this machine in the snapshot").value("HOST", Value::Text),
-    Flag::new("name", "name the snapshot").value("NAME", Value::Text),
-    Flag::new("stdin", "back up what comes in on standard input"),
-    Flag::new("stdin-filename", "what to call it in the snapshot")
-        .value("NAME", Value::Text)
-        .default("stdin"),
-    Flag::new("devices", "take device nodes and named pipes too; sockets are always left out"),
-    Flag::new("parent", "compare with this snapshot; `none` reads every file again")
-        .value("SNAPSHOT", Value::Text),
-    Flag::new(
-        "level",
-        "zstd level, 1 (fast) to 19 (small); without it what the settings say, or 3",
-    )
-    .value("N", Value::Number),
-    DRY_RUN,
-];
-
 /// How `restore` writes.
 const RESTORE_FLAGS: &[Flag] = &[
     Flag::new("target", "the folder to restore into").short('t').value("FOLDER", Value::Path),
@@ -262,25 +235,7 @@ pub const ENGINE: &[Command] = &[
         run: engine::init,
         ..LOOK
     },
-    Command {
-        name: "backup",
-        about: "back up files and folders",
-        details: "Files that have not changed since the last snapshot of the same paths are not \
-                  read again. The folder of the repository itself is left out. What cannot be \
-                  read is named in a warning, the rest is stored, and the exit code is 30. \
-                  Interrupt it at any time: the next run goes on from what was stored, but for the last 64 MiB or so.",
-        examples: &[
-            "ghostsnap backup -r /srv/backup /etc /home --exclude '*.tmp' --tag nightly",
-            "ghostsnap backup -r /srv/backup --stdin --stdin-filename all.sql",
-        ],
-        args: &[Arg::new("PATH", "what to back up", Value::Path).optional().many()],
-        flags: BACKUP_FLAGS,
-        effect: Effect::Write,
-        long: true,
-        columns: SNAPSHOT_COLUMNS,
-        run: engine::backup,
-        ..LOOK
-    },
+    BACKUP,
     Command {
         name: "restore",
         about: "restore files from a snapshot",
