@@ -210,6 +210,7 @@
 //! - `hestia/jobs/mailbox.rs`: one mail account, its mails and its configuration
 //! - `hestia/jobs/download.rs`: a file or folder as one file that the panel can serve
 //! - `hestia/jobs/backup.rs`: back users up, in one of two ways
+//! - `hestia/jobs/backup_places.rs`: the repositories that a user is stored in, all at once
 //! - `hestia/jobs/several.rs`: several users at the same time, each on its own
 //! - `hestia/jobs/backup_tarball.rs`: let Hestia make a tarball, prove it, open it
 //! - `hestia/jobs/backup_direct.rs`: read the live user, when the machine has time for it
@@ -271,6 +272,7 @@
 //! - `cli/engine_keys.rs`: key list, add, change, remove
 //! - `cli/files.rs`: files, folders and mail accounts of Hestia users
 //! - `cli/panel.rs`: the commands for Hestia users
+//! - `cli/panel_backup.rs`: their backup, each into the repositories that are theirs
 //! - `cli/panel_look.rs`: those of them that only look
 //! - `cli/panel_restore.rs`: those that restore them
 //! - `cli/panel_database.rs`: the restore of a database or a table

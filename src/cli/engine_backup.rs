@@ -67,8 +67,7 @@ fn open_all(
         let opened = meant.and_then(|meant| repository::open_or_make(context, call, &meant));
         places.push(Place::of(Some(text), opened.and_then(indexed)));
     }
-    places::refuse_the_same(&mut places);
-    places::check_some_open(&places, progress)?;
+    places::check_all(&mut places, progress)?;
     Ok(places)
 }
 

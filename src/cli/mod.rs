@@ -17,6 +17,7 @@ pub mod generate_shims;
 mod named;
 pub mod output;
 pub mod panel;
+mod panel_backup;
 mod panel_database;
 mod panel_health;
 pub mod panel_look;

@@ -262,7 +262,10 @@ fn row(entry: &Entry, folder: &Path, settings: &Settings) -> [Cell; 8] {
 
 fn users_of<'s>(settings: &'s Settings, name: &RepositoryName) -> Vec<&'s str> {
     let users = settings.users.iter();
-    let theirs = users.filter(|(_, user)| user.repository.as_deref() == Some(name.as_str()));
+    let theirs = users.filter(|(_, user)| {
+        let also = user.also.iter().flatten().map(String::as_str);
+        user.repository.as_deref().into_iter().chain(also).any(|one| one == name.as_str())
+    });
     theirs.map(|(user, _)| user.as_str()).collect()
 }
 
@@ -274,7 +277,9 @@ pub fn delete(context: &Context, call: &Invocation) -> Result<()> {
     let entry = named::read(&folder, &name)?;
     let settings = repository::settings(call)?;
     let users = users_of(&settings, &name);
-    if settings.repository == name.as_str() || !users.is_empty() {
+    let everybody =
+        settings.repository == name.as_str() || settings.also.contains(&name.to_string());
+    if everybody || !users.is_empty() {
         let whose = if users.is_empty() { "this server".to_owned() } else { users.join(", ") };
         return Err(Error::new(Kind::InUse, what())
             .why(format!("the settings say that backups of {whose} go there"))

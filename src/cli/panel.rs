@@ -4,23 +4,21 @@
 
 use super::Context;
 use super::args::Invocation;
-use super::panel_look::{find, tell_unusable, visible};
+use super::panel_look::{find, visible};
 use super::progress::Progress;
 use super::repository;
 use super::rows::Cell;
-use crate::backend::throttle::Rates;
-use crate::base::units::{ByteSize, bytes, length};
-use crate::base::{Error, FileId, Kind, Monitor, Result, Within, limits};
-use crate::format::snapshot::Snapshot;
+use crate::base::units::{ByteSize, bytes};
+use crate::base::{Error, FileId, Kind, Monitor, Result};
+use crate::format::snapshot::{Snapshot, Totals};
 use crate::hestia::inventory::SECTIONS;
 use crate::hestia::jobs::{
-    self, BackupRequest, ExportRequest, ImportRequest, RunReport, Server, State, UserOutcome,
+    self, ExportRequest, ImportRequest, RunReport, Server, State, UserOutcome,
 };
 use crate::hestia::select::Sections;
 use crate::hestia::tarballs;
-use crate::hestia::{BackupMode, Hestia, Settings, UserName};
+use crate::hestia::{Hestia, UserName};
 use crate::repo::Repository;
-use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,134 +44,42 @@ pub(super) fn user_of(call: &Invocation, name: &str) -> Result<Option<UserName>>
     call.text(name).map(UserName::parse).transpose()
 }
 
-/// `ghostsnap hestia backup`.
-pub fn backup(context: &Context, call: &Invocation) -> Result<()> {
-    let texts = |name| call.texts(name).into_iter().map(str::to_owned).collect::<Vec<String>>();
-    let server = server(context, call)?;
-    let request = BackupRequest {
-        users: texts("user"),
-        include: texts("include"),
-        exclude: texts("exclude"),
-        cleanup: call.has("cleanup"),
-        keep_tarballs: call.number("keep-tarballs").map(crate::base::units::length),
-        notify: call.has("notify"),
-        tags: Vec::new(),
-        mode: call.text("mode").and_then(BackupMode::parse),
-        jobs: jobs(call, &server.settings)?,
-        here: None,
-        read_limit: match call.text("limit-read") {
-            Some(rate) => Rates::parse(rate).within(|| "take --limit-read")?,
-            None => server.settings.read_limit,
-        },
-    };
-    if request.keep_tarballs.is_some() && !request.cleanup {
-        return Err(Error::new(Kind::Usage, "leave a number of tarballs")
-            .why("--keep-tarballs says how many --cleanup leaves, and that is not given")
-            .hint("add --cleanup, which removes the others"));
-    }
-    server.hestia.check_installed()?;
-    if request.users.is_empty() {
-        tell_unusable(context, &server)?;
-    }
-    let progress = context.progress();
-    let result = into_each(context, call, &server, request, &progress);
-    progress.finish();
-    let report = result?;
-    let mut rows = context.output.rows(call.command().columns);
-    for outcome in &report.users {
-        rows.row(&backup_row(outcome))?;
-    }
-    rows.finish()?;
-    tell_notes(context, &report);
-    tell_sum(context, &progress, &report);
-    ending(report, "back up every user")
-}
-
-/// Backs users up, each into the repository that the settings name for the user. A repository that
-/// cannot be opened is the failure of its users, and not of the others.
-fn into_each(
-    context: &Context,
-    call: &Invocation,
-    server: &Server,
-    mut request: BackupRequest,
-    progress: &Progress<'_>,
-) -> Result<RunReport> {
-    let into_one = |request: &BackupRequest, user: Option<&UserName>| {
-        let repository = open(context, call, server, user, true)?;
-        let repository = repository.indexed_to_write("backup", progress)?;
-        jobs::backup_users(server, &repository, request, progress)
-    };
-    let chosen = jobs::chosen_users(server, &request)?;
-    let mut groups: BTreeMap<Option<&str>, Vec<UserName>> = BTreeMap::new();
-    for user in chosen.users {
-        let own = server.settings.repository_of(user.as_str()).filter(|_| !call.has("repository"));
-        groups.entry(own).or_default().push(user);
-    }
-    if groups.len() < 2 {
-        return into_one(&request, groups.values().next().and_then(|users| users.first()));
-    }
-    let mut whole = RunReport::default();
-    for (name, error) in chosen.unknown {
-        whole.users.push(UserOutcome::without(name, State::Failed(error)));
-    }
-    for users in groups.into_values() {
-        request.here = Some(users.clone());
-        let done = into_one(&request, users.first()).unwrap_or_else(|error| {
-            let mut failed = RunReport::default();
-            for user in users {
-                let what = format!("back up the user {user}");
-                let mut one = Error::new(error.kind(), what).why(error.reasons_or_what());
-                if let Some(hint) = error.hint_text() {
-                    one = one.hint(hint);
-                }
-                failed.users.push(UserOutcome::without(user.as_str(), State::Failed(one)));
-            }
-            failed.cancelled = error.kind() == Kind::Cancelled;
-            failed
-        });
-        whole.users.extend(done.users);
-        whole.cancelled |= done.cancelled;
-    }
-    Ok(whole)
-}
-
-/// What --jobs says, else the settings of this server.
-fn jobs(call: &Invocation, settings: &Settings) -> Result<usize> {
-    let Some(number) = call.number("jobs") else { return Ok(settings.jobs) };
-    let most = limits::JOBS_MAX;
-    let jobs = length(number);
-    if (1..=most).contains(&jobs) {
-        return Ok(jobs);
-    }
-    Err(Error::new(Kind::Invalid, "use this --jobs")
-        .why(format!("it is a number from 1 to {most}")))
-}
-
-/// The columns of a backup and, without the last three and the stored size, of an import.
-fn backup_row(outcome: &UserOutcome) -> [Cell; 12] {
-    let (id, snapshot) =
-        outcome.snapshot.as_ref().map_or((None, None), |(id, one)| (Some(id), Some(one)));
-    let number = |number: fn(&Snapshot) -> u64| {
-        snapshot.map_or_else(Cell::empty, |snapshot| number(snapshot).into())
-    };
+/// The columns of a backup into one repository and, without some of them, of an import.
+pub(super) fn backup_row(outcome: &UserOutcome) -> [Cell; 13] {
+    let place = outcome.places.first().map(|place| place.repository.as_str());
     [
         outcome.user.as_str().into(),
         outcome.state.word().into(),
-        id.map(FileId::to_string).unwrap_or_default().into(),
-        snapshot.map(|one| one.name.as_str()).unwrap_or_default().into(),
-        number(|one| one.totals.bytes),
-        number(|one| one.totals.bytes_new),
-        number(|one| one.totals.bytes_stored),
+        id_of(outcome.snapshot.as_ref()).into(),
+        name_of(outcome.snapshot.as_ref()).into(),
+        total_of(outcome.snapshot.as_ref(), |totals| totals.bytes),
+        total_of(outcome.snapshot.as_ref(), |totals| totals.bytes_new),
+        total_of(outcome.snapshot.as_ref(), |totals| totals.bytes_stored),
         bytes(outcome.warnings.len()).into(),
         (outcome.milliseconds / 1000).into(),
         outcome.tarball.as_deref().unwrap_or_default().into(),
         Cell::list(outcome.removed.iter().map(String::as_str)),
         outcome.reasons().join("; ").into(),
+        place.unwrap_or_default().into(),
     ]
 }
 
+type Stored<'s> = Option<&'s (FileId, Snapshot)>;
+
+pub(super) fn id_of(stored: Stored<'_>) -> String {
+    stored.map(|(id, _)| id.to_string()).unwrap_or_default()
+}
+
+pub(super) fn name_of(stored: Stored<'_>) -> &str {
+    stored.map(|(_, one)| one.name.as_str()).unwrap_or_default()
+}
+
+pub(super) fn total_of(stored: Stored<'_>, total: fn(&Totals) -> u64) -> Cell {
+    stored.map_or_else(Cell::empty, |(_, one)| total(&one.totals).into())
+}
+
 /// What is worth knowing and no fault, such as a tarball that a cleanup left.
-fn tell_notes(context: &Context, report: &RunReport) {
+pub(super) fn tell_notes(context: &Context, report: &RunReport) {
     for outcome in &report.users {
         for note in &outcome.notes {
             context.output.note(&format!("{}: {note}", outcome.user));
@@ -181,15 +87,22 @@ fn tell_notes(context: &Context, report: &RunReport) {
     }
 }
 
-fn tell_sum(context: &Context, progress: &Progress<'_>, report: &RunReport) {
+pub(super) fn tell_sum(context: &Context, progress: &Progress<'_>, report: &RunReport) {
     let words = ["succeeded", "partial", "failed", "skipped"];
     let counts = words.map(|word| (report.count(word), word));
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
     let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
     let snapshots = || report.users.iter().filter_map(|one| Some(&one.snapshot.as_ref()?.1));
     let size = snapshots().map(|one| one.totals.bytes).sum();
-    let new = snapshots().map(|one| one.totals.bytes_new).sum();
-    let stored = snapshots().map(|one| one.totals.bytes_stored).sum();
+    // What went into further repositories went there as well.
+    let further = |user: &UserOutcome, sum: fn(&Totals) -> u64| -> u64 {
+        let places =
+            user.places.iter().filter_map(|place| Some(&place.snapshot.as_ref()?.1.totals));
+        let alone = user.snapshot.iter().map(|(_, one)| &one.totals);
+        if user.places.is_empty() { alone.map(sum).sum() } else { places.map(sum).sum() }
+    };
+    let new = report.users.iter().map(|user| further(user, |totals| totals.bytes_new)).sum();
+    let stored = report.users.iter().map(|user| further(user, |totals| totals.bytes_stored)).sum();
     context.output.note(&format!(
         "{}; {}; {} new, {} stored",
         counts.join(", "),
@@ -200,7 +113,7 @@ fn tell_sum(context: &Context, progress: &Progress<'_>, report: &RunReport) {
 }
 
 /// The error that a run ends with: of a single user the user's own.
-fn ending(mut report: RunReport, what: &str) -> Result<()> {
+pub(super) fn ending(mut report: RunReport, what: &str) -> Result<()> {
     let Some(kind) = report.kind() else { return Ok(()) };
     if report.users.len() == 1
         && let Some(UserOutcome { state: State::Failed(error) | State::Skipped(error), .. }) =
@@ -235,7 +148,8 @@ pub fn import(context: &Context, call: &Invocation) -> Result<()> {
         let result = check_owner(&path, wanted.as_ref())
             .and_then(|()| jobs::import(&server, &mut repository, &path, &request, &progress));
         let outcome = result.unwrap_or_else(|error| failed_import(&path, error));
-        let [user, state, id, name, size, new, _, warnings, _, _, _, reason] = backup_row(&outcome);
+        let [user, state, id, name, size, new, _, warnings, _, _, _, reason, _] =
+            backup_row(&outcome);
         let tarball = given.as_os_str().as_bytes().into();
         rows.row(&[tarball, user, state, id, name, size, new, warnings, reason])?;
         report.users.push(outcome);

@@ -19,6 +19,11 @@ impl Place {
     pub fn of(name: Option<&str>, opened: Result<IndexedRepository>) -> Self {
         Self { name: name.unwrap_or(DEFAULT).to_owned(), opened }
     }
+
+    /// What keeps it from being used, in a warning's words.
+    pub fn told(&self, error: &Error) -> Error {
+        error.retold().within(format!("back up into the repository {}", self.name))
+    }
 }
 
 /// One backup goes into a bounded number of repositories.
@@ -32,33 +37,39 @@ pub fn check_number(places: usize) -> Result<()> {
 }
 
 /// Whoever names a repository twice, by its name and its address perhaps, has one backup less than
-/// they think: the second one is an error.
-pub fn refuse_the_same(places: &mut [Place]) {
-    let mut seen: Vec<(FileId, String)> = Vec::new();
+/// they think: for each place the error that says so, if one before it is the same.
+pub fn the_same(places: &[&Place]) -> Vec<Option<Error>> {
+    let mut seen: Vec<(FileId, &str)> = Vec::new();
+    let mut errors = Vec::with_capacity(places.len());
     for place in places {
-        let Ok(repository) = &place.opened else { continue };
-        let id = repository.config().repository_id;
-        match seen.iter().find(|(other, _)| *other == id) {
-            Some((_, other)) => {
-                let why = format!("it is the repository {other} once more");
-                place.opened = Err(Error::new(Kind::Invalid, "count it twice").why(why));
-            }
-            None => seen.push((id, place.name.clone())),
-        }
+        let id = place.opened.as_ref().ok().map(|repository| repository.config().repository_id);
+        let before = seen.iter().find(|(other, _)| Some(*other) == id);
+        errors.push(before.map(|(_, other)| {
+            let why = format!("it is the repository {other} once more");
+            Error::new(Kind::Invalid, "count it twice").why(why)
+        }));
+        seen.extend(id.map(|id| (id, place.name.as_str())));
     }
+    errors
 }
 
-/// Tells which are not open. If none is, that fails with the first one's error.
-pub fn check_some_open(places: &[Place], monitor: &dyn Monitor) -> Result<()> {
+/// Tells which of them are not open or are the same as one before, and gives those up. If none is
+/// left, that fails with the first one's error.
+pub fn check_all(places: &mut [Place], monitor: &dyn Monitor) -> Result<()> {
+    let twice = the_same(&places.iter().collect::<Vec<_>>());
+    for (place, error) in places.iter_mut().zip(twice) {
+        if let Some(error) = error {
+            place.opened = Err(error);
+        }
+    }
     let none_is = places.iter().all(|place| place.opened.is_err());
     let mut first = None;
     for place in places {
         let Err(error) = &place.opened else { continue };
-        let told = error.retold();
         if none_is && first.is_none() {
-            first = Some(told);
+            first = Some(error.retold());
         } else {
-            monitor.warn(told.within(format!("back up into the repository {}", place.name)));
+            monitor.warn(place.told(error));
         }
     }
     first.map_or(Ok(()), Err)

@@ -206,7 +206,31 @@ pub fn open_of_server(
     user: Option<&UserName>,
     make: bool,
 ) -> Result<Repository> {
-    let mut meant = of_user(context, call, settings, user)?;
+    open_as_server(context, call, settings, of_user(context, call, settings, user)?, make)
+}
+
+/// The same for the repository of this name or address.
+pub fn open_by_text(
+    context: &Context,
+    call: &Invocation,
+    settings: &Settings,
+    text: &str,
+    make: bool,
+) -> Result<Repository> {
+    let meant = match text {
+        DEFAULT => of_settings(context, call, settings)?,
+        text => by_text(context, call, text)?,
+    };
+    open_as_server(context, call, settings, meant, make)
+}
+
+fn open_as_server(
+    context: &Context,
+    call: &Invocation,
+    settings: &Settings,
+    mut meant: Meant,
+    make: bool,
+) -> Result<Repository> {
     // The key of this server may well open a repository that somebody gives by its address.
     let by_address = matches!(meant.key, Key::Asked);
     if by_address && settings.key_file.exists() {

@@ -120,6 +120,15 @@ pub const SHIM_DRY_RUN: ShimArg = ShimArg::new(
     Value::YesNo,
 )
 .optional();
+/// Other repositories than the configured ones.
+pub const SHIM_REPOSITORIES: ShimArg = ShimArg::new(
+    "REPOSITORY",
+    "repository",
+    "another repository than the one in the settings, its name or address, or names of several \
+     with commas between them",
+    Value::Text,
+)
+.optional();
 /// Another repository than the configured one.
 pub const SHIM_REPOSITORY: ShimArg = ShimArg::new(
     "REPOSITORY",

@@ -10,11 +10,11 @@ use super::table::{
 };
 use super::table_databases::RESTORE_DATABASE;
 use super::table_flags::{
-    DRY_RUN, FORCE, NO_SAFETY, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORY, SHIM_SNAPSHOT, SHIM_USER,
-    USER_FILTER, WHICH_SNAPSHOT,
+    DRY_RUN, FORCE, NO_SAFETY, SHIM_FORMAT, SHIM_NOTIFY, SHIM_REPOSITORIES, SHIM_SNAPSHOT,
+    SHIM_USER, USER_FILTER, WHICH_SNAPSHOT,
 };
 use super::table_undo::{JOB_COLUMN, LIST_RESTORES, UNDO_RESTORE};
-use super::{panel, panel_look, panel_restore, table_restore};
+use super::{panel, panel_backup, panel_look, panel_restore, table_restore};
 use crate::hestia::BackupMode;
 
 pub(super) const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
@@ -111,6 +111,7 @@ const RESULT_COLUMNS: &[Column] = &[
     wide("TARBALL", Holds::Text, "the tarball it was made from"),
     wide("REMOVED", Holds::List, "tarballs that --cleanup removed"),
     col("REASON", Holds::Text, "why it is not a plain success"),
+    col("REPOSITORY", Holds::Text, "the repository it is in, as it was named"),
 ];
 
 const IMPORT_COLUMNS: &[Column] = &[
@@ -256,9 +257,13 @@ const BACKUP: Command = Command {
               Nothing is ever removed from /backup without --cleanup, and with it only tarballs \
               whose content is in the repository. \
               The first run on a server makes a local repository and a key file and says how to \
-              keep a copy of the key.",
+              keep a copy of the key. With --also, or `also` in the settings, users go into \
+              several repositories in one run: they are read and their databases dumped once, and \
+              there is a row for each repository. One that cannot be reached stops no other one; \
+              users who are not in it are partial.",
     examples: &[
         "ghostsnap hestia backup --user alice",
+        "ghostsnap hestia backup --also offsite --also box",
         "ghostsnap hestia backup --include 'prod-*' --include 'user[1-5]' --exclude 'prod-test' \
          --cleanup --keep-tarballs 1",
     ],
@@ -292,6 +297,13 @@ const BACKUP: Command = Command {
             "back up so many users at the same time, 1 to 16; without it what the settings say, or 1",
         )
         .value("N", Value::Number),
+        Flag::new(
+            "also",
+            "also into this repository, instead of those that the settings name beside the first; \
+             may be repeated",
+        )
+        .value("REPOSITORY", Value::Text)
+        .many(),
         Flag::new("cleanup", "then remove old tarballs whose content is in the repository"),
         Flag::new(
             "keep-tarballs",
@@ -304,7 +316,7 @@ const BACKUP: Command = Command {
     effect: Effect::Write,
     long: true,
     columns: RESULT_COLUMNS,
-    run: panel::backup,
+    run: panel_backup::backup,
     shims: &[
         Shim {
             name: "v-ghostsnap-backup-user",
@@ -314,7 +326,7 @@ const BACKUP: Command = Command {
                       repository and a key file.",
             example: "v-ghostsnap-backup-user alice",
             owner: Owner::Live,
-            args: &[SHIM_USER, SHIM_REPOSITORY, SHIM_NOTIFY],
+            args: &[SHIM_USER, SHIM_REPOSITORIES, SHIM_NOTIFY],
             ..SHIM
         },
         Shim {
@@ -328,7 +340,7 @@ const BACKUP: Command = Command {
                     .optional(),
                 ShimArg::new("EXCLUDE", "exclude", "globs of the users to leave out", Value::List)
                     .optional(),
-                SHIM_REPOSITORY,
+                SHIM_REPOSITORIES,
             ],
             ..SHIM
         },

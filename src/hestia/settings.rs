@@ -11,7 +11,7 @@ use super::layout::UserName;
 use super::named::{DEFAULT, RepositoryName};
 use crate::backend::throttle::Rates;
 use crate::base::units::ByteSize;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, limits};
 use crate::ops::forget::Policy;
 use crate::tree::Selection;
 use serde::Deserialize;
@@ -85,6 +85,8 @@ pub struct UserSettings {
     pub exclude: Vec<String>,
     /// The name of the repository the user is backed up into, if not that of the others.
     pub repository: Option<String>,
+    /// The names of further ones, if not those of the others.
+    pub also: Option<Vec<String>>,
     /// Which backups of the user are kept, if not as those of the package or of the others.
     pub keep: Option<Policy>,
 }
@@ -96,6 +98,8 @@ pub struct Settings {
     pub repository: String,
     /// The file with the key that opens it.
     pub key_file: PathBuf,
+    /// The names of further repositories that users are backed up into.
+    pub also: Vec<String>,
     /// How users are backed up.
     pub mode: BackupMode,
     /// Globs of what direct backups leave out, as paths in a home.
@@ -158,6 +162,7 @@ impl Default for Settings {
         Self {
             repository: "/var/lib/ghostsnap/repository".to_owned(),
             key_file: "/etc/ghostsnap/repository.key".into(),
+            also: Vec::new(),
             mode: BackupMode::default(),
             exclude: Vec::new(),
             default_excludes: true,
@@ -203,6 +208,7 @@ const fn hours(number: u64) -> Duration {
 struct Written {
     repository: Option<Spanned<String>>,
     key_file: Option<Spanned<PathBuf>>,
+    also: Option<Spanned<Vec<String>>>,
     mode: Option<BackupMode>,
     exclude: Option<Spanned<Vec<String>>>,
     default_excludes: Option<bool>,
@@ -239,6 +245,7 @@ struct Written {
 struct WrittenUser {
     mode: Option<BackupMode>,
     repository: Option<Spanned<String>>,
+    also: Option<Spanned<Vec<String>>>,
     exclude: Option<Spanned<Vec<String>>>,
     keep: Option<Spanned<WrittenKeep>>,
 }
@@ -309,6 +316,7 @@ impl Settings {
         settings.read_limit = place.rate(written.limit_read)?;
         settings.rates.upload = place.rate(written.limit_upload)?;
         settings.rates.download = place.rate(written.limit_download)?;
+        settings.also = place.names(written.also)?.unwrap_or_default();
         settings.exclude = place.globs(written.exclude)?;
         place.keep(
             &mut settings,
@@ -341,6 +349,20 @@ impl Settings {
     pub fn repository_of(&self, user: &str) -> Option<&str> {
         let own = self.users.get(user).and_then(|user| user.repository.as_deref());
         own.filter(|name| *name != DEFAULT && *name != self.repository)
+    }
+
+    /// The names of all repositories that this user is backed up into, none twice; the first is the
+    /// one that everything else is done with.
+    pub fn repositories_of(&self, user: &str) -> Vec<String> {
+        let own = self.users.get(user).and_then(|user| user.also.as_ref());
+        let mut names = vec![self.repository_of(user).unwrap_or(DEFAULT)];
+        for name in own.unwrap_or(&self.also) {
+            let name = if *name == self.repository { DEFAULT } else { name };
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names.into_iter().map(str::to_owned).collect()
     }
 
     /// What a direct backup of this user leaves out.
@@ -426,10 +448,22 @@ impl Place<'_> {
             }
             let repository = user.repository.map(Spanned::into_inner);
             let keep = keep::policy(self, user.keep)?;
-            let user = UserSettings { mode: user.mode, exclude, repository, keep };
+            let also = self.names(user.also)?;
+            let user = UserSettings { mode: user.mode, exclude, repository, also, keep };
             users.insert(name.into_inner(), user);
         }
         Ok(users)
+    }
+
+    /// Names of repositories beside the first one.
+    fn names(&self, value: Option<Spanned<Vec<String>>>) -> Result<Option<Vec<String>>> {
+        let Some(value) = value else { return Ok(None) };
+        let is_known = |one: &String| one == DEFAULT || is_name(one);
+        self.check(&value, "a list of names of repositories", |names| names.iter().all(is_known))?;
+        let most = limits::REPOSITORIES_AT_ONCE_MAX - 1;
+        let allowed = format!("a list of at most {most} names");
+        self.check(&value, &allowed, |names| names.len() <= most)?;
+        Ok(Some(value.into_inner()))
     }
 
     fn globs(&self, value: Option<Spanned<Vec<String>>>) -> Result<Vec<String>> {
@@ -527,6 +561,22 @@ mod tests {
     }
 
     #[test]
+    fn everybody_may_have_further_repositories_and_a_user_others_or_none() {
+        let settings = parse(
+            "repository = 'first'\nalso = ['offsite', 'box', 'first', 'box']\n\
+             [users.alice]\nrepository = 'box'\n[users.bob]\nalso = []\n\
+             [users.carol]\nalso = ['tape']\n[users.dave]\nrepository = 'own'\n\
+             also = ['default', 'box']\n",
+        )
+        .unwrap();
+        let of = |user| settings.repositories_of(user).join(" ");
+        assert_eq!(of("erin"), "default offsite box");
+        assert_eq!(of("alice"), "box offsite default");
+        assert_eq!((of("bob"), of("carol")), ("default".into(), "default tape".into()));
+        assert_eq!(of("dave"), "own default box");
+    }
+
+    #[test]
     fn a_mistake_names_file_line_and_what_is_allowed() {
         for (text, line, words) in [
             ("\n\nkeep_tarbals = 3\n", 3, "keep_tarballs"),
@@ -536,6 +586,9 @@ mod tests {
             ("notify = 'sometimes'", 1, "`never`, `problems`, `always`"),
             ("repository = 'a'\nkey_file = '/k'", 2, "in its own entry"),
             ("[users.alice]\nrepository = '/srv/r'", 2, "the name of a repository"),
+            ("also = ['/srv/r']", 1, "a list of names of repositories"),
+            ("also = ['a','b','c','d','e','f','g','h']", 1, "at most 7"),
+            ("[users.alice]\nalso = 'x'", 2, "sequence"),
             ("key_file = 'relative'", 1, "an absolute path"),
             ("repository = ' '", 1, "a path, a URL or the name"),
             ("limit_upload = '5 boats'", 1, "a number with an optional K, M, G or T"),
@@ -565,6 +618,7 @@ mod tests {
             [
                 "repository",
                 "key_file",
+                "also",
                 "mode",
                 "exclude",
                 "default_excludes",

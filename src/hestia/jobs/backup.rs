@@ -2,6 +2,7 @@
 //! Backs users up, each by the tarball that Hestia makes of the user or straight from the live
 //! user, and only then may older tarballs go. One user's failure never stops the others.
 
+use super::backup_places::{Place, Places, proven};
 use super::cleanup::{self, Cleanup};
 use super::report::{Gather, RunReport, State, UserOutcome};
 use super::several::{self, OneOfSeveral};
@@ -13,9 +14,9 @@ use crate::base::{Error, FileId, Kind, Monitor, Result, Within, limits};
 use crate::format::Snapshot;
 use crate::hestia::inventory::{self, User};
 use crate::hestia::layout::UserName;
+use crate::hestia::named::DEFAULT;
 use crate::hestia::settings::{BackupMode, Suspended};
 use crate::hestia::tarballs;
-use crate::ops::backup::Parent;
 use crate::ops::{self, BackupOptions};
 use crate::repo::{IndexedRepository, WriterOptions};
 use crate::tree::Source;
@@ -50,10 +51,22 @@ pub struct BackupRequest {
     pub here: Option<Vec<UserName>>,
 }
 
-/// Backs up every user that the request means, several at a time if it says so.
+/// Backs up every user that the request means into one repository.
 pub fn backup_users(
     server: &Server,
     repository: &IndexedRepository,
+    request: &BackupRequest,
+    monitor: &dyn Monitor,
+) -> Result<RunReport> {
+    let place = Place { name: DEFAULT, repository: Ok(repository) };
+    backup_users_into(server, &[place], request, monitor)
+}
+
+/// Backs up every user that the request means, several at a time if it says so, each into all of
+/// the places at once. A place that is not there, or fails, is each user's trouble and not the end.
+pub fn backup_users_into(
+    server: &Server,
+    places: &[Place<'_>],
     request: &BackupRequest,
     monitor: &dyn Monitor,
 ) -> Result<RunReport> {
@@ -82,9 +95,8 @@ pub fn backup_users(
     let pace = |limit: ByteSize| Pace::new(Arc::clone(&server.world), limit.0, monitor.stop());
     let run = Run {
         server,
-        repository,
         request,
-        snapshots: repository.readable_snapshots(monitor)?,
+        places: Places::look(places, monitor)?,
         pace: request.read_limit.map(pace).map(Arc::new),
         at_once,
     };
@@ -120,10 +132,9 @@ fn is_stop(state: &State) -> bool {
 /// What the backups of one run share.
 struct Run<'r> {
     server: &'r Server,
-    repository: &'r IndexedRepository,
     request: &'r BackupRequest,
-    /// All snapshots, as they were when the run began.
-    snapshots: Vec<(FileId, Snapshot)>,
+    /// The repositories, and what was in them when the run began.
+    places: Places<'r>,
     /// How fast live users are read, all of them together.
     pace: Option<Arc<Pace>>,
     /// How many users are backed up at the same time.
@@ -162,16 +173,14 @@ impl Run<'_> {
         outcome
     }
 
-    fn tried(&self, name: &UserName, monitor: &dyn Monitor) -> Result<UserOutcome> {
+    fn tried(&self, name: &UserName, monitor: &Gather<'_>) -> Result<UserOutcome> {
         let Self { server, request, .. } = self;
         let _lock = server.lock(name, "a backup")?;
         let user = inventory::user(&server.hestia, name)?;
         let time = server.world.now();
         let mode = mode_of(server, request, name);
-        let own = self.snapshots.iter().filter(|(_, one)| one.user == name.as_str());
-        let own: Vec<(FileId, Snapshot)> = own.cloned().collect();
         let mut template = Snapshot {
-            name: free_name(name, time, &own)?,
+            name: free_name(name, time, &self.places.snapshots_of(name))?,
             time,
             host: server.world.host(),
             user: name.to_string(),
@@ -181,48 +190,78 @@ impl Run<'_> {
             ..Snapshot::default()
         };
         let mut outcome = UserOutcome::without(name.as_str(), State::Succeeded);
-        let stored = match mode {
+        outcome.places = match mode {
             BackupMode::Direct => {
                 // What is found out before the first entry counts for the snapshot, too.
                 let opening = Scoped::new(monitor);
                 let source = backup_direct::open(server, &user, &opening)?;
                 template.warnings = opening.warnings();
                 let mut source = Paced::new(source, self.pace.clone());
-                store(self.repository, &mut source, &self.options(template, own), monitor)
+                self.places
+                    .store(name, &mut source, &self.options(template), monitor)
                     .within(|| format!("store the user {name}"))?
             }
             BackupMode::Tarball => {
                 tarballs::check_kept_here(&server.hestia)?;
                 let mut made = backup_tarball::make(server, &user, monitor)?;
                 template.tags.extend(made.tags);
-                let options = self.options(template, own);
-                let stored = store(self.repository, &mut made.source, &options, monitor)
+                let options = self.options(template);
+                let stored = self
+                    .places
+                    .store(name, &mut made.source, &options, monitor)
                     .within(|| format!("store the tarball {}", made.file_name))?;
                 outcome.tarball = Some(made.file_name);
                 outcome.tarball_bytes = made.bytes;
                 stored
             }
         };
-        outcome.snapshot = Some(stored);
+        outcome.snapshot = outcome.places.iter().find_map(|place| place.snapshot.clone());
         check_same_user(server, &user, monitor);
-        if outcome.snapshot.as_ref().is_some_and(|(_, one)| !one.is_partial()) {
-            let dropped = retention::after_backup(server, self.repository, &user, monitor);
+        for (place, repository) in self.places.complete(&outcome.places) {
+            let dropped = retention::after_backup(server, repository, &user, monitor);
             if dropped > 0 {
-                outcome.notes.push(format!("dropped {}", number_of(dropped, "older backup")));
+                let older = number_of(dropped, "older backup");
+                let whose =
+                    if self.places.count() > 1 { format!(" in {place}") } else { String::new() };
+                outcome.notes.push(format!("dropped {older}{whose}"));
             }
         }
         if request.cleanup {
-            clean_up(server, self.repository, name, request, &mut outcome, monitor);
+            self.clean_up(name, &mut outcome, monitor);
         }
         Ok(outcome)
     }
 
     /// Processors and memory are shared by the backups that run at the same time.
-    fn options(&self, template: Snapshot, own: Vec<(FileId, Snapshot)>) -> BackupOptions {
+    fn options(&self, template: Snapshot) -> BackupOptions {
         let usual = options(self.server, template);
-        let writer = WriterOptions { writers: self.at_once, ..usual.writer };
-        let workers = (self.server.world.cores() / self.at_once).max(1);
-        BackupOptions { parent: Parent::Among(own), writer, workers, ..usual }
+        let writers = self.at_once * self.places.count();
+        let writer = WriterOptions { writers, ..usual.writer };
+        let workers = (self.server.world.cores() / writers).max(1);
+        BackupOptions { writer, workers, ..usual }
+    }
+
+    /// Thins out the tarballs of a user whose content is stored, in every repository if there are
+    /// several.
+    fn clean_up(&self, name: &UserName, outcome: &mut UserOutcome, monitor: &dyn Monitor) {
+        let Self { server, request, .. } = self;
+        if let Some(place) = outcome.places.iter().find(|place| place.snapshot.is_none()) {
+            outcome.notes.push(format!("kept all tarballs: {} lacks a backup", place.repository));
+            return;
+        }
+        let keep = request.keep_tarballs.unwrap_or(server.settings.keep_tarballs);
+        let done = self
+            .places
+            .now(monitor)
+            .and_then(|proven| cleanup::cleanup(server, name, keep, &proven, monitor));
+        match done {
+            Ok(Cleanup { removed, kept }) => {
+                outcome.removed = removed;
+                let note = |(name, why): &(String, String)| format!("kept {name}: {why}");
+                outcome.notes.extend(kept.iter().map(note));
+            }
+            Err(error) => monitor.warn(error.within("thin out the tarballs")),
+        }
     }
 }
 
@@ -236,10 +275,17 @@ pub(super) fn options(server: &Server, template: Snapshot) -> BackupOptions {
 fn news_of(outcome: &UserOutcome, asked_for: bool) -> News<'static> {
     let name = outcome.snapshot.as_ref().map(|(_, one)| one.name.as_str()).unwrap_or_default();
     let reasons = outcome.reasons().join("; ");
+    let places = outcome.places.iter().filter(|place| place.snapshot.is_some());
+    let places: Vec<&str> = places.map(|place| place.repository.as_str()).collect();
+    let places = match outcome.places.as_slice() {
+        [] | [_] => String::new(),
+        _ => format!(" in {}", places.join(" and ")),
+    };
     let (topic, text) = match outcome.state {
-        State::Succeeded => ("Backup made", format!("Ghostsnap made the backup {name}.")),
+        State::Succeeded => ("Backup made", format!("Ghostsnap made the backup {name}{places}.")),
         State::Partial => {
-            ("Backup incomplete", format!("Ghostsnap made the backup {name}, but: {reasons}"))
+            let text = format!("Ghostsnap made the backup {name}{places}, but: {reasons}");
+            ("Backup incomplete", text)
         }
         _ => ("Backup failed", format!("Ghostsnap made no backup: {reasons}")),
     };
@@ -273,31 +319,6 @@ fn skip_reason(server: &Server, name: &UserName, named: bool) -> Result<Option<E
     Ok(None)
 }
 
-/// Thins out the tarballs of a user whose content is stored.
-fn clean_up(
-    server: &Server,
-    repository: &IndexedRepository,
-    name: &UserName,
-    request: &BackupRequest,
-    outcome: &mut UserOutcome,
-    monitor: &dyn Monitor,
-) {
-    let keep = request.keep_tarballs.unwrap_or(server.settings.keep_tarballs);
-    // What is in the repository now, not what was when the run began: a forget may have been at
-    // work meanwhile.
-    let done = repository
-        .readable_snapshots(monitor)
-        .and_then(|proven| cleanup::cleanup(server, name, keep, &proven, monitor));
-    match done {
-        Ok(Cleanup { removed, kept }) => {
-            outcome.removed = removed;
-            let note = |(name, why): &(String, String)| format!("kept {name}: {why}");
-            outcome.notes.extend(kept.iter().map(note));
-        }
-        Err(error) => monitor.warn(error.within("thin out the tarballs")),
-    }
-}
-
 /// How a user is backed up: the command says, or else the settings.
 fn mode_of(server: &Server, request: &BackupRequest, name: &UserName) -> BackupMode {
     request.mode.unwrap_or_else(|| server.settings.mode_of(name.as_str()))
@@ -312,13 +333,7 @@ pub(super) fn store(
 ) -> Result<(FileId, Snapshot)> {
     monitor.stage(Stage::Step { name: "storing", total: None });
     let report = ops::backup(repository, source, options, monitor)?;
-    let id = report.id.ok_or_else(|| Error::new(Kind::Internal, "find the new snapshot"))?;
-    // What others are told is there must be there: read it once more, as a restore would.
-    let read = repository.snapshot(&id)?;
-    if read != report.snapshot {
-        return Err(Error::new(Kind::Damaged, "read the new snapshot back"));
-    }
-    Ok((id, read))
+    proven(repository, &report)
 }
 
 /// A user can be removed, or removed and made anew, while the work goes on.

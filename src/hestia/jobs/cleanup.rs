@@ -22,12 +22,13 @@ pub struct Cleanup {
 }
 
 /// Removes the user's tarballs but for the newest `keep`, as far as `snapshots` prove that their
-/// content is in the repository. Stops at the first one that Hestia does not remove.
+/// content is in the repository: in each one, if there are several. Stops at the first one that
+/// Hestia does not remove.
 pub fn cleanup(
     server: &Server,
     user: &UserName,
     keep: usize,
-    snapshots: &[(FileId, Snapshot)],
+    snapshots: &[Vec<(FileId, Snapshot)>],
     monitor: &dyn Monitor,
 ) -> Result<Cleanup> {
     let all = tarballs::of_user(&server.hestia, user)?;
@@ -53,7 +54,7 @@ fn reason_to_keep(
     tarball: &Tarball,
     row: Option<&Row>,
     identity: &str,
-    snapshots: &[(FileId, Snapshot)],
+    snapshots: &[Vec<(FileId, Snapshot)>],
 ) -> Option<&'static str> {
     let Some(row) = row else { return Some("Hestia does not list it") };
     // v-delete-user-backup removes the copies elsewhere along with the one here.
@@ -62,13 +63,14 @@ fn reason_to_keep(
     }
     let name = tarball.name.file_name();
     let bytes = format!("{TARBALL_BYTES_TAG}{}", tarball.bytes);
-    let proof = snapshots.iter().any(|(_, one)| {
+    let proves = |(_, one): &(FileId, Snapshot)| {
         one.user == user.as_str()
             && !one.is_partial()
             && is_made_from(one, &name)
             && one.tags.contains(&bytes)
             && manage::is_of_today(one, identity)
-    });
+    };
+    let proof = !snapshots.is_empty() && snapshots.iter().all(|one| one.iter().any(proves));
     (!proof).then_some("its content is not in the repository, or not all of it")
 }
 
@@ -162,7 +164,8 @@ mod tests {
     }
 
     fn run(fixture: &Fixture, keep: usize, snapshots: &[(FileId, Snapshot)]) -> Result<Cleanup> {
-        cleanup(&fixture.server, &fixture.bob, keep, snapshots, &Collect::default())
+        let snapshots = [snapshots.to_vec()];
+        cleanup(&fixture.server, &fixture.bob, keep, &snapshots, &Collect::default())
     }
 
     #[test]
@@ -194,6 +197,22 @@ mod tests {
         let done = run(&fixture, 0, &snapshots).unwrap();
         assert_eq!(done.removed, [name("bob", "23")]);
         assert_eq!(done.kept.len(), 3);
+    }
+
+    #[test]
+    fn of_several_repositories_each_must_have_it() {
+        let fixture = fixture(true);
+        let stored = |days: &[&str]| -> Vec<_> {
+            days.iter().map(|day| made_from("bob", &name("bob", day), 3, 0)).collect()
+        };
+        let snapshots = [stored(&["20", "21", "22"]), stored(&["21", "22", "23"])];
+        let clean = |snapshots: &[Vec<_>]| {
+            cleanup(&fixture.server, &fixture.bob, 1, snapshots, &Collect::default()).unwrap()
+        };
+        let done = clean(&snapshots);
+        assert_eq!(done.removed, [name("bob", "21"), name("bob", "22")]);
+        assert_eq!(done.kept.len(), 1);
+        assert!(clean(&[]).removed.is_empty(), "nothing proves nothing");
     }
 
     #[test]

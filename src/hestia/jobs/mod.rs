@@ -8,6 +8,7 @@
 mod answers;
 pub mod backup;
 mod backup_direct;
+mod backup_places;
 mod backup_tarball;
 pub mod cleanup;
 mod database_plan;
@@ -52,13 +53,14 @@ use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, World, limits
 use crate::format::Snapshot;
 use std::sync::Arc;
 
-pub use backup::{BackupRequest, backup_users, chosen_users};
+pub use backup::{BackupRequest, backup_users, backup_users_into, chosen_users};
+pub use backup_places::Place;
 pub use export::{ExportRequest, Exported, export};
 pub use import::{ImportRequest, import};
 pub use look_database::preview_database;
 pub use manage::{delete, find, list};
 pub use outlook::Outlook;
-pub use report::{RunReport, State, UserOutcome};
+pub use report::{Placed, RunReport, State, UserOutcome};
 pub use restore::{RestoreReport, RestoreRequest, Through, preview, restore};
 pub use restore_database::{DatabaseReport, DatabaseRequest, restore_database};
 pub use safety::Safety;

@@ -39,8 +39,10 @@ pub struct UserOutcome {
     pub user: String,
     /// How it went.
     pub state: State,
-    /// The new snapshot.
+    /// The new snapshot; of several the first.
     pub snapshot: Option<(FileId, Snapshot)>,
+    /// What became of it in each repository; empty if it did not get that far.
+    pub places: Vec<Placed>,
     /// The tarball it was made from.
     pub tarball: Option<String>,
     /// Size of that tarball.
@@ -62,6 +64,7 @@ impl UserOutcome {
             user: user.into(),
             state,
             snapshot: None,
+            places: Vec::new(),
             tarball: None,
             tarball_bytes: 0,
             removed: Vec::new(),
@@ -77,6 +80,28 @@ impl UserOutcome {
             State::Succeeded => Vec::new(),
             State::Partial => self.warnings.clone(),
             State::Failed(error) | State::Skipped(error) => vec![error.one_line()],
+        }
+    }
+}
+
+/// What a job did for a user in one repository.
+#[derive(Debug)]
+pub struct Placed {
+    /// The repository's name.
+    pub repository: String,
+    /// The snapshot, if there is one.
+    pub snapshot: Option<(FileId, Snapshot)>,
+    /// What is not in it, or why there is none, one line each.
+    pub warnings: Vec<String>,
+}
+
+impl Placed {
+    /// How it went there, as [`State::word`] says it.
+    pub fn word(&self) -> &'static str {
+        match (&self.snapshot, self.warnings.is_empty()) {
+            (None, _) => "failed",
+            (Some(_), false) => "partial",
+            (Some(_), true) => "succeeded",
         }
     }
 }
@@ -131,19 +156,25 @@ impl<'m> Gather<'m> {
     }
 }
 
+impl Gather<'_> {
+    /// Keeps what has been told already.
+    pub(crate) fn keep(&self, line: String) {
+        let mut kept = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.len() {
+            count if count < limits::REASONS_MAX => kept.push(line),
+            limits::REASONS_MAX => kept.push("... and more; the log has them all".to_owned()),
+            _ => {}
+        }
+    }
+}
+
 impl Monitor for Gather<'_> {
     fn count(&self, counter: Counter, n: u64) {
         self.outer.count(counter, n);
     }
 
     fn warn(&self, warning: Error) {
-        let mut kept = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.len() {
-            count if count < limits::REASONS_MAX => kept.push(warning.one_line()),
-            limits::REASONS_MAX => kept.push("... and more; the log has them all".to_owned()),
-            _ => {}
-        }
-        drop(kept);
+        self.keep(warning.one_line());
         self.outer.warn(warning);
     }
 
