@@ -185,6 +185,12 @@ impl<'r> ParentTree<'r> {
         if !node.indirect && !node.rows {
             return Ok(true);
         }
+        if node.rows {
+            // The tables too: the new snapshot will name them, so they must stay as well.
+            let maps = self.reader.row_maps(node)?;
+            let mut named = maps.iter().flat_map(|map| &map.chunks);
+            return Ok(named.all(|one| writer.has(&one.id) && writer.has(&one.table)));
+        }
         let chunks = self.reader.chunks_of(node)?;
         Ok(chunks.iter().all(|id| writer.has(id)))
     }

@@ -57,6 +57,7 @@ impl Known {
                 break;
             }
             if writer.has(&chunk.id)
+                && writer.has(&chunk.table)
                 && let Ok(plain) = reader.chunk(PackClass::Meta, &chunk.table)
                 && let Ok(table) = RowTable::decode(&plain)
             {
