@@ -64,7 +64,7 @@ pub const PRUNE_GRACE_SECONDS_MIN: i64 = 2 * 3600;
 pub const SMALL_PACKS_MAX: usize = 32;
 /// A lock of another machine that is older belongs to a process that was killed. If not, its run
 /// is longer than [`FENCE_SECONDS`] and looks for itself.
-pub const LOCK_SECONDS: i64 = 48 * 3600;
+pub const LOCK_SECONDS: i64 = 7 * 86_400;
 
 /// Node count after which a tree chunk may end, and must end: a folder of 200,000 mails becomes
 /// some 800 chunks, of which a night rewrites few.

@@ -281,7 +281,7 @@ pub const UNLOCK: Command = Command {
     about: "list who is writing into the repository, and remove what the dead left",
     details: "Locks hold nobody up: they only tell 'prune --now' and 'repository delete --data' \
               that somebody is at work. Those of killed processes are recognised by themselves, on \
-              other machines after two days. With --all the others go as well: only if you know \
+              other machines after a week. With --all the others go as well: only if you know \
               that nobody is writing.",
     examples: &["ghostsnap unlock --dry-run", "ghostsnap unlock --all --force"],
     flags: &[

@@ -3,7 +3,8 @@
 //! is stored anew, and the one before goes after that. So it has another id then.
 
 use super::copy::identity;
-use crate::base::{FileId, Result, Within};
+use crate::backend::{FileKind, FileName};
+use crate::base::{Error, FileId, Kind, Result, Within};
 use crate::format::Snapshot;
 use crate::repo::IndexedRepository;
 
@@ -20,6 +21,13 @@ pub fn pin(
     let origin = Some(identity(repository, id, snapshot));
     let changed = Snapshot { pinned, origin, ..snapshot.clone() };
     let new = repository.commit(&changed).within(|| "store the snapshot")?;
+    let name = FileName::new(FileKind::Snapshot, *id);
+    if repository.backend().size(&name)?.is_none() {
+        // Nothing has kept what it needs since then.
+        repository.remove_snapshot(&new)?;
+        return Err(Error::new(Kind::NotFound, format!("find snapshot {}", id.short()))
+            .why("it was dropped meanwhile"));
+    }
     repository.remove_snapshot(id).within(|| "remove what it was before")?;
     Ok(new)
 }

@@ -9,12 +9,23 @@ use crate::format::envelope::HEADER_BYTES;
 use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
 use crate::format::{IndexSegment, PackClass, PackEntry, PackReader, RecordKind};
 use crate::repo::Repository;
+use crate::repo::locks::{Held, in_use};
 use std::collections::HashMap;
 
 /// Reads the end of every pack and stores one new index of what is really there; only then the old
 /// segments go. A pack whose end is damaged is a warning and keeps the entry it had. Anything else
 /// that cannot be read (a store that does not answer, a newer version) ends it before a change.
 pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u64> {
+    // It takes the notes of a prune back, so none may be acting on them.
+    let held = match repository.lock("repair") {
+        Err(error) if error.kind() == Kind::Disk => None,
+        held => held?,
+    };
+    let mut others = repository.others_at_work(held.as_ref().map(Held::id), monitor)?;
+    others.retain(|one| one.lock.as_ref().is_none_or(|lock| lock.work == "prune"));
+    if !others.is_empty() {
+        return Err(in_use("make the index anew", &others));
+    }
     // The segments first: all they name was stored before them and so is in the list of packs. A
     // backup that ends after this adds a segment of its own, which is not among the old ones.
     let old = old_segments(repository)?;

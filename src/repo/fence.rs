@@ -11,7 +11,6 @@ use crate::base::{ChunkId, Error, FileId, Kind, Result, Within, limits, units};
 use crate::format::{IndexSegment, Note, NoteKind, RecordKind, Snapshot};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 /// Which packs of an index somebody has counted on: a bit each.
 #[derive(Debug, Default)]
@@ -49,26 +48,38 @@ struct News {
 }
 
 impl News {
+    /// Reads what is new until a listing shows nothing else and nothing has vanished: what takes
+    /// over a segment that is gone was there before it went, so the next listing has it.
     fn look(&mut self, repository: &IndexedRepository) -> Result<()> {
-        let listed = repository.backend().list(FileKind::Index)?;
-        self.listed = listed.iter().map(|(name, _)| name.id).collect();
         let known: HashSet<FileId> =
             repository.index().segments().iter().map(|segment| segment.id).collect();
-        for (name, size) in listed {
-            if known.contains(&name.id) || self.read.contains_key(&name.id) {
-                continue;
-            }
-            match repository.load_listed(RecordKind::Index, (name, size)) {
-                Ok(plain) => {
-                    self.read.insert(name.id, IndexSegment::decode(&plain)?);
+        for _ in 0..limits::INDEX_LISTINGS_MAX {
+            let listed = repository.backend().list(FileKind::Index)?;
+            let names: HashSet<FileId> = listed.iter().map(|(name, _)| name.id).collect();
+            let mut is_settled = names == self.listed;
+            self.listed = names;
+            for (name, size) in listed {
+                if known.contains(&name.id) || self.read.contains_key(&name.id) {
+                    continue;
                 }
-                Err(error)
-                    if error.kind() == Kind::NotFound
-                        && repository.backend().size(&name)?.is_none() => {}
-                Err(error) => return Err(error),
+                is_settled = false;
+                match repository.load_listed(RecordKind::Index, (name, size)) {
+                    Ok(plain) => {
+                        self.read.insert(name.id, IndexSegment::decode(&plain)?);
+                    }
+                    Err(error)
+                        if error.kind() == Kind::NotFound
+                            && repository.backend().size(&name)?.is_none() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if is_settled {
+                return Ok(());
             }
         }
-        Ok(())
+        Err(Error::new(Kind::InUse, "look through the index")
+            .why("its segments kept changing")
+            .hint("run the command again"))
     }
 
     /// The new segments that nobody has taken over.
@@ -88,32 +99,45 @@ impl IndexedRepository {
     /// Stores a snapshot, after making sure that all it counts on is still there: the commit point
     /// of whatever writes.
     pub fn commit(&self, snapshot: &Snapshot) -> Result<FileId> {
-        let spent = self.world().ticks().saturating_sub(self.loaded);
-        let must_look = self.lock.is_none() || spent > Duration::from_secs(limits::FENCE_SECONDS);
-        if must_look {
-            self.still_there().within(|| "make sure that nothing was pruned meanwhile")?;
+        let what = || "make sure that nothing was pruned meanwhile";
+        if self.must_look() {
+            self.still_there().within(what)?;
         }
         let id = self.save_snapshot(snapshot)?;
-        // Without a lock, somebody who removes at once may have missed both us and the snapshot.
-        if self.lock.is_none()
-            && let Err(error) = self.still_there()
+        // It may have taken long to get here; and without a lock, somebody who removes at once may
+        // have missed both us and the snapshot.
+        if self.must_look()
+            && let Err(error) = self.still_there().within(what)
         {
-            self.remove_snapshot(&id)?;
-            return Err(error.within("make sure that nothing was pruned meanwhile"));
+            return Err(match self.remove_snapshot(&id) {
+                Ok(()) => error,
+                Err(second) => {
+                    let stays = format!("snapshot {id} is not whole and stays: {second}");
+                    error.hint(stays)
+                }
+            });
         }
         Ok(id)
+    }
+
+    /// Whether what was loaded is so old that it may have been pruned. The clock counts too: the
+    /// other one stands still while a machine sleeps.
+    fn must_look(&self) -> bool {
+        let spent = self.world().ticks().saturating_sub(self.loaded.0).as_secs();
+        let passed = self.world().now().seconds.saturating_sub(self.loaded.1.seconds);
+        let long = limits::FENCE_SECONDS;
+        self.lock.is_none() || spent > long || u64::try_from(passed).is_ok_and(|time| time > long)
     }
 
     fn still_there(&self) -> Result<()> {
         let mut news = News::default();
         news.look(self)?;
-        let relied = self.relied_packs();
-        if news.read.is_empty() {
-            return Ok(());
-        }
-        self.check_named(&news, &relied)?;
+        let mut counted = self.relied_packs();
+        // What this run has stored may have been marked as well, if it takes very long.
+        counted.extend(self.fresh.own_packs());
+        self.check_named(&news, &counted)?;
         let marked = news.noted(NoteKind::Mark);
-        let leaving: Vec<FileId> = relied.into_iter().filter(|id| marked.contains(id)).collect();
+        let leaving: Vec<FileId> = counted.into_iter().filter(|id| marked.contains(id)).collect();
         if leaving.is_empty() {
             return Ok(());
         }
@@ -121,9 +145,12 @@ impl IndexedRepository {
         let claim = |pack: &FileId| Note { kind: NoteKind::Claim, pack: *pack, time };
         let notes = leaving.iter().map(claim).collect();
         let segment = IndexSegment { notes, ..IndexSegment::default() };
-        let claimed = self.store_segment(&segment)?;
+        match self.store_segment(&segment) {
+            // Whoever takes it over takes the claims over.
+            Err(error) if error.kind() == Kind::InUse => {}
+            stored => drop(stored?),
+        }
         news.look(self)?;
-        news.read.remove(&claimed);
         self.check_named(&news, &leaving)
     }
 

@@ -140,7 +140,10 @@ impl Fresh {
 
     /// Forgets what an index that was loaded just now knows.
     pub(super) fn forget_named(&self) {
-        if lock(&self.packs).unnamed.is_empty() {
+        let mut packs = lock(&self.packs);
+        if packs.unnamed.is_empty() {
+            packs.own.clear();
+            drop(packs);
             self.chunks.write().unwrap_or_else(PoisonError::into_inner).clear();
         }
     }

@@ -19,7 +19,7 @@ pub use reader::Reader;
 pub use writer::{Bundle, Writer, WriterOptions};
 
 use crate::backend::{Backend, FileKind, FileName, read_all};
-use crate::base::{Error, FileId, Kind, Monitor, Result, Within, World};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, World};
 use crate::crypto::{KdfParams, Keys, MasterKey};
 use crate::format::chunker::ChunkSizes;
 use crate::format::keyslot::{self, KeySlot, Secret};
@@ -178,7 +178,7 @@ impl Repository {
         lock: Option<Arc<Held>>,
         monitor: &dyn Monitor,
     ) -> Result<IndexedRepository> {
-        let loaded = self.world.ticks();
+        let loaded = (self.world.ticks(), self.world.now());
         let index = Index::load(&self, monitor)?;
         let fresh = Arc::new(Fresh::new(&self));
         let relied = Relied::new(&index);
@@ -255,8 +255,8 @@ pub struct IndexedRepository {
     fresh: Arc<Fresh>,
     /// The packs of the index that writers have counted on.
     relied: Relied,
-    /// When the index was loaded.
-    loaded: Duration,
+    /// When the index was loaded, by both clocks.
+    loaded: (Duration, Timestamp),
     /// The note of ours that says somebody writes.
     lock: Option<Arc<Held>>,
 }
@@ -302,7 +302,7 @@ impl IndexedRepository {
 
     /// Loads the index again, after a backup has added to it.
     pub fn reload(&mut self, monitor: &dyn Monitor) -> Result<()> {
-        self.loaded = self.world.ticks();
+        self.loaded = (self.world.ticks(), self.world.now());
         self.index = Index::load(&self.repository, monitor)?;
         self.relied = Relied::new(&self.index);
         self.fresh.forget_named();

@@ -5,7 +5,7 @@
 
 use super::plan::Notes;
 use crate::backend::{FileKind, FileName};
-use crate::base::{FileId, Kind, Monitor, Result, Within, limits, units};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Within, limits, units};
 use crate::format::{IndexSegment, NoteKind, PackEntry, RecordKind};
 use crate::repo::index::Segment;
 use crate::repo::{Index, IndexedRepository, Repository};
@@ -27,6 +27,8 @@ pub struct Book<'r> {
     known: HashSet<FileId>,
     /// Packs that others have claimed or named since the index was loaded.
     claimed: HashSet<FileId>,
+    /// Whether another prune has noted something since.
+    has_rival: bool,
 }
 
 impl<'r> Book<'r> {
@@ -41,6 +43,7 @@ impl<'r> Book<'r> {
             segments: segments.iter().filter(holds_notes).map(|one| one.id).collect(),
             known: segments.iter().map(|one| one.id).collect(),
             claimed: HashSet::new(),
+            has_rival: false,
         }
     }
 
@@ -54,7 +57,7 @@ impl<'r> Book<'r> {
 
     /// Stores the notes and takes these other segments over.
     fn replace(&mut self, mut replaces: Vec<FileId>) -> Result<()> {
-        replaces.append(&mut self.segments);
+        replaces.extend_from_slice(&self.segments);
         let segment = IndexSegment {
             replaces: replaces.clone(),
             notes: self.notes.sorted(),
@@ -66,24 +69,47 @@ impl<'r> Book<'r> {
                 .store_segment(&segment)
                 .within(|| "note in the index what will be removed")?;
             self.known.insert(id);
-            self.segments.push(id);
+            self.segments = vec![id];
         }
         self.stored = self.notes.clone();
         remove_segments(self.repository, replaces)
     }
 
-    /// The packs that others have claimed or named since the index was loaded.
+    /// The packs that others have claimed or named since the index was loaded. Looked at until a
+    /// listing shows nothing new: what takes over a segment that is gone is in the next one.
     pub fn claimed_meanwhile(&mut self) -> Result<HashSet<FileId>> {
-        for (name, _) in self.repository.backend().list(FileKind::Index)? {
-            if !self.known.insert(name.id) {
-                continue;
+        loop {
+            let mut is_new = false;
+            for (name, _) in self.repository.backend().list(FileKind::Index)? {
+                if !self.known.insert(name.id) {
+                    continue;
+                }
+                is_new = true;
+                let Some(segment) = read(self.repository, &name)? else { continue };
+                self.claimed.extend(segment.packs.iter().map(|pack| pack.id));
+                for note in segment.notes {
+                    match note.kind {
+                        NoteKind::Claim => drop(self.claimed.insert(note.pack)),
+                        _ => self.has_rival = true,
+                    }
+                }
             }
-            let Some(segment) = read(self.repository, &name)? else { continue };
-            self.claimed.extend(segment.packs.iter().map(|pack| pack.id));
-            let claims = segment.notes.iter().filter(|note| note.kind == NoteKind::Claim);
-            self.claimed.extend(claims.map(|note| note.pack));
+            if !is_new {
+                return Ok(self.claimed.clone());
+            }
         }
-        Ok(self.claimed.clone())
+    }
+
+    /// Fails if another prune has noted something since the index was loaded: what it decided would
+    /// be taken back here.
+    pub fn refuse_rival(&mut self) -> Result<()> {
+        self.claimed_meanwhile()?;
+        if !self.has_rival {
+            return Ok(());
+        }
+        Err(Error::new(Kind::InUse, "note what will be removed")
+            .why("another prune has done so meanwhile")
+            .hint("run it again"))
     }
 
     /// Makes large segments of small ones and of those in which much does not count any more.
@@ -94,7 +120,8 @@ impl<'r> Book<'r> {
         grace: i64,
         monitor: &dyn Monitor,
     ) -> Result<()> {
-        let chosen = chosen(index.segments(), |time| time == 0 || now - time >= grace);
+        let chosen =
+            chosen(index.segments(), |time| time == 0 || now.saturating_sub(time) >= grace);
         if chosen.is_empty() {
             return self.store();
         }

@@ -57,16 +57,26 @@ pub fn prune(
             .why("its place is append-only: nothing in it can be removed")
             .hint("prune it with a key that may delete, from a machine that others cannot reach"));
     }
-    let held = if dry_run { None } else { lock(&repository, monitor).within(what)? };
+    let (held, others) = lock(&repository, dry_run, monitor).within(what)?;
+    // Before the snapshots are listed: one that comes later is of a run that had not ended then.
+    let now = repository.world().now().seconds;
+    let mut options = *options;
+    options.busy_since = since(&others);
+    // With somebody at work nothing goes at once, and what is young may be theirs.
+    let is_wanted_now = options.now;
+    options.now &= others.is_empty();
     // The snapshots first: whatever one of these needs was in the index before it.
     let snapshots = repository.snapshots().within(what)?;
-    let repository = repository.indexed_under(held, monitor)?;
+    let mut repository = repository.indexed_under(held, monitor)?;
+    if !dry_run && !others.iter().any(is_prune) {
+        take_back_drops(&mut repository, monitor).within(what)?;
+    }
     let seen: HashSet<FileId> = snapshots.iter().map(|(id, _)| *id).collect();
     let needed = needed_by(&repository, &snapshots, monitor).within(what)?;
     drop(snapshots);
     let listed = packs(&repository)?;
-    let now = repository.world().now().seconds;
     let notes = Notes::of(repository.index());
+    let options = &options;
     let plan = plan::plan(repository.index(), &needed, &listed, &notes, options, now);
     let plan = plan.within(what)?;
     let mut report = PruneReport {
@@ -82,7 +92,7 @@ pub fn prune(
     }
     let book = Book::new(&repository, notes);
     let sizes = listed.into_iter().collect();
-    Job { repository: &repository, options, monitor, now, seen, sizes, book }
+    Job { repository: &repository, options, monitor, now, seen, sizes, book, is_wanted_now }
         .run(&mut report)
         .within(what)?;
     Ok(report)
@@ -116,23 +126,65 @@ fn packs(repository: &Repository) -> Result<Vec<(FileId, u64)>> {
     Ok(listed.into_iter().map(|(name, size)| (name.id, size)).collect())
 }
 
-/// Notes that a prune is at work; two on one machine would do the same work twice. On a full disk
-/// it goes on without.
-fn lock(repository: &Repository, monitor: &dyn Monitor) -> Result<Option<Arc<Held>>> {
+/// Notes that a prune is at work, and says who else is writing. Two on one machine would do the
+/// same work twice, and a repair would take back what is noted here. On a full disk it goes on
+/// without.
+fn lock(
+    repository: &Repository,
+    dry_run: bool,
+    monitor: &dyn Monitor,
+) -> Result<(Option<Arc<Held>>, Vec<Found>)> {
     let held = match repository.lock("prune") {
-        Err(error) if error.kind() == Kind::Disk => return Ok(None),
+        _ if dry_run => None,
+        Err(error) if error.kind() == Kind::Disk => None,
         held => held?,
     };
     let own = held.as_ref().map(Held::id);
-    let others = repository.others_at_work(own, monitor)?;
-    let is_prune = |one: &Found| {
-        one.holder == Holder::Runs && one.lock.as_ref().is_some_and(|lock| lock.work == "prune")
+    let others = if dry_run {
+        let mut all = repository.locks()?;
+        all.retain(|one| one.holder != Holder::Dead);
+        all
+    } else {
+        repository.others_at_work(own, monitor)?
     };
-    let prunes: Vec<_> = others.into_iter().filter(is_prune).collect();
-    if !prunes.is_empty() {
-        return Err(in_use("prune", &prunes));
+    let is_repair = |one: &Found| one.lock.as_ref().is_some_and(|lock| lock.work == "repair");
+    let is_in_the_way =
+        |one: &&Found| is_repair(one) || one.holder == Holder::Runs && is_prune(one);
+    let in_the_way: Vec<Found> = others.iter().filter(is_in_the_way).cloned().collect();
+    if !in_the_way.is_empty() && !dry_run {
+        return Err(in_use("prune", &in_the_way));
     }
-    Ok(held.map(Arc::new))
+    Ok((held.map(Arc::new), others))
+}
+
+fn is_prune(found: &Found) -> bool {
+    found.lock.as_ref().is_some_and(|lock| lock.work == "prune")
+}
+
+/// Since when somebody is writing who is no prune.
+fn since(others: &[Found]) -> Option<i64> {
+    let writers = others.iter().filter(|one| !is_prune(one));
+    // A lock that cannot be read tells no time: anything may be its holder's.
+    writers.map(|one| one.lock.as_ref().map_or(i64::MIN / 2, |lock| lock.time.seconds)).min()
+}
+
+/// A prune that died while it removed packs has left some that do not count though they are there.
+/// A backup may have claimed one of them at that very moment, so all of them count again and are
+/// judged anew.
+fn take_back_drops(repository: &mut IndexedRepository, monitor: &dyn Monitor) -> Result<()> {
+    let dropped = repository.index().dropped();
+    let there = packs(repository)?;
+    let left: Vec<FileId> =
+        there.into_iter().map(|(id, _)| id).filter(|id| dropped.contains(id)).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let mut book = Book::new(repository, Notes::of(repository.index()));
+    for id in &left {
+        book.notes.drops.remove(id);
+    }
+    book.store()?;
+    repository.reload(monitor)
 }
 
 /// A prune that changes something.
@@ -146,6 +198,8 @@ struct Job<'j> {
     /// What the store has.
     sizes: HashMap<FileId, u64>,
     book: Book<'j>,
+    /// Whether all was to be removed at once.
+    is_wanted_now: bool,
 }
 
 impl Job<'_> {
@@ -154,18 +208,22 @@ impl Job<'_> {
         let segments = self.repository.index().segments();
         let replaced = segments.iter().filter(|one| one.is_replaced).map(|one| one.id).collect();
         book::remove_segments(self.repository, replaced)?;
+        self.book.refuse_rival()?;
         let going = going(self.repository, &report.plan);
         let removed = self.remove(&going)?;
         add(&mut report.removed, removed);
         let moved = self.repack(report)?;
+        self.book.refuse_rival()?;
+        // At once: a mark counts from the moment at which others can see it.
         self.note(&report.plan, &moved);
+        self.book.store()?;
         self.book.merge(
             self.repository.index(),
             self.now,
             self.options.grace_seconds,
             self.monitor,
         )?;
-        if self.options.now {
+        if self.is_wanted_now {
             self.remove_marked(report)?;
         }
         let marked = self.book.notes.marks.keys().chain(self.book.notes.strays.keys());
@@ -187,12 +245,15 @@ impl Job<'_> {
         }
         self.drop(going);
         match self.book.store() {
-            // Not even a note fits: what has been marked for so long goes all the same, if nobody
-            // is there who could claim it. It is noted as soon as there is room.
+            // Not even a note fits: one of those that have been marked for so long makes room for
+            // it, if nobody is there who could claim it.
             Err(error) if error.kind() == Kind::Disk => {
                 if !self.others()?.is_empty() {
                     return Err(error);
                 }
+                let largest = going.iter().max_by_key(|id| self.size(id));
+                self.remove_packs(largest.into_iter())?;
+                self.book.store()?;
             }
             stored => stored?,
         }
@@ -254,7 +315,8 @@ impl Job<'_> {
 
     /// What is to be noted after all of that.
     fn note(&mut self, plan: &Plan, moved: &[FileId]) {
-        let (index, now, grace) = (self.repository.index(), self.now, self.options.grace_seconds);
+        let now = self.repository.world().now().seconds;
+        let (index, grace) = (self.repository.index(), self.options.grace_seconds);
         let notes = &mut self.book.notes;
         for (pack, fate) in index.packs().iter().zip(&plan.fates) {
             match fate {
@@ -340,7 +402,12 @@ impl Job<'_> {
         if is_claimed || in_the_way.is_some() {
             self.book.notes = before;
             self.book.store()?;
-            report.held_back = in_the_way;
+            let claimed = || {
+                Error::new(Kind::InUse, "remove at once what is not needed")
+                    .why("a backup counts on some of it")
+                    .hint("run it again when that has ended")
+            };
+            report.held_back = Some(in_the_way.unwrap_or_else(claimed));
             return Ok((0, 0));
         }
         self.remove_packs(going.iter())

@@ -10,6 +10,9 @@ use crate::repo::index::Pack;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+/// Seconds by which the clocks of two machines may differ.
+const CLOCKS_DIFFER: i64 = 3600;
+
 /// What a prune may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PruneOptions {
@@ -25,6 +28,9 @@ pub struct PruneOptions {
     pub pack_bytes: u64,
     /// Compression level of what is written anew.
     pub level: i32,
+    /// Since when others have been writing: what was stored since then may be theirs, however long
+    /// ago it was. The prune fills it in.
+    pub busy_since: Option<i64>,
 }
 
 impl Default for PruneOptions {
@@ -36,6 +42,7 @@ impl Default for PruneOptions {
             now: false,
             pack_bytes: limits::PACK_BYTES_MIN,
             level: 3,
+            busy_since: None,
         }
     }
 }
@@ -205,7 +212,8 @@ pub fn plan(
     let used = places(index, needed, &mut uses)?;
     let over = |time: i64| now.saturating_sub(time) >= options.grace_seconds;
     // Who stored it may be at work yet, or was interrupted and will take it up again.
-    let is_young = |time: i64| time != 0 && !over(time);
+    let is_busy = |time: i64| options.busy_since.is_some_and(|since| time >= since - CLOCKS_DIFFER);
+    let is_young = |time: i64| time != 0 && (!over(time) || is_busy(time));
     let mut fates: Vec<Fate> = index
         .packs()
         .iter()
@@ -229,7 +237,8 @@ pub fn plan(
     let needed_bytes = index.packs().iter().zip(&uses).map(used_bytes).sum();
     let may_move = |pack: &Pack| options.now || !is_young(pack.time);
     choose_repacks(index, &uses, (needed_bytes, &may_move), options, &mut fates);
-    let strays = strays(index, listed, notes, &over);
+    let is_over = |time: i64| over(time) && options.busy_since.is_none_or(|since| since > time);
+    let strays = strays(index, listed, notes, &is_over);
     let mut plan = Plan {
         fates,
         strays,

@@ -36,14 +36,9 @@ pub fn repack<'i>(
             PackClass::Data => &mut data,
             PackClass::Meta => &mut meta,
         };
-        // All of a pack is read before any of it is written: half of one would free nothing.
-        match read(repository, pack, &mut wanted) {
-            Ok(blobs) => {
-                for blob in blobs {
-                    write(blob, pack.class, bundle, writer)?;
-                }
-                done.push(pack);
-            }
+        // What is written of a pack before one of its blobs cannot be read is there twice then.
+        match move_pack(repository, pack, &mut wanted, (&mut *bundle, writer)) {
+            Ok(()) => done.push(pack),
             Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotFound) => {
                 monitor
                     .warn(error.within(format!("write what is needed of pack {} anew", pack.id)));
@@ -83,85 +78,98 @@ enum Part {
     Some(Vec<(ChunkId, Vec<u8>)>),
 }
 
-fn read(
+fn move_pack(
     repository: &IndexedRepository,
     pack: &Pack,
     wanted: &mut HashMap<u32, Wanted>,
-) -> Result<Vec<Part>> {
+    (bundle, writer): (&mut Bundle, &Writer<'_>),
+) -> Result<()> {
     let index = repository.index();
-    let reader = PackReader::from_header(repository.keys(), pack.class, &pack.header)?;
-    let name = FileName::new(FileKind::Pack, pack.id);
-    let mut parts = Vec::new();
+    let source = Source {
+        repository,
+        reader: PackReader::from_header(repository.keys(), pack.class, &pack.header)?,
+        name: FileName::new(FileKind::Pack, pack.id),
+        class: pack.class,
+    };
     let mut run: Vec<(&Blob, Wanted)> = Vec::new();
     for place in pack.blobs.0..pack.blobs.0.saturating_add(pack.blobs.1) {
         let (Some(blob), Some(chunks)) = (index.blob(place), wanted.remove(&place)) else {
             continue;
         };
         if let (Some((first, _)), Some((last, _))) = (run.first(), run.last()) {
-            let gap = u64::from(blob.offset) - end_of(last);
-            let length = end_of(blob) - u64::from(first.offset);
+            let gap = u64::from(blob.offset).saturating_sub(end_of(last));
+            let length = end_of(blob).saturating_sub(u64::from(first.offset));
             if gap > limits::COALESCE_GAP_BYTES || length > limits::COALESCE_READ_BYTES {
-                read_run(
-                    repository,
-                    &reader,
-                    &name,
-                    pack.class,
-                    std::mem::take(&mut run),
-                    &mut parts,
-                )?;
+                source.move_run(std::mem::take(&mut run), bundle, writer)?;
             }
         }
         run.push((blob, chunks));
     }
-    read_run(repository, &reader, &name, pack.class, run, &mut parts)?;
-    Ok(parts)
+    source.move_run(run, bundle, writer)
 }
 
 fn end_of(blob: &Blob) -> u64 {
     u64::from(blob.offset) + u64::from(blob.stored_length)
 }
 
-/// Reads neighbouring blobs at once and opens each.
-fn read_run(
-    repository: &IndexedRepository,
-    reader: &PackReader,
-    name: &FileName,
+/// The pack that is being moved.
+struct Source<'s> {
+    repository: &'s IndexedRepository,
+    reader: PackReader,
+    name: FileName,
     class: PackClass,
-    run: Vec<(&Blob, Wanted)>,
-    parts: &mut Vec<Part>,
-) -> Result<()> {
-    let (Some((first, _)), Some((last, _))) = (run.first(), run.last()) else { return Ok(()) };
-    let start = u64::from(first.offset);
-    let mut bytes = repository.backend().read(name, start..end_of(last))?;
-    let cut = || Error::new(Kind::Damaged, format!("read {name}")).why("a blob is cut off");
-    for (blob, chunks) in run {
-        let from = units::length(u64::from(blob.offset) - start);
-        let to = from + units::length(u64::from(blob.stored_length));
-        let sealed = bytes.get_mut(from..to).ok_or_else(cut)?;
-        let what = || format!("read blob {} of {name}", blob.ordinal);
-        let packed = reader.open_blob(blob.ordinal, sealed).within(what)?;
+}
+
+impl Source<'_> {
+    /// Reads neighbouring blobs at once, and opens and writes one after the other.
+    fn move_run(
+        &self,
+        run: Vec<(&Blob, Wanted)>,
+        bundle: &mut Bundle,
+        writer: &Writer<'_>,
+    ) -> Result<()> {
+        let (Some((first, _)), Some((last, _))) = (run.first(), run.last()) else { return Ok(()) };
+        let start = u64::from(first.offset);
+        let mut bytes = self.repository.backend().read(&self.name, start..end_of(last))?;
+        for (blob, chunks) in run {
+            let from = units::length(u64::from(blob.offset) - start);
+            let to = from + units::length(u64::from(blob.stored_length));
+            let sealed = bytes.get_mut(from..to).ok_or_else(|| self.cut())?;
+            let part = self
+                .part(blob, chunks, sealed)
+                .within(|| format!("read blob {} of {}", blob.ordinal, self.name))?;
+            write(part, self.class, bundle, writer)?;
+        }
+        Ok(())
+    }
+
+    fn part(&self, blob: &Blob, chunks: Wanted, sealed: &mut [u8]) -> Result<Part> {
+        let keys = self.repository.keys();
+        let packed = self.reader.open_blob(blob.ordinal, sealed)?;
         let length = units::length(u64::from(blob.plain_length));
-        let plain = decompress(blob.compression.code(), packed, length).within(what)?;
+        let plain = decompress(blob.compression.code(), packed, length)?;
         let found: u64 = chunks.iter().map(|(_, length, _)| u64::from(*length)).sum();
         if found == u64::from(blob.plain_length) {
             let chunks: Vec<(ChunkId, u32)> =
                 chunks.into_iter().map(|(_, length, id)| (id, length)).collect();
-            check_chunks(repository.keys(), class, &chunks, &plain).within(what)?;
+            check_chunks(keys, self.class, &chunks, &plain)?;
             let packed = packed.to_vec();
-            parts.push(Part::Whole { packed, compression: blob.compression, chunks });
-            continue;
+            return Ok(Part::Whole { packed, compression: blob.compression, chunks });
         }
         let mut some = Vec::new();
         for (offset, length, id) in chunks {
             let from = units::length(u64::from(offset));
             let chunk = plain.get(from..from + units::length(u64::from(length)));
-            let chunk = chunk.ok_or_else(cut)?;
-            check_chunks(repository.keys(), class, &[(id, length)], chunk).within(what)?;
+            let chunk = chunk.ok_or_else(|| self.cut())?;
+            check_chunks(keys, self.class, &[(id, length)], chunk)?;
             some.push((id, chunk.to_vec()));
         }
-        parts.push(Part::Some(some));
+        Ok(Part::Some(some))
     }
-    Ok(())
+
+    fn cut(&self) -> Error {
+        Error::new(Kind::Damaged, format!("read {}", self.name)).why("a blob is cut off")
+    }
 }
 
 fn write(part: Part, class: PackClass, bundle: &mut Bundle, writer: &Writer<'_>) -> Result<()> {
