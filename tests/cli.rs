@@ -416,7 +416,8 @@ fn pruning_frees_what_nothing_needs_unless_somebody_writes() {
     drop(input);
     assert_eq!(fs::read_dir(desk.path("repository/locks")).unwrap().count(), 1);
     let rows = desk.json(&["prune", "--now", "--dry-run", "--format", "json"]);
-    assert!(row(&rows, "wait", "SIZE") > 3_000_000, "marked by the one that was held back");
+    assert!(row(&rows, "remove", "SIZE") + row(&rows, "repack", "SIZE") > 3_000_000);
+    assert_eq!(row(&rows, "freed", "SIZE"), 0, "a dry run frees nothing");
     assert!(stored() > 3_000_000);
     let done = desk.run(&["prune", "--now"]);
     assert_eq!(code(&done), 0, "{}", stderr(&done));
@@ -424,6 +425,59 @@ fn pruning_frees_what_nothing_needs_unless_somebody_writes() {
     assert_eq!(fs::read_dir(desk.path("repository/locks")).unwrap().count(), 0);
     desk.ok(&["check", "--read-data"]);
     assert_eq!(desk.backup().len(), 64, "life goes on");
+}
+
+#[test]
+fn a_damaged_snapshot_holds_nobody_up_and_can_be_dropped() {
+    let desk = Desk::with_repository();
+    let ids = || -> Vec<String> {
+        let rows = desk.json(&["snapshots", "--json"]);
+        rows.as_object().unwrap().keys().cloned().collect()
+    };
+    desk.backup();
+    let first = ids().pop().unwrap();
+    fs::write(desk.path("data/a.txt"), "second").unwrap();
+    desk.backup();
+    let file = desk.path("repository/snapshots").join(&first);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[70] ^= 1;
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    fs::write(&file, bytes).unwrap();
+    let target = desk.text("target");
+    let restored = desk.run(&["restore", "latest", "--target", &target]);
+    assert_eq!(code(&restored), 0, "{}", stderr(&restored));
+    assert!(stderr(&restored).contains(&first[..8]), "it is named: {}", stderr(&restored));
+    desk.ok(&["ls", "latest"]);
+    let refused = desk.run(&["forget", "--keep-last", "1", "--force"]);
+    assert_eq!(code(&refused), 31);
+    assert!(stderr(&refused).contains("forget ID"), "{}", stderr(&refused));
+    assert_eq!(code(&desk.run(&["prune", "--now"])), 31);
+    desk.ok(&["forget", &first, "--force"]);
+    desk.ok(&["prune", "--now"]);
+    desk.ok(&["check", "--read-data"]);
+    assert_eq!(ids().len(), 1);
+}
+
+#[test]
+fn without_any_snapshot_nothing_is_pruned_unasked_and_pins_are_kept() {
+    let desk = Desk::with_repository();
+    let first = desk.backup();
+    let rows = desk.json(&["pin", &first, &first, "--json"]);
+    let rows = rows.as_object().unwrap();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    let pinned = rows.keys().next().unwrap();
+    desk.backup();
+    desk.ok(&["forget", "--keep-last", "1", "--force"]);
+    assert_eq!(desk.ok(&["snapshots", "--format", "plain"]).lines().count(), 2);
+    desk.ok(&["unpin", pinned]);
+    desk.ok(&["forget", "--keep-last", "1", "--force"]);
+    assert_eq!(desk.ok(&["snapshots", "--format", "plain"]).lines().count(), 1);
+    fs::remove_dir_all(desk.path("repository/snapshots")).unwrap();
+    fs::create_dir(desk.path("repository/snapshots")).unwrap();
+    let refused = desk.run(&["prune", "--now"]);
+    assert_eq!(code(&refused), 3, "{}", stderr(&refused));
+    let rows = desk.json(&["prune", "--now", "--force", "--format", "json"]);
+    assert!(rows["freed"]["FILES"].as_str().unwrap().parse::<u64>().unwrap() > 0);
 }
 
 #[test]

@@ -194,6 +194,11 @@ impl Collect {
         let warnings = self.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         warnings.iter().map(Error::one_line).collect()
     }
+
+    /// The warnings themselves.
+    pub fn into_warnings(self) -> Vec<Error> {
+        self.warnings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 impl Monitor for Collect {

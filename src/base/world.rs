@@ -166,7 +166,9 @@ impl World {
     /// Whether a process runs; `None` if that cannot be seen from here.
     pub fn runs(&self, process: &Process) -> Option<bool> {
         match &self.0 {
+            // Where the kernel does not say which machine this is, nobody is known.
             Inner::System { .. } if process.machine != machine() => None,
+            Inner::System { .. } if process.machine.starts_with(' ') => None,
             Inner::System { .. } => Some(start_of(process.id) == Some(process.started)),
             Inner::Seeded { .. } => (self.process() == *process).then_some(true),
         }

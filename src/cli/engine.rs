@@ -73,7 +73,7 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
         );
     }
     let opened = repository::open(context, call)?;
-    let all = opened.repository.snapshots()?;
+    let all = opened.readable(context)?;
     let (id, snapshot) = find(&all, call.required("SNAPSHOT")?, call.text("user"))?;
     if !call.has("dry-run") && (call.has("in-place") || call.has("delete")) {
         let (day, time) = engine_look::day_and_time(snapshot.time);
@@ -82,7 +82,11 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
     }
     let options = restore_options(call)?;
     let progress = context.progress();
-    let repository = opened.indexed(&progress)?;
+    let repository = if call.has("dry-run") {
+        opened.indexed(&progress)?
+    } else {
+        opened.repository.indexed_to_read("restore", &progress)?
+    };
     let mut rows = context.output.rows(call.command().columns);
     let mut failed = 0;
     for (base, target) in places(&repository, snapshot, call)? {

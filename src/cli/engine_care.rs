@@ -6,7 +6,7 @@ use super::progress::Progress;
 use super::repository::{self, Opened};
 use super::rows::Cell;
 use super::{Context, engine_look, panel};
-use crate::backend::FileKind;
+use crate::backend::{FileKind, FileName};
 use crate::base::units::{ByteSize, bytes, number_of};
 use crate::base::{Counter, Error, FileId, Kind, Result, Timestamp, limits};
 use crate::format::Snapshot;
@@ -20,6 +20,7 @@ use crate::ops::repair::rebuild_index;
 use crate::repo::Repository;
 use crate::repo::locks::{Found, Holder};
 use crate::repo::snapshots::find;
+use std::collections::HashSet;
 
 /// `ghostsnap forget`.
 pub fn forget(context: &Context, call: &Invocation) -> Result<()> {
@@ -30,15 +31,21 @@ pub fn forget(context: &Context, call: &Invocation) -> Result<()> {
             .why("give either snapshots or --keep options")
             .hint("list them with 'ghostsnap snapshots'"));
     }
-    let Opened { repository, .. } = repository::open(context, call)?;
-    let mut all = repository.snapshots()?;
-    all.retain(|(_, snapshot)| engine_look::is_wanted(snapshot, call));
+    let opened = repository::open(context, call)?;
+    let repository = &opened.repository;
     let plan = if ids.is_empty() {
+        // Whoever drops by a rule must know all.
+        let mut all = repository.snapshots().map_err(|error| {
+            error.hint("'ghostsnap forget ID' drops one that cannot be read, by its whole id")
+        })?;
+        all.retain(|(_, snapshot)| engine_look::is_wanted(snapshot, call));
         forget::plan(all, &policy, repository.world().now())?
     } else {
-        named(&all, &ids)?
+        let mut all = opened.readable(context)?;
+        all.retain(|(_, snapshot)| engine_look::is_wanted(snapshot, call));
+        named(repository, &all, &ids)?
     };
-    carry_out(context, call, &repository, &plan)
+    carry_out(context, call, repository, &plan)
 }
 
 /// Asks, drops what is not kept, and prints what became of each.
@@ -89,9 +96,21 @@ fn policy(call: &Invocation) -> Result<Policy> {
 }
 
 /// The plan of a person who named what is to go.
-fn named(all: &[(FileId, Snapshot)], wanted: &[&str]) -> Result<Vec<Verdict>> {
+fn named(
+    repository: &Repository,
+    all: &[(FileId, Snapshot)],
+    wanted: &[&str],
+) -> Result<Vec<Verdict>> {
     let mut plan: Vec<Verdict> = Vec::new();
     for one in wanted {
+        // One that cannot be read has no name, and nothing of it can be shown.
+        if let Ok(id) = FileId::parse(one)
+            && all.iter().all(|(known, _)| *known != id)
+            && repository.backend().size(&FileName::new(FileKind::Snapshot, id))?.is_some()
+        {
+            plan.push(Verdict { id, snapshot: Snapshot::default(), reasons: Vec::new() });
+            continue;
+        }
         let (id, snapshot) = find(all, one, None)?;
         if !plan.iter().any(|verdict| verdict.id == *id) {
             let snapshot = snapshot.clone();
@@ -239,10 +258,14 @@ pub fn pin(context: &Context, call: &Invocation) -> Result<()> {
     let Opened { repository, .. } = repository::open(context, call)?;
     let progress = context.progress();
     let repository = repository.indexed_to_write("pin", &progress)?;
-    let all = repository.snapshots()?;
+    let all = repository.readable_snapshots(&progress)?;
     let mut rows = context.output.rows(call.command().columns);
+    let mut done = HashSet::new();
     for wanted in call.texts("SNAPSHOT") {
         let (id, snapshot) = find(&all, wanted, None)?;
+        if !done.insert(*id) {
+            continue;
+        }
         let new = pin_snapshot(&repository, (id, snapshot), pinned)?;
         rows.row(&[
             new.to_string().into(),
@@ -264,7 +287,7 @@ pub fn prune(context: &Context, call: &Invocation) -> Result<()> {
     progress.finish();
     let report = result?;
     let mut rows = context.output.rows(call.command().columns);
-    for (action, files, size) in sums(&report) {
+    for (action, files, size) in sums(&report, options.now && call.has("dry-run")) {
         rows.row(&[action.into(), files.into(), size.into()])?;
     }
     rows.finish()?;
@@ -299,29 +322,35 @@ fn prune_options(call: &Invocation) -> Result<PruneOptions> {
         max_repack: call.text("max-repack-size").map(size).transpose()?,
         grace_seconds: hours.transpose()?.unwrap_or(usual.grace_seconds),
         now: call.has("now"),
+        may_empty: call.has("force"),
         level: settings.compression_level,
         ..usual
     })
 }
 
 /// What becomes of how many files, and their bytes. Files that no segment names are either removed
-/// or wait.
-fn sums(report: &PruneReport) -> Vec<(&'static str, u64, u64)> {
+/// or wait. `at_once` says what a run would do that waits for nothing.
+fn sums(report: &PruneReport, at_once: bool) -> Vec<(&'static str, u64, u64)> {
     let plan = &report.plan;
-    let mut sums: Vec<(&str, u64, u64)> = Fate::ALL
-        .into_iter()
-        .map(|fate| {
-            let (files, size) = plan.sum(fate);
-            (fate.word(), files, size)
-        })
-        .collect();
-    let stray = |fate| plan.stray_sum(fate);
-    let (gone, waiting) = (stray(Fate::Remove), [stray(Fate::Mark), stray(Fate::Wait)]);
-    if let Some(last) = sums.last_mut() {
-        *last = (last.0, last.1 + gone.0, last.2 + gone.1);
+    let add = |a: (u64, u64), b: (u64, u64)| (a.0 + b.0, a.1 + b.1);
+    let mut sums: Vec<(&str, u64, u64)> = Vec::new();
+    let mut strays = add(plan.stray_sum(Fate::Mark), plan.stray_sum(Fate::Wait));
+    let mut removed = add(plan.sum(Fate::Remove), plan.stray_sum(Fate::Remove));
+    for fate in Fate::ALL {
+        let mut sum = plan.sum(fate);
+        if at_once && matches!(fate, Fate::Mark | Fate::Wait) {
+            removed = add(removed, std::mem::take(&mut sum));
+        }
+        if fate == Fate::Remove {
+            if at_once {
+                removed = add(removed, std::mem::take(&mut strays));
+            }
+            sum = removed;
+        }
+        sums.push((fate.word(), sum.0, sum.1));
     }
-    let files = waiting.iter().map(|one| one.0).sum();
-    sums.push(("stray", files, waiting.iter().map(|one| one.1).sum()));
+    sums.push(("stray", strays.0, strays.1));
+    sums.push(("freed", report.removed.0, report.removed.1));
     sums
 }
 
@@ -332,7 +361,8 @@ fn told(report: &PruneReport, options: &PruneOptions, is_dry: bool) -> String {
         ByteSize(report.plan.needed_bytes)
     );
     if is_dry {
-        let (_, removed) = report.plan.sum(Fate::Remove);
+        let rows = sums(report, options.now);
+        let removed = rows.iter().find(|row| row.0 == Fate::Remove.word()).map_or(0, |row| row.2);
         return format!("{start}; {} would be removed now", ByteSize(removed));
     }
     let files = number_of(report.removed.0, "file");

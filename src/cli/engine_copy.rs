@@ -33,7 +33,7 @@ pub fn copy(context: &Context, call: &Invocation) -> Result<()> {
         return Err(Error::new(Kind::NotFound, format!("copy snapshots{whose}"))
             .why(format!("there are none in {}", source.backend().location())));
     }
-    let source = source.indexed(&progress)?;
+    let source = source.indexed_to_read("copy", &progress)?;
     let target = repository::open_or_make(context, call, &to)?;
     let mut target = target.indexed_to_write("copy", &progress)?;
     let options = WriterOptions { level, ..WriterOptions::default() };

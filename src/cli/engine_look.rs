@@ -78,7 +78,7 @@ pub fn snapshots(context: &Context, call: &Invocation) -> Result<()> {
 /// `ghostsnap ls`.
 pub fn ls(context: &Context, call: &Invocation) -> Result<()> {
     let opened = repository::open(context, call)?;
-    let all = opened.repository.snapshots()?;
+    let all = opened.readable(context)?;
     let (_, snapshot) = find_snapshot(&all, call.required("SNAPSHOT")?, call.text("user"))?;
     let base = path_of(call)?;
     let progress = context.progress();
@@ -170,7 +170,7 @@ fn found_row(id: &str, path: &RelPath, node: &Node) -> [Cell; 7] {
 /// `ghostsnap dump`.
 pub fn dump(context: &Context, call: &Invocation) -> Result<()> {
     let opened = repository::open(context, call)?;
-    let all = opened.repository.snapshots()?;
+    let all = opened.readable(context)?;
     let (_, snapshot) = find_snapshot(&all, call.required("SNAPSHOT")?, call.text("user"))?;
     let path = path_of(call)?;
     let progress = context.progress();
@@ -223,7 +223,7 @@ fn copy_out(mut content: FileReader<'_>, output: &Output) -> Result<()> {
 /// `ghostsnap diff`.
 pub fn diff(context: &Context, call: &Invocation) -> Result<()> {
     let opened = repository::open(context, call)?;
-    let all = opened.repository.snapshots()?;
+    let all = opened.readable(context)?;
     let (_, old) = find_snapshot(&all, call.required("OLD")?, None)?;
     let (_, new) = find_snapshot(&all, call.required("NEW")?, None)?;
     let attributes = call.has("attributes");

@@ -215,7 +215,7 @@ pub fn export(context: &Context, call: &Invocation) -> Result<()> {
     let all = visible(call, &server, &repository, Some(&user), &progress)?;
     let wanted = call.required("snapshot")?;
     let (id, _) = find(call, &all, wanted, Some(user.as_str()))?;
-    let repository = repository.indexed(&progress)?;
+    let repository = repository.indexed_to_read("export", &progress)?;
     let request = ExportRequest {
         snapshot: id.to_string(),
         sections,

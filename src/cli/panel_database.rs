@@ -52,7 +52,11 @@ pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
         let question = format!("Replace {what} by what it was on {day} at {time}?");
         context.confirm(call, &format!("restore {what}"), &question)?;
     }
-    let repository = repository.indexed(&progress)?;
+    let repository = if dry_run {
+        repository.indexed(&progress)?
+    } else {
+        repository.indexed_to_read("restore", &progress)?
+    };
     if dry_run {
         let outlook = jobs::preview_database(&server, &repository, &user, &request, &progress);
         progress.finish();

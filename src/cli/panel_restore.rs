@@ -61,7 +61,11 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
         trust_config: call.has("trust-config") && call.shim().is_none(),
         no_safety: call.has("no-safety"),
     };
-    let repository = repository.indexed(&progress)?;
+    let repository = if dry_run {
+        repository.indexed(&progress)?
+    } else {
+        repository.indexed_to_read("restore", &progress)?
+    };
     if dry_run {
         let outlook = jobs::preview(&server, &repository, &user, &request, &progress);
         progress.finish();
@@ -184,7 +188,7 @@ fn restore_files(
         let question = format!("{} is not empty. Overwrite what is in it?", target.display());
         context.confirm(call, "restore over existing files", &question)?;
     }
-    let repository = repository.indexed(progress)?;
+    let repository = repository.indexed_to_read("restore", progress)?;
     let options = RestoreOptions { selection: sections.selection()?, ..RestoreOptions::default() };
     let base = RelPath::root();
     let objects: Vec<_> = snapshot.objects.iter().filter(|one| sections.takes(one)).collect();

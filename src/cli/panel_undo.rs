@@ -90,7 +90,7 @@ pub fn undo_restore(context: &Context, call: &Invocation) -> Result<()> {
         no_safety: call.has("no-safety"),
     };
     let progress = context.progress();
-    let repository = repository.indexed(&progress)?;
+    let repository = repository.indexed_to_read("undo", &progress)?;
     let result = jobs::undo(&server, &repository, &user, &request, &progress);
     progress.finish();
     report(context, call, &result?, dry_run)

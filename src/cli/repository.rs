@@ -9,8 +9,10 @@ use super::secret::{Asker, NewSecret, find_secret};
 use crate::backend::open::is_far;
 use crate::backend::throttle::{Rates, Throttled};
 use crate::backend::{self, Access, FileName, Variables};
+use crate::base::monitor::Collect;
 use crate::base::units::ByteSize;
-use crate::base::{Error, Kind, Monitor, Result, Within, limits};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Within, limits};
+use crate::format::Snapshot;
 use crate::format::keyslot::Secret;
 use crate::hestia::named::{self, DEFAULT, Entry, RepositoryName};
 use crate::hestia::settings::SETTINGS_FILE;
@@ -114,6 +116,14 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// Its snapshots; those that cannot be read are named, and hold nobody up.
+    pub fn readable(&self, context: &Context) -> Result<Vec<(FileId, Snapshot)>> {
+        let heard = Collect::default();
+        let all = self.repository.readable_snapshots(&heard);
+        heard.into_warnings().iter().for_each(|warning| context.output.warning(warning));
+        all
+    }
+
     /// With its index.
     pub fn indexed(self, monitor: &dyn Monitor) -> Result<IndexedRepository> {
         self.repository.indexed(monitor)

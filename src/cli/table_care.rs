@@ -40,7 +40,7 @@ const PRUNE_COLUMNS: &[Column] = &[
         Holds::Text,
         "`keep`; `repack`: what is needed of them is written anew; `rescue`: they are needed after \
          all; `mark`: nothing needs them from now on; `wait`: the grace period is not over; \
-         `remove`; `stray`: no index names them, for now",
+         `remove`; `stray`: no index names them, for now; `freed`: what was removed in this run",
     ),
     col("FILES", Holds::Count, "packs that are meant"),
     col("SIZE", Holds::Bytes, "their bytes"),
@@ -240,9 +240,8 @@ pub const PRUNE: Command = Command {
               marked first, and removed by a later run, after a grace period: let it run every \
               day or week. Packs of which too little is needed are written anew; --max-unused says \
               how much may be left. With --now all of it is removed in this run, but only if \
-              nobody else is writing; a restore that reads at that time may have to be started \
-              again. It can be stopped at any time and goes on the next time. On a full disk, \
-              what was marked before goes without any space.",
+              nobody else is writing or restoring. It can be stopped at any time and goes on the \
+              next time. On a full disk, what was marked before goes without any space.",
     examples: &[
         "ghostsnap prune --dry-run",
         "ghostsnap prune -r offsite --max-repack-size 20G",
@@ -258,6 +257,7 @@ pub const PRUNE: Command = Command {
             .value("HOURS", Value::Number),
         Flag::new("now", "remove at once, if nobody else is writing"),
         DRY_RUN,
+        Flag::new("force", "go on even if there is no snapshot at all, so that nothing is needed"),
     ],
     effect: Effect::Write,
     long: true,

@@ -123,7 +123,7 @@ pub fn check(repository: Repository, read: ReadData, monitor: &dyn Monitor) -> R
     };
     repository.leave_out_removed_packs(&removed);
     check_snapshots(&repository, &snapshots, &mut report, monitor)?;
-    check_data(&repository, &listed.entries, read, &mut report, monitor)?;
+    check_data(&repository, &listed, read, &mut report, monitor)?;
     Ok(report)
 }
 
@@ -315,7 +315,7 @@ impl Trees<'_> {
 
 fn check_data(
     repository: &IndexedRepository,
-    entries: &[PackEntry],
+    Listed { entries, marked }: &Listed,
     read: ReadData,
     report: &mut CheckReport,
     monitor: &dyn Monitor,
@@ -346,7 +346,12 @@ fn check_data(
     let mut troubles = troubles.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     troubles.sort_by_key(|(id, _)| *id);
     for (id, error) in troubles {
-        report.take(&FileName::new(FileKind::Pack, id).to_string(), error)?;
+        let name = FileName::new(FileKind::Pack, id);
+        // Nothing needed it, and a prune has removed it since the index was loaded.
+        let is_pruned = marked.contains(&id) && is_gone(repository, &name, &error)?;
+        if !is_pruned {
+            report.take(&name.to_string(), error)?;
+        }
     }
     Ok(())
 }

@@ -100,13 +100,14 @@ impl IndexedRepository {
     /// of whatever writes.
     pub fn commit(&self, snapshot: &Snapshot) -> Result<FileId> {
         let what = || "make sure that nothing was pruned meanwhile";
-        if self.must_look() {
+        let is_unseen = !self.is_locked()?;
+        if is_unseen || self.is_late() {
             self.still_there().within(what)?;
         }
         let id = self.save_snapshot(snapshot)?;
         // It may have taken long to get here; and without a lock, somebody who removes at once may
         // have missed both us and the snapshot.
-        if self.must_look()
+        if (is_unseen || self.is_late())
             && let Err(error) = self.still_there().within(what)
         {
             return Err(match self.remove_snapshot(&id) {
@@ -120,13 +121,20 @@ impl IndexedRepository {
         Ok(id)
     }
 
+    /// Whether the lock of this run is there: others can see it.
+    fn is_locked(&self) -> Result<bool> {
+        let Some(held) = self.lock.as_deref() else { return Ok(false) };
+        let name = FileName::new(FileKind::Lock, held.id());
+        Ok(self.backend().size(&name)?.is_some())
+    }
+
     /// Whether what was loaded is so old that it may have been pruned. The clock counts too: the
     /// other one stands still while a machine sleeps.
-    fn must_look(&self) -> bool {
+    fn is_late(&self) -> bool {
         let spent = self.world().ticks().saturating_sub(self.loaded.0).as_secs();
         let passed = self.world().now().seconds.saturating_sub(self.loaded.1.seconds);
         let long = limits::FENCE_SECONDS;
-        self.lock.is_none() || spent > long || u64::try_from(passed).is_ok_and(|time| time > long)
+        spent > long || u64::try_from(passed).is_ok_and(|time| time > long)
     }
 
     fn still_there(&self) -> Result<()> {

@@ -153,6 +153,6 @@ pub fn in_use(what: &str, others: &[Found]) -> Error {
     });
     let who = who.collect::<Vec<_>>().join("; ");
     Error::new(Kind::InUse, what).why(who).hint(
-        "wait for it to end; if you know that it has, 'ghostsnap unlock' removes what it left",
+        "wait for it to end; if you know that it has, 'ghostsnap unlock --all' removes what it left",
     )
 }

@@ -172,6 +172,14 @@ impl Repository {
         Ok(repository)
     }
 
+    /// Loads the index for a run that reads for long: notes it, where that can be done, so that
+    /// nothing is removed at once under its hands.
+    pub fn indexed_to_read(self, work: &str, monitor: &dyn Monitor) -> Result<IndexedRepository> {
+        // Who may not write there, or has no room, reads all the same.
+        let held = self.lock(work).ok().flatten();
+        self.indexed_under(held.map(Arc::new), monitor)
+    }
+
     /// Loads the index under a lock that was taken before.
     pub fn indexed_under(
         self,

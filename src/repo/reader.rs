@@ -95,7 +95,11 @@ impl<'r> Reader<'r> {
 
     fn stored(&self, pack: &Pack, blob: &Blob) -> Result<Vec<u8>> {
         let name = FileName::new(FileKind::Pack, pack.id);
-        let mut sealed = self.repository.backend().read(&name, range_of(blob))?;
+        let read = self.repository.backend().read(&name, range_of(blob));
+        let mut sealed = read.map_err(|error| match error.kind() {
+            Kind::NotFound => error.with_kind(Kind::Damaged),
+            _ => error,
+        })?;
         open_blob(self.repository, pack, blob, &mut sealed)
     }
 

@@ -68,6 +68,12 @@ pub fn prune(
     // The snapshots first: whatever one of these needs was in the index before it.
     let snapshots = repository.snapshots().within(what)?;
     let mut repository = repository.indexed_under(held, monitor)?;
+    if snapshots.is_empty() && !repository.index().packs().is_empty() && !options.may_empty {
+        return Err(Error::new(Kind::NotFound, "find any snapshot")
+            .why("there is none, so everything that is stored would go")
+            .hint("if their files were lost, put them back from a copy; --force goes on"))
+        .within(what);
+    }
     if !dry_run && !others.iter().any(is_prune) {
         take_back_drops(&mut repository, monitor).within(what)?;
     }
@@ -212,18 +218,31 @@ impl Job<'_> {
         let going = going(self.repository, &report.plan);
         let removed = self.remove(&going)?;
         add(&mut report.removed, removed);
-        let moved = self.repack(report)?;
         self.book.refuse_rival()?;
-        // At once: a mark counts from the moment at which others can see it.
-        self.note(&report.plan, &moved);
+        // At once: a mark counts from the moment at which others can see it. And before packs are
+        // written anew, for which there may be no room yet.
+        self.note(&report.plan);
         self.book.store()?;
+        if self.is_wanted_now {
+            self.remove_marked(report)?;
+        }
+        let moved = self.repack(report).map_err(|error| match error.kind() {
+            Kind::Disk => error.hint("--max-repack-size 0 writes nothing anew"),
+            _ => error,
+        })?;
+        if !moved.is_empty() {
+            self.book.refuse_rival()?;
+            let now = self.repository.world().now().seconds;
+            self.book.notes.marks.extend(moved.iter().map(|id| (*id, now)));
+            self.book.store()?;
+        }
         self.book.merge(
             self.repository.index(),
             self.now,
             self.options.grace_seconds,
             self.monitor,
         )?;
-        if self.is_wanted_now {
+        if self.is_wanted_now && !moved.is_empty() && report.held_back.is_none() {
             self.remove_marked(report)?;
         }
         let marked = self.book.notes.marks.keys().chain(self.book.notes.strays.keys());
@@ -314,7 +333,7 @@ impl Job<'_> {
     }
 
     /// What is to be noted after all of that.
-    fn note(&mut self, plan: &Plan, moved: &[FileId]) {
+    fn note(&mut self, plan: &Plan) {
         let now = self.repository.world().now().seconds;
         let (index, grace) = (self.repository.index(), self.options.grace_seconds);
         let notes = &mut self.book.notes;
@@ -329,7 +348,6 @@ impl Job<'_> {
                 _ => {}
             }
         }
-        notes.marks.extend(moved.iter().map(|id| (*id, now)));
         let strays: HashSet<FileId> = plan.strays.iter().map(|(id, _, _)| *id).collect();
         notes.strays.retain(|id, _| strays.contains(id));
         for (id, _, fate) in &plan.strays {

@@ -24,6 +24,8 @@ pub struct PruneOptions {
     pub grace_seconds: i64,
     /// Remove what is marked in this very run, if nobody else is at work.
     pub now: bool,
+    /// Go on even if there is no snapshot at all.
+    pub may_empty: bool,
     /// Bytes of a full data pack.
     pub pack_bytes: u64,
     /// Compression level of what is written anew.
@@ -40,6 +42,7 @@ impl Default for PruneOptions {
             max_repack: None,
             grace_seconds: limits::PRUNE_GRACE_SECONDS,
             now: false,
+            may_empty: false,
             pack_bytes: limits::PACK_BYTES_MIN,
             level: 3,
             busy_since: None,
