@@ -277,6 +277,11 @@ fn round_trip(native_mode: Option<&str>, mode: &str) {
     let before = without_excluded(state(&user));
     assert!(before.keys().any(|name| name.starts_with("database ")), "the user has no database");
     let mut seen_before = seen_from_outside();
+    if mode != "direct" {
+        // Hestia's tarball lacks the passwords of PostgreSQL, so after the first of two round trips
+        // nobody can log in there.
+        seen_before.retain(|place, _| !place.starts_with("pgsql"));
+    }
     outside::assert_answered(&seen_before);
     ghostsnap(&["hestia", "backup", "-u", &user, "--mode", mode]);
     hestia("v-delete-user", &[&user]);
@@ -295,7 +300,6 @@ fn round_trip(native_mode: Option<&str>, mode: &str) {
             complaint.contains("v-change-database-password"),
             output.status.code() == Some(30)
         );
-        seen_before.retain(|place, _| !place.starts_with("pgsql"));
         before.retain(|name, text| !name.starts_with("account") || !text.contains("SCRAM"));
         // Nor has it events of databases.
         for dump in before.values_mut().filter(|text| text.contains("SET @save_time_zone=")) {

@@ -3,17 +3,18 @@
 
 use super::Context;
 use super::args::Invocation;
-use super::panel::{open, server};
+use super::panel::server;
 use super::repository;
 use super::rows::Cell;
 use super::table::Role;
 use crate::base::units::bytes;
-use crate::base::{Error, FileId, Result};
+use crate::base::{Error, FileId, Kind, Monitor, Result};
 use crate::format::Snapshot;
 use crate::hestia::UserName;
 use crate::hestia::inventory;
 use crate::hestia::jobs::Server;
 use crate::hestia::jobs::health::{self, Health};
+use crate::hestia::named::DEFAULT;
 use std::collections::BTreeMap;
 
 /// The snapshots of one repository, or why they are not known.
@@ -30,22 +31,20 @@ pub fn status(context: &Context, call: &Invocation) -> Result<()> {
         named.map(|user| user.map(|user| user.name)).collect::<Result<_>>()?
     };
     let progress = context.progress();
-    let mut repositories: BTreeMap<Option<String>, Listed> = BTreeMap::new();
+    let mut repositories: BTreeMap<String, Listed> = BTreeMap::new();
     let mut found: Vec<(UserName, Health)> = Vec::new();
+    let now = server.world.now();
     for name in users {
-        let own = server.settings.repository_of(name.as_str());
-        let own = own.filter(|_| !call.has("repository")).map(str::to_owned);
-        let listed = repositories.entry(own).or_insert_with(|| {
-            // Before the first backup there is nothing, which is no failure.
-            if !repository::is_set_up(context, call, &server.settings, Some(&name))? {
-                return Ok(Vec::new());
-            }
-            open(context, call, &server, Some(&name), false)?.readable_snapshots(&progress)
-        });
-        let listed = listed.as_ref().map(Vec::as_slice);
         let user = inventory::user(&server.hestia, &name)?;
-        let now = server.world.now();
-        found.push((name, health::of_user(&server.settings, &user, listed, now)));
+        let mut all = Vec::new();
+        for place in places_of(call, &server, &name) {
+            let listed = repositories
+                .entry(place.clone())
+                .or_insert_with(|| snapshots_in(context, call, &server, &place, &progress));
+            let listed = listed.as_ref().map(Vec::as_slice);
+            all.push((place, health::of_user(&server.settings, &user, listed, now)));
+        }
+        found.extend(health::worst(all).map(|health| (name, health)));
     }
     progress.finish();
     let mut rows = context.output.rows(call.command().columns);
@@ -58,6 +57,33 @@ pub fn status(context: &Context, call: &Invocation) -> Result<()> {
     }
     let all = found.iter().map(|(name, health)| (name.as_str(), health));
     health::verdict(all).map_or(Ok(()), Err)
+}
+
+/// The repositories that a user is backed up into.
+fn places_of(call: &Invocation, server: &Server, name: &UserName) -> Vec<String> {
+    match call.text("repository") {
+        Some(text) => vec![text.to_owned()],
+        None => server.settings.repositories_of(name.as_str()),
+    }
+}
+
+/// What is in a repository. Before the first backup there is nothing, which is no failure.
+fn snapshots_in(
+    context: &Context,
+    call: &Invocation,
+    server: &Server,
+    place: &str,
+    monitor: &dyn Monitor,
+) -> Listed {
+    if place == DEFAULT && !repository::is_set_up(context, call, &server.settings, None)? {
+        return Ok(Vec::new());
+    }
+    match repository::open_by_text(context, call, &server.settings, place, false) {
+        Err(error) if error.kind() == Kind::NotFound && call.text("repository").is_none() => {
+            Ok(Vec::new())
+        }
+        opened => opened?.readable_snapshots(monitor),
+    }
 }
 
 fn row(call: &Invocation, server: &Server, name: &UserName, health: &Health) -> [Cell; 12] {
@@ -81,7 +107,7 @@ fn row(call: &Invocation, server: &Server, name: &UserName, health: &Health) -> 
         Some(_) => "complete",
         None => "none",
     };
-    let repository = server.settings.repository_of(name.as_str()).unwrap_or("default");
+    let repository = places_of(call, server, name);
     [
         name.as_str().into(),
         health.light.word().into(),
@@ -93,7 +119,7 @@ fn row(call: &Invocation, server: &Server, name: &UserName, health: &Health) -> 
         newest.map_or(0, |one| one.totals.bytes).into(),
         added(newest.map_or(0, |one| one.totals.bytes_stored)),
         added(health.added_week),
-        repository.into(),
+        Cell::list(repository.iter().map(String::as_str)),
         reason.into(),
     ]
 }

@@ -23,7 +23,7 @@ const COLUMNS: &[Column] = &[
     col("SIZE", Holds::Bytes, "bytes of content in the last one"),
     wide("STORED", Holds::Bytes, "bytes that the last one added; empty for customers"),
     col("WEEK", Holds::Bytes, "bytes that those of seven days added; empty for customers"),
-    wide("REPOSITORY", Holds::Text, "where they are"),
+    wide("REPOSITORY", Holds::List, "where they are"),
     col("REASON", Holds::Text, "why the light is not green"),
 ];
 
@@ -33,9 +33,10 @@ pub const STATUS: Command = Command {
     about: "say how well users are backed up",
     details: "Green: the last backup is complete and younger than `warn_hours` of the settings. \
               Yellow: it is partial, or late. Red: there is none, the last complete one is older \
-              than `alarm_hours`, or the repository cannot be read. It is told from the snapshots \
-              that are there, not from what a job said. With --check it ends with exit code 30 if \
-              a user is yellow or red, for a monitoring script.",
+              than `alarm_hours`, or the repository cannot be read. Of several repositories of a \
+              user the worst counts. It is told from the snapshots that are there, not from what \
+              a job said. With --check it ends with exit code 30 if a user is yellow or red, for a \
+              monitoring script.",
     examples: &["ghostsnap hestia status", "ghostsnap hestia status --check --quiet"],
     args: &[Arg::new("USER", "users; all without any", Value::Text).optional().many()],
     flags: &[Flag::new("check", "end with exit code 30 if a light is yellow or red")],

@@ -84,6 +84,21 @@ pub fn of_user(
     health
 }
 
+/// How well a user is backed up who has several repositories: as badly as in the worst of them. Age
+/// and sizes are those of the first.
+pub fn worst(mut all: Vec<(String, Health)>) -> Option<Health> {
+    let several = all.len() > 1;
+    let place = (0..all.len()).rev().max_by_key(|place| all.get(*place).map(|one| one.1.light))?;
+    let worst = all.get(place)?;
+    let said = |text: &str| {
+        if several && !text.is_empty() { format!("{}: {text}", worst.0) } else { text.to_owned() }
+    };
+    let (light, reason) = (worst.1.light, said(&worst.1.reason));
+    let trouble = worst.1.trouble.as_deref().map(said);
+    let first = all.swap_remove(0).1;
+    Some(Health { light, reason, trouble, ..first })
+}
+
 fn of_snapshots(settings: &Settings, own: &[&(FileId, Snapshot)], now: Timestamp) -> Health {
     let newest = own.iter().max_by_key(|(_, one)| one.time);
     let good = own.iter().filter(|(_, one)| !one.is_partial()).max_by_key(|(_, one)| one.time);
@@ -183,6 +198,21 @@ mod tests {
         let mut ahead = snapshot(0, 0);
         ahead.1.time.seconds += 5 * HOUR;
         assert_eq!(seen(&[ahead]), (Light::Green, Some(0), 100));
+    }
+
+    #[test]
+    fn the_worst_repository_counts_and_is_named() {
+        let health = |all: &[(FileId, Snapshot)]| {
+            of_snapshots(&Settings::default(), &all.iter().collect::<Vec<_>>(), NOW)
+        };
+        let good = || ("default".to_owned(), health(&[snapshot(3, 0)]));
+        let late = || ("offsite".to_owned(), health(&[snapshot(30, 0)]));
+        let found = worst(vec![good(), late()]).unwrap();
+        assert_eq!((found.light, found.age_hours), (Light::Yellow, Some(3)));
+        assert!(found.reason.starts_with("offsite: the last"), "{}", found.reason);
+        assert_eq!(worst(vec![good(), good()]).unwrap().reason, "");
+        assert!(worst(vec![late()]).unwrap().reason.starts_with("the last"));
+        assert!(worst(Vec::new()).is_none());
     }
 
     #[test]
