@@ -186,8 +186,11 @@ fn what_nothing_needs_is_marked_first_and_goes_a_grace_period_later() {
 fn a_dry_run_says_the_same_and_changes_nothing() {
     let scene = scene();
     let names = names_in(scene.disk.as_ref());
-    let dry = prune(at(&scene.disk, 24 * HOUR), &small_packs(), true, &Collect::default()).unwrap();
-    assert_eq!(names_in(scene.disk.as_ref()), names);
+    // Not even a lock that is taken back: whoever only looks may have no right to write.
+    let counter = Arc::new(Faulty::new(Arc::clone(&scene.disk), Fault::None));
+    let watched: Arc<dyn Backend> = counter.clone();
+    let dry = prune(at(&watched, 24 * HOUR), &small_packs(), true, &Collect::default()).unwrap();
+    assert_eq!((counter.mutations(), names_in(scene.disk.as_ref())), (0, names));
     let real = pruned(&scene.disk, 24 * HOUR);
     for fate in Fate::ALL {
         assert_eq!(dry.plan.sum(fate), real.plan.sum(fate), "{fate:?}");
@@ -639,6 +642,14 @@ fn a_full_disk_is_no_obstacle_to_what_only_frees_space() {
     let report = pruned(&full, 48 * HOUR);
     assert!(report.removed.1 > 400_000);
     assert!(assert_whole(&full, "full").is_empty());
+    // What would have to be marked first, to go at once, wants room for a lock.
+    let disk = Mem::new();
+    copy_files(scene.disk.as_ref(), &disk);
+    let full: Arc<dyn Backend> = Arc::new(disk.with_quota(disk.bytes()));
+    let now = PruneOptions { now: true, ..small_packs() };
+    let told = prune(at(&full, 24 * HOUR), &now, false, &Collect::default());
+    assert_eq!(told.unwrap_err().kind(), Kind::Disk);
+    assert!(assert_whole(&full, "full and at once").is_empty());
     // With somebody at work who might count on it, it stays.
     let disk = Mem::new();
     copy_files(scene.disk.as_ref(), &disk);

@@ -5,8 +5,8 @@
 //! needed are written anew and marked.
 //!
 //! Every step leaves a repository from which the next prune goes on: what was written anew is found
-//! twice and the emptier place is marked; what was dropped and not removed is a stray that goes
-//! first.
+//! twice and the emptier place is marked; what was dropped and not removed counts again and is
+//! judged anew.
 
 mod book;
 mod needed;
@@ -140,10 +140,13 @@ fn lock(
     dry_run: bool,
     monitor: &dyn Monitor,
 ) -> Result<(Option<Arc<Held>>, Vec<Found>)> {
-    let held = match repository.lock("prune") {
-        _ if dry_run => None,
-        Err(error) if error.kind() == Kind::Disk => None,
-        held => held?,
+    let held = if dry_run {
+        None
+    } else {
+        match repository.lock("prune") {
+            Err(error) if error.kind() == Kind::Disk => None,
+            held => held?,
+        }
     };
     let own = held.as_ref().map(Held::id);
     let others = if dry_run {
@@ -332,7 +335,7 @@ impl Job<'_> {
         Ok(moved.into_iter().map(|pack| pack.id).collect())
     }
 
-    /// What is to be noted after all of that.
+    /// Notes what the plan has found, and forgets what is over.
     fn note(&mut self, plan: &Plan) {
         let now = self.repository.world().now().seconds;
         let (index, grace) = (self.repository.index(), self.options.grace_seconds);
@@ -374,9 +377,11 @@ impl Job<'_> {
     fn who_is_in_the_way(&self) -> Result<Option<Error>> {
         let what = "remove at once what is not needed";
         if self.repository.own_lock().is_none() {
-            return Ok(Some(Error::new(Kind::InUse, what).why(
-                "no lock could be left in the repository, so others could not see this run",
-            )));
+            return Ok(Some(
+                Error::new(Kind::Disk, what)
+                    .why("there is no room for a lock, by which others could see this run")
+                    .hint("free some space there, or wait out the grace period"),
+            ));
         }
         let others = self.others()?;
         if !others.is_empty() {
