@@ -217,12 +217,12 @@ impl Run<'_> {
         };
         outcome.snapshot = outcome.places.iter().find_map(|place| place.snapshot.clone());
         check_same_user(server, &user, monitor);
-        for (place, repository) in self.places.complete(&outcome.places) {
-            let dropped = retention::after_backup(server, repository, &user, monitor);
+        for place in self.places.complete(name, &outcome.places) {
+            let whose =
+                if self.places.count() > 1 { format!(" in {}", place.name) } else { String::new() };
+            let dropped = retention::after_backup(server, place, &user, monitor);
             if dropped > 0 {
                 let older = number_of(dropped, "older backup");
-                let whose =
-                    if self.places.count() > 1 { format!(" in {place}") } else { String::new() };
                 outcome.notes.push(format!("dropped {older}{whose}"));
             }
         }

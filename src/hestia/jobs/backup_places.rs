@@ -21,6 +21,14 @@ pub struct Place<'p> {
     pub repository: Result<&'p IndexedRepository, &'p Error>,
 }
 
+/// A repository in which a user's backup is whole.
+pub(super) struct Complete<'p> {
+    pub(super) name: &'p str,
+    pub(super) repository: &'p IndexedRepository,
+    /// The user's snapshots in it: those of when the run began, and the new one.
+    pub(super) snapshots: Vec<(FileId, Snapshot)>,
+}
+
 /// All of them, with the snapshots that were there when the run began.
 pub(super) struct Places<'p>(Vec<Known<'p>>);
 
@@ -77,11 +85,16 @@ impl<'p> Places<'p> {
         self.0.iter().map(now).collect()
     }
 
-    /// Those in which the backup is whole, by their names.
-    pub(super) fn complete(&self, placed: &[Placed]) -> Vec<(&'p str, &'p IndexedRepository)> {
-        let is_whole = |one: &Placed| one.snapshot.as_ref().is_some_and(|(_, it)| !it.is_partial());
-        let both = self.0.iter().zip(placed).filter(|(_, one)| is_whole(one));
-        both.filter_map(|(place, _)| Some((place.name, place.there.as_ref().ok()?.0))).collect()
+    /// Those in which the user's backup is whole.
+    pub(super) fn complete(&self, user: &UserName, placed: &[Placed]) -> Vec<Complete<'p>> {
+        let both = self.0.iter().zip(placed).filter_map(|(place, one)| {
+            let new = one.snapshot.as_ref().filter(|(_, it)| !it.is_partial())?;
+            let (repository, all) = place.there.as_ref().ok()?;
+            let mut snapshots: Vec<(FileId, Snapshot)> = of_user(all, user).collect();
+            snapshots.push(new.clone());
+            Some(Complete { name: place.name, repository, snapshots })
+        });
+        both.collect()
     }
 
     /// Stores a user's source in each of them; what went wrong in one is told, and is the failure

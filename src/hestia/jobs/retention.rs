@@ -4,6 +4,7 @@
 //! looked at.
 
 use super::Server;
+use super::backup_places::Complete;
 use crate::base::{FileId, Monitor, Result, Timestamp};
 use crate::format::Snapshot;
 use crate::hestia::inventory;
@@ -113,18 +114,23 @@ fn all_kept(snapshots: Vec<(FileId, Snapshot)>, why: &str) -> Vec<Verdict> {
 }
 
 /// Drops what no rule keeps of a user whose backup has just ended well, if the settings have a rule
-/// for the user: what nobody has written down is not done unasked. Returns how many went.
-pub fn after_backup(
+/// for the user: what nobody has written down is not done unasked. Returns how many went. Looks at
+/// what was there when the run began, so that a night of many users does not read all snapshots for
+/// each; what has come since stays until the next time.
+pub(super) fn after_backup(
     server: &Server,
-    repository: &Repository,
+    place: Complete<'_>,
     user: &inventory::User,
     monitor: &dyn Monitor,
 ) -> u64 {
-    if server.settings.keep_of(user.name.as_str(), user.package()).is_none() {
+    let name = user.name.as_str();
+    if server.settings.keep_of(name, user.package()).is_none() {
         return 0;
     }
-    let only = std::slice::from_ref(&user.name);
-    let done = plan(server, repository, only, server.world.now())
+    let Complete { repository, mut snapshots, .. } = place;
+    let host = server.world.host();
+    snapshots.retain(|(_, one)| one.host == host);
+    let done = plan_user(server, name, snapshots, server.world.now())
         .and_then(|plan| forget::execute(repository, &plan));
     done.unwrap_or_else(|error| {
         monitor.warn(error.within(format!("drop older backups of {}", user.name)));
