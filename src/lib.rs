@@ -80,6 +80,7 @@
 //! - `format/compress.rs`: zstd per blob, bounded by the recorded length
 //! - `format/config.rs`: the repository's own description
 //! - `format/keyslot.rs`: the master key wrapped under a password or key file
+//! - `format/kit.rs`: the key of a recovery kit, typed from paper
 //! - `format/lock.rs`: who is writing at this moment
 //! - `format/pack.rs`: blobs, the sealed end, the footer
 //! - `format/rows.rs`: SQL dumps: groups of rows, row tables, row maps
@@ -159,7 +160,12 @@
 //! - `ops/prune/book.rs`: its notes, and the merging of index segments
 //! - `ops/copy.rs`: snapshots into a repository with other keys
 //! - `ops/check.rs`: structure and data; typed findings
-//! - `ops/repair.rs`: a new index from the ends of all packs
+//! - `ops/repair/mod.rs`: mending: first the index, then packs, then snapshots
+//! - `ops/repair/index.rs`: a new index from the ends of all packs
+//! - `ops/repair/packs.rs`: what can be read of damaged packs into new ones
+//! - `ops/repair/heal.rs`: what is lost from another repository that has it
+//! - `ops/repair/losses.rs`: what of the snapshots cannot be had any more
+//! - `ops/repair/snapshots.rs`: damaged snapshots anew, without what is lost
 //! - `ops/stats.rs`: numbers about a repository
 //! - `ops/wipe.rs`: removes a whole repository
 //!
@@ -261,14 +267,18 @@
 //! - `cli/table_files.rs`: the rows for single files, folders and mail accounts, with their shims
 //! - `cli/table_restore.rs`: the panel's commands that restore
 //! - `cli/table_undo.rs`: the rows that list restores and take them back
+//! - `cli/table_keys.rs`: those of the commands about keys
+//! - `cli/table_repair.rs`: those of the commands that mend a repository
 //! - `cli/table_repositories.rs`: the rows for repositories that have a name, with their shims
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
 //! - `cli/engine.rs`: init, restore
 //! - `cli/engine_backup.rs`: backup, into one repository or several
-//! - `cli/engine_care.rs`: forget, prune, check, repair, unlock
+//! - `cli/engine_care.rs`: forget, prune, check, unlock
+//! - `cli/engine_repair.rs`: repair index, packs, snapshots
 //! - `cli/engine_look.rs`: snapshots, ls, find, dump, diff, stats
 //! - `cli/engine_copy.rs`: copy between repositories
+//! - `cli/kit.rs`: the page of a recovery kit
 //! - `cli/engine_keys.rs`: key list, add, change, remove
 //! - `cli/files.rs`: files, folders and mail accounts of Hestia users
 //! - `cli/panel.rs`: the commands for Hestia users

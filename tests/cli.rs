@@ -664,6 +664,99 @@ fn a_lost_index_is_pointed_at() {
 }
 
 #[test]
+fn a_recovery_kit_opens_the_repository_when_all_else_is_gone() {
+    let desk = Desk::with_repository();
+    let id = desk.backup();
+    desk.ok(&["key", "kit", "-o", "kit.txt"]);
+    let mode = fs::metadata(desk.path("kit.txt")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(code(&desk.run(&["key", "kit", "-o", "kit.txt"])), 4, "never over another");
+    let keys = desk.json(&["key", "list", "--json"]);
+    assert_eq!(
+        keys.as_object().unwrap().len(),
+        2,
+        "a page that was not written has no key: {keys}"
+    );
+    let without = |args: &[&str]| {
+        let mut command = desk.command(args);
+        command.env_remove("GHOSTSNAP_PASSWORD").output().unwrap()
+    };
+    let tested = without(&["key", "test", "kit.txt", "--json"]);
+    assert_eq!(code(&tested), 0, "{}", stderr(&tested));
+    let rows: Value = serde_json::from_str(&stdout(&tested)).unwrap();
+    let (slot, row) = rows.as_object().unwrap().iter().next().unwrap();
+    assert_eq!(row["SNAPSHOTS"], "1");
+    assert!(row["LABEL"].as_str().unwrap().starts_with("recovery kit 2"), "{row}");
+    let restored = without(&["restore", &id, "--target", "out", "--key-file", "kit.txt"]);
+    assert_eq!(code(&restored), 0, "{}", stderr(&restored));
+    // A slip of the fingers is named; a kit that was taken back opens nothing.
+    let page = fs::read_to_string(desk.path("kit.txt")).unwrap();
+    let line = page.lines().find(|line| line.trim_start().starts_with("3:")).unwrap();
+    let digit = if line.as_bytes()[7] == b'0' { "1" } else { "0" };
+    let mut slip = line.to_owned();
+    slip.replace_range(7..8, digit);
+    fs::write(desk.path("slip.txt"), page.replace(line, &slip)).unwrap();
+    let told = without(&["key", "test", "slip.txt"]);
+    assert_eq!(code(&told), 9, "{}", stderr(&told));
+    assert!(stderr(&told).contains("line 3:"), "{}", stderr(&told));
+    desk.ok(&["key", "remove", slot, "--force"]);
+    assert_eq!(code(&without(&["key", "test", "kit.txt"])), 9);
+    // On a terminal or into a printer.
+    assert!(desk.ok(&["key", "kit"]).starts_with("GHOSTSNAP RECOVERY KIT v1\n"));
+}
+
+#[test]
+fn damage_is_mended_by_the_commands_that_are_named() {
+    let desk = Desk::with_repository();
+    for number in 0..20u32 {
+        let mut noise = vec![0; 40_000];
+        blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut noise);
+        fs::write(desk.path(&format!("data/{number}")), noise).unwrap();
+    }
+    desk.backup();
+    desk.ok(&["init", "-r", "./elsewhere"]);
+    desk.ok(&["copy", "--from", "./repository", "--to", "./elsewhere"]);
+    let damage = || {
+        let folder = fs::read_dir(desk.path("repository/packs")).unwrap();
+        let packs = folder.flat_map(|one| fs::read_dir(one.unwrap().path()).unwrap());
+        let largest =
+            packs.map(|one| one.unwrap().path()).max_by_key(|one| one.metadata().unwrap().len());
+        let mut bytes = fs::read(largest.as_ref().unwrap()).unwrap();
+        bytes[100_000] ^= 1;
+        fs::write(largest.unwrap(), bytes).unwrap();
+    };
+    damage();
+    let told = desk.run(&["check", "--read-data"]);
+    assert_eq!(code(&told), 31);
+    assert!(stderr(&told).contains("repair packs"), "{}", stderr(&told));
+    // A copy has it all.
+    let told = desk.ok(&["repair", "packs", "--from", "./elsewhere", "--json"]);
+    let last: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+    let (_, row) = last["rows"].as_object().unwrap().iter().next().unwrap();
+    assert_eq!((&row["RESULT"], &row["LOST"]), (&"saved".into(), &"0".into()), "{last}");
+    desk.ok(&["check", "--read-data"]);
+    desk.ok(&["restore", "latest", "--target", "out", "--verify"]);
+    // Without one, what is lost is named, and the rest restores.
+    desk.ok(&["prune", "--now"]);
+    damage();
+    let told = desk.run(&["repair", "packs"]);
+    assert_eq!(code(&told), 31, "{}", stderr(&told));
+    assert!(stderr(&told).contains("repair snapshots"), "{}", stderr(&told));
+    let told = desk.run(&["repair", "snapshots", "--dry-run", "--format", "json"]);
+    assert_eq!(code(&told), 31);
+    let rows: Value = serde_json::from_str(&stdout(&told)).unwrap();
+    assert_eq!(rows["1"]["KIND"], "file", "{rows}");
+    assert_eq!(code(&desk.run(&["repair", "snapshots"])), 1, "asks first");
+    let rows = desk.json(&["repair", "snapshots", "--force", "--format", "json"]);
+    assert_eq!(rows["1"]["RESULT"], "repaired", "{rows}");
+    desk.ok(&["check", "--read-data"]);
+    desk.ok(&["restore", "latest", &desk.stored("data"), "--target", "rest", "--verify"]);
+    let count = |name: &str| fs::read_dir(desk.path(name)).unwrap().count();
+    assert!(count("rest") < count("data"), "{} {}", count("rest"), count("data"));
+    assert!(count("rest") > 3);
+}
+
+#[test]
 fn programs_we_start_can_be_stopped_and_learn_no_password() {
     let desk = Desk::with_repository();
     let command = "bash -c 'grep SigBlk /proc/self/status > mask; env > seen; echo correct horse'";

@@ -137,6 +137,7 @@ fn segment() -> IndexSegment {
             note(NoteWord::Stray, 4),
             note(NoteWord::Drop, 5),
             note(NoteWord::Claim, 2),
+            note(NoteWord::Damaged, 7),
         ],
         time: 1_800_000_000,
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The commands that look after a repository: forget, prune, check, repair, unlock.
+//! The commands that look after a repository: forget, prune, check, unlock.
 
 use super::args::{self, Invocation};
 use super::progress::Progress;
@@ -16,7 +16,6 @@ use crate::ops::check::{CheckReport, Finding, ReadData, Severity, check as check
 use crate::ops::forget::{self, Policy, Verdict};
 use crate::ops::pin::pin as pin_snapshot;
 use crate::ops::prune::{Fate, PruneOptions, PruneReport, prune as prune_repository};
-use crate::ops::repair::rebuild_index;
 use crate::repo::Repository;
 use crate::repo::locks::{Found, Holder};
 use crate::repo::snapshots::find;
@@ -200,21 +199,6 @@ fn subset(text: &str, now: Timestamp) -> Result<ReadData> {
     if (1..=parts).contains(&part) { Ok(ReadData::Part(part, parts)) } else { Err(wrong()) }
 }
 
-/// `ghostsnap repair index`.
-pub fn repair_index(context: &Context, call: &Invocation) -> Result<()> {
-    let Opened { repository, .. } = repository::open(context, call)?;
-    let repository = repository.without_copy();
-    let progress = context.progress();
-    let result = rebuild_index(&repository, &progress);
-    progress.finish();
-    let packs = result?;
-    context.output.note(&format!("the index names {} now", number_of(packs, "pack")));
-    let mut rows = context.output.rows(call.command().columns);
-    rows.row(&[repository.backend().location().into(), packs.into()])?;
-    rows.finish()?;
-    progress.partial("index every pack").map_or(Ok(()), Err)
-}
-
 fn verdict_of(report: &CheckReport, progress: &Progress<'_>) -> Result<()> {
     let count = |severity| report.findings.iter().filter(|one| one.severity == severity).count();
     let what = "find everything in the repository whole";
@@ -224,10 +208,18 @@ fn verdict_of(report: &CheckReport, progress: &Progress<'_>) -> Result<()> {
         let is_lost = |one: &Finding| {
             one.severity == Severity::Garbage && one.object.starts_with(FileKind::Pack.folder())
         };
+        let is_pack = |one: &Finding| {
+            one.severity == Severity::Damaged && one.object.starts_with(FileKind::Pack.folder())
+        };
         return Err(if report.findings.iter().any(is_lost) {
             error.hint(
                 "there are packs that the index does not name: if it was lost or damaged, \
                  'ghostsnap repair index' makes it anew from them",
+            )
+        } else if report.findings.iter().any(is_pack) {
+            error.hint(
+                "'ghostsnap repair packs' saves what can be read of them, and takes the rest from \
+                 a repository with copies: --from",
             )
         } else {
             error

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
-//! The commands about keys: list, add, change, remove.
+//! The commands about keys: list, add, change, remove, and the recovery kit.
 
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::day_and_time;
+use super::kit::{self, Page};
 use super::repository::{self, Opened};
 use super::rows::Cell;
-use super::secret::NewSecret;
+use super::secret::{self, NewSecret};
+use crate::base::units::{bytes, number_of};
 use crate::base::{Error, FileId, Kind, Result, WhatIo};
-use crate::format::keyslot::KeySlot;
-use crate::repo::Repository;
+use crate::format::keyslot::{KeySlot, Secret};
+use crate::repo::{Reader, Repository};
+use zeroize::Zeroizing;
 
 /// `ghostsnap key list`.
 pub fn list(context: &Context, call: &Invocation) -> Result<()> {
@@ -102,6 +105,70 @@ pub fn remove(context: &Context, call: &Invocation) -> Result<()> {
     let mut rows = context.output.rows(call.command().columns);
     rows.row(&key_cells(id, slot))?;
     rows.finish()
+}
+
+/// `ghostsnap key kit`.
+pub fn kit(context: &Context, call: &Invocation) -> Result<()> {
+    let meant = repository::meant(context, call)?;
+    let Opened { repository, .. } = repository::open_meant(context, call, &meant)?;
+    let key = Zeroizing::new(context.world.random_32()?);
+    let (day, _) = day_and_time(context.world.now());
+    let label = match call.text("label") {
+        Some(label) => label.to_owned(),
+        None => format!("recovery kit {day}"),
+    };
+    let secret = Secret::KeyFile(key.clone());
+    let slot = repository.add_key(&secret, &label)?;
+    let page = kit::page(&Page {
+        address: &repository.backend().location(),
+        repository: repository.config().repository_id,
+        slot,
+        host: &context.world.host(),
+        day: &day,
+        key: &key,
+    });
+    let written = page.and_then(|page| match call.path("output") {
+        Some(path) => secret::make_secret_file(path, &page),
+        None => context.output.bytes(page.as_bytes()),
+    });
+    if let Err(error) = written {
+        // A key that nobody has is only something to wonder about.
+        repository.remove_key(&slot)?;
+        return Err(error);
+    }
+    context.output.note(&format!(
+        "key {} opens the repository by this page; 'ghostsnap key test FILE' proves it, \
+         'ghostsnap key remove {}' makes it worthless",
+        slot.short(),
+        slot.short()
+    ));
+    Ok(())
+}
+
+/// `ghostsnap key test`.
+pub fn test(context: &Context, call: &Invocation) -> Result<()> {
+    let path = call.path("FILE").ok_or_else(|| Error::new(Kind::Usage, "test a key"))?;
+    let meant = repository::meant(context, call)?;
+    let secret = repository::asker(context, call).of_file(path)?;
+    let repository = repository::open_with(context, &meant, &secret)?;
+    let slot = repository.slot_of(&secret)?;
+    let progress = context.progress();
+    let all = repository.readable_snapshots(&progress)?;
+    let count = all.len();
+    let repository = repository.indexed(&progress)?;
+    // The keys of trees, too: the newest snapshot opens.
+    if let Some((_, newest)) = all.last() {
+        Reader::new(&repository).tree(&newest.tree)?;
+    }
+    progress.finish();
+    let (id, label) = slot.map(|(id, slot)| (id.to_string(), slot.label)).unwrap_or_default();
+    let newest = all.last().map(|(_, newest)| day_and_time(newest.time)).unwrap_or_default();
+    let mut rows = context.output.rows(call.command().columns);
+    rows.row(&[id.into(), label.into(), bytes(count).into(), newest.0.into(), newest.1.into()])?;
+    rows.finish()?;
+    let snapshots = number_of(bytes(count), "snapshot");
+    context.output.note(&format!("it opens the repository, which has {snapshots}"));
+    Ok(())
 }
 
 fn find<'s>(slots: &'s [(FileId, KeySlot)], wanted: &str) -> Result<&'s (FileId, KeySlot)> {

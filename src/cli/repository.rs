@@ -428,3 +428,9 @@ pub fn open_meant(context: &Context, call: &Invocation, meant: &Meant) -> Result
     let repository = found.open(&secret, Arc::clone(&context.world))?;
     Ok(Opened { repository: dressing.put_on(context, repository), secret })
 }
+
+/// Opens this one with just this secret, and with nothing of it that is on this machine.
+pub fn open_with(context: &Context, meant: &Meant, secret: &Secret) -> Result<Repository> {
+    let found = Found::at(backend::open(&meant.address, &meant.access)?)?;
+    found.open(secret, Arc::clone(&context.world))
+}

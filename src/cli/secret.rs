@@ -163,6 +163,11 @@ impl Asker<'_> {
         Ok(())
     }
 
+    /// What a file of a key, a password or a recovery kit holds.
+    pub fn of_file(&self, path: &Path) -> Result<Secret> {
+        self.read_file(path, "file")
+    }
+
     fn read_file(&self, path: &Path, what: &str) -> Result<Secret> {
         let doing = || format!("read the {what} {}", path.display());
         let file = File::open(path).what_io(doing)?;
@@ -300,14 +305,20 @@ fn read_bounded(from: impl Read) -> Result<Zeroizing<String>> {
 pub fn make_key_file(path: &Path, world: &World) -> Result<Secret> {
     let doing = || format!("make the key file {}", path.display());
     let key = Zeroizing::new(world.random_32()?);
+    make_secret_file(path, &Secret::key_file_text(&key)).within(doing)?;
+    Ok(Secret::KeyFile(key))
+}
+
+/// Writes a new file that only its owner reads; it is durable on return.
+pub fn make_secret_file(path: &Path, text: &str) -> Result<()> {
+    let doing = || format!("make the file {}", path.display());
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).what_io(doing)?;
-    file.write_all(Secret::key_file_text(&key).as_bytes()).what_io(doing)?;
+    file.write_all(text.as_bytes()).what_io(doing)?;
     file.sync_all().what_io(doing)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).what_io(doing)?;
-    Ok(Secret::KeyFile(key))
+    File::open(folder).and_then(|folder| folder.sync_all()).what_io(doing)
 }
 
 #[cfg(test)]

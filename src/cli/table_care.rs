@@ -29,11 +29,6 @@ const CHECK_COLUMNS: &[Column] = &[
     col("TEXT", Holds::Text, "what is wrong"),
 ];
 
-const REPAIRED_COLUMNS: &[Column] = &[
-    col("REPOSITORY", Holds::Text, "where it is"),
-    col("PACKS", Holds::Count, "packs that the new index names"),
-];
-
 const PRUNE_COLUMNS: &[Column] = &[
     col(
         "ACTION",
@@ -133,21 +128,6 @@ pub const CHECK: Command = Command {
     ..LOOK
 };
 
-/// `repair index`.
-pub const REPAIR_INDEX: Command = Command {
-    name: "repair index",
-    about: "make the index anew from the packs",
-    details: "For a repository whose index is lost or damaged. Reads the sealed end of every \
-              pack, stores one new index of what is really there, and only then removes the \
-              old one. Packs that cannot be read are named and left where they are.",
-    examples: &["ghostsnap repair index -r /srv/backup"],
-    effect: Effect::Write,
-    long: true,
-    columns: REPAIRED_COLUMNS,
-    run: care::repair_index,
-    ..LOOK
-};
-
 const PINNED_COLUMNS: &[Column] = &[
     col("SNAPSHOT", Holds::Id, "its id from now on"),
     wide("NAME", Holds::Text, "its name"),
@@ -220,11 +200,13 @@ pub const FORGET_OF_USERS: Command = Command {
     ..LOOK
 };
 
-const DRY: ShimArg =
+/// An argument of shims that only look with `yes`.
+pub const DRY: ShimArg =
     ShimArg::new("DRY_RUN", "dry-run", "`yes` only says what would be dropped", Value::YesNo)
         .optional();
 
-const REPOSITORY_ARG: ShimArg = ShimArg::new(
+/// A named repository as an argument of shims.
+pub const REPOSITORY_ARG: ShimArg = ShimArg::new(
     "REPOSITORY",
     "repository",
     "its name; without it the one in the settings",

@@ -9,7 +9,10 @@ use super::table_flags::{
     DRY_RUN, EXCLUDE, FORCE, HOST_FILTER, INCLUDE, SHIM_USER, SNAPSHOT, TAG_FILTER, USER_FILTER,
 };
 use super::table_hestia::SHIM;
-use super::{engine, engine_copy, engine_keys, engine_look, table_care as care, tools};
+use super::{
+    engine, engine_copy, engine_look, table_care as care, table_keys as keys,
+    table_repair as repair, tools,
+};
 
 /// A command that looks and is done; the base of the rows below.
 pub(super) const LOOK: Command = Command {
@@ -105,22 +108,6 @@ const INIT_COLUMNS: &[Column] = &[
     col("METHOD", Holds::Text, "password or key-file"),
 ];
 
-const CHANGED_KEY_COLUMNS: &[Column] = &[
-    col("KEY", Holds::Id, "the slot's id"),
-    col("LABEL", Holds::Text, "what its owner called it"),
-    col("METHOD", Holds::Text, "password or key-file"),
-];
-
-const KEY_COLUMNS: &[Column] = &[
-    col("KEY", Holds::Id, "the slot's id"),
-    col("LABEL", Holds::Text, "what its owner called it"),
-    col("METHOD", Holds::Text, "password or key-file"),
-    col("DATE", Holds::Text, "the day it was made, local time"),
-    col("TIME", Holds::Text, "the time of that day"),
-    col("MEMORY", Holds::Bytes, "memory one try of a password costs; empty for key files"),
-    wide("PASSES", Holds::Count, "passes over that memory"),
-];
-
 const STATS_COLUMNS: &[Column] = &[
     col("REPOSITORY", Holds::Text, "where it is"),
     col("SNAPSHOTS", Holds::Count, "snapshots in it"),
@@ -152,17 +139,6 @@ const RESTORE_FLAGS: &[Flag] = &[
     USER_FILTER,
     DRY_RUN,
     FORCE,
-];
-
-/// Which snapshots `forget` keeps.
-const NEW_SECRET_FLAGS: &[Flag] = &[
-    Flag::new("label", "what to call the key").value("TEXT", Value::Text),
-    Flag::new("new-password-file", "take the new password from the first line of this file")
-        .value("FILE", Value::Path),
-    Flag::new("new-password-command", "take the new password from the first line this prints")
-        .value("COMMAND", Value::Text),
-    Flag::new("new-key-file", "use this key file; a new one is made if it does not exist")
-        .value("FILE", Value::Path),
 ];
 
 /// Copies snapshots.
@@ -352,55 +328,16 @@ pub const ENGINE: &[Command] = &[
     care::UNPIN,
     care::PRUNE,
     care::CHECK,
-    care::REPAIR_INDEX,
+    repair::REPAIR_INDEX,
+    repair::REPAIR_PACKS,
+    repair::REPAIR_SNAPSHOTS,
     care::UNLOCK,
-    Command {
-        name: "key list",
-        about: "list the keys that open the repository",
-        details: "",
-        examples: &["ghostsnap key list -r /srv/backup"],
-        columns: KEY_COLUMNS,
-        run: engine_keys::list,
-        ..LOOK
-    },
-    Command {
-        name: "key add",
-        about: "add a password or key file",
-        details: "Asks for a new password twice unless one of the options says where it is.",
-        examples: &[
-            "ghostsnap key add --label office",
-            "ghostsnap key add --new-key-file /root/recovery.key --label recovery",
-        ],
-        flags: NEW_SECRET_FLAGS,
-        effect: Effect::Write,
-        columns: CHANGED_KEY_COLUMNS,
-        run: engine_keys::add,
-        ..LOOK
-    },
-    Command {
-        name: "key change",
-        about: "replace the password or key file used now by another",
-        details: "The new key is added first, then the old one is removed.",
-        examples: &["ghostsnap key change -r /srv/backup"],
-        flags: NEW_SECRET_FLAGS,
-        effect: Effect::Write,
-        columns: CHANGED_KEY_COLUMNS,
-        run: engine_keys::change,
-        ..LOOK
-    },
-    Command {
-        name: "key remove",
-        about: "remove a key",
-        details: "The last key cannot be removed. Asks first, or needs --force where there is \
-                  nobody to ask.",
-        examples: &["ghostsnap key remove 3f9c2a1b --force"],
-        args: &[Arg::new("KEY", "the slot's id or the beginning of one", Value::Text)],
-        flags: &[FORCE],
-        effect: Effect::Destroy,
-        columns: CHANGED_KEY_COLUMNS,
-        run: engine_keys::remove,
-        ..LOOK
-    },
+    keys::LIST,
+    keys::ADD,
+    keys::CHANGE,
+    keys::REMOVE,
+    keys::KIT,
+    keys::TEST,
     Command {
         name: "stats",
         about: "say how large the repository is and what deduplication saves",

@@ -37,6 +37,16 @@ pub enum NoteKind {
     Drop,
     /// A backup that was running then counts on it: it stays, whatever marks it has.
     Claim,
+    /// It was damaged then, and what could be read of it lies elsewhere: it does not count any
+    /// more, whatever segment names it.
+    Damaged,
+}
+
+impl NoteKind {
+    /// Whether a pack with this note counts as if no segment named it.
+    pub const fn takes_out(self) -> bool {
+        matches!(self, Self::Drop | Self::Damaged)
+    }
 }
 
 /// A note about a pack.
@@ -122,6 +132,7 @@ impl IndexSegment {
                 NoteKind::Stray => 2,
                 NoteKind::Drop => 3,
                 NoteKind::Claim => 4,
+                NoteKind::Damaged => 5,
             },
             pack: note.pack.as_bytes().to_vec(),
             time: note.time,
@@ -181,6 +192,7 @@ impl IndexSegment {
                 2 => NoteKind::Stray,
                 3 => NoteKind::Drop,
                 4 => NoteKind::Claim,
+                5 => NoteKind::Damaged,
                 other => {
                     return Err(Error::new(Kind::Newer, what)
                         .why(format!("notes of kind {other} are not known to this program")));
@@ -225,6 +237,7 @@ mod tests {
                 note(NoteKind::Stray, 1),
                 note(NoteKind::Drop, 2),
                 note(NoteKind::Claim, 3),
+                note(NoteKind::Damaged, 6),
             ],
             time: 1_800_000_001,
         };

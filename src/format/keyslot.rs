@@ -3,8 +3,8 @@
 //! wrapping key's parameters are readable by anybody and bound to the wrapped key, so that nobody
 //! can weaken them.
 
-use super::damaged;
 use super::envelope::{HEADER_BYTES, Header, RecordKind};
+use super::{damaged, kit};
 use crate::base::{Error, Kind, Result, Timestamp, World};
 use crate::crypto::kdf::derive_from_key_file;
 use crate::crypto::{KdfParams, MasterKey, NonceIndex, SealKey};
@@ -38,8 +38,8 @@ impl Secret {
         Self::Password(Zeroizing::new(text.as_bytes().to_vec()))
     }
 
-    /// Reads the text of a file: a key file if it starts like one, else its first line is a
-    /// password.
+    /// Reads the text of a file: a key file or a recovery kit if it starts like one, else its first
+    /// line is a password.
     pub fn from_file_text(text: &str) -> Result<Self> {
         let mut lines = text.lines().map(str::trim_end);
         let first = lines.next().unwrap_or_default();
@@ -50,6 +50,9 @@ impl Secret {
                         .why("its second line is not a key of 64 hexadecimal digits")
                 })?;
             return Ok(Self::KeyFile(Zeroizing::new(id.0)));
+        }
+        if first.eq_ignore_ascii_case(kit::FIRST_LINE) {
+            return kit::read(text);
         }
         if first.is_empty() {
             return Err(

@@ -9,6 +9,7 @@ pub mod config;
 pub mod envelope;
 pub mod index;
 pub mod keyslot;
+pub mod kit;
 pub mod lock;
 pub mod pack;
 pub mod rows;

@@ -127,7 +127,7 @@ pub fn check(repository: Repository, read: ReadData, monitor: &dyn Monitor) -> R
     Ok(report)
 }
 
-fn check_segments(
+pub(super) fn check_segments(
     repository: &Repository,
     report: &mut CheckReport,
     monitor: &dyn Monitor,
@@ -164,30 +164,41 @@ fn is_gone(repository: &Repository, name: &FileName, error: &Error) -> Result<bo
 }
 
 /// The packs that count: each once, without those of replaced segments and those that are dropped.
-fn pack_entries(segments: Vec<(FileId, IndexSegment)>) -> Listed {
+pub(super) fn pack_entries(segments: Vec<(FileId, IndexSegment)>) -> Listed {
     let replaced: HashSet<FileId> =
         segments.iter().flat_map(|(_, segment)| segment.replaces.iter().copied()).collect();
     let valid = || segments.iter().filter(|(id, _)| !replaced.contains(id));
-    let noted = |kind: NoteKind| -> HashSet<FileId> {
+    let noted = |is_meant: fn(NoteKind) -> bool| -> HashSet<FileId> {
         let notes = valid().flat_map(|(_, segment)| &segment.notes);
-        notes.filter(|note| note.kind == kind).map(|note| note.pack).collect()
+        notes.filter(|note| is_meant(note.kind)).map(|note| note.pack).collect()
     };
-    let (dropped, marked) = (noted(NoteKind::Drop), noted(NoteKind::Mark));
+    let dropped = noted(NoteKind::takes_out);
+    let marked = noted(|kind| kind == NoteKind::Mark);
+    let given_up = noted(|kind| kind == NoteKind::Damaged);
     let mut seen = HashSet::new();
-    let entries = segments
-        .into_iter()
-        .filter(|(id, _)| !replaced.contains(id))
-        .flat_map(|(_, segment)| segment.packs)
-        .filter(|pack| !dropped.contains(&pack.id) && seen.insert(pack.id))
-        .collect();
-    Listed { entries, marked }
+    let mut listed = Listed { entries: Vec::new(), marked, damaged: Vec::new() };
+    let all = segments.into_iter().filter(|(id, _)| !replaced.contains(id));
+    for pack in all.flat_map(|(_, segment)| segment.packs) {
+        if !seen.insert(pack.id) {
+            continue;
+        }
+        if given_up.contains(&pack.id) {
+            listed.damaged.push(pack);
+        } else if !dropped.contains(&pack.id) {
+            listed.entries.push(pack);
+        }
+    }
+    listed
 }
 
 /// What the index says of packs.
-struct Listed {
-    entries: Vec<PackEntry>,
+pub(super) struct Listed {
+    /// Each once.
+    pub entries: Vec<PackEntry>,
     /// Those that nothing needs and that will be removed.
-    marked: HashSet<FileId>,
+    pub marked: HashSet<FileId>,
+    /// Those that a repair has given up.
+    pub damaged: Vec<PackEntry>,
 }
 
 /// Compares the index with what the store has. Returns the packs that nothing needed and that were
@@ -220,6 +231,12 @@ fn check_packs(
             ),
             Some(_) => {}
         }
+    }
+    let damaged = index.damaged.iter().map(|entry| FileName::new(FileKind::Pack, entry.id));
+    for name in damaged.filter(|name| listed.contains_key(name)) {
+        known.insert(name);
+        let why = "a repair gave the pack up; a prune removes it";
+        report.add(Severity::Garbage, name.to_string(), why);
     }
     for name in listed.keys().filter(|name| !known.contains(name)) {
         report.add(
@@ -315,7 +332,7 @@ impl Trees<'_> {
 
 fn check_data(
     repository: &IndexedRepository,
-    Listed { entries, marked }: &Listed,
+    Listed { entries, marked, .. }: &Listed,
     read: ReadData,
     report: &mut CheckReport,
     monitor: &dyn Monitor,
@@ -325,6 +342,23 @@ fn check_data(
     monitor
         .stage(Stage::Step { name: "reading data", total: Some((Counter::BytesChecked, bytes)) });
     report.packs_read = units::bytes(chosen.len());
+    for (id, error) in read_packs(repository, &chosen, monitor) {
+        let name = FileName::new(FileKind::Pack, id);
+        // Nothing needed it, and a prune has removed it since the index was loaded.
+        let is_pruned = marked.contains(&id) && is_gone(repository, &name, &error)?;
+        if !is_pruned {
+            report.take(&name.to_string(), error)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads whole packs; what is wrong with which.
+pub(super) fn read_packs(
+    repository: &Repository,
+    chosen: &[&PackEntry],
+    monitor: &dyn Monitor,
+) -> Vec<(FileId, Error)> {
     let next = AtomicUsize::new(0);
     let troubles = Mutex::new(Vec::new());
     let workers = repository.world().cores().min(limits::WORKERS_MAX).min(chosen.len());
@@ -345,15 +379,7 @@ fn check_data(
     });
     let mut troubles = troubles.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     troubles.sort_by_key(|(id, _)| *id);
-    for (id, error) in troubles {
-        let name = FileName::new(FileKind::Pack, id);
-        // Nothing needed it, and a prune has removed it since the index was loaded.
-        let is_pruned = marked.contains(&id) && is_gone(repository, &name, &error)?;
-        if !is_pruned {
-            report.take(&name.to_string(), error)?;
-        }
-    }
-    Ok(())
+    troubles
 }
 
 /// In which of so many parts a pack is. Names are hashes, so the parts are about equally large.
@@ -393,11 +419,7 @@ fn choose<'e>(
 }
 
 /// Reads a whole pack: its bytes against its name, every blob, every chunk, and its sealed end.
-fn check_pack(
-    repository: &IndexedRepository,
-    entry: &PackEntry,
-    monitor: &dyn Monitor,
-) -> Result<()> {
+fn check_pack(repository: &Repository, entry: &PackEntry, monitor: &dyn Monitor) -> Result<()> {
     let mut reading = PackCheck {
         repository,
         entry,
@@ -431,7 +453,7 @@ fn run_of(blobs: &[BlobEntry]) -> usize {
 }
 
 struct PackCheck<'a> {
-    repository: &'a IndexedRepository,
+    repository: &'a Repository,
     entry: &'a PackEntry,
     reader: PackReader,
     hasher: blake3::Hasher,

@@ -103,7 +103,7 @@ fn is_damage(error: &Error) -> bool {
 }
 
 /// A snapshot that both repositories have.
-type Lent<'l> = (&'l Snapshot, &'l (FileId, Snapshot));
+pub(super) type Lent<'l> = (&'l Snapshot, &'l (FileId, Snapshot));
 
 /// The newest snapshot of the same things that both have, beside its copy.
 fn lender<'l>(
@@ -130,6 +130,29 @@ fn copy_one(
 ) -> Result<(FileId, Snapshot)> {
     let monitor = &Scoped::new(monitor);
     let started = target.world().ticks();
+    let (tree, written) = copy_content(source, target, snapshot, lent, options, monitor)?;
+    for counter in [Counter::BytesStored, Counter::Packs] {
+        monitor.count(counter, written.get(counter));
+    }
+    let mut copy = Snapshot { tree, origin: Some(origin), ..snapshot.clone() };
+    copy.parent = lent.map(|(_, (id, _))| *id);
+    copy.totals.bytes_new = monitor.counts.get(Counter::BytesNew);
+    copy.totals.bytes_stored = monitor.counts.get(Counter::BytesStored);
+    let spent = target.world().ticks().saturating_sub(started);
+    copy.totals.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
+    let id = target.commit(&copy).within(|| "store the snapshot")?;
+    Ok((id, copy))
+}
+
+/// Stores the content of a snapshot in another repository: the root of its tree there.
+pub(super) fn copy_content(
+    source: &IndexedRepository,
+    target: &IndexedRepository,
+    snapshot: &Snapshot,
+    lent: Option<Lent<'_>>,
+    options: WriterOptions,
+    monitor: &dyn Monitor,
+) -> Result<(Vec<ChunkId>, Counts)> {
     let size = (Counter::BytesSource, snapshot.totals.bytes);
     monitor.stage(Stage::Step { name: "copying", total: Some(size) });
     let writer = Writer::new(target, options);
@@ -142,17 +165,7 @@ fn copy_one(
     let tree = stored?;
     let written = finished?;
     check_cancelled(monitor)?;
-    for counter in [Counter::BytesStored, Counter::Packs] {
-        monitor.count(counter, written.get(counter));
-    }
-    let mut copy = Snapshot { tree, origin: Some(origin), ..snapshot.clone() };
-    copy.parent = lent.map(|(_, (id, _))| *id);
-    copy.totals.bytes_new = monitor.counts.get(Counter::BytesNew);
-    copy.totals.bytes_stored = monitor.counts.get(Counter::BytesStored);
-    let spent = target.world().ticks().saturating_sub(started);
-    copy.totals.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
-    let id = target.commit(&copy).within(|| "store the snapshot")?;
-    Ok((id, copy))
+    Ok((tree, written))
 }
 
 /// A piece of work: chunks that follow each other, or the map of a part of a file of rows.

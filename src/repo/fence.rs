@@ -89,9 +89,9 @@ impl News {
         self.read.iter().filter(move |(id, _)| !replaced.contains(*id)).map(|(_, one)| one)
     }
 
-    fn noted(&self, kind: NoteKind) -> HashSet<FileId> {
+    fn noted(&self, is_meant: fn(NoteKind) -> bool) -> HashSet<FileId> {
         let notes = self.valid().flat_map(|one| &one.notes);
-        notes.filter(|note| note.kind == kind).map(|note| note.pack).collect()
+        notes.filter(|note| is_meant(note.kind)).map(|note| note.pack).collect()
     }
 }
 
@@ -144,7 +144,7 @@ impl IndexedRepository {
         // What this run has stored may have been marked as well, if it takes very long.
         counted.extend(self.fresh.own_packs());
         self.check_named(&news, &counted)?;
-        let marked = news.noted(NoteKind::Mark);
+        let marked = news.noted(|kind| kind == NoteKind::Mark);
         let leaving: Vec<FileId> = counted.into_iter().filter(|id| marked.contains(id)).collect();
         if leaving.is_empty() {
             return Ok(());
@@ -170,7 +170,7 @@ impl IndexedRepository {
 
     /// Whether each of these packs is still named by a segment, and dropped by none.
     fn check_named(&self, news: &News, wanted: &[FileId]) -> Result<()> {
-        let dropped = news.noted(NoteKind::Drop);
+        let dropped = news.noted(NoteKind::takes_out);
         let own = self.fresh.own_packs();
         if let Some(id) = own.iter().find(|id| dropped.contains(*id)) {
             return Err(gone(format!("pack {id}, which this run has stored, was removed again")));

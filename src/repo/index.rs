@@ -145,13 +145,13 @@ impl Index {
         let replaced: HashSet<FileId> =
             segments.iter().flat_map(|(_, segment)| segment.replaces.iter().copied()).collect();
         let valid = || segments.iter().filter(|(id, _)| !replaced.contains(id));
-        let noted = |kind: NoteKind| -> HashSet<FileId> {
+        let noted = |is_meant: fn(NoteKind) -> bool| -> HashSet<FileId> {
             let notes = valid().flat_map(|(_, segment)| &segment.notes);
-            notes.filter(|note| note.kind == kind).map(|note| note.pack).collect()
+            notes.filter(|note| is_meant(note.kind)).map(|note| note.pack).collect()
         };
-        let dropped = noted(NoteKind::Drop);
-        let claimed = noted(NoteKind::Claim);
-        let marked = noted(NoteKind::Mark);
+        let dropped = noted(NoteKind::takes_out);
+        let claimed = noted(|kind| kind == NoteKind::Claim);
+        let marked = noted(|kind| kind == NoteKind::Mark);
         let mut index = Self::default();
         let mut seen = HashSet::new();
         let mut chunks = Vec::new();

@@ -109,6 +109,18 @@ impl Repository {
         store_named(self.backend.as_ref(), FileKind::Key, &stored).within(|| "add a key slot")
     }
 
+    /// The slot that this secret opens.
+    pub fn slot_of(&self, secret: &Secret) -> Result<Option<(FileId, KeySlot)>> {
+        let backend = self.backend.as_ref();
+        for (name, size) in slot_names(backend)? {
+            let stored = read_slot(backend, &name, size)?;
+            if open_slot(&stored, secret)?.is_some() {
+                return Ok(Some((name.id, describe_slot(&stored)?)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Removes a slot, never the last one.
     pub fn remove_key(&self, id: &FileId) -> Result<()> {
         let names = slot_names(self.backend.as_ref())?;

@@ -285,6 +285,11 @@ impl IndexedRepository {
         self.closed().indexed_to_write(work, monitor)
     }
 
+    /// The repository without its index, and without its lock.
+    pub fn into_repository(self) -> Repository {
+        self.repository
+    }
+
     fn closed(&self) -> Repository {
         Repository {
             backend: Arc::clone(&self.backend),
@@ -344,7 +349,9 @@ impl IndexedRepository {
             monitor.warn(
                 Error::new(Kind::Damaged, format!("count on pack {pack}"))
                     .why("it is missing or cut off; what it held is stored again where it still is")
-                    .hint("run 'ghostsnap check', then 'ghostsnap repair index'"),
+                    .hint(
+                        "'ghostsnap repair packs' says what is lost, and takes it out of the index",
+                    ),
             );
         }
         Ok(())

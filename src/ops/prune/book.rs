@@ -136,7 +136,7 @@ impl<'r> Book<'r> {
                 return self.store();
             };
             for pack in segment.packs {
-                if self.notes.drops.contains_key(&pack.id) || !seen.insert(pack.id) {
+                if self.notes.take_out(&pack.id) || !seen.insert(pack.id) {
                     continue;
                 }
                 let inside: usize = pack.blobs.iter().map(|blob| blob.chunks.len()).sum();

@@ -8,9 +8,9 @@
 //! twice and the emptier place is marked; what was dropped and not removed counts again and is
 //! judged anew.
 
-mod book;
+pub(super) mod book;
 mod needed;
-mod plan;
+pub(super) mod plan;
 mod repack;
 
 pub use plan::{Fate, Notes, Plan, PruneOptions};
@@ -181,10 +181,10 @@ fn since(others: &[Found]) -> Option<i64> {
 /// A backup may have claimed one of them at that very moment, so all of them count again and are
 /// judged anew.
 fn take_back_drops(repository: &mut IndexedRepository, monitor: &dyn Monitor) -> Result<()> {
-    let dropped = repository.index().dropped();
+    let dropped = Notes::of(repository.index()).drops;
     let there = packs(repository)?;
     let left: Vec<FileId> =
-        there.into_iter().map(|(id, _)| id).filter(|id| dropped.contains(id)).collect();
+        there.into_iter().map(|(id, _)| id).filter(|id| dropped.contains_key(id)).collect();
     if left.is_empty() {
         return Ok(());
     }
@@ -295,7 +295,10 @@ impl Job<'_> {
         for id in going {
             notes.marks.remove(id);
             notes.strays.remove(id);
-            notes.drops.insert(*id, self.now);
+            // What was given up must not count again, whatever becomes of this run.
+            if !notes.damaged.contains_key(id) {
+                notes.drops.insert(*id, self.now);
+            }
         }
     }
 
@@ -363,9 +366,9 @@ impl Job<'_> {
         notes.claims.retain(|_, time| now.saturating_sub(*time) < grace);
         // As long as a segment names it, or somebody may be writing such a segment anew.
         let long = 2 * grace.max(limits::PRUNE_GRACE_SECONDS);
-        notes
-            .drops
-            .retain(|id, time| index.dropped().contains(id) || now.saturating_sub(*time) < long);
+        for out in [&mut notes.drops, &mut notes.damaged] {
+            out.retain(|id, time| index.dropped().contains(id) || now.saturating_sub(*time) < long);
+        }
     }
 
     fn others(&self) -> Result<Vec<Found>> {
@@ -405,7 +408,9 @@ impl Job<'_> {
             return Ok(());
         }
         let notes = &self.book.notes;
-        let noted = notes.marks.keys().chain(notes.strays.keys());
+        let there = |id: &&FileId| self.sizes.contains_key(*id);
+        let damaged = notes.damaged.keys().filter(there);
+        let noted = notes.marks.keys().chain(notes.strays.keys()).chain(damaged);
         let unclaimed = noted.filter(|id| !notes.claims.contains_key(*id));
         let all: Vec<FileId> = unclaimed.copied().collect();
         let removed = self.remove_now(&all, report)?;

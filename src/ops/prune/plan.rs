@@ -96,6 +96,8 @@ pub struct Notes {
     pub drops: HashMap<FileId, i64>,
     /// When a running backup counted on a pack.
     pub claims: HashMap<FileId, i64>,
+    /// When a repair gave a pack up.
+    pub damaged: HashMap<FileId, i64>,
 }
 
 impl Notes {
@@ -109,6 +111,7 @@ impl Notes {
                 NoteKind::Stray => &mut notes.strays,
                 NoteKind::Drop => &mut notes.drops,
                 NoteKind::Claim => &mut notes.claims,
+                NoteKind::Damaged => &mut notes.damaged,
             };
             let time = times.entry(note.pack).or_insert(note.time);
             *time = (*time).max(note.time);
@@ -123,6 +126,11 @@ impl Notes {
         self.claims.get(id).is_some_and(|time| !over(*time))
     }
 
+    /// Whether a pack counts as if no segment named it.
+    pub fn take_out(&self, id: &FileId) -> bool {
+        self.drops.contains_key(id) || self.damaged.contains_key(id)
+    }
+
     /// As a segment holds them, sorted: the same notes are the same bytes.
     pub fn sorted(&self) -> Vec<Note> {
         let kinds = [
@@ -130,6 +138,7 @@ impl Notes {
             (NoteKind::Stray, &self.strays),
             (NoteKind::Drop, &self.drops),
             (NoteKind::Claim, &self.claims),
+            (NoteKind::Damaged, &self.damaged),
         ];
         let note =
             |kind| move |(pack, time): (&FileId, &i64)| Note { kind, pack: *pack, time: *time };
@@ -410,7 +419,7 @@ fn strays(
         if notes.drops.contains_key(id) {
             return Fate::Remove;
         }
-        match notes.strays.get(id) {
+        match notes.damaged.get(id).or_else(|| notes.strays.get(id)) {
             Some(time) if over(*time) => Fate::Remove,
             Some(_) => Fate::Wait,
             None => Fate::Mark,

@@ -1,31 +1,23 @@
 // SPDX-License-Identifier: MIT
 //! Making the index anew from the sealed ends of all packs.
 
+use super::alone;
 use crate::backend::{FileKind, FileName};
 use crate::base::error::io_error;
 use crate::base::monitor::{Stage, check_cancelled};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, Within, units};
 use crate::format::envelope::HEADER_BYTES;
 use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
-use crate::format::{IndexSegment, PackClass, PackEntry, PackReader, RecordKind};
+use crate::format::{IndexSegment, Note, NoteKind, PackClass, PackEntry, PackReader, RecordKind};
 use crate::repo::Repository;
-use crate::repo::locks::{Held, in_use};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Reads the end of every pack and stores one new index of what is really there; only then the old
 /// segments go. A pack whose end is damaged is a warning and keeps the entry it had. Anything else
 /// that cannot be read (a store that does not answer, a newer version) ends it before a change.
 pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u64> {
     // It takes the notes of a prune back, so none may be acting on them.
-    let held = match repository.lock("repair") {
-        Err(error) if error.kind() == Kind::Disk => None,
-        held => held?,
-    };
-    let mut others = repository.others_at_work(held.as_ref().map(Held::id), monitor)?;
-    others.retain(|one| one.lock.as_ref().is_none_or(|lock| lock.work == "prune"));
-    if !others.is_empty() {
-        return Err(in_use("make the index anew", &others));
-    }
+    let _held = alone(repository, "make the index anew", monitor)?;
     // The segments first: all they name was stored before them and so is in the list of packs. A
     // backup that ends after this adds a segment of its own, which is not among the old ones.
     let old = old_segments(repository)?;
@@ -40,7 +32,7 @@ pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u
             Ok(entry) => entries.push(entry),
             Err(error) if error.kind() == Kind::Damaged => {
                 monitor.warn(error.within(format!("index {name}")));
-                damaged.insert(name.id, size);
+                damaged.insert(name.id, Some(size));
             }
             // Pruned by somebody else since the listing.
             Err(error) if error.kind() == Kind::NotFound => {}
@@ -48,6 +40,11 @@ pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u
         }
         monitor.count(Counter::Checked, 1);
     }
+    let notes = given_up(repository, &old)?;
+    // What was given up may come back: its entry stays.
+    let named: HashSet<FileId> = entries.iter().map(|entry| entry.id).collect();
+    let away = notes.iter().map(|note| note.pack).filter(|id| !named.contains(id));
+    damaged.extend(away.map(|id| (id, None)));
     if !damaged.is_empty() {
         entries.extend(known_entries(repository, &old, damaged)?);
     }
@@ -55,8 +52,12 @@ pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u
     if entries.is_empty() {
         return Ok(found);
     }
-    let segment = IndexSegment { packs: entries, replaces: old.clone(), ..IndexSegment::default() };
-    repository.store_record(RecordKind::Index, 0, &segment.encode())?;
+    if !notes.is_empty() {
+        repository.store_segment(&IndexSegment { notes, ..IndexSegment::default() })?;
+    }
+    let replaces = old.clone();
+    let segment = IndexSegment { packs: entries, replaces, ..IndexSegment::default() };
+    repository.store_segment(&segment)?;
     for id in old {
         repository.backend().remove(&FileName::new(FileKind::Index, id))?;
     }
@@ -80,25 +81,55 @@ fn old_segments(repository: &Repository) -> Result<Vec<FileId>> {
     Ok(old)
 }
 
-/// What the readable old segments say of these packs: a damaged end leaves most blobs whole.
-fn known_entries(
+/// The packs that a repair has given up: they end well, and are damaged all the same.
+fn given_up(repository: &Repository, old: &[FileId]) -> Result<Vec<Note>> {
+    let mut replaced = HashSet::new();
+    let mut found = Vec::new();
+    each_readable(repository, old, |id, segment| {
+        replaced.extend(segment.replaces);
+        let notes = segment.notes.into_iter().filter(|note| note.kind == NoteKind::Damaged);
+        found.push((*id, notes.collect::<Vec<_>>()));
+    })?;
+    found.retain(|(id, _)| !replaced.contains(id));
+    let mut notes: Vec<Note> = found.into_iter().flat_map(|(_, notes)| notes).collect();
+    notes.sort_unstable();
+    notes.dedup();
+    Ok(notes)
+}
+
+/// Takes those of these segments that can be read, one after the other.
+fn each_readable(
     repository: &Repository,
-    old: &[FileId],
-    mut wanted: HashMap<FileId, u64>,
-) -> Result<Vec<PackEntry>> {
-    let mut known = Vec::new();
-    for id in old {
+    ids: &[FileId],
+    mut take: impl FnMut(&FileId, IndexSegment),
+) -> Result<()> {
+    for id in ids {
         let segment = repository
             .load_record(RecordKind::Index, id)
             .and_then(|plain| IndexSegment::decode(&plain));
         match segment {
-            Ok(segment) => known.extend(segment.packs.into_iter().filter(|pack| {
-                wanted.get(&pack.id) == Some(&pack.size) && wanted.remove(&pack.id).is_some()
-            })),
+            Ok(segment) => take(id, segment),
             Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotFound) => {}
             Err(error) => return Err(error),
         }
     }
+    Ok(())
+}
+
+/// What the readable old segments say of these packs: a damaged end leaves most blobs whole.
+fn known_entries(
+    repository: &Repository,
+    old: &[FileId],
+    mut wanted: HashMap<FileId, Option<u64>>,
+) -> Result<Vec<PackEntry>> {
+    let mut known = Vec::new();
+    each_readable(repository, old, |_, segment| {
+        known.extend(segment.packs.into_iter().filter(|pack| {
+            let size = wanted.get(&pack.id);
+            let fits = size.is_some_and(|size| size.is_none_or(|size| size == pack.size));
+            fits && wanted.remove(&pack.id).is_some()
+        }));
+    })?;
     Ok(known)
 }
 

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: MIT
+//! Saves what can be read of damaged packs into new ones and takes the damaged ones out of the
+//! index, so that nobody counts on them: the next backup stores again what of it still exists.
+//! With a second repository that holds the same, what cannot be read here is taken from there.
+
+use super::alone;
+use super::heal;
+use super::losses::{Affected, affected, is_loss};
+use crate::backend::{FileKind, FileName};
+use crate::base::monitor::{Stage, check_cancelled};
+use crate::base::{ChunkId, Counter, Error, FileId, Kind, Monitor, Result, Within, units};
+use crate::format::compress::decompress;
+use crate::format::{
+    BlobEntry, Compression, IndexSegment, Note, NoteKind, PackClass, PackEntry, PackReader,
+};
+use crate::ops::check::{CheckReport, Listed, check_segments, pack_entries, read_packs};
+use crate::ops::prune::book::Book;
+use crate::ops::prune::plan::Notes;
+use crate::repo::writer::check_chunks;
+use crate::repo::{Bundle, IndexedRepository, Reader, Repository, Writer, WriterOptions};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// How packs are repaired.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PackOptions {
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Of zstd, for what is compressed anew.
+    pub level: i32,
+}
+
+/// What became of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PackFate {
+    /// It was asked for by name, and nothing is wrong with it.
+    Sound,
+    /// It was given up before and is whole after all: it counts again.
+    Back,
+    /// The same file is back, from a copy of the repository.
+    Replaced,
+    /// All that it held is in new packs.
+    Saved,
+    /// Some of what it held cannot be had.
+    Lost,
+}
+
+impl PackFate {
+    /// The word in lists.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Sound => "sound",
+            Self::Back => "back",
+            Self::Replaced => "replaced",
+            Self::Saved => "saved",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// A pack that was looked at.
+#[derive(Debug)]
+pub struct PackRepair {
+    /// Its name.
+    pub id: FileId,
+    /// What was wrong with it.
+    pub why: String,
+    /// What became of it.
+    pub fate: PackFate,
+    /// Chunks that are in new packs now.
+    pub saved: u64,
+    /// Chunks that cannot be had.
+    pub lost: Vec<ChunkId>,
+}
+
+/// What a repair of packs did.
+#[derive(Debug, Default)]
+pub struct PacksReport {
+    /// The packs with which something was wrong, and those that were named.
+    pub packs: Vec<PackRepair>,
+    /// Chunks that were taken from the other repository.
+    pub healed: u64,
+    /// The snapshots of which something is lost after all.
+    pub affected: Vec<Affected>,
+}
+
+/// Repairs these packs, or without any all that are damaged, for which all data is read.
+pub fn repair_packs(
+    repository: Repository,
+    wanted: &[FileId],
+    other: Option<&IndexedRepository>,
+    options: PackOptions,
+    monitor: &dyn Monitor,
+) -> Result<PacksReport> {
+    let held = alone(&repository, "repair packs", monitor)?.map(Arc::new);
+    let Listed { entries, damaged: given_up, .. } = sound_index(&repository, monitor)?;
+    let mut report = PacksReport::default();
+    let back = find_whole(&repository, &given_up, wanted, monitor)?;
+    report.packs.extend(back.iter().map(|id| untouched(*id, PackFate::Back)));
+    let wanted: Vec<FileId> = wanted.iter().copied().filter(|id| !back.contains(id)).collect();
+    let damaged = find_damaged(&repository, &entries, &wanted, monitor)?;
+    let sound = wanted.iter().filter(|id| !damaged.contains_key(*id));
+    report.packs.extend(sound.map(|id| untouched(*id, PackFate::Sound)));
+    let mut repository = repository.indexed_under(held, monitor)?;
+    let level = WriterOptions { level: options.level, ..WriterOptions::default() };
+    let writing = WriterOptions { dry_run: options.dry_run, ..level };
+    if !options.dry_run && !back.is_empty() {
+        take_back(&repository, &back)?;
+        repository.reload(monitor)?;
+    }
+    let damaged = entries.iter().filter_map(|one| Some((one, damaged.get(&one.id)?.clone())));
+    report.packs.extend(save_all(&repository, damaged.collect(), other, writing, monitor)?);
+    if options.dry_run {
+        return Ok(report);
+    }
+    let replaced = |one: &&PackRepair| matches!(one.fate, PackFate::Saved | PackFate::Lost);
+    let going: Vec<FileId> = report.packs.iter().filter(replaced).map(|one| one.id).collect();
+    give_up(&repository, &going)?;
+    repository.reload(monitor)?;
+    if let Some(other) = other {
+        report.healed = heal::from_copy(&mut repository, other, level, monitor)?;
+    }
+    for pack in &mut report.packs {
+        pack.lost.retain(|id| !repository.index().contains(id));
+        if pack.lost.is_empty() && pack.fate == PackFate::Lost {
+            pack.fate = PackFate::Saved;
+        }
+    }
+    report.affected = affected(&repository, monitor)?;
+    Ok(report)
+}
+
+/// Puts each pack back from a twin of the repository, or saves what can be read of it.
+fn save_all(
+    repository: &IndexedRepository,
+    damaged: Vec<(&PackEntry, String)>,
+    other: Option<&IndexedRepository>,
+    options: WriterOptions,
+    monitor: &dyn Monitor,
+) -> Result<Vec<PackRepair>> {
+    monitor.stage(Stage::Step { name: "saving what can be read", total: None });
+    let twin = other.filter(|other| heal::is_twin(repository, other));
+    let reader = Reader::new(repository);
+    let writer = Writer::new(repository, options);
+    let mut done = Vec::new();
+    for (entry, why) in damaged {
+        check_cancelled(monitor)?;
+        let name = FileName::new(FileKind::Pack, entry.id);
+        let is_back = match twin {
+            Some(twin) => heal::replace_file(repository, twin, &name, options.dry_run, monitor)?,
+            None => false,
+        };
+        let (saved, lost) =
+            if is_back { (0, Vec::new()) } else { save(repository, entry, &reader, &writer)? };
+        let fate = match (is_back, lost.is_empty()) {
+            (true, _) => PackFate::Replaced,
+            (false, true) => PackFate::Saved,
+            (false, false) => PackFate::Lost,
+        };
+        done.push(PackRepair { id: entry.id, why, fate, saved, lost });
+    }
+    writer.finish()?;
+    Ok(done)
+}
+
+/// All packs of an index that can be read in full: whoever drops packs must know where else their
+/// chunks are.
+fn sound_index(repository: &Repository, monitor: &dyn Monitor) -> Result<Listed> {
+    let mut report = CheckReport::default();
+    let segments = check_segments(repository, &mut report, monitor)?;
+    if let Some(finding) = report.findings.first() {
+        return Err(Error::new(Kind::Damaged, "repair packs")
+            .why(format!("{}: {}", finding.object, finding.detail))
+            .hint("make the index anew first: 'ghostsnap repair index'"));
+    }
+    Ok(pack_entries(segments))
+}
+
+fn untouched(id: FileId, fate: PackFate) -> PackRepair {
+    PackRepair { id, why: String::new(), fate, saved: 0, lost: Vec::new() }
+}
+
+/// Which packs that were given up are whole: a disk that was not there is there again.
+fn find_whole(
+    repository: &Repository,
+    given_up: &[PackEntry],
+    wanted: &[FileId],
+    monitor: &dyn Monitor,
+) -> Result<HashSet<FileId>> {
+    let sizes: HashMap<FileName, u64> =
+        repository.backend().list(FileKind::Pack)?.into_iter().collect();
+    let there = |entry: &&PackEntry| {
+        sizes.get(&FileName::new(FileKind::Pack, entry.id)) == Some(&entry.size)
+            && (wanted.is_empty() || wanted.contains(&entry.id))
+    };
+    let chosen: Vec<&PackEntry> = given_up.iter().filter(there).collect();
+    let mut whole: HashSet<FileId> = chosen.iter().map(|entry| entry.id).collect();
+    for (id, error) in read_packs(repository, &chosen, monitor) {
+        if !is_loss(&error) && error.kind() != Kind::Newer {
+            return Err(error);
+        }
+        whole.remove(&id);
+    }
+    Ok(whole)
+}
+
+/// Takes the notes off that keep these packs out of the index.
+fn take_back(repository: &IndexedRepository, packs: &HashSet<FileId>) -> Result<()> {
+    let mut book = Book::new(repository, Notes::of(repository.index()));
+    book.notes.damaged.retain(|id, _| !packs.contains(id));
+    book.store()
+}
+
+/// Which packs are damaged, and how.
+fn find_damaged(
+    repository: &Repository,
+    entries: &[PackEntry],
+    wanted: &[FileId],
+    monitor: &dyn Monitor,
+) -> Result<HashMap<FileId, String>> {
+    let known: HashSet<FileId> = entries.iter().map(|entry| entry.id).collect();
+    if let Some(unknown) = wanted.iter().find(|id| !known.contains(*id)) {
+        return Err(Error::new(Kind::NotFound, format!("repair pack {unknown}"))
+            .why("no index segment names it")
+            .hint("'ghostsnap check --read-data' names those that are damaged"));
+    }
+    let sizes: HashMap<FileName, u64> =
+        repository.backend().list(FileKind::Pack)?.into_iter().collect();
+    let mut damaged = HashMap::new();
+    let mut chosen = Vec::new();
+    for entry in entries.iter().filter(|one| wanted.is_empty() || wanted.contains(&one.id)) {
+        match sizes.get(&FileName::new(FileKind::Pack, entry.id)) {
+            None => drop(damaged.insert(entry.id, "it is missing".to_owned())),
+            Some(size) if *size != entry.size => {
+                let why = format!("it has {size} bytes instead of {}", entry.size);
+                damaged.insert(entry.id, why);
+            }
+            Some(_) => chosen.push(entry),
+        }
+    }
+    let bytes = chosen.iter().map(|pack| pack.size).sum();
+    monitor
+        .stage(Stage::Step { name: "reading data", total: Some((Counter::BytesChecked, bytes)) });
+    for (id, error) in read_packs(repository, &chosen, monitor) {
+        match error.kind() {
+            Kind::Damaged | Kind::NotFound => {
+                damaged.insert(id, error.reasons_or_what());
+            }
+            Kind::Newer => monitor.warn(error.within(format!("judge pack {id}"))),
+            _ => return Err(error),
+        }
+    }
+    Ok(damaged)
+}
+
+/// Writes what can be read of a pack anew; how many chunks, and which could not be read anywhere.
+fn save(
+    repository: &IndexedRepository,
+    entry: &PackEntry,
+    reader: &Reader<'_>,
+    writer: &Writer<'_>,
+) -> Result<(u64, Vec<ChunkId>)> {
+    let mut bundle = writer.bundle(entry.class)?;
+    let (mut saved, mut lost) = (0, Vec::new());
+    for blob in &entry.blobs {
+        if let Some(packed) = read_twice(repository, entry, blob)? {
+            writer.add_blob(entry.class, &packed.0, packed.1, blob.chunks.clone())?;
+            saved += units::bytes(blob.chunks.len());
+            continue;
+        }
+        for (id, _) in &blob.chunks {
+            match elsewhere(repository, reader, entry, id)? {
+                Some(plain) => {
+                    Bundle::put(&mut bundle, writer, *id, &plain)?;
+                    saved += 1;
+                }
+                None => lost.push(*id),
+            }
+        }
+    }
+    bundle.flush(writer)?;
+    Ok((saved, lost))
+}
+
+/// A chunk from another place, if it lies in one.
+fn elsewhere(
+    repository: &IndexedRepository,
+    reader: &Reader<'_>,
+    entry: &PackEntry,
+    id: &ChunkId,
+) -> Result<Option<Vec<u8>>> {
+    let keys = repository.keys();
+    match reader.chunk(entry.class, id) {
+        Ok(plain) => {
+            let name = match entry.class {
+                PackClass::Data => keys.data_id(&plain),
+                PackClass::Meta => keys.tree_id(&plain),
+            };
+            Ok((name == *id).then_some(plain))
+        }
+        Err(error) if is_loss(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The compressed bytes of a blob if it is whole. What cannot be read is read again: if that goes
+/// well, it is not the pack that is broken, and nothing may be decided on such a machine.
+fn read_twice(
+    repository: &Repository,
+    entry: &PackEntry,
+    blob: &BlobEntry,
+) -> Result<Option<(Vec<u8>, Compression)>> {
+    let first = match read_blob(repository, entry, blob) {
+        Ok(packed) => return Ok(Some(packed)),
+        Err(error) if is_loss(&error) => error,
+        Err(error) => return Err(error),
+    };
+    match read_blob(repository, entry, blob) {
+        Err(error) if is_loss(&error) => Ok(None),
+        Err(error) => Err(error),
+        Ok(_) => {
+            Err(Error::new(Kind::Disk, format!("read blob {} of pack {}", blob.ordinal, entry.id))
+                .why(format!(
+                    "it was damaged ({}) and sound a moment later",
+                    first.reasons_or_what()
+                ))
+                .hint("look for bad memory, a bad cable or a bad disk before you repair anything"))
+        }
+    }
+}
+
+fn read_blob(
+    repository: &Repository,
+    entry: &PackEntry,
+    blob: &BlobEntry,
+) -> Result<(Vec<u8>, Compression)> {
+    let name = FileName::new(FileKind::Pack, entry.id);
+    let end = blob.offset + u64::from(blob.stored_length);
+    let mut sealed = repository.backend().read(&name, blob.offset..end)?;
+    let reader = PackReader::from_header(repository.keys(), entry.class, &entry.header)?;
+    let packed = reader.open_blob(blob.ordinal, &mut sealed)?;
+    let length = units::length(u64::from(blob.plain_length));
+    let plain = decompress(blob.compression.code(), packed, length)?;
+    check_chunks(repository.keys(), entry.class, &blob.chunks, &plain)?;
+    Ok((packed.to_vec(), blob.compression))
+}
+
+/// Notes that these packs do not count any more. Their files go with a prune that is a grace period
+/// later.
+fn give_up(repository: &Repository, packs: &[FileId]) -> Result<()> {
+    if packs.is_empty() {
+        return Ok(());
+    }
+    let time = repository.world().now().seconds;
+    let notes =
+        packs.iter().map(|pack| Note { kind: NoteKind::Damaged, pack: *pack, time }).collect();
+    let segment = IndexSegment { notes, ..IndexSegment::default() };
+    repository.store_segment(&segment).within(|| "take damaged packs out of the index").map(drop)
+}
