@@ -167,6 +167,7 @@
 //! - `ops/repair/losses.rs`: what of the snapshots cannot be had any more
 //! - `ops/repair/snapshots.rs`: damaged snapshots anew, without what is lost
 //! - `ops/stats.rs`: numbers about a repository
+//! - `ops/tripwire.rs`: notices when files were encrypted in place
 //! - `ops/wipe.rs`: removes a whole repository
 //!
 //! # hestia: all that knows HestiaCP

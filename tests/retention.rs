@@ -15,6 +15,7 @@ use ghostsnap::hestia::jobs::retention::plan;
 use ghostsnap::hestia::settings::UserSettings;
 use ghostsnap::ops::forget::{Policy, Verdict};
 use ghostsnap::ops::pin::pin;
+use ghostsnap::ops::tripwire::alarm_off;
 use hestia::*;
 use std::fs;
 use std::time::Duration;
@@ -129,6 +130,42 @@ fn the_health_of_a_user_is_told_from_what_is_there() {
     fs::remove_dir_all(machine.hestia.user_file(&user("alice"), "")).unwrap();
     machine.add_user_made_at("alice", "23:59:59");
     assert_eq!(look("alice"), (Light::Red, 0));
+}
+
+#[test]
+fn a_user_whose_files_were_encrypted_loses_no_backup_and_is_red() {
+    let mut machine = direct();
+    machine.server.settings.keep = Some(last(1));
+    let home = machine.hestia.user_home(&user("alice"));
+    let file = |n: u32| home.join(format!("My Files/{n}.txt"));
+    let note = |n: u32| format!("note {n}\n").repeat(300);
+    (0..60).for_each(|n| fs::write(file(n), note(n)).unwrap());
+    night(&machine, "alice");
+    let good = night(&machine, "alice");
+    assert_eq!(ids(&machine), [good]);
+    (0..60).for_each(|n| fs::write(file(n), noise(&format!("locked {n}"), 2500)).unwrap());
+    machine.server.world.sleep(Duration::from_secs(DAY));
+    let outcome = machine.backup("alice");
+    assert_eq!(outcome.state.word(), "partial", "{outcome:?}");
+    assert!(outcome.reasons()[0].contains("looks encrypted"), "{outcome:?}");
+    night(&machine, "alice");
+    let all = machine.snapshots();
+    assert_eq!(all.len(), 3, "no rule drops any");
+    assert!(all[0].1.pinned && all[1].1.has_alarm());
+    let row = inventory::user(&machine.hestia, &user("alice")).unwrap();
+    let look = || {
+        let now = machine.server.world.now();
+        of_user(&machine.server.settings, &row, Ok(&machine.snapshots()), now)
+    };
+    let health = look();
+    assert_eq!(health.light, Light::Red);
+    assert!(health.reason.contains("alarm-off"), "{}", health.reason);
+    alarm_off(&machine.repository(), (&all[1].0, &all[1].1)).unwrap();
+    assert_eq!(look().light, Light::Green);
+    let newest = night(&machine, "alice");
+    let left = machine.snapshots();
+    assert_eq!(left.len(), 2, "the pinned one and the newest");
+    assert!(left[0].1.pinned && left[1].0 == newest);
 }
 
 #[test]

@@ -105,6 +105,16 @@ pub const ROW_CHUNKS_SMALL_MAX: usize = 24;
 /// Snapshots before the parent that are asked for a dump which the parent lacks: a week of nights
 /// in which it failed.
 pub const PARENTS_OLDER_MAX: usize = 7;
+/// What is looked at of a new file to see whether it was encrypted.
+pub const TRIPWIRE_SAMPLE_BYTES: usize = 64 * 1024;
+/// Of less nobody can tell.
+pub const TRIPWIRE_SAMPLE_BYTES_MIN: usize = 1024;
+/// Below this its bytes are as even as chance makes them: 255 on average, above 389 once in a million.
+pub const TRIPWIRE_CHI_SQUARE: u64 = 390;
+/// Files replaced by what looks encrypted that raise an alarm: a quarter of all, but so many at least.
+pub const TRIPWIRE_FILES_MIN: u64 = 20;
+/// And so many in any case.
+pub const TRIPWIRE_FILES_MAX: u64 = 200;
 /// What is read of a stream of rows at once.
 pub const ROW_READ_BYTES: usize = 1024 * 1024;
 /// Streams of rows shorter than this are stored like any small file.

@@ -31,6 +31,8 @@ counters! {
     FilesChanged = "files_changed",
     /// Files taken over from the parent snapshot without reading them.
     FilesReused = "files_reused",
+    /// Files of new content that looks encrypted.
+    FilesScrambled = "files_scrambled",
     /// Files that were gone when their turn came.
     FilesVanished = "files_vanished",
     /// Sockets and device nodes left out.

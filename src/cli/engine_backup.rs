@@ -91,7 +91,7 @@ fn into_each(
     for repository in open {
         let parent = parent(repository, call)?;
         let template = template.clone();
-        let options = BackupOptions { template, parent, writer, workers };
+        let options = BackupOptions { parent, writer, workers, ..BackupOptions::new(template) };
         targets.push(Target { repository, options, monitor: &Unheard });
     }
     Ok(backup_to_each(source.as_mut(), &targets, progress))

@@ -16,6 +16,7 @@ use crate::ops::check::{CheckReport, Finding, ReadData, Severity, check as check
 use crate::ops::forget::{self, Policy, Verdict};
 use crate::ops::pin::pin as pin_snapshot;
 use crate::ops::prune::{Fate, PruneOptions, PruneReport, prune as prune_repository};
+use crate::ops::tripwire;
 use crate::repo::Repository;
 use crate::repo::locks::{Found, Holder};
 use crate::repo::snapshots::find;
@@ -259,15 +260,44 @@ pub fn pin(context: &Context, call: &Invocation) -> Result<()> {
             continue;
         }
         let new = pin_snapshot(&repository, (id, snapshot), pinned)?;
-        rows.row(&[
-            new.to_string().into(),
-            snapshot.name.as_str().into(),
-            if pinned { "yes" } else { "no" }.into(),
-            id.to_string().into(),
-        ])?;
+        rows.row(&pinned_row(&new, &Snapshot { pinned, ..snapshot.clone() }, id))?;
     }
     progress.finish();
     rows.finish()
+}
+
+/// `ghostsnap alarm-off`.
+pub fn alarm_off(context: &Context, call: &Invocation) -> Result<()> {
+    let Opened { repository, .. } = repository::open(context, call)?;
+    let progress = context.progress();
+    let repository = repository.indexed_to_write("alarm-off", &progress)?;
+    let mut all = repository.readable_snapshots(&progress)?;
+    all.retain(|(_, one)| engine_look::is_wanted(one, call));
+    let wanted = call.texts("SNAPSHOT");
+    let named = wanted.iter().map(|text| find(&all, text, None)).collect::<Result<Vec<_>>>()?;
+    let meant = if wanted.is_empty() { all.iter().collect() } else { named };
+    let mut rows = context.output.rows(call.command().columns);
+    let mut done = HashSet::new();
+    for (id, snapshot) in meant.into_iter().filter(|(_, one)| one.has_alarm()) {
+        if done.insert(*id) {
+            let new = tripwire::alarm_off(&repository, (id, snapshot))?;
+            rows.row(&pinned_row(&new, snapshot, id))?;
+        }
+    }
+    progress.finish();
+    rows.finish()?;
+    context.output.note(&format!("{} off", number_of(bytes(done.len()), "alarm")));
+    Ok(())
+}
+
+/// A snapshot that was stored anew.
+fn pinned_row(new: &FileId, snapshot: &Snapshot, before: &FileId) -> [Cell; 4] {
+    [
+        new.to_string().into(),
+        snapshot.name.as_str().into(),
+        if snapshot.pinned { "yes" } else { "no" }.into(),
+        before.to_string().into(),
+    ]
 }
 
 /// `ghostsnap prune`.

@@ -158,6 +158,30 @@ pub const UNPIN: Command = Command {
     ..PIN
 };
 
+/// `alarm-off`.
+pub const ALARM_OFF: Command = Command {
+    name: "alarm-off",
+    about: "take back the alarm that files look encrypted",
+    details: "A backup that finds many files replaced by what looks encrypted gets the tag \
+              `alarm`: the last good one is pinned, and no policy drops anything of that user. Look at the \
+              files, restore what is needed, and then take the alarm off: of these snapshots, or of \
+              all. They are stored anew and have other ids then. What was pinned stays pinned.",
+    examples: &["ghostsnap alarm-off --user alice"],
+    args: &[Arg::new("SNAPSHOT", "ids or names; all without any", Value::Text).optional().many()],
+    flags: &[USER_FILTER],
+    shims: &[Shim {
+        name: "v-ghostsnap-clear-user-alarm",
+        about: "take back the alarm that files of a user look encrypted",
+        details: "Rules may drop backups of the user again. What was pinned stays pinned.",
+        example: "v-ghostsnap-clear-user-alarm alice",
+        owner: Owner::LiveOrGone,
+        args: &[SHIM_USER, REPOSITORY_ARG, SHIM_FORMAT],
+        ..SHIM
+    }],
+    run: care::alarm_off,
+    ..PIN
+};
+
 /// `hestia forget`.
 pub const FORGET_OF_USERS: Command = Command {
     name: "hestia forget",

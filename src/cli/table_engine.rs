@@ -326,6 +326,7 @@ pub const ENGINE: &[Command] = &[
     care::FORGET,
     care::PIN,
     care::UNPIN,
+    care::ALARM_OFF,
     care::PRUNE,
     care::CHECK,
     repair::REPAIR_INDEX,

@@ -62,6 +62,10 @@ pub struct Origin {
 /// backup: nobody's latest snapshot, no parent of a backup, and no policy counts it.
 pub const SAFETY: &str = "safety";
 
+/// The tag of a snapshot whose files look as if somebody had encrypted them. While one of a user
+/// has it, no policy drops any of that user.
+pub const ALARM: &str = "alarm";
+
 /// What was about to happen when a safety snapshot was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Before {
@@ -249,6 +253,11 @@ impl Snapshot {
     /// Whether it was taken before a restore, to take that back; it is no backup.
     pub fn is_safety(&self) -> bool {
         self.source == SAFETY
+    }
+
+    /// Whether its files look as if somebody had encrypted them, and nobody has looked yet.
+    pub fn has_alarm(&self) -> bool {
+        self.tags.iter().any(|tag| tag == ALARM)
     }
 
     /// Whether something was left out of it.

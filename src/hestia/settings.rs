@@ -143,6 +143,8 @@ pub struct Settings {
     pub backup_limit: Duration,
     /// Longest time for Hestia to take a tarball back.
     pub restore_limit: Duration,
+    /// Whether files that were encrypted in place raise an alarm.
+    pub tripwire: bool,
     /// Whether restores save what they overwrite, so that they can be taken back.
     pub safety: bool,
     /// For how many days that is kept.
@@ -184,6 +186,7 @@ impl Default for Settings {
             low_priority: true,
             backup_limit: hours(24),
             restore_limit: hours(24),
+            tripwire: true,
             safety: true,
             safety_days: 7,
             log_folder: "/var/log/ghostsnap".into(),
@@ -225,6 +228,7 @@ struct Written {
     low_priority: Option<bool>,
     backup_hours_max: Option<Spanned<i64>>,
     restore_hours_max: Option<Spanned<i64>>,
+    tripwire: Option<bool>,
     safety: Option<bool>,
     safety_days: Option<Spanned<i64>>,
     log_folder: Option<Spanned<PathBuf>>,
@@ -306,6 +310,7 @@ impl Settings {
         if let Some(value) = written.safety_days {
             settings.safety_days = place.number(&value, 1, 3650)?;
         }
+        settings.tripwire = written.tripwire.unwrap_or(settings.tripwire);
         settings.safety = written.safety.unwrap_or(settings.safety);
         if let Some(value) = written.load_wait_minutes {
             settings.load_wait = minutes(place.number(&value, 0, 10_080)?);
@@ -513,13 +518,14 @@ mod tests {
         let text = "repository = '/srv/r'\nkey_file = '/k'\nkeep_tarballs = 0\ncompression_level = 9\n\
                     notify = 'always'\nsuspended_users = 'skip'\nlow_priority = false\n\
                     backup_hours_max = 2\nrestore_hours_max = 3\nlog_folder = '/l'\n\
-                    cache_folder = '/c'\nsafety = false\nsafety_days = 30\n";
+                    cache_folder = '/c'\nsafety = false\nsafety_days = 30\ntripwire = false\n";
         let settings = parse(text).unwrap();
         assert_eq!((settings.repository.as_str(), settings.keep_tarballs), ("/srv/r", 0));
         assert_eq!((settings.notify, settings.suspended_users), (Notify::Always, Suspended::Skip));
         assert_eq!((settings.backup_limit, settings.restore_limit), (hours(2), hours(3)));
         assert_eq!((settings.compression_level, settings.low_priority), (9, false));
         assert_eq!((settings.safety, settings.safety_days), (false, 30));
+        assert!(!settings.tripwire);
         assert_eq!(settings.log_folder, Path::new("/l"));
         assert_eq!(settings.cache_folder, Path::new("/c"));
     }
@@ -635,6 +641,7 @@ mod tests {
                 "low_priority",
                 "backup_hours_max",
                 "restore_hours_max",
+                "tripwire",
                 "safety",
                 "safety_days",
                 "log_folder",

@@ -6,6 +6,7 @@
 use super::assemble::{Assembler, Assembly, Event, Finished};
 use super::parent::{ParentTree, parents_of};
 use super::rows::{NewChunks, RowFile, RowWork};
+use super::tripwire;
 use super::work::{Batch, Job, Pending, StreamWork, worker};
 use crate::base::monitor::{Counts, Scoped, check_cancelled};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, Within, limits, units};
@@ -45,12 +46,16 @@ pub struct BackupOptions {
     pub writer: WriterOptions,
     /// Worker threads; 0 means as many as the machine has room for.
     pub workers: usize,
+    /// Whether files that were encrypted in place raise an alarm.
+    pub tripwire: bool,
 }
 
 impl BackupOptions {
     /// The usual options around a template.
     pub fn new(template: Snapshot) -> Self {
-        Self { template, parent: Parent::Auto, writer: WriterOptions::default(), workers: 0 }
+        let tripwire = !template.is_safety();
+        let writer = WriterOptions::default();
+        Self { template, parent: Parent::Auto, writer, workers: 0, tripwire }
     }
 }
 
@@ -94,15 +99,21 @@ pub fn backup(
     }
     let mut snapshot = options.template.clone();
     complete(&mut snapshot, finished_tree, monitor);
-    snapshot.parent = parents.direct.map(|(id, _)| id);
+    snapshot.parent = parents.direct.as_ref().map(|(id, _)| *id);
     snapshot.objects = source.objects();
     let spent = repository.world().ticks().saturating_sub(started);
     snapshot.totals.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
+    let scrambled = monitor.counts.get(Counter::FilesScrambled);
+    let alarm = options.tripwire.then(|| tripwire::mark(&mut snapshot, &parents, scrambled));
+    let alarm = alarm.flatten();
     let id = if options.writer.dry_run {
         None
     } else {
         Some(repository.commit(&snapshot).within(|| "store the snapshot")?)
     };
+    if let (Some(replaced), Some(_)) = (alarm, id) {
+        tripwire::raise(repository, &parents, replaced, monitor);
+    }
     let counts = Counts::default();
     counts.add_all(&monitor.counts);
     Ok(BackupReport { id, snapshot, counts })

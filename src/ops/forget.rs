@@ -134,6 +134,12 @@ fn plan_group(mut group: Vec<(FileId, Snapshot)>, policy: &Policy) -> Vec<Verdic
     for verdict in &mut verdicts {
         keep_by_itself(verdict, policy, newest);
     }
+    if verdicts.iter().any(|one| one.snapshot.has_alarm()) {
+        // What is newest may be worth nothing: nothing older goes until somebody has looked.
+        for verdict in &mut verdicts {
+            verdict.reasons.push("alarm".to_owned());
+        }
+    }
     if let Some(best) = verdicts.iter_mut().find(|one| !one.snapshot.is_partial()) {
         best.reasons.push("newest complete".to_owned());
     } else if let Some(best) = verdicts.first_mut() {

@@ -16,6 +16,7 @@ pub mod restore;
 mod rows;
 pub mod several;
 pub mod stats;
+pub mod tripwire;
 pub mod wipe;
 mod work;
 

@@ -18,7 +18,7 @@ pub struct Parents {
     pub direct: Option<(FileId, Snapshot)>,
     /// Those before it, the newest first, for files of rows that it lacks: a dump that failed for a
     /// night is not stored whole in the next.
-    pub older: Vec<Snapshot>,
+    pub older: Vec<(FileId, Snapshot)>,
 }
 
 /// Finds the snapshots that a backup builds on.
@@ -40,7 +40,7 @@ pub fn parents_of(
     let mut all = all.into_iter().rev().filter(|(_, one)| is_parent(one, template));
     let direct = all.next();
     let is_same_person = |one: &Snapshot| one.user_identity == template.user_identity;
-    let older = all.map(|(_, one)| one).filter(is_same_person);
+    let older = all.filter(|(_, one)| is_same_person(one));
     Ok(Parents { direct, older: older.take(limits::PARENTS_OLDER_MAX).collect() })
 }
 
@@ -64,7 +64,7 @@ pub struct ParentTree<'r> {
     reader: Reader<'r>,
     root: Option<Vec<ChunkId>>,
     stack: Vec<Option<Beside>>,
-    older: &'r [Snapshot],
+    older: &'r [(FileId, Snapshot)],
 }
 
 /// The parent's entries of an open folder.
@@ -168,7 +168,8 @@ impl<'r> ParentTree<'r> {
             return Some(own.clone());
         }
         // What cannot be read is not there: that costs space, not correctness.
-        let found = self.older.iter().filter_map(|one| find_node(&self.reader, one, path).ok());
+        let found = self.older.iter();
+        let found = found.filter_map(|(_, one)| find_node(&self.reader, one, path).ok());
         found.into_iter().find(|node| node.rows)
     }
 

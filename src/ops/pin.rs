@@ -17,9 +17,18 @@ pub fn pin(
     if snapshot.pinned == pinned {
         return Ok(*id);
     }
+    replace(repository, (id, snapshot), Snapshot { pinned, ..snapshot.clone() })
+}
+
+/// Stores a snapshot anew with something else said of it; returns its id from now on.
+pub(super) fn replace(
+    repository: &IndexedRepository,
+    (id, snapshot): (&FileId, &Snapshot),
+    changed: Snapshot,
+) -> Result<FileId> {
     // Copies elsewhere know it by what it was first.
     let origin = Some(identity(repository, id, snapshot));
-    let changed = Snapshot { pinned, origin, ..snapshot.clone() };
+    let changed = Snapshot { origin, ..changed };
     let new = repository.commit(&changed).within(|| "store the snapshot")?;
     let name = FileName::new(FileKind::Snapshot, *id);
     if repository.backend().size(&name)?.is_none() {

@@ -5,6 +5,7 @@
 use super::assemble::Finished;
 use super::backup::Outcome;
 use super::rows::{Known, NewChunks, RowFile, RowWork};
+use super::tripwire::looks_encrypted;
 use crate::base::error::io_error;
 use crate::base::monitor::check_cancelled;
 use crate::base::{
@@ -175,7 +176,7 @@ impl Worker<'_> {
         match pending {
             Pending::Bytes { mut node, data } => {
                 self.monitor.count(Counter::BytesRead, units::bytes(data.len()));
-                node.chunks = if data.is_empty() { vec![] } else { vec![self.add_chunk(&data)?] };
+                node.chunks = if data.is_empty() { vec![] } else { vec![self.add_first(&data)?] };
                 Ok(Finished::Node(Box::new(node)))
             }
             Pending::File { node, path, opener, rows } => {
@@ -306,7 +307,7 @@ impl Worker<'_> {
         let content = buffer.get(..length).unwrap_or_default();
         self.monitor.count(Counter::BytesRead, units::bytes(length));
         if !content.is_empty() {
-            node.chunks.push(self.add_chunk(content).map_err(Trouble::Repository)?);
+            node.chunks.push(self.add_first(content).map_err(Trouble::Repository)?);
         }
         self.buffer = buffer;
         Ok(units::bytes(length))
@@ -342,7 +343,9 @@ impl Worker<'_> {
             }
             let cut = self.chunker.cut(data);
             let chunk = data.get(..cut).unwrap_or_default();
-            node.chunks.push(self.add_chunk(chunk).map_err(Trouble::Repository)?);
+            let added =
+                if node.chunks.is_empty() { self.add_first(chunk) } else { self.add_chunk(chunk) };
+            node.chunks.push(added.map_err(Trouble::Repository)?);
             start += cut;
             stored += units::bytes(cut);
         }
@@ -397,15 +400,29 @@ impl Worker<'_> {
         if together { self.bundle.flush(self.writer) } else { Ok(()) }
     }
 
+    /// Adds the first chunk of a file, and looks at it if it is new.
+    fn add_first(&mut self, chunk: &[u8]) -> Result<ChunkId> {
+        let (id, is_new) = self.add(chunk)?;
+        if is_new && looks_encrypted(chunk) {
+            self.monitor.count(Counter::FilesScrambled, 1);
+        }
+        Ok(id)
+    }
+
     fn add_chunk(&mut self, chunk: &[u8]) -> Result<ChunkId> {
+        self.add(chunk).map(|(id, _)| id)
+    }
+
+    fn add(&mut self, chunk: &[u8]) -> Result<(ChunkId, bool)> {
         let id = self.writer.repository().keys().data_id(chunk);
-        if self.bundle.add(self.writer, id, chunk)? {
+        let is_new = self.bundle.add(self.writer, id, chunk)?;
+        if is_new {
             self.monitor.count(Counter::ChunksNew, 1);
             self.monitor.count(Counter::BytesNew, units::bytes(chunk.len()));
         } else {
             self.monitor.count(Counter::ChunksReused, 1);
         }
-        Ok(id)
+        Ok((id, is_new))
     }
 }
 

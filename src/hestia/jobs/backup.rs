@@ -269,7 +269,9 @@ impl Run<'_> {
 pub(super) fn options(server: &Server, template: Snapshot) -> BackupOptions {
     let level = server.settings.compression_level;
     let writer = WriterOptions { level, ..WriterOptions::default() };
-    BackupOptions { writer, ..BackupOptions::new(template) }
+    let usual = BackupOptions::new(template);
+    let tripwire = usual.tripwire && server.settings.tripwire;
+    BackupOptions { writer, tripwire, ..usual }
 }
 
 fn news_of(outcome: &UserOutcome, asked_for: bool) -> News<'static> {

@@ -106,7 +106,14 @@ fn of_snapshots(settings: &Settings, own: &[&(FileId, Snapshot)], now: Timestamp
     let age_hours = good.map(|(_, one)| hours(one));
     let week = 7 * 24;
     let young = own.iter().filter(|(_, one)| hours(one) < week);
-    let (light, reason) = judge(settings, newest.map(|(_, one)| one), age_hours);
+    let (mut light, mut reason) = judge(settings, newest.map(|(_, one)| one), age_hours);
+    if let Some((_, one)) =
+        own.iter().filter(|(_, one)| one.has_alarm()).max_by_key(|one| one.1.time)
+    {
+        let day = one.time.local().strftime("%Y-%m-%d");
+        light = Light::Red;
+        reason = format!("many files look encrypted since {day}; look, then 'ghostsnap alarm-off'");
+    }
     Health {
         light,
         reason,
@@ -191,6 +198,13 @@ mod tests {
         assert_eq!(seen(&[snapshot(30, 0)]), (Light::Yellow, Some(30), 100));
         assert_eq!(seen(&[snapshot(3, 1), snapshot(80, 0)]), (Light::Red, Some(80), 200));
         assert_eq!(seen(&[snapshot(3, 1)]), (Light::Red, None, 100));
+    }
+
+    #[test]
+    fn an_alarm_is_red_whatever_else_is_well() {
+        let mut with_alarm = snapshot(3, 0);
+        with_alarm.1.tags.push("alarm".to_owned());
+        assert_eq!(seen(&[with_alarm, snapshot(1, 0)]).0, Light::Red);
     }
 
     #[test]
