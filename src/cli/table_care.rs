@@ -163,9 +163,10 @@ pub const ALARM_OFF: Command = Command {
     name: "alarm-off",
     about: "take back the alarm that files look encrypted",
     details: "A backup that finds many files replaced by what looks encrypted gets the tag \
-              `alarm`: the last good one is pinned, and no policy drops anything of that user. Look at the \
-              files, restore what is needed, and then take the alarm off: of these snapshots, or of \
-              all. They are stored anew and have other ids then. What was pinned stays pinned.",
+              `alarm`: the last good one is pinned, and no policy drops anything of that user. \
+              Look at the files, restore what is needed, and then take the alarm off: of these \
+              snapshots, or of all. They are stored anew and have other ids then. What was \
+              pinned stays pinned.",
     examples: &["ghostsnap alarm-off --user alice"],
     args: &[Arg::new("SNAPSHOT", "ids or names; all without any", Value::Text).optional().many()],
     flags: &[USER_FILTER],
