@@ -210,6 +210,10 @@
 //! - `hestia/direct/idn.rs`: the folder names of mail domains
 //! - `hestia/tarball_dump.rs`: a dump in it, read to its closing line
 //! - `hestia/tarball_out.rs`: sink: the canonical tree as a native tarball
+//! - `hestia/queue/mod.rs`: the queue of jobs: its folders
+//! - `hestia/queue/job.rs`: what a job is, and how it went
+//! - `hestia/queue/spool.rs`: where jobs are kept
+//! - `hestia/queue/note.rs`: how far a running one is
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
 //! - `hestia/jobs/files.rs`: files of a user: list, put back in place, compare
 //! - `hestia/jobs/answers.rs`: automatic answers of mail accounts, which Hestia's backup loses
@@ -270,6 +274,8 @@
 //! - `cli/table_undo.rs`: the rows that list restores and take them back
 //! - `cli/table_keys.rs`: those of the commands about keys
 //! - `cli/table_repair.rs`: those of the commands that mend a repository
+//! - `cli/table_queue.rs`: the rows that hand jobs to the queue, with their shims
+//! - `cli/table_jobs.rs`: the rows that look at the queue
 //! - `cli/table_repositories.rs`: the rows for repositories that have a name, with their shims
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
@@ -288,6 +294,7 @@
 //! - `cli/panel_restore.rs`: those that restore them
 //! - `cli/panel_database.rs`: the restore of a database or a table
 //! - `cli/panel_health.rs`: how well users are backed up
+//! - `cli/panel_queue.rs`: hand jobs in, look at them, cancel them
 //! - `cli/panel_undo.rs`: list restores, take one back
 //! - `cli/named.rs`: add, list, change, delete and test repositories that have a name
 //! - `cli/tools.rs`: completions, generate

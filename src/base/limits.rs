@@ -222,6 +222,16 @@ pub const REASONS_MAX: usize = 50;
 pub const SNAPSHOT_NAME_TRIES: i64 = 86_400;
 /// Warnings printed one by one; what a broken disk adds beyond is only counted.
 pub const WARNINGS_SHOWN_MAX: u64 = 10_000;
+/// Jobs that wait at one time; the file of each is about a kilobyte.
+pub const JOBS_ACTIVE_MAX: usize = 10_000;
+/// Of one user: whoever clicks more often has lost patience, not data.
+pub const JOBS_OF_USER_MAX: usize = 50;
+/// Jobs that have ended and are kept, however young: a list of them takes a fraction of a second.
+pub const JOBS_KEPT_MAX: usize = 5000;
+/// The end of a job's log that is shown.
+pub const JOB_LOG_SHOWN_BYTES: u64 = 16 * 1024;
+/// A job's result up to which it is shown: what the panel asks for is a few rows.
+pub const JOB_RESULT_SHOWN_BYTES: u64 = 256 * 1024;
 /// Longest password or key file read: they hold one or two lines.
 pub const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Longest time for a command to tell a secret: a person may have to unlock a store of passwords.

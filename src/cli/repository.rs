@@ -15,6 +15,7 @@ use crate::base::{Error, FileId, Kind, Monitor, Result, Within, limits};
 use crate::format::Snapshot;
 use crate::format::keyslot::Secret;
 use crate::hestia::named::{self, DEFAULT, Entry, RepositoryName};
+use crate::hestia::queue::Folders;
 use crate::hestia::settings::SETTINGS_FILE;
 use crate::hestia::setup::Place;
 use crate::hestia::{Settings, UserName, setup};
@@ -146,6 +147,11 @@ fn below(folder: &Path, path: &Path) -> PathBuf {
 /// The folder of the repositories that have a name, beside the settings file.
 pub fn entries_folder(call: &Invocation) -> PathBuf {
     settings_file(call).parent().unwrap_or(Path::new("/")).join(named::FOLDER)
+}
+
+/// The folders of the queue.
+pub fn queue_folders(call: &Invocation) -> Folders {
+    Folders::below(call.path("hestia-below").unwrap_or(Path::new("/")))
 }
 
 /// The settings of this server. With `--hestia-below`, everything they name by default lies below

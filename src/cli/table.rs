@@ -8,6 +8,7 @@ use super::args::Invocation;
 use super::table_engine::ENGINE;
 use super::table_files::FILES;
 use super::table_hestia::HESTIA;
+use super::table_queue::QUEUE;
 use super::table_repositories::REPOSITORIES;
 use super::{Context, table_flags};
 use crate::base::Result;
@@ -378,7 +379,7 @@ pub const GROUPS: &[(&str, &str)] = &[
 
 /// Every command.
 pub fn commands() -> impl Iterator<Item = &'static Command> {
-    ENGINE.iter().chain(REPOSITORIES).chain(HESTIA).chain(FILES)
+    ENGINE.iter().chain(REPOSITORIES).chain(HESTIA).chain(FILES).chain(QUEUE)
 }
 
 /// Every shim with the command it belongs to, sorted by name.

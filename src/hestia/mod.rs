@@ -5,7 +5,8 @@
 //! ([`tarballs`], [`tarball_in`], [`tarball_out`]), live users ([`direct`]) with their databases
 //! ([`database`], [`dump`], [`dump_text`], [`mod@import`]), its commands ([`call`]), a process
 //! that acts as a user ([`asuser`]), our settings ([`settings`]), repositories with a name
-//! ([`named`]), making and opening them ([`setup`]), and the jobs made of all that ([`jobs`]).
+//! ([`named`]), making and opening them ([`setup`]), the jobs made of all that ([`jobs`]), and the
+//! queue in which they wait their turn ([`queue`]).
 
 mod accounts;
 pub mod asuser;
@@ -29,6 +30,7 @@ pub mod named;
 pub mod objects;
 pub mod paths;
 mod pgsql_extensions;
+pub mod queue;
 pub mod select;
 pub mod settings;
 pub mod setup;
