@@ -214,6 +214,11 @@
 //! - `hestia/queue/job.rs`: what a job is, and how it went
 //! - `hestia/queue/spool.rs`: where jobs are kept
 //! - `hestia/queue/note.rs`: how far a running one is
+//! - `hestia/queue/turn.rs`: whose turn it is, and what becomes of a job that ended
+//! - `hestia/queue/runner.rs`: begins jobs, stops them, notes how they ended
+//! - `hestia/queue/child.rs`: the processes of jobs and runners
+//! - `hestia/queue/request.rs`: requests of customers who have no rights
+//! - `hestia/queue/rules.rs`: the settings of the queue
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
 //! - `hestia/jobs/files.rs`: files of a user: list, put back in place, compare
 //! - `hestia/jobs/answers.rs`: automatic answers of mail accounts, which Hestia's backup loses
@@ -295,6 +300,8 @@
 //! - `cli/panel_database.rs`: the restore of a database or a table
 //! - `cli/panel_health.rs`: how well users are backed up
 //! - `cli/panel_queue.rs`: hand jobs in, look at them, cancel them
+//! - `cli/run_jobs.rs`: work the queue off; the process of one job
+//! - `cli/job_note.rs`: what that notes of how far it is
 //! - `cli/panel_undo.rs`: list restores, take one back
 //! - `cli/named.rs`: add, list, change, delete and test repositories that have a name
 //! - `cli/tools.rs`: completions, generate

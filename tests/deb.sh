@@ -68,7 +68,9 @@ run_dpkg -i "$package"
 "$root/usr/bin/ghostsnap" --version > /dev/null
 [ "$(stat -c %a "$root/etc/ghostsnap" "$root/var/lib/ghostsnap" | tr '\n' ' ')" = "700 700 " ] ||
 	fail "the folders of keys and backups are open to others"
-for file in share/man/man1/ghostsnap.1.gz share/man/man8/v-ghostsnap-backup-user.8.gz \
+[ "$(stat -c %a "$root/var/spool/ghostsnap/requests")" = 1733 ] ||
+	fail "the folder of requests is not as it must be"
+for file in lib/systemd/system/ghostsnap-jobs.service ../etc/cron.d/ghostsnap share/man/man1/ghostsnap.1.gz share/man/man8/v-ghostsnap-backup-user.8.gz \
 	share/bash-completion/completions/ghostsnap share/doc/ghostsnap/examples/ghostsnap.toml; do
 	[ -e "$root/usr/$file" ] || fail "/usr/$file is missing"
 done
@@ -94,7 +96,7 @@ grep -q '# next' "$shim" || fail "the new version of a command was not placed"
 grep -q '# mine' "$hestia/bin/v-ghostsnap-backup-user" || fail "a changed command was overwritten"
 
 step "removal takes away what was placed and nothing else"
-mkdir -p "$root/var/lib/ghostsnap/repository"
+mkdir -p "$root/var/lib/ghostsnap/repository" "$root/var/lib/ghostsnap/jobs/done"
 echo key > "$root/etc/ghostsnap/repository.key"
 run_dpkg -r ghostsnap
 [ "$(hestia_files | tr '\n' ' ')" = \
@@ -107,6 +109,8 @@ mkdir -p "$root/var/log/ghostsnap"
 run_dpkg -P ghostsnap
 [ -e "$root/etc/ghostsnap/repository.key" ] || fail "purging destroyed a key"
 [ -e "$root/var/lib/ghostsnap/repository" ] || fail "purging destroyed backups"
+[ ! -e "$root/var/lib/ghostsnap/jobs" ] || fail "purging left the list of jobs"
+[ ! -e "$root/var/spool/ghostsnap" ] || fail "purging left requests"
 [ ! -e "$root/var/log/ghostsnap" ] || fail "purging left logs"
 [ ! -e "$root/var/lib/ghostsnap/manifest" ] || fail "purging left the manifest"
 

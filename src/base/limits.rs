@@ -228,6 +228,45 @@ pub const JOBS_ACTIVE_MAX: usize = 10_000;
 pub const JOBS_OF_USER_MAX: usize = 50;
 /// Jobs that have ended and are kept, however young: a list of them takes a fraction of a second.
 pub const JOBS_KEPT_MAX: usize = 5000;
+/// Jobs whose turn is looked at: those behind them do not begin before.
+pub const JOBS_LOOKED_AT: usize = 100;
+/// How often jobs that have ended are looked through for old ones.
+pub const JOBS_SWEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(3600);
+/// How long a job that was asked to stop may take: it ends where the repository and the user are in
+/// a good state, and an import into a database does not end at once.
+pub const JOB_STOP_WAIT: std::time::Duration = std::time::Duration::from_secs(120);
+/// How long it may take once it was told to stop at once.
+pub const JOB_KILL_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+/// Before a job whose user somebody else works on is tried again.
+pub const JOB_BUSY_PAUSE: std::time::Duration = std::time::Duration::from_secs(20);
+/// For how long it is.
+pub const JOB_BUSY_MILLIS_MAX: i64 = 86_400_000;
+/// Before a job that was cut off is begun again.
+pub const JOB_AGAIN_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+/// How often whoever works the queue off looks at it while something runs, and while nothing does.
+pub const RUNNER_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+/// See [`RUNNER_PAUSE`].
+pub const RUNNER_IDLE_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long it leaves alone what does not work, such as a full disk.
+pub const RUNNER_TROUBLE_PAUSE: std::time::Duration = std::time::Duration::from_secs(10);
+/// Different troubles that are told before one look succeeds.
+pub const RUNNER_TROUBLES_TOLD: usize = 100;
+/// Tries to become the one who works the queue off: others only look whether there is one.
+pub const RUNNER_LOCK_TRIES: usize = 20;
+/// Time between them.
+pub const RUNNER_LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
+/// The clock by which file systems note changes moves in steps of up to 10 ms.
+pub const FILE_CLOCK_TICK_NANOS: i128 = 100_000_000;
+/// Requests of customers that are looked at before something else is.
+pub const REQUESTS_AT_ONCE: usize = 1000;
+/// Names in their folder that are, those of requests being written among them.
+pub const REQUESTS_LOOKED_AT: usize = 50_000;
+/// How long a request may be in the writing: it is one write.
+pub const REQUEST_DRAFT_SECONDS: u64 = 60;
+/// Refused ones of them that are named in the log.
+pub const REQUESTS_REFUSED_TOLD: usize = 10;
+/// Longest request: a user's name has 30 letters.
+pub const REQUEST_BYTES_MAX: u64 = 512;
 /// The end of a job's log that is shown.
 pub const JOB_LOG_SHOWN_BYTES: u64 = 16 * 1024;
 /// A job's result up to which it is shown: what the panel asks for is a few rows.

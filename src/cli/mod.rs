@@ -15,6 +15,7 @@ pub mod files;
 pub mod generate;
 pub mod generate_docs;
 pub mod generate_shims;
+mod job_note;
 mod kit;
 mod named;
 pub mod output;
@@ -30,6 +31,7 @@ mod places;
 pub mod progress;
 pub mod repository;
 pub mod rows;
+mod run_jobs;
 pub mod secret;
 pub mod signals;
 pub mod table;
@@ -54,6 +56,7 @@ pub mod words;
 use crate::backend::{Access, Variables};
 use crate::base::{Error, Kind, Result, WhatIo, World};
 use args::{Invocation, Parsed};
+use job_note::JobNote;
 use output::{Output, Style};
 use progress::{Progress, StoreMonitor};
 use rows::Format;
@@ -70,12 +73,14 @@ pub struct Context {
     pub output: Arc<Output>,
     /// Whether somebody wants the program to stop.
     pub stop: Stop,
+    /// What is noted of a job of the queue while it works.
+    pub note: Option<Arc<JobNote>>,
 }
 
 impl Context {
     /// The monitor of a long job.
     pub fn progress(&self) -> Progress<'_> {
-        Progress::new(&self.output, &self.stop, &self.world)
+        Progress::new(&self.output, &self.stop, &self.world).beside(self.note.clone())
     }
 
     /// How stores are reached: with the keys of the environment.
@@ -139,7 +144,7 @@ fn run_command(call: &Invocation) -> u8 {
             return error.kind().exit_code();
         }
     };
-    let context = Context { world: Arc::new(World::system()), output, stop };
+    let context = Context { world: Arc::new(World::system()), output, stop, note: None };
     let result = (call.command().run)(&context, call);
     if call.command().long
         && let Some(line) = context.output.traffic_line()

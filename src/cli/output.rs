@@ -7,9 +7,13 @@ use super::table::Column;
 use crate::base::monitor::{Counter, Counts};
 use crate::base::path::display_bytes;
 use crate::base::units::ByteSize;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, WhatIo};
 use indicatif::ProgressBar;
+use nix::fcntl::OFlag;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -48,6 +52,8 @@ pub struct Output {
     bar: Mutex<Option<ProgressBar>>,
     /// What stores were asked for.
     traffic: Counts,
+    /// Where the rows of a job go, apart from what else it says.
+    result_file: Option<Mutex<File>>,
 }
 
 /// What is counted of the traffic with stores.
@@ -77,7 +83,18 @@ impl Output {
             line_open: AtomicBool::new(false),
             bar: Mutex::new(None),
             traffic: Counts::default(),
+            result_file: None,
         }
+    }
+
+    /// That of a job of the queue: rows go into a file, everything else to standard output, which
+    /// is the job's log.
+    pub fn of_job(style: Style, result: &Path) -> Result<Self> {
+        let what = || format!("write {}", result.display());
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(result).what_io(what)?;
+        Ok(Self { result_file: Some(Mutex::new(file)), ..Self::new(style) })
     }
 
     /// What stores were asked for while the command ran.
@@ -177,6 +194,10 @@ impl Output {
 
     /// Prints bytes as they are, such as a file's content.
     pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        if let Some(file) = &self.result_file {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            return file.write_all(bytes).what_io(|| "write the result of a job");
+        }
         let mut out = io::stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush()).map_err(|cause| self.write_failed(cause))
     }
@@ -192,7 +213,9 @@ impl Output {
     /// Tells a person something that is not the result. Lost if standard error is closed, since
     /// there is nobody left to tell.
     pub fn note(&self, text: &str) {
-        if !self.style.quiet && !self.style.panel {
+        if self.result_file.is_some() {
+            self.out_or_lost(&printable(text));
+        } else if !self.style.quiet && !self.style.panel {
             to_stderr(&printable(text));
         }
     }
@@ -252,7 +275,12 @@ impl Output {
 
     /// For lines whose loss changes nothing: the exit code tells the same.
     fn out_or_lost(&self, line: &str) {
-        if let Err(error) = self.bytes(format!("{line}\n").as_bytes()) {
+        let line = format!("{line}\n");
+        let written = match self.result_file {
+            Some(_) => to_stdout(&line).map_err(|cause| self.write_failed(cause)),
+            None => self.bytes(line.as_bytes()),
+        };
+        if let Err(error) = written {
             drop(error);
         }
     }

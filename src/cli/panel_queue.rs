@@ -6,17 +6,18 @@ use super::Context;
 use super::args::{Invocation, Parsed, parse_words};
 use super::engine_look::day_and_time;
 use super::panel::user_of;
-use super::repository;
 use super::rows::Cell;
 use super::table::{self, Owner, Value};
 use super::table_queue::TARGETS;
+use super::{repository, run_jobs};
 use crate::base::units::{bytes, number_of};
 use crate::base::{Error, Kind, Result, limits};
 use crate::hestia::inventory;
 use crate::hestia::named::RepositoryName;
 use crate::hestia::queue::job::{millis, time_of};
-use crate::hestia::queue::{Job, JobId, JobState, NewJob, Note, Spool};
+use crate::hestia::queue::{Job, JobId, JobState, NewJob, Note, Spool, request};
 use crate::hestia::{Hestia, UserName, conf};
+use nix::unistd::geteuid;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -27,9 +28,13 @@ pub(super) fn spool(context: &Context, call: &Invocation) -> Spool {
 
 /// `ghostsnap hestia schedule-...`: hands the panel's command in that the row stands for.
 pub fn schedule(context: &Context, call: &Invocation) -> Result<()> {
+    if !geteuid().is_root() {
+        return request(context, call);
+    }
     let new = new_job(call, &asked_by())?;
     let spool = spool(context, call);
     let (job, ahead) = spool.submit(new)?;
+    run_jobs::wake(context, call);
     let mut rows = context.output.rows(call.command().columns);
     rows.row(&[
         job.id.as_str().into(),
@@ -40,6 +45,22 @@ pub fn schedule(context: &Context, call: &Invocation) -> Result<()> {
         ahead.into(),
     ])?;
     rows.finish()
+}
+
+/// Somebody without rights, such as a customer's cron job, asks. Says nothing where all went well:
+/// cron would send a mail of it.
+fn request(context: &Context, call: &Invocation) -> Result<()> {
+    let user = UserName::parse(call.required("USER")?)?;
+    let name = call.command().name;
+    if name != "hestia schedule-backup" {
+        return Err(Error::new(Kind::Forbidden, "hand a job in").why("only root may do that"));
+    }
+    if call.text("REPOSITORY").is_some() {
+        return Err(Error::new(Kind::Forbidden, format!("ask for a backup of {user}"))
+            .why("only root chooses the repository"));
+    }
+    let folders = repository::queue_folders(call);
+    request::hand_in(&folders, &user, is_yes(call, "NOTIFY"), &context.world)
 }
 
 /// What a call hands in.

@@ -2,6 +2,7 @@
 //! What a long job tells while it runs: a bar on a terminal, events for a program, nothing for
 //! the panel; warnings always. Counts everything for the summary at the end.
 
+use super::job_note::JobNote;
 use super::output::{Output, to_stderr};
 use super::signals::Stop;
 use crate::base::monitor::{self, Counter, Counts, Monitor, Stage};
@@ -27,6 +28,8 @@ pub struct Progress<'o> {
     counts: Counts,
     warnings: AtomicU64,
     view: View,
+    /// Of a job of the queue: what is noted beside it.
+    note: Option<Arc<JobNote>>,
 }
 
 #[derive(Debug)]
@@ -74,7 +77,14 @@ impl<'o> Progress<'o> {
             counts: Counts::default(),
             warnings: AtomicU64::new(0),
             view,
+            note: None,
         }
+    }
+
+    /// Also notes how far it is.
+    #[must_use]
+    pub fn beside(self, note: Option<Arc<JobNote>>) -> Self {
+        Self { note, ..self }
     }
 
     /// How many warnings there were.
@@ -194,6 +204,9 @@ impl Monitor for StoreMonitor {
 impl Monitor for Progress<'_> {
     fn count(&self, counter: Counter, n: u64) {
         self.counts.add(counter, n);
+        if let Some(note) = &self.note {
+            note.count(counter, n);
+        }
         match &self.view {
             View::Silent => {}
             View::Bar(bar) => bar.count(counter, n),
@@ -207,6 +220,9 @@ impl Monitor for Progress<'_> {
 
     fn warn(&self, warning: Error) {
         let number = self.warnings.fetch_add(1, Ordering::Relaxed);
+        if let Some(note) = &self.note {
+            note.warn();
+        }
         if number == limits::WARNINGS_SHOWN_MAX {
             let flood = Error::new(Kind::Partial, "show all warnings").why("there are too many");
             self.show_warning(&flood);
@@ -216,6 +232,9 @@ impl Monitor for Progress<'_> {
     }
 
     fn stage(&self, stage: Stage) {
+        if let Some(note) = &self.note {
+            note.stage(&stage);
+        }
         match (&self.view, stage) {
             (View::Bar(bar), Stage::Note(text)) => bar.bar.suspend(|| self.output.note(&text)),
             (View::Bar(bar), stage) => bar.stage(stage, self.output.style().verbose),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! The rows of the commands that look at the queue, take jobs from it, and work it off.
 
-use super::panel_queue;
 use super::table::{
     Arg, Column, Command, Effect, Flag, Holds, Owner, Role, Shim, ShimArg, Value, col, wide,
 };
 use super::table_flags::{SHIM_FORMAT, SHIM_USER};
+use super::{panel_queue, run_jobs};
 
 const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
 const JOB: Arg = Arg::new("JOB", "the job's id", Value::Text);
@@ -193,5 +193,32 @@ pub(super) const CANCEL_JOB: Command = Command {
             ..SHIM
         },
     ],
+    ..QUEUE_LOOK
+};
+
+/// Works the queue off.
+pub(super) const RUN_JOBS: Command = Command {
+    name: "hestia run-jobs",
+    about: "work off the queue",
+    details: "Started by ghostsnap-jobs.service; where no systemd runs, by whoever hands a job in, \
+              and by cron. One at a time works, the others end at once. Jobs are processes of \
+              their own and outlive it.",
+    examples: &["ghostsnap hestia run-jobs", "ghostsnap hestia run-jobs --until-empty"],
+    flags: &[Flag::new("until-empty", "end when nothing waits and nothing runs")],
+    effect: Effect::Write,
+    run: run_jobs::run_jobs,
+    ..QUEUE_LOOK
+};
+
+/// Does one job.
+pub(super) const RUN_JOB: Command = Command {
+    name: "hestia run-job",
+    about: "do one job of the queue",
+    details: "Started by `run-jobs` for each job, with the number of the attempt; of no use to \
+              anybody else.",
+    args: &[JOB, Arg::new("ATTEMPT", "which time it is begun", Value::Number)],
+    effect: Effect::Write,
+    hidden: true,
+    run: run_jobs::run_job,
     ..QUEUE_LOOK
 };

@@ -5,7 +5,9 @@
 use super::panel_queue;
 use super::table::{Arg, Column, Command, Effect, Holds, Owner, Role, Shim, ShimArg, Value, col};
 use super::table_flags::{SHIM_DRY_RUN, SHIM_FORMAT, SHIM_NOTIFY, SHIM_SNAPSHOT, SHIM_USER};
-use super::table_jobs::{CANCEL_JOB, LIST_JOB, LIST_JOBS, LIST_USER_JOBS, QUEUE_LOOK};
+use super::table_jobs::{
+    CANCEL_JOB, LIST_JOB, LIST_JOBS, LIST_USER_JOBS, QUEUE_LOOK, RUN_JOB, RUN_JOBS,
+};
 use crate::hestia::queue::JobKind;
 
 /// The commands, in the order of the help.
@@ -26,6 +28,8 @@ pub const QUEUE: &[Command] = &[
     LIST_USER_JOBS,
     LIST_JOB,
     CANCEL_JOB,
+    RUN_JOBS,
+    RUN_JOB,
 ];
 
 /// What a command of the queue hands over: the row, the panel's command that will run, and what

@@ -9,6 +9,7 @@ use super::conf;
 use super::keep::{self, WrittenKeep, WrittenPackage};
 use super::layout::UserName;
 use super::named::{DEFAULT, RepositoryName};
+use super::queue::{self, Rules, WrittenQueue};
 use crate::backend::throttle::Rates;
 use crate::base::units::ByteSize;
 use crate::base::{Error, Kind, Result, limits};
@@ -127,6 +128,8 @@ pub struct Settings {
     /// For how many days after the last one backups of users are kept who are gone; for ever if
     /// nothing is set.
     pub deleted_user_days: Option<u16>,
+    /// How the queue of jobs is worked off.
+    pub queue: Rules,
     /// What is set for single users, by their names.
     pub users: BTreeMap<String, UserSettings>,
     /// How many tarballs of a user `--cleanup` leaves in the folder of Hestia's backups.
@@ -178,6 +181,7 @@ impl Default for Settings {
             keep: None,
             packages: BTreeMap::new(),
             deleted_user_days: None,
+            queue: Rules::default(),
             users: BTreeMap::new(),
             keep_tarballs: 3,
             compression_level: 3,
@@ -237,6 +241,8 @@ struct Written {
     warn_hours: Option<Spanned<i64>>,
     alarm_hours: Option<Spanned<i64>>,
     keep: Option<Spanned<WrittenKeep>>,
+    #[serde(default)]
+    queue: WrittenQueue,
     #[serde(default)]
     packages: BTreeMap<String, WrittenPackage>,
     #[serde(default)]
@@ -328,6 +334,7 @@ impl Settings {
             (written.keep, written.packages),
             [written.deleted_user_days, written.warn_hours, written.alarm_hours],
         )?;
+        settings.queue = queue::rules(&place, &written.queue)?;
         settings.users = place.users(written.users)?;
         settings.mode = written.mode.unwrap_or(settings.mode);
         settings.default_excludes = written.default_excludes.unwrap_or(settings.default_excludes);

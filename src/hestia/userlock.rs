@@ -8,9 +8,10 @@ use crate::base::error::io_error;
 use crate::base::{Error, Kind, Result, WhatIo};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::stat::{major, minor};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Where the locks live on a real machine.
@@ -43,6 +44,22 @@ impl UserLock {
             Err((_, errno)) => Err(io_error(errno.into(), what())),
         }
     }
+}
+
+/// Who holds the lock of a user, if anybody does. Looks into the kernel's list: to take the lock
+/// for a look would turn a job away that comes just then.
+pub fn holder_of(run_folder: &Path, user: &UserName) -> Option<String> {
+    let path = run_folder.join(format!("user-{user}.lock"));
+    let found = path.symlink_metadata().ok()?;
+    let device = found.dev();
+    let lock = format!("{:02x}:{:02x}:{}", major(device), minor(device), found.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let is_it = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        // One that waits for the lock has an arrow instead.
+        words.get(1) == Some(&"FLOCK") && words.contains(&lock.as_str())
+    };
+    locks.lines().any(is_it).then(|| File::open(&path).map_or_else(|_| String::new(), holder))
 }
 
 /// Fails while a `v-backup-user` or `v-restore-user` of this user runs, whoever started it.
@@ -89,12 +106,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
         let name = |text| UserName::parse(text).unwrap();
+        assert_eq!(holder_of(&run, &name("bob")), None);
         let held = UserLock::take(&run, &name("bob"), "a backup").unwrap();
+        let holder = holder_of(&run, &name("bob")).unwrap();
+        assert_eq!(holder, format!("a backup (process {})", std::process::id()));
+        assert_eq!(holder_of(&run, &name("bob.x")), None);
         let error = UserLock::take(&run, &name("bob"), "a restore").unwrap_err();
         assert_eq!(error.kind(), Kind::InUse);
         assert!(error.one_line().contains("a backup (process "), "{error}");
         UserLock::take(&run, &name("bob.x"), "a backup").unwrap();
         drop(held);
+        assert_eq!(holder_of(&run, &name("bob")), None);
         UserLock::take(&run, &name("bob"), "a restore").unwrap();
     }
 }

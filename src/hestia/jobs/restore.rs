@@ -11,7 +11,7 @@ use super::safety::{Safety, Saved};
 use super::verify::Restored;
 use super::{News, Server, databases_in_place, manage};
 use crate::base::monitor::Stage;
-use crate::base::{Error, FileId, Kind, Monitor, Result};
+use crate::base::{Counter, Error, FileId, Kind, Monitor, Result};
 use crate::format::Snapshot;
 use crate::format::snapshot::Object;
 use crate::hestia::inventory;
@@ -138,6 +138,9 @@ pub fn restore(
         undoes: None,
         partial: RefCell::default(),
     };
+    let files = plans.iter().map(|plan| plan.created + plan.overwritten).sum();
+    let total = Some((Counter::FilesRestored, files));
+    monitor.stage(Stage::Step { name: "restoring", total });
     let done = job.run(&gather);
     let (objects, tarball_bytes) = match done {
         Ok((objects, bytes)) => {

@@ -242,6 +242,9 @@ pub struct Job {
     /// How many times it was begun.
     #[serde(default)]
     pub attempt: u32,
+    /// How many times it was cut off and waits again because of that.
+    #[serde(default)]
+    pub interrupted: u32,
     /// When it was begun last, in milliseconds since 1970.
     #[serde(default)]
     pub begun: Option<i64>,
@@ -283,6 +286,7 @@ impl Job {
             asked: millis(now),
             state: JobState::Waiting,
             attempt: 0,
+            interrupted: 0,
             begun: None,
             ended: None,
             not_before: None,

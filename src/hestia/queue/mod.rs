@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: MIT
 //! The queue of jobs. Whoever wants something that takes a while hands it in and goes on: a job is
-//! a small file ([`job`], [`spool`]), and its process notes how far it is ([`note`]).
+//! a small file ([`job`], [`spool`]), and a runner ([`runner`], [`turn`]) works them off, each as a
+//! process of its own ([`child`]) that notes how far it is ([`note`]). Customers whose cron runs
+//! without rights hand in requests ([`request`]). The settings of all that are [`Rules`].
 //!
 //! Nothing here opens a repository or reads a key: what a job does is one of the panel's commands,
 //! with its arguments, and this room does not know what that means.
 
+pub mod child;
 pub mod job;
 pub mod note;
+pub mod request;
+mod rules;
+pub mod runner;
 pub mod spool;
+pub mod turn;
 
 pub use job::{Job, JobId, JobKind, JobState, NewJob};
 pub use note::Note;
+pub use rules::Rules;
+pub(super) use rules::{WrittenQueue, rules};
 pub use spool::Spool;
 
 use std::path::{Path, PathBuf};
