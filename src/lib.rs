@@ -218,6 +218,8 @@
 //! - `hestia/queue/runner.rs`: begins jobs, stops them, notes how they ended
 //! - `hestia/queue/child.rs`: the processes of jobs and runners
 //! - `hestia/queue/request.rs`: requests of customers who have no rights
+//! - `hestia/queue/schedule.rs`: what is done again and again; what is due
+//! - `hestia/queue/when.rs`: cron expressions and their like
 //! - `hestia/queue/rules.rs`: the settings of the queue
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
 //! - `hestia/jobs/files.rs`: files of a user: list, put back in place, compare
@@ -281,6 +283,7 @@
 //! - `cli/table_repair.rs`: those of the commands that mend a repository
 //! - `cli/table_queue.rs`: the rows that hand jobs to the queue, with their shims
 //! - `cli/table_jobs.rs`: the rows that look at the queue
+//! - `cli/table_schedules.rs`: the rows of what is done again and again
 //! - `cli/table_repositories.rs`: the rows for repositories that have a name, with their shims
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
@@ -300,6 +303,7 @@
 //! - `cli/panel_database.rs`: the restore of a database or a table
 //! - `cli/panel_health.rs`: how well users are backed up
 //! - `cli/panel_queue.rs`: hand jobs in, look at them, cancel them
+//! - `cli/panel_schedules.rs`: add, list, change and delete schedules; hand in what is due
 //! - `cli/run_jobs.rs`: work the queue off; the process of one job
 //! - `cli/job_note.rs`: what that notes of how far it is
 //! - `cli/panel_undo.rs`: list restores, take one back

@@ -70,7 +70,10 @@ run_dpkg -i "$package"
 	fail "the folders of keys and backups are open to others"
 [ "$(stat -c %a "$root/var/spool/ghostsnap/requests")" = 1733 ] ||
 	fail "the folder of requests is not as it must be"
-for file in lib/systemd/system/ghostsnap-jobs.service ../etc/cron.d/ghostsnap share/man/man1/ghostsnap.1.gz share/man/man8/v-ghostsnap-backup-user.8.gz \
+# Before Debian 13 it is in /lib.
+[ -e "$root/usr/lib/systemd/system/ghostsnap-jobs.service" ] ||
+	[ -e "$root/lib/systemd/system/ghostsnap-jobs.service" ] || fail "the service is missing"
+for file in ../etc/cron.d/ghostsnap share/man/man1/ghostsnap.1.gz share/man/man8/v-ghostsnap-backup-user.8.gz \
 	share/bash-completion/completions/ghostsnap share/doc/ghostsnap/examples/ghostsnap.toml; do
 	[ -e "$root/usr/$file" ] || fail "/usr/$file is missing"
 done

@@ -543,7 +543,12 @@ const ADMIN: u32 = 61_003;
 
 /// A server whose users have accounts of their own, and that takes requests. Their numbers belong
 /// to nobody on this machine.
-fn with_accounts() -> Guard {
+fn with_accounts(name: &str) -> Option<Guard> {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "{name} needs root");
+        eprintln!("SKIPPED: {name} needs root");
+        return None;
+    }
     let machine = server();
     let row =
         |name: &str, number: u32| format!("{name}:x:{number}:{number}::/home/{name}:/bin/sh\n");
@@ -553,7 +558,7 @@ fn with_accounts() -> Guard {
     fs::create_dir_all(machine.path("var/spool")).unwrap();
     fs::set_permissions(machine.folder.path(), Permissions::from_mode(0o711)).unwrap();
     assert!(machine.runner().wait().unwrap().success());
-    machine
+    Some(machine)
 }
 
 impl Guard {
@@ -594,7 +599,9 @@ fn pair(user: &str, by: &str) -> (String, String) {
 
 #[test]
 fn a_customers_cron_job_is_silent_and_gets_its_backup() {
-    let machine = with_accounts();
+    let Some(machine) = with_accounts("a_customers_cron_job_is_silent_and_gets_its_backup") else {
+        return;
+    };
     let folder = fs::metadata(machine.requests()).unwrap();
     assert_eq!(folder.permissions().mode() & 0o7777, 0o1733);
     let output = machine.call_as(ALICE, &["--panel", "v-ghostsnap-schedule-user-backup", "alice"]);
@@ -614,7 +621,11 @@ fn a_customers_cron_job_is_silent_and_gets_its_backup() {
 
 #[test]
 fn an_account_without_rights_asks_for_its_own_backup_and_nothing_else() {
-    let machine = with_accounts();
+    let Some(machine) =
+        with_accounts("an_account_without_rights_asks_for_its_own_backup_and_nothing_else")
+    else {
+        return;
+    };
     for words in [
         &["--panel", "v-ghostsnap-schedule-user-restore", "alice", "latest"][..],
         &["--panel", "v-ghostsnap-schedule-user-backup", "alice", "offsite"],
@@ -641,7 +652,9 @@ fn an_account_without_rights_asks_for_its_own_backup_and_nothing_else() {
 
 #[test]
 fn what_is_no_request_is_removed_and_never_followed() {
-    let machine = with_accounts();
+    let Some(machine) = with_accounts("what_is_no_request_is_removed_and_never_followed") else {
+        return;
+    };
     let secret = machine.path("secret");
     fs::write(&secret, r#"{"what":"backup","user":"alice"}"#).unwrap();
     let folder = machine.requests();
@@ -681,7 +694,10 @@ fn what_is_no_request_is_removed_and_never_followed() {
 
 #[test]
 fn requests_by_the_thousand_are_one_job_and_so_many_a_day() {
-    let machine = with_accounts();
+    let Some(machine) = with_accounts("requests_by_the_thousand_are_one_job_and_so_many_a_day")
+    else {
+        return;
+    };
     let flood = r#"cd "$1" && for n in $(seq 3000); do
         echo '{"what":"backup","user":"alice"}' > "$n"; done"#;
     machine.shell_as(ALICE, flood);

@@ -101,7 +101,7 @@ fn code(output: &Output) -> i32 {
 fn good_args(shim: &Shim) -> Vec<&'static str> {
     let value = |name: &str| match name {
         "USER" => "alice",
-        "SNAPSHOT" | "JOB" => "latest",
+        "SNAPSHOT" | "JOB" | "RESTORE" => "latest",
         "FORMAT" => "json",
         "DOMAIN" => "example.com",
         "DATABASE" => "alice_wp",
@@ -299,4 +299,30 @@ fn shellcheck_finds_nothing_at_style_level() {
         // Not everybody who builds this has it; `make check` insists on it.
         Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),
     }
+}
+
+#[test]
+fn a_customers_own_account_reaches_the_program_before_anything_of_hestia_is_read() {
+    if !nix::unistd::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "this needs root");
+        return;
+    }
+    let stage = Stage::new();
+    stage.answer(10, "Error: said by the program");
+    let mode = |path: &str, mode| {
+        fs::set_permissions(stage.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // As on a real machine: commands are everybody's to run, settings are not.
+    mode("", 0o755);
+    for closed in ["hestia.conf", "func/main.sh", "conf", "data"] {
+        mode(closed, 0o700);
+    }
+    let shim = "v-ghostsnap-schedule-user-backup";
+    let mut command = Command::new("/usr/bin/setpriv");
+    command.args(["--reuid", "61001", "--regid", "61001", "--clear-groups", "bash"]);
+    command.arg(stage.path("bin").join(shim)).arg("alice").env_clear();
+    let output = command.env("PATH", "/usr/bin:/bin").output().unwrap();
+    assert_eq!((code(&output), stdout(&output).as_str()), (10, "Error: said by the program"));
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    assert!(!complaints.contains("hestia.conf") && !complaints.contains("main.sh"), "{complaints}");
 }

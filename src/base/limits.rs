@@ -228,8 +228,8 @@ pub const JOBS_ACTIVE_MAX: usize = 10_000;
 pub const JOBS_OF_USER_MAX: usize = 50;
 /// Jobs that have ended and are kept, however young: a list of them takes a fraction of a second.
 pub const JOBS_KEPT_MAX: usize = 5000;
-/// Jobs whose turn is looked at: those behind them do not begin before.
-pub const JOBS_LOOKED_AT: usize = 100;
+/// Jobs of which it is noted what they wait for: the first in the order of their turns.
+pub const JOBS_EXPLAINED: usize = 100;
 /// How often jobs that have ended are looked through for old ones.
 pub const JOBS_SWEEP_EVERY: std::time::Duration = std::time::Duration::from_secs(3600);
 /// How long a job that was asked to stop may take: it ends where the repository and the user are in
@@ -257,6 +257,11 @@ pub const RUNNER_LOCK_TRIES: usize = 20;
 pub const RUNNER_LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(25);
 /// The clock by which file systems note changes moves in steps of up to 10 ms.
 pub const FILE_CLOCK_TICK_NANOS: i128 = 100_000_000;
+/// How often schedules are looked at: they are due by the minute.
+pub const SCHEDULES_LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(15);
+/// Days that are searched for one on which a schedule is due: the 29th of February comes every
+/// fourth year, and once in a while after eight.
+pub const SCHEDULE_DAYS_SEARCHED: usize = 3300;
 /// Requests of customers that are looked at before something else is.
 pub const REQUESTS_AT_ONCE: usize = 1000;
 /// Names in their folder that are, those of requests being written among them.

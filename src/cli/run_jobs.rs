@@ -9,14 +9,17 @@ use super::panel::server;
 use super::panel_queue::spool;
 use super::rows::Format;
 use super::table::command;
-use super::{Context, repository};
-use crate::base::{Error, Kind, Monitor, Result};
+use super::{Context, panel_schedules, repository};
+use crate::base::monitor::{Stage, Stop};
+use crate::base::{Counter, Error, Kind, Monitor, Result, WhatIo, limits};
 use crate::hestia::queue::child::Again;
 use crate::hestia::queue::request::{self, Accepted, Collector};
 use crate::hestia::queue::runner::{Runner, is_running};
 use crate::hestia::queue::{Job, JobId, JobKind, JobState, NewJob};
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// Options that say which settings and which Hestia are meant: a job's process gets the same.
 const HANDED_ON: [&str; 2] = ["config", "hestia-below"];
@@ -83,7 +86,15 @@ pub fn run_jobs(context: &Context, call: &Invocation) -> Result<()> {
         world: &context.world,
         monitor: &progress,
     };
+    let once = Once { outer: &progress, told: Mutex::default() };
+    let mut looked = None;
+    let mut removal: Option<JoinHandle<Result<()>>> = None;
     let mut each = || -> Result<bool> {
+        let now = context.world.ticks();
+        if looked.is_none_or(|then| now.saturating_sub(then) >= limits::SCHEDULES_LOOK_EVERY) {
+            looked = Some(now);
+            panel_schedules::hand_in_due(context, call, &once)?;
+        }
         request::prepare(&folders)?;
         let (accepted, more) = collector.collect()?;
         for one in accepted {
@@ -94,11 +105,12 @@ pub fn run_jobs(context: &Context, call: &Invocation) -> Result<()> {
                 Ok(_) => {}
             }
         }
-        if folders.rubbish.exists() {
+        let is_at_it = removal.as_ref().is_some_and(|thread| !thread.is_finished());
+        if !is_at_it && folders.rubbish.exists() {
             let folders = folders.clone();
-            let removal = std::thread::Builder::new().name("rubbish".to_owned());
-            // What is left now is tried again at the next look.
-            drop(removal.spawn(move || request::remove_rubbish(&folders)));
+            let thread = std::thread::Builder::new().name("rubbish".to_owned());
+            let thread = thread.spawn(move || request::remove_rubbish(&folders));
+            removal = Some(thread.what_io(|| "start a thread that removes rubbish")?);
         }
         Ok(more)
     };
@@ -108,6 +120,36 @@ pub fn run_jobs(context: &Context, call: &Invocation) -> Result<()> {
         context.output.note("somebody else works the queue off already");
     }
     Ok(())
+}
+
+/// Tells the same trouble once: what is wrong with a schedule is wrong at every look.
+struct Once<'m> {
+    outer: &'m dyn Monitor,
+    told: Mutex<BTreeSet<String>>,
+}
+
+impl Monitor for Once<'_> {
+    fn count(&self, counter: Counter, n: u64) {
+        self.outer.count(counter, n);
+    }
+    fn warn(&self, warning: Error) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= limits::RUNNER_TROUBLES_TOLD {
+            told.clear();
+        }
+        if told.insert(warning.one_line()) {
+            self.outer.warn(warning);
+        }
+    }
+    fn stage(&self, stage: Stage) {
+        self.outer.stage(stage);
+    }
+    fn cancelled(&self) -> bool {
+        self.outer.cancelled()
+    }
+    fn stop(&self) -> Stop {
+        self.outer.stop()
+    }
 }
 
 fn requested(one: Accepted) -> NewJob {
@@ -169,9 +211,11 @@ fn become_command(
 }
 
 fn invocation(call: &Invocation, job: &Job) -> Result<Invocation> {
-    let first = ["--panel".into(), OsString::from(&job.command)];
+    let is_shim = job.command.starts_with("v-");
+    let first = is_shim.then(|| OsString::from("--panel")).into_iter();
+    let first = first.chain(job.command.split_whitespace().map(OsString::from));
     let words = job.words.iter().map(|word| word.as_os().to_owned());
-    let words: Vec<OsString> = first.into_iter().chain(words).collect();
+    let words: Vec<OsString> = first.chain(words).collect();
     let env = |name: &str| match name {
         "GHOSTSNAP_CONFIG" => call.path("config").map(|path| path.as_os_str().to_owned()),
         "GHOSTSNAP_HESTIA_BELOW" => call.path("hestia-below").map(Into::into),

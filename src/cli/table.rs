@@ -10,6 +10,7 @@ use super::table_files::FILES;
 use super::table_hestia::HESTIA;
 use super::table_queue::QUEUE;
 use super::table_repositories::REPOSITORIES;
+use super::table_schedules::SCHEDULES;
 use super::{Context, table_flags};
 use crate::base::Result;
 
@@ -379,7 +380,7 @@ pub const GROUPS: &[(&str, &str)] = &[
 
 /// Every command.
 pub fn commands() -> impl Iterator<Item = &'static Command> {
-    ENGINE.iter().chain(REPOSITORIES).chain(HESTIA).chain(FILES).chain(QUEUE)
+    ENGINE.iter().chain(REPOSITORIES).chain(HESTIA).chain(FILES).chain(QUEUE).chain(SCHEDULES)
 }
 
 /// Every shim with the command it belongs to, sorted by name.

@@ -504,7 +504,7 @@ fn sync(folder: &Path) -> Result<()> {
     synced.what_io(|| format!("write {}", folder.display()))
 }
 
-fn write_private(folder: &Path, path: &Path, bytes: &[u8], new: bool) -> Result<()> {
+pub(super) fn write_private(folder: &Path, path: &Path, bytes: &[u8], new: bool) -> Result<()> {
     let what = || format!("write {}", path.display());
     private_folder(folder)?;
     check_private(folder, &folder.symlink_metadata().what_io(what)?)?;

@@ -153,6 +153,19 @@ words! {
 }
 
 impl JobState {
+    /// How much somebody should look at it.
+    pub const fn concern(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Waiting => 1,
+            Self::Running => 2,
+            Self::Cancelled => 3,
+            Self::Partial => 4,
+            Self::Interrupted => 5,
+            Self::Failed => 6,
+        }
+    }
+
     /// Whether nothing more will happen to it.
     pub const fn has_ended(self) -> bool {
         !matches!(self, Self::Waiting | Self::Running)
@@ -220,7 +233,7 @@ pub struct Job {
     /// Whose it is; empty is the administrator's.
     #[serde(default)]
     pub user: String,
-    /// The panel's command that it is.
+    /// The panel's command that it is; of a schedule's job the words behind `ghostsnap`.
     pub command: String,
     /// The command's arguments.
     #[serde(default)]

@@ -2,7 +2,8 @@
 //! The queue of jobs. Whoever wants something that takes a while hands it in and goes on: a job is
 //! a small file ([`job`], [`spool`]), and a runner ([`runner`], [`turn`]) works them off, each as a
 //! process of its own ([`child`]) that notes how far it is ([`note`]). Customers whose cron runs
-//! without rights hand in requests ([`request`]). The settings of all that are [`Rules`].
+//! without rights hand in requests ([`request`]); what is due again and again, schedules do
+//! ([`schedule`], [`when`]). The settings of all that are [`Rules`].
 //!
 //! Nothing here opens a repository or reads a key: what a job does is one of the panel's commands,
 //! with its arguments, and this room does not know what that means.
@@ -13,8 +14,10 @@ pub mod note;
 pub mod request;
 mod rules;
 pub mod runner;
+pub mod schedule;
 pub mod spool;
 pub mod turn;
+pub mod when;
 
 pub use job::{Job, JobId, JobKind, JobState, NewJob};
 pub use note::Note;

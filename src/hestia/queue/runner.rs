@@ -17,6 +17,7 @@ use crate::hestia::userlock;
 use crate::hestia::{Hestia, UserName};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -132,18 +133,21 @@ impl Runner<'_> {
 
     fn work(&self, state: &mut State, until_empty: bool, each: &mut dyn FnMut() -> Result<bool>) {
         while !self.monitor.cancelled() {
-            // A full disk or a broken file must not end the one who would go on when it is mended.
-            let more = match each().and_then(|more| self.look(state).map(|()| more)) {
-                Ok(more) => {
-                    state.told.clear();
-                    more
-                }
-                Err(error) => {
-                    self.tell_once(state, error);
-                    self.world.sleep(limits::RUNNER_TROUBLE_PAUSE);
-                    false
-                }
-            };
+            // A full disk or a broken file must not end the one who would go on when it is mended;
+            // and what runs is looked after whatever cannot be handed in.
+            let (more, looked) = (each(), self.look(state));
+            let well = more.is_ok() && looked.is_ok();
+            let more = more.unwrap_or_else(|error| {
+                self.tell_once(state, error);
+                false
+            });
+            if let Err(error) = looked {
+                self.tell_once(state, error);
+                self.world.sleep(limits::RUNNER_TROUBLE_PAUSE);
+            }
+            if well {
+                state.told.clear();
+            }
             let idle = state.jobs.is_empty() && state.running.is_empty();
             if until_empty && idle && !more {
                 return;
@@ -286,17 +290,26 @@ impl Runner<'_> {
     /// Begins what may begin.
     fn begin(&self, state: &mut State) -> Result<()> {
         let now = millis(self.world.now());
-        let busy = |user: &str| self.busy(user);
-        let turns = turn::turns(&state.jobs, &self.rules, now, &busy);
-        for (id, turn) in turns {
-            let Some(job) = state.jobs.iter().find(|job| job.id == id) else { continue };
-            match turn {
-                Turn::Begin => self.begin_one(&id, &mut state.running)?,
-                Turn::Waits(why) if job.waits != why => self.spool.change(&id, |job| {
+        // One look at each user: it goes through all processes.
+        let known: RefCell<BTreeMap<String, Option<String>>> = RefCell::default();
+        let busy = |user: &str| {
+            let look = || self.busy(user);
+            known.borrow_mut().entry(user.to_owned()).or_insert_with(look).clone()
+        };
+        for (id, turn) in turn::turns(&state.jobs, &self.rules, now, &busy) {
+            let known = state.jobs.iter().find(|job| job.id == id).map(|job| job.waits.as_str());
+            let done = match turn {
+                Turn::Begin => self.begin_one(&id, &mut state.running),
+                Turn::Waits(why) if known != Some(why.as_str()) => self.spool.change(&id, |job| {
                     job.waits = why;
                     Ok(())
-                })?,
-                Turn::Waits(_) => {}
+                }),
+                Turn::Waits(_) => Ok(()),
+            };
+            match done {
+                // Cancelled since it was looked at.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                done => done?,
             }
         }
         Ok(())
@@ -315,12 +328,7 @@ impl Runner<'_> {
             job.waits = String::new();
             Ok(Some(job.clone()))
         });
-        let job = match job {
-            Ok(Some(job)) => job,
-            Ok(None) => return Ok(()),
-            Err(error) if error.kind() == Kind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let Some(job) = job? else { return Ok(()) };
         match self.launch.launch(&self.spool, &job) {
             Ok(process) => {
                 let one = Running { process: Some(process), stop: None, late: false };

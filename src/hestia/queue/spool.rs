@@ -47,6 +47,11 @@ impl Spool {
         Self { folder: folder.to_owned(), world: Arc::clone(world) }
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Makes its folders.
     pub fn make(&self) -> Result<()> {
         for folder in ["", "active", "done", "work"] {
@@ -191,7 +196,8 @@ impl Spool {
         Ok(())
     }
 
-    fn lock(&self) -> Result<Held> {
+    /// Nobody else changes anything while this is held.
+    pub(super) fn lock(&self) -> Result<Held> {
         let path = self.folder.join("lock");
         let file = open_lock(&path)?;
         let what = || format!("lock {}", path.display());

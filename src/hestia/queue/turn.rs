@@ -33,14 +33,16 @@ pub fn turns(
     let mut waiting: Vec<&Job> = jobs.iter().filter(|job| job.state == JobState::Waiting).collect();
     waiting.sort_by(|a, b| a.turn().cmp(&b.turn()));
     let mut turns = Vec::new();
-    for job in waiting.into_iter().take(limits::JOBS_LOOKED_AT) {
-        let turn = if let Some(why) = reason_to_wait(job, &running, rules, now, busy) {
-            Turn::Waits(why)
-        } else {
-            running.push(job);
-            Turn::Begin
-        };
-        turns.push((job.id.clone(), turn));
+    for (place, job) in waiting.into_iter().enumerate() {
+        match reason_to_wait(job, &running, rules, now, busy) {
+            // Of those far behind nobody asks why.
+            Some(_) if place >= limits::JOBS_EXPLAINED => {}
+            Some(why) => turns.push((job.id.clone(), Turn::Waits(why))),
+            None => {
+                running.push(job);
+                turns.push((job.id.clone(), Turn::Begin));
+            }
+        }
     }
     turns
 }

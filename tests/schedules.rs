@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+//! What is done again and again, through the program itself, against a double of HestiaCP.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
+
+#[path = "common/hestia.rs"]
+mod double;
+
+use double::*;
+use ghostsnap::base::World;
+use ghostsnap::hestia::queue::{Job, JobState, Spool};
+use nix::fcntl::{Flock, FlockArg};
+use serde_json::Value;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+struct Server(Machine);
+
+impl std::ops::Deref for Server {
+    type Target = Machine;
+    fn deref(&self) -> &Machine {
+        &self.0
+    }
+}
+
+impl Drop for Server {
+    /// A runner in the background must not write into a folder that goes.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            drop(self.hold_queue());
+        }
+    }
+}
+
+fn server() -> Server {
+    Server(machine())
+}
+
+impl Server {
+    fn call(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ghostsnap"));
+        command.args(args).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("GHOSTSNAP_HESTIA_BELOW", self.folder.path()).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    fn panel(&self, args: &[&str]) -> (i32, String) {
+        let args: Vec<&str> = ["--panel"].iter().chain(args).copied().collect();
+        let output = self.call(&args);
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let (code, text) = self.panel(args);
+        assert_eq!(code, 0, "{args:?}: {text}");
+        text
+    }
+
+    fn rows(&self) -> Value {
+        serde_json::from_str(&self.ok(&["v-ghostsnap-list-schedules", "json"])).unwrap()
+    }
+
+    fn spool(&self) -> Spool {
+        Spool::new(&self.path("var/lib/ghostsnap/jobs"), &Arc::new(World::system()))
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        self.spool().all(None).unwrap().jobs
+    }
+
+    /// Nobody works the queue off while this is held.
+    fn hold_queue(&self) -> Flock<fs::File> {
+        let path = self.path("run/ghostsnap/jobs.lock");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = OpenOptions::new().create(true).write(true).truncate(false).open(path).unwrap();
+        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error).unwrap()
+    }
+
+    /// Works off what is due and what waits.
+    fn work(&self) {
+        loop {
+            // Whoever was started by a command before may be at it.
+            drop(self.hold_queue());
+            let output = self.call(&["hestia", "run-jobs", "--until-empty"]);
+            assert!(output.status.success(), "{output:?}");
+            let said = String::from_utf8(output.stderr).unwrap();
+            if !said.contains("somebody else") {
+                return;
+            }
+        }
+    }
+
+    /// As if the machine had been off since this many hours ago.
+    fn was_off_for(&self, name: &str, hours: i64) {
+        let _held = self.hold_queue();
+        let path = self.path("var/lib/ghostsnap/jobs/schedules.json");
+        let mut all: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let until = all[name]["until"].as_i64().unwrap() - hours * 3_600_000;
+        all[name]["until"] = until.into();
+        fs::write(path, all.to_string()).unwrap();
+    }
+}
+
+#[test]
+fn a_nightly_backup_is_offered_with_one_word_and_runs_when_it_is_told_to() {
+    let machine = server();
+    assert_eq!(machine.rows().as_object().unwrap().len(), 0, "nothing is done unasked");
+    machine.ok(&["v-ghostsnap-add-schedule", "nightly"]);
+    let file = machine.path("etc/ghostsnap/schedules/nightly.toml");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let row = &machine.rows()["nightly"];
+    assert_eq!((&row["DO"], &row["WHEN"]), (&"backup".into(), &"daily 02:30".into()));
+    assert_eq!((&row["LAST"], &row["ENABLED"]), (&"".into(), &"yes".into()));
+    let next = row["NEXT"].as_str().unwrap();
+    assert!(next.contains(" 02:") || next.contains(" 03:"), "{next}");
+    machine.work();
+    assert!(machine.jobs().is_empty(), "it is not due");
+    let text = machine.ok(&["v-ghostsnap-run-schedule", "nightly", "json"]);
+    let handed_in: Value = serde_json::from_str(&text).unwrap();
+    machine.work();
+    let jobs = machine.jobs();
+    assert_eq!((jobs.len(), jobs[0].state, jobs[0].by.as_str()), (1, JobState::Done, "root"));
+    assert!(handed_in.as_object().unwrap().contains_key(jobs[0].id.as_str()));
+    for user in ["alice", "bob"] {
+        let text = machine.ok(&["v-ghostsnap-list-user-backups", user, "json"]);
+        let backups: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(backups.as_object().unwrap().len(), 1, "{user}");
+    }
+    let row = &machine.rows()["nightly"];
+    assert_eq!((&row["STATE"], &row["JOBS"]), (&"done".into(), &jobs[0].id.as_str().into()));
+    assert_eq!(row["NEXT"].as_str().unwrap(), next, "that one comes all the same");
+    // It belongs to nobody: no customer sees it.
+    let text = machine.ok(&["v-ghostsnap-list-user-jobs", "alice", "json"]);
+    assert_eq!(text, "{\n}\n");
+}
+
+#[test]
+fn what_was_missed_is_done_once() {
+    let machine = server();
+    machine.ok(&["v-ghostsnap-add-schedule", "nightly", "include=ali*,bob", "exclude=bob"]);
+    machine.was_off_for("nightly", 24 * 9);
+    machine.work();
+    machine.work();
+    let jobs = machine.jobs();
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    assert_eq!((jobs[0].state, jobs[0].by.as_str()), (JobState::Done, "schedule nightly"));
+    let text = machine.ok(&["v-ghostsnap-list-job", jobs[0].id.as_str(), "json"]);
+    assert!(text.contains("alice") && !text.contains("\\\"bob\\\""), "{text}");
+    // One that is switched off is not due, and not when it is switched on again either.
+    machine.ok(&["v-ghostsnap-change-schedule", "nightly", "enabled=no"]);
+    machine.was_off_for("nightly", 48);
+    machine.work();
+    assert_eq!(machine.rows()["nightly"]["NEXT"], "");
+    machine.ok(&["v-ghostsnap-change-schedule", "nightly", "enabled="]);
+    machine.work();
+    assert_eq!(machine.jobs().len(), 1);
+}
+
+#[test]
+fn repositories_are_looked_after_too() {
+    let machine = server();
+    machine.ok(&["v-ghostsnap-backup-users"]);
+    let held = machine.hold_queue();
+    for (name, words) in [
+        ("tidy", &["do=forget", "when=weekly sun 04:00"][..]),
+        ("check", &["do=check", "when=0 5 * * *", "subset=1/2", "hours_max=2"]),
+        ("prune", &["do=prune", "when=monthly 1 04:00"]),
+    ] {
+        let words = [&["v-ghostsnap-add-schedule", name], words].concat();
+        machine.ok(&words);
+        machine.ok(&["v-ghostsnap-run-schedule", name]);
+    }
+    drop(held);
+    machine.work();
+    let jobs = machine.jobs();
+    let what: Vec<_> = jobs.iter().map(|job| (job.what.as_str(), job.state)).collect();
+    assert_eq!(
+        what,
+        [
+            ("hestia forget --force", JobState::Done),
+            ("prune", JobState::Done),
+            ("check --read-data-subset 1/2", JobState::Done),
+        ],
+        "the second prune was handed in while the first one waited: once is enough"
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_the_first_night() {
+    let machine = server();
+    for (words, code) in [
+        (&["../x"][..], 2),
+        (&["x", "when=sometimes"], 2),
+        (&["x", "when=0 0 31 2 *"], 2),
+        (&["x", "do=rm"], 2),
+        (&["x", "typo=1"], 2),
+        (&["x", "nonsense"], 2),
+        (&["x", "repositories=s3://key:secret@host/bucket"], 2),
+        (&["x", "do=check", "include=alice"], 2),
+        (&["x", "hours_max=0"], 2),
+    ] {
+        let words = [&["v-ghostsnap-add-schedule"], words].concat();
+        let (found, text) = machine.panel(&words);
+        assert_eq!(found, code, "{words:?}: {text}");
+        assert!(text.starts_with("Error: "), "{text}");
+    }
+    assert!(!machine.path("etc/ghostsnap/schedules/x.toml").exists());
+    machine.ok(&["v-ghostsnap-add-schedule", "x"]);
+    assert_eq!(machine.panel(&["v-ghostsnap-add-schedule", "x"]).0, 4);
+    assert_eq!(machine.panel(&["v-ghostsnap-run-schedule", "y"]).0, 3);
+    // One that was broken by hand is told, and stops no other one.
+    let folder = machine.path("etc/ghostsnap/schedules");
+    fs::copy(folder.join("x.toml"), folder.join("good.toml")).unwrap();
+    fs::write(folder.join("x.toml"), "when = 'never'\n").unwrap();
+    let output = machine.call(&["hestia", "list-schedules", "--json"]);
+    assert_eq!(output.status.code(), Some(30), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("\"good\""), "{text}");
+    machine.work();
+    machine.was_off_for("good", 30);
+    machine.work();
+    assert_eq!(machine.jobs().len(), 1);
+    // A file that others may write decides nothing.
+    fs::set_permissions(folder.join("good.toml"), fs::Permissions::from_mode(0o666)).unwrap();
+    machine.was_off_for("good", 30);
+    machine.work();
+    assert_eq!(machine.jobs().len(), 1);
+    machine.ok(&["v-ghostsnap-delete-schedule", "x"]);
+    assert_eq!(machine.panel(&["v-ghostsnap-delete-schedule", "x"]).0, 3);
+}
