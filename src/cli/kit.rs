@@ -48,18 +48,17 @@ pub fn page(page: &Page<'_>) -> Result<Zeroizing<String>> {
     }
     text.push_str("\nThe same as a picture; it holds the text of a key file.\n\n");
     text.push_str(&picture(page.key)?);
-    text.push_str(&format!(
+    text.push_str(
         "\n\
          To get everything back, on a new machine:\n\
          1. Install Ghostsnap. For S3, Azure or SSH have the access to the store ready:\n   \
             it is not on this page.\n\
          2. Type the first line and the four lines of the key into a file kit.txt,\n   \
             or scan the picture into it. chmod 600 kit.txt\n\
-         3. ghostsnap key test kit.txt -r {}\n\
-         4. ghostsnap snapshots -r {} --key-file kit.txt\n\
+         3. ghostsnap key test kit.txt -r ADDRESS, with the address above\n\
+         4. ghostsnap snapshots -r ADDRESS --key-file kit.txt\n\
          The guide: docs/disaster-recovery.md, /usr/share/doc/ghostsnap\n",
-        page.address, page.address
-    ));
+    );
     Ok(text)
 }
 
@@ -72,8 +71,8 @@ fn picture(key: &[u8; 32]) -> Result<Zeroizing<String>> {
         })?;
     let drawn = code
         .render::<Dense1x2>()
-        .dark_color(Dense1x2::Light)
-        .light_color(Dense1x2::Dark)
+        .dark_color(Dense1x2::Dark)
+        .light_color(Dense1x2::Light)
         .quiet_zone(true)
         .build();
     Ok(Zeroizing::new(drawn + "\n"))

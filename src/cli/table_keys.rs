@@ -103,7 +103,7 @@ pub const KIT: Command = Command {
               and with what to do when the server is gone. Keep it in a safe or in a password \
               manager, never on the server alone. The page works as a --key-file. 'key test' \
               proves that it opens the repository; 'key remove' makes a page that was lost worthless.",
-    examples: &["ghostsnap key kit -o kit.txt", "ghostsnap key kit -r offsite | lp"],
+    examples: &["ghostsnap key kit -o kit.txt", "ghostsnap key kit -r offsite"],
     flags: &[
         Flag::new("output", "write it to this new file instead")
             .short('o')

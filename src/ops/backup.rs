@@ -143,13 +143,15 @@ fn store_source(
     let cores = writer.repository().world().cores();
     let workers = if options.workers == 0 { cores } else { options.workers };
     let chunker = &writer.repository().chunker();
+    // Without a backup before, nothing can have been replaced.
+    let watch = options.tripwire && parent.is_there();
     let (jobs, waiting) = bounded(limits::JOBS_WAITING);
     let (events, arriving) = bounded(limits::EVENTS_IN_FLIGHT);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..workers.clamp(1, limits::WORKERS_MAX))
             .map(|_| {
                 let waiting: Receiver<Job> = waiting.clone();
-                scope.spawn(move || worker(&waiting, writer, chunker, monitor))
+                scope.spawn(move || worker(&waiting, writer, chunker, watch, monitor))
             })
             .collect();
         drop(waiting);

@@ -120,14 +120,16 @@ impl StreamWork {
     }
 }
 
-/// One worker thread.
+/// One worker thread; `watch` looks at the starts of new files.
 pub fn worker(
     jobs: &Receiver<Job>,
     writer: &Writer<'_>,
     chunker: &Chunker,
+    watch: bool,
     monitor: &dyn Monitor,
 ) -> Result<()> {
     let mut worker = Worker {
+        watch,
         writer,
         chunker,
         monitor,
@@ -160,6 +162,8 @@ pub fn worker(
 }
 
 struct Worker<'w> {
+    /// Whether new files are looked at: were they encrypted?
+    watch: bool,
     writer: &'w Writer<'w>,
     chunker: &'w Chunker,
     monitor: &'w dyn Monitor,
@@ -403,7 +407,7 @@ impl Worker<'_> {
     /// Adds the first chunk of a file, and looks at it if it is new.
     fn add_first(&mut self, chunk: &[u8]) -> Result<ChunkId> {
         let (id, is_new) = self.add(chunk)?;
-        if is_new && looks_encrypted(chunk) {
+        if is_new && self.watch && looks_encrypted(chunk) {
             self.monitor.count(Counter::FilesScrambled, 1);
         }
         Ok(id)
