@@ -192,7 +192,7 @@ fn damages(disk: &Arc<dyn Backend>) -> Vec<String> {
 }
 
 fn mend_snapshots(disk: &Arc<dyn Backend>, keep: bool) -> Vec<Repaired> {
-    let options = SnapshotOptions { keep, level: 3 };
+    let options = SnapshotOptions { keep, drop: true, for_good: true, level: 3 };
     repair_snapshots(closed(disk), options, |_| true, &Collect::default()).unwrap()
 }
 
@@ -322,22 +322,76 @@ fn a_copy_heals_what_was_given_up_before_and_lost_records_too() {
 }
 
 #[test]
-fn a_copy_of_the_files_puts_the_same_packs_back() {
+fn a_copy_of_the_files_lends_what_cannot_be_read_and_nothing_is_removed() {
     let fixture = Fixture::new();
     let twin = fixture.twin();
     let before = fixture.packs();
     for (at, name) in before.iter().enumerate() {
         damage(&fixture.disk, name, at % WAYS);
     }
-    // Damaged there, too, in another way: the rest of both is put together.
-    flip(&twin, &before[0]);
+    let left = names_in(&fixture.disk);
     let twin: Arc<dyn Backend> = Arc::new(twin);
     let report = fixture.repair(Some(&open(twin)));
-    let replaced = report.packs.iter().filter(|one| one.fate == PackFate::Replaced).count();
-    assert_eq!(replaced, before.len() - 1);
-    assert!(fixture.packs().len() >= before.len() - 1);
-    assert!(report.affected.iter().all(|one| one.losses.iter().all(|l| !l.why.is_empty())));
-    fixture.assert_right("twin");
+    assert!(report.packs.iter().all(|one| one.fate == PackFate::Saved), "{report:?}");
+    assert!(names_in(&fixture.disk).is_superset(&left));
+    fixture.assert_whole("twin");
+}
+
+#[test]
+fn a_repository_that_is_its_own_copy_is_no_help_and_no_harm() {
+    let fixture = Fixture::new();
+    let pack = fixture.packs()[0];
+    flip(&fixture.disk, &pack);
+    let report = fixture.repair(Some(&open(fixture.store())));
+    assert_eq!(report.packs[0].fate, PackFate::Lost);
+    assert!(fixture.disk.size(&pack).unwrap().is_some());
+    fixture.assert_right("itself");
+}
+
+#[test]
+fn what_ends_while_snapshots_are_judged_is_not_touched() {
+    let fixture = Fixture::new();
+    lose(&fixture, PackClass::Meta);
+    // A whole backup that ends just when the index has been loaded.
+    let (inner, source) = (fixture.store(), fixture.source.clone());
+    let done = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&done);
+    let store: Arc<dyn Backend> = Arc::new(Hooked::new(fixture.store(), move |call| {
+        if call == Call::List(FileKind::Pack) && seen.fetch_add(1, Ordering::SeqCst) == 0 {
+            let ready = closed(&inner).indexed_to_write("backup", &Collect::default()).unwrap();
+            try_backup(&ready, &source).unwrap();
+        }
+    }));
+    let options = SnapshotOptions { drop: true, for_good: true, ..SnapshotOptions::default() };
+    repair_snapshots(closed(&store), options, |_| true, &Collect::default()).unwrap();
+    assert!(done.load(Ordering::SeqCst) > 0);
+    let left = open(fixture.store()).snapshots().unwrap();
+    assert_eq!(left.len(), 1);
+    assert!(left[0].1.tags.is_empty() && left[0].1.warnings == 0);
+    assert_eq!(damages(&fixture.store()), Vec::<String>::new());
+}
+
+#[test]
+fn a_disk_that_is_away_costs_no_snapshot() {
+    let fixture = Fixture::new();
+    let away = fixture.twin();
+    for name in fixture.packs() {
+        fixture.disk.remove(&name).unwrap();
+    }
+    let careful = SnapshotOptions { drop: true, ..SnapshotOptions::default() };
+    let mend =
+        || repair_snapshots(closed(&fixture.store()), careful, |_| true, &Collect::default());
+    // The index still says what is missing when it was made anew.
+    rebuild_index(&closed(&fixture.store()), &Collect::default()).unwrap();
+    assert!(mend().unwrap_err().to_string().contains("repair packs"));
+    fixture.repair(None);
+    assert!(mend().unwrap_err().to_string().contains("for-good"));
+    for (name, size) in away.list(FileKind::Pack).unwrap() {
+        fixture.disk.create(&name, &away.read(&name, 0..size).unwrap()).unwrap();
+    }
+    let report = fixture.repair(None);
+    assert!(report.packs.iter().all(|one| one.fate == PackFate::Back));
+    fixture.assert_whole("the disk is back");
 }
 
 #[test]
@@ -497,7 +551,7 @@ fn what_is_lost_is_left_out_and_the_rest_stays_as_it_was() {
     let large = repository.index().packs().iter().max_by_key(|pack| pack.size).unwrap().id;
     fixture.disk.remove(&FileName::new(FileKind::Pack, large)).unwrap();
     // Not before it is known what is lost with it.
-    let options = SnapshotOptions { keep: false, level: 3 };
+    let options = SnapshotOptions { level: 3, ..SnapshotOptions::default() };
     let closed_now = closed(&fixture.store());
     let refused = repair_snapshots(closed_now, options, |_| true, &Collect::default());
     assert!(refused.unwrap_err().to_string().contains("repair packs"));

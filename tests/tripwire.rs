@@ -12,6 +12,7 @@ use ghostsnap::base::monitor::Collect;
 use ghostsnap::base::{FileId, World};
 use ghostsnap::format::Snapshot;
 use ghostsnap::ops::backup;
+use ghostsnap::ops::backup::Parent;
 use ghostsnap::ops::forget::{Policy, plan};
 use ghostsnap::ops::tripwire::alarm_off;
 use ghostsnap::repo::{IndexedRepository, Repository};
@@ -20,6 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 struct Site {
     folder: tempfile::TempDir,
@@ -65,8 +67,10 @@ impl Site {
     }
 
     fn open(&self) -> IndexedRepository {
-        static OPENED: AtomicU64 = AtomicU64::new(300);
-        let world = World::seeded(OPENED.fetch_add(1, Ordering::SeqCst));
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        let number = OPENED.fetch_add(1, Ordering::SeqCst);
+        let world = World::seeded(300 + number);
+        world.sleep(Duration::from_secs(86_400 * number));
         let store = Arc::clone(&self.store);
         let closed = Repository::open(store, &secret(), Arc::new(world)).unwrap();
         closed.indexed(&Collect::default()).unwrap()
@@ -78,6 +82,7 @@ impl Site {
         let mut walk = Walk::new(&[self.path("")], WalkOptions::default()).unwrap();
         let mut options = options();
         options.template.paths = walk.roots();
+        options.template.time = repository.world().now();
         let heard = Collect::default();
         let made = backup(&repository, &mut walk, &options, &heard).unwrap();
         (made.snapshot, heard.warnings())
@@ -110,7 +115,9 @@ fn locked(path: &Path) -> PathBuf {
 /// How many a rule that keeps one would drop.
 fn dropped(site: &Site) -> usize {
     let policy = Policy { last: 1, ..Policy::default() };
-    let now = World::seeded(9).now();
+    let world = World::seeded(9);
+    world.sleep(Duration::from_secs(86_400 * 1000));
+    let now = world.now();
     let verdicts = plan(site.snapshots(), &policy, now).unwrap();
     verdicts.iter().filter(|one| !one.is_kept()).count()
 }
@@ -206,6 +213,38 @@ fn what_a_site_goes_through_in_a_year_raises_none() {
 }
 
 #[test]
+fn a_run_that_died_with_the_encrypted_files_stored_hides_nothing() {
+    let site = Site::new();
+    site.encrypt(false);
+    assert_eq!(site.backup().0.tags, ["alarm"]);
+    // As if it had died just before its snapshot: everything else is there.
+    let repository = site.open();
+    for (id, one) in site.snapshots() {
+        if one.has_alarm() {
+            repository.remove_snapshot(&id).unwrap();
+        }
+    }
+    assert_eq!(site.backup().0.tags, ["alarm"]);
+}
+
+#[test]
+fn a_user_of_the_same_name_on_another_server_is_somebody_else() {
+    let site = Site::new();
+    site.encrypt(false);
+    let repository = site.open();
+    let mut walk = Walk::new(&[site.path("")], WalkOptions::default()).unwrap();
+    let mut options = options();
+    options.template.paths = walk.roots();
+    options.template.host = "other.example".to_owned();
+    options.template.time = repository.world().now();
+    options.parent = Parent::Id(site.snapshots()[0].0);
+    let heard = Collect::default();
+    backup(&repository, &mut walk, &options, &heard).unwrap();
+    assert!(heard.warnings().is_empty());
+    assert!(site.snapshots().iter().all(|(_, one)| !one.pinned && !one.has_alarm()));
+}
+
+#[test]
 fn a_dry_run_pins_nothing_and_who_does_not_want_it_is_not_asked() {
     let site = Site::new();
     site.encrypt(false);
@@ -214,6 +253,7 @@ fn a_dry_run_pins_nothing_and_who_does_not_want_it_is_not_asked() {
         let mut walk = Walk::new(&[site.path("")], WalkOptions::default()).unwrap();
         let mut options = options();
         options.template.paths = walk.roots();
+        options.template.time = repository.world().now();
         options.writer.dry_run = dry;
         options.tripwire = dry;
         let heard = Collect::default();

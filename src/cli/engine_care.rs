@@ -12,7 +12,9 @@ use crate::base::{Counter, Error, FileId, Kind, Result, Timestamp, limits};
 use crate::format::Snapshot;
 use crate::hestia::UserName;
 use crate::hestia::jobs::retention;
-use crate::ops::check::{CheckReport, Finding, ReadData, Severity, check as check_repository};
+use crate::ops::check::{
+    self, CheckReport, Finding, ReadData, Severity, check as check_repository,
+};
 use crate::ops::forget::{self, Policy, Verdict};
 use crate::ops::pin::pin as pin_snapshot;
 use crate::ops::prune::{Fate, PruneOptions, PruneReport, prune as prune_repository};
@@ -207,20 +209,20 @@ fn verdict_of(report: &CheckReport, progress: &Progress<'_>) -> Result<()> {
         let why = format!("{} damaged", number_of(bytes(count(Severity::Damaged)), "thing"));
         let error = Error::new(Kind::Damaged, what).why(why);
         let is_lost = |one: &Finding| {
-            one.severity == Severity::Garbage && one.object.starts_with(FileKind::Pack.folder())
+            one.severity == Severity::Garbage && one.detail.starts_with(check::UNNAMED)
         };
         let is_pack = |one: &Finding| {
             one.severity == Severity::Damaged && one.object.starts_with(FileKind::Pack.folder())
         };
-        return Err(if report.findings.iter().any(is_lost) {
-            error.hint(
-                "there are packs that the index does not name: if it was lost or damaged, \
-                 'ghostsnap repair index' makes it anew from them",
-            )
-        } else if report.findings.iter().any(is_pack) {
+        return Err(if report.findings.iter().any(is_pack) {
             error.hint(
                 "'ghostsnap repair packs' saves what can be read of them, and takes the rest from \
                  a repository with copies: --from",
+            )
+        } else if report.findings.iter().any(is_lost) {
+            error.hint(
+                "there are packs that the index does not name: if it was lost or damaged, \
+                 'ghostsnap repair index' makes it anew from them",
             )
         } else {
             error
@@ -268,11 +270,20 @@ pub fn pin(context: &Context, call: &Invocation) -> Result<()> {
 
 /// `ghostsnap alarm-off`.
 pub fn alarm_off(context: &Context, call: &Invocation) -> Result<()> {
+    if call.texts("SNAPSHOT").is_empty() && !call.has("user") {
+        return Err(Error::new(Kind::Usage, "take an alarm off")
+            .why("it does not say whose")
+            .hint("name snapshots, or a user with --user"));
+    }
     let Opened { repository, .. } = repository::open(context, call)?;
     let progress = context.progress();
     let repository = repository.indexed_to_write("alarm-off", &progress)?;
     let mut all = repository.readable_snapshots(&progress)?;
     all.retain(|(_, one)| engine_look::is_wanted(one, call));
+    if context.output.style().panel {
+        // A user of the same name on another server is somebody else.
+        all.retain(|(_, one)| one.host == context.world.host());
+    }
     let wanted = call.texts("SNAPSHOT");
     let named = wanted.iter().map(|text| find(&all, text, None)).collect::<Result<Vec<_>>>()?;
     let meant = if wanted.is_empty() { all.iter().collect() } else { named };

@@ -40,7 +40,7 @@ pub fn add(context: &Context, call: &Invocation) -> Result<()> {
     let new = repository::asker(context, call).further()?;
     let label = call.text("label").unwrap_or("added");
     let result = repository.add_key(&new.secret, label);
-    let id = or_remove_key_file(result, &new)?;
+    let id = or_remove_key_file(result, &new, &repository)?;
     context.output.note(&format!("added key {id}"));
     print_key(context, call, &repository, &id)
 }
@@ -51,7 +51,7 @@ pub fn change(context: &Context, call: &Invocation) -> Result<()> {
     let Opened { repository, secret } = repository::open_meant(context, call, &meant)?;
     let new = repository::asker(context, call).further()?;
     let result = repository.change_key(&secret, &new.secret, call.text("label"));
-    let id = or_remove_key_file(result, &new)?;
+    let id = or_remove_key_file(result, &new, &repository)?;
     context.output.note(&format!("the repository opens with the new key {id} now"));
     // The next run of this server would find the door shut.
     if let Some(path) = meant.key_file().filter(|path| path.exists()) {
@@ -84,9 +84,16 @@ pub fn key_cells(id: &FileId, slot: &KeySlot) -> [Cell; 3] {
     [id.to_string().into(), slot.label.as_str().into(), method.into()]
 }
 
-/// A key file that was made for a slot that was not made opens nothing.
-fn or_remove_key_file(result: Result<FileId>, new: &NewSecret) -> Result<FileId> {
-    if let (Err(_), Some(path)) = (&result, &new.made) {
+/// A key file that was made for a slot that was not made opens nothing. If it may open something
+/// after all, it stays: the old key may be gone.
+fn or_remove_key_file(
+    result: Result<FileId>,
+    new: &NewSecret,
+    repository: &Repository,
+) -> Result<FileId> {
+    if let (Err(_), Some(path)) = (&result, &new.made)
+        && matches!(repository.slot_of(&new.secret), Ok(None))
+    {
         let what = || format!("remove the new key file {}", path.display());
         std::fs::remove_file(path).what_io(what)?;
     }
@@ -168,7 +175,7 @@ pub fn test(context: &Context, call: &Invocation) -> Result<()> {
     rows.finish()?;
     let snapshots = number_of(bytes(count), "snapshot");
     context.output.note(&format!("it opens the repository, which has {snapshots}"));
-    Ok(())
+    progress.partial("read every snapshot").map_or(Ok(()), Err)
 }
 
 fn find<'s>(slots: &'s [(FileId, KeySlot)], wanted: &str) -> Result<&'s (FileId, KeySlot)> {

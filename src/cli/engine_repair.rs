@@ -11,7 +11,7 @@ use crate::ops::repair::{
     Affected, LossKind, PackOptions, PacksReport, Repaired, SnapshotFate, SnapshotOptions,
     rebuild_index, repair_packs, repair_snapshots, survey,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// `ghostsnap repair index`.
 pub fn index(context: &Context, call: &Invocation) -> Result<()> {
@@ -94,7 +94,7 @@ fn tell(context: &Context, report: &PacksReport, dry_run: bool) {
 /// What that was backed up cannot be had.
 fn what_is_lost(report: &PacksReport, dry_run: bool) -> Option<Error> {
     let what = "have everything that was backed up";
-    if dry_run {
+    if dry_run && report.affected.is_empty() {
         let lost: usize = report.packs.iter().map(|pack| pack.lost.len()).sum();
         let chunks = number_of(bytes(lost), "chunk");
         let why = format!("{chunks} cannot be read");
@@ -134,19 +134,24 @@ pub fn snapshots(context: &Context, call: &Invocation) -> Result<()> {
     let Opened { repository, .. } = repository::open(context, call)?;
     let repository = repository.without_copy();
     let progress = context.progress();
+    let options = SnapshotOptions {
+        keep: call.has("keep"),
+        drop: call.has("drop"),
+        for_good: call.has("for-good"),
+        level,
+    };
     let wanted = call.texts("SNAPSHOT");
-    let is_meant = |one: &Affected| wanted.is_empty() || wanted.iter().any(|text| names(text, one));
-    let (broken, repository) = survey(repository, &progress)?;
+    let (mut broken, repository) = survey(repository, options, &progress)?;
     progress.finish();
-    let meant = bytes(broken.iter().filter(|one| is_meant(one)).count());
+    broken.retain(|one| wanted.is_empty() || wanted.iter().any(|text| names(text, &one.was)));
+    let meant = bytes(broken.len());
     let done = if call.has("dry-run") || meant == 0 {
-        let left = |was| Repaired { was, fate: SnapshotFate::Left };
-        broken.into_iter().filter(is_meant).map(left).collect()
+        broken
     } else {
-        let snapshots = number_of(meant, "damaged snapshot");
-        let question = format!("Store {snapshots} anew without what is lost?");
-        context.confirm(call, "repair snapshots", &question)?;
-        let options = SnapshotOptions { keep: call.has("keep"), level };
+        context.confirm(call, "repair snapshots", &question(&broken, options))?;
+        // Only what was shown: more may be damaged by now.
+        let shown: HashSet<FileId> = broken.iter().map(|one| one.was.id).collect();
+        let is_meant = |one: &Affected| shown.contains(&one.id);
         let result = repair_snapshots(repository, options, is_meant, &progress);
         progress.finish();
         result?
@@ -158,11 +163,32 @@ pub fn snapshots(context: &Context, call: &Invocation) -> Result<()> {
         "{} damaged, {repaired} repaired, {dropped} dropped",
         number_of(meant, "snapshot")
     ));
-    if call.has("dry-run") && done.iter().any(|one| one.was.loses_content()) {
-        return Err(Error::new(Kind::Damaged, "have everything that was backed up")
-            .why(format!("{} lost something", number_of(meant, "snapshot"))));
+    let hopeless = done.iter().filter(|one| one.fate == SnapshotFate::Hopeless).count();
+    let is_bad = |one: &Repaired| {
+        one.was.loses_content() && (call.has("dry-run") || one.fate == SnapshotFate::Hopeless)
+    };
+    let bad = done.iter().filter(|one| is_bad(one)).count();
+    if bad > 0 {
+        let error = Error::new(Kind::Damaged, "have everything that was backed up")
+            .why(format!("{} lost something", number_of(bytes(bad), "snapshot")));
+        return Err(if hopeless > 0 {
+            error.hint(format!("of {hopeless} nothing can be had: --drop drops them"))
+        } else {
+            error
+        });
     }
     progress.partial("judge every snapshot").map_or(Ok(()), Err)
+}
+
+fn question(broken: &[Repaired], options: SnapshotOptions) -> String {
+    let hopeless = broken.iter().filter(|one| one.fate == SnapshotFate::Hopeless).count();
+    let rest = bytes(broken.len().saturating_sub(hopeless));
+    let rest = format!("Store {} anew without what is lost", number_of(rest, "damaged snapshot"));
+    if hopeless == 0 || !options.drop || options.keep {
+        return format!("{rest}?");
+    }
+    let hopeless = number_of(bytes(hopeless), "snapshot");
+    format!("{rest}, and drop {hopeless} of which nothing can be had?")
 }
 
 /// Whether a person means this snapshot.
@@ -179,6 +205,7 @@ fn print(context: &Context, call: &Invocation, done: &[Repaired]) -> Result<()> 
             SnapshotFate::Repaired(id) => ("repaired", Cell::from(id.to_string())),
             SnapshotFate::Dropped => ("dropped", Cell::empty()),
             SnapshotFate::Left => ("left", Cell::empty()),
+            SnapshotFate::Hopeless => ("hopeless", Cell::empty()),
         };
         let (name, user) = one
             .was

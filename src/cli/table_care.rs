@@ -168,8 +168,10 @@ pub const ALARM_OFF: Command = Command {
               snapshots, or of all. They are stored anew and have other ids then. What was \
               pinned stays pinned.",
     examples: &["ghostsnap alarm-off --user alice"],
-    args: &[Arg::new("SNAPSHOT", "ids or names; all without any", Value::Text).optional().many()],
-    flags: &[USER_FILTER],
+    args: &[Arg::new("SNAPSHOT", "ids or names; all of the user without any", Value::Text)
+        .optional()
+        .many()],
+    flags: &[USER_FILTER, HOST_FILTER],
     shims: &[Shim {
         name: "v-ghostsnap-clear-user-alarm",
         about: "take back the alarm that files of a user look encrypted",

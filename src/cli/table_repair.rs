@@ -18,8 +18,8 @@ const PACK_COLUMNS: &[Column] = &[
     col(
         "RESULT",
         Holds::Text,
-        "`sound`; `back`: it was given up before and is whole; `replaced` by the same file of the \
-         other repository; `saved`: all that it held is in new packs; `lost`: some of it is not to \
+        "`sound`; `back`: it was given up before and is whole; `saved`: all that it \
+         held is in new packs; `lost`: some of it is not to \
          be had",
     ),
     col("SAVED", Holds::Count, "chunks that are in new packs now"),
@@ -40,7 +40,11 @@ const SNAPSHOT_COLUMNS: &[Column] = &[
     ),
     col("PATH", Holds::Text, "what is lost, by its path in the snapshot"),
     col("TEXT", Holds::Text, "why"),
-    col("RESULT", Holds::Text, "`repaired`, `dropped` if nothing of it can be had, or `left`"),
+    col(
+        "RESULT",
+        Holds::Text,
+        "`repaired`, `dropped`, `left`, or `hopeless` if nothing of it can be had",
+    ),
     wide("REPAIRED", Holds::Id, "the id it is stored under now"),
 ];
 
@@ -114,12 +118,19 @@ pub const REPAIR_SNAPSHOTS: Command = Command {
     about: "store damaged snapshots anew without what is lost",
     details: "Says which files of which snapshots are lost, and stores those snapshots anew \
               without them: they are partial, carry the tag `repaired`, and restore without \
-              trouble; prune can go on. The damaged ones go after that, unless --keep is given. \
+              trouble; prune can go on. The damaged ones go after that, unless --keep is given; those \
+              of which nothing can be had only with --drop. \
               Try 'repair packs --from' first: what is left out here is not looked for any more. \
               Asks first, or needs --force where there is nobody to ask.",
     examples: &["ghostsnap repair snapshots --dry-run", "ghostsnap repair snapshots --force"],
     args: &[Arg::new("SNAPSHOT", "ids or names; all without any", Value::Text).optional().many()],
-    flags: &[Flag::new("keep", "keep the damaged snapshots, too"), DRY_RUN, FORCE],
+    flags: &[
+        Flag::new("keep", "keep the damaged snapshots, too"),
+        Flag::new("drop", "drop those of which nothing can be had"),
+        Flag::new("for-good", "packs that were given up and are not there will not come back"),
+        DRY_RUN,
+        FORCE,
+    ],
     effect: Effect::Destroy,
     long: true,
     columns: SNAPSHOT_COLUMNS,

@@ -54,6 +54,10 @@ impl Secret {
         if first.eq_ignore_ascii_case(kit::FIRST_LINE) {
             return kit::read(text);
         }
+        if first.get(..9).is_some_and(|start| start.eq_ignore_ascii_case("ghostsnap")) {
+            return Err(Error::new(Kind::Password, "read the key file")
+                .why("its first line is mistyped: it begins like that of a key, and is another"));
+        }
         if first.is_empty() {
             return Err(
                 Error::new(Kind::Password, "read the password file").why("its first line is empty")

@@ -84,7 +84,8 @@ pub fn backup(
     let started = repository.world().ticks();
     let writer = Writer::new(repository, options.writer);
     let parent_tree = ParentTree::new(repository, &parents);
-    let stored = store_source(&writer, source, parent_tree, options, monitor);
+    let watch = tripwire::since(&parents, options);
+    let stored = store_source(&writer, source, (parent_tree, watch), options, monitor);
     // Also after a failure: what is stored already is kept for the next run.
     let finished = match &stored {
         Err(error) if error.kind() == Kind::Internal => Ok(Counts::default()),
@@ -112,7 +113,7 @@ pub fn backup(
         Some(repository.commit(&snapshot).within(|| "store the snapshot")?)
     };
     if let (Some(replaced), Some(_)) = (alarm, id) {
-        tripwire::raise(repository, &parents, replaced, monitor);
+        tripwire::raise(repository, &parents, (&snapshot, replaced), monitor);
     }
     let counts = Counts::default();
     counts.add_all(&monitor.counts);
@@ -136,15 +137,13 @@ fn complete(snapshot: &mut Snapshot, tree: Assembly, monitor: &Scoped<'_>) {
 fn store_source(
     writer: &Writer<'_>,
     source: &mut dyn Source,
-    parent: ParentTree<'_>,
+    (parent, watch): (ParentTree<'_>, Option<i64>),
     options: &BackupOptions,
     monitor: &dyn Monitor,
 ) -> Result<Assembly> {
     let cores = writer.repository().world().cores();
     let workers = if options.workers == 0 { cores } else { options.workers };
     let chunker = &writer.repository().chunker();
-    // Without a backup before, nothing can have been replaced.
-    let watch = options.tripwire && parent.is_there();
     let (jobs, waiting) = bounded(limits::JOBS_WAITING);
     let (events, arriving) = bounded(limits::EVENTS_IN_FLIGHT);
     std::thread::scope(|scope| {

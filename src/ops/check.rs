@@ -19,6 +19,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// How the finding of a pack begins that no index knows.
+pub const UNNAMED: &str = "no index segment names the pack";
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -242,7 +245,7 @@ fn check_packs(
         report.add(
             Severity::Garbage,
             name.to_string(),
-            "no index segment names the pack: an interrupted run left it, or one is going on",
+            format!("{UNNAMED}: an interrupted run left it, or one is going on"),
         );
     }
     Ok(removed)

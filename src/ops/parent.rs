@@ -111,11 +111,6 @@ impl<'r> ParentTree<'r> {
         }
     }
 
-    /// Whether there is one.
-    pub fn is_there(&self) -> bool {
-        self.root.is_some()
-    }
-
     /// Goes into the root.
     pub fn enter_root(&mut self) -> Option<ParentFolder> {
         let chunks = self.root.take()?;

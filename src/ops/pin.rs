@@ -26,6 +26,11 @@ pub(super) fn replace(
     (id, snapshot): (&FileId, &Snapshot),
     changed: Snapshot,
 ) -> Result<FileId> {
+    if repository.backend().properties().append_only {
+        return Err(Error::new(Kind::Forbidden, format!("change snapshot {}", id.short()))
+            .why("the store is append-only: the one before could not be removed")
+            .hint("do it with a key that may delete, from a machine that others cannot reach"));
+    }
     // Copies elsewhere know it by what it was first.
     let origin = Some(identity(repository, id, snapshot));
     let changed = Snapshot { origin, ..changed };

@@ -6,6 +6,7 @@
 //! What is looked at is only the start of files whose content is new, so an ordinary night costs
 //! next to nothing.
 
+use super::backup::BackupOptions;
 use super::parent::Parents;
 use super::pin::pin;
 use crate::base::{Error, FileId, Kind, Monitor, Result, limits, units};
@@ -89,16 +90,32 @@ pub fn replaced(before: &Snapshot, now: &Snapshot, scrambled: u64) -> Option<u64
     (replaced >= enough).then_some(replaced)
 }
 
+/// Whether two snapshots are of the same person on the same machine: in a repository of several
+/// servers a user of the same name may be somebody else.
+fn is_of_same(one: &Snapshot, other: &Snapshot) -> bool {
+    let who = |one: &Snapshot| (one.host.clone(), one.user.clone(), one.user_identity.clone());
+    who(one) == who(other)
+}
+
+/// Since when content is new: since the backup before had ended. `None` if there is none, or nobody
+/// asks.
+pub fn since(parents: &Parents, options: &BackupOptions) -> Option<i64> {
+    let (_, before) = parents.direct.as_ref().filter(|_| options.tripwire)?;
+    let took = i64::try_from(before.totals.milliseconds / 1000).unwrap_or(i64::MAX);
+    let ended = before.time.seconds.saturating_add(took).saturating_add(60);
+    is_of_same(before, &options.template).then_some(ended)
+}
+
 /// The backup to go back to: the newest complete one without an alarm.
-fn last_good(parents: &Parents) -> Option<&(FileId, Snapshot)> {
+fn last_good<'p>(parents: &'p Parents, now: &Snapshot) -> Option<&'p (FileId, Snapshot)> {
     let all = parents.direct.iter().chain(&parents.older);
-    let is_good = |one: &Snapshot| !one.is_partial() && !one.has_alarm();
-    all.into_iter().find(|(_, one)| is_good(one))
+    let mut own = all.filter(|(_, one)| is_of_same(one, now));
+    own.find(|(_, one)| !one.is_partial() && !one.has_alarm())
 }
 
 /// Puts the alarm on a snapshot that is about to be stored, if there is reason to.
 pub fn mark(snapshot: &mut Snapshot, parents: &Parents, scrambled: u64) -> Option<u64> {
-    let (_, before) = parents.direct.as_ref()?;
+    let (_, before) = parents.direct.as_ref().filter(|(_, one)| is_of_same(one, snapshot))?;
     let replaced = replaced(before, snapshot, scrambled)?;
     snapshot.tags.push(ALARM.to_owned());
     Some(replaced)
@@ -108,13 +125,13 @@ pub fn mark(snapshot: &mut Snapshot, parents: &Parents, scrambled: u64) -> Optio
 pub fn raise(
     repository: &IndexedRepository,
     parents: &Parents,
-    replaced: u64,
+    (snapshot, replaced): (&Snapshot, u64),
     monitor: &dyn Monitor,
 ) {
     let files = units::number_of(replaced, "file");
     let error = Error::new(Kind::Partial, "trust what was backed up")
         .why(format!("{files} of the backup before were replaced by what looks encrypted"));
-    let Some((id, good)) = last_good(parents) else {
+    let Some((id, good)) = last_good(parents, snapshot) else {
         monitor.warn(error.hint("look at the files; no backup is dropped until the alarm is off"));
         return;
     };

@@ -120,12 +120,12 @@ impl StreamWork {
     }
 }
 
-/// One worker thread; `watch` looks at the starts of new files.
+/// One worker thread; with `watch` it looks at the starts of files that are new since then.
 pub fn worker(
     jobs: &Receiver<Job>,
     writer: &Writer<'_>,
     chunker: &Chunker,
-    watch: bool,
+    watch: Option<i64>,
     monitor: &dyn Monitor,
 ) -> Result<()> {
     let mut worker = Worker {
@@ -162,8 +162,8 @@ pub fn worker(
 }
 
 struct Worker<'w> {
-    /// Whether new files are looked at: were they encrypted?
-    watch: bool,
+    /// Since when content is new, if new files are looked at: were they encrypted?
+    watch: Option<i64>,
     writer: &'w Writer<'w>,
     chunker: &'w Chunker,
     monitor: &'w dyn Monitor,
@@ -407,10 +407,20 @@ impl Worker<'_> {
     /// Adds the first chunk of a file, and looks at it if it is new.
     fn add_first(&mut self, chunk: &[u8]) -> Result<ChunkId> {
         let (id, is_new) = self.add(chunk)?;
-        if is_new && self.watch && looks_encrypted(chunk) {
+        if let Some(since) = self.watch
+            && looks_encrypted(chunk)
+            && (is_new || self.was_stored_since(&id, since))
+        {
             self.monitor.count(Counter::FilesScrambled, 1);
         }
         Ok(id)
+    }
+
+    /// Whether a chunk came into the repository only since then: a run that died had stored it.
+    fn was_stored_since(&self, id: &ChunkId, since: i64) -> bool {
+        let index = self.writer.repository().index();
+        let mut packs = index.find_all(id).filter_map(|place| index.blob(place.blob));
+        packs.all(|blob| index.pack(blob.pack).is_some_and(|pack| pack.time > since))
     }
 
     fn add_chunk(&mut self, chunk: &[u8]) -> Result<ChunkId> {

@@ -109,16 +109,22 @@ impl Repository {
         store_named(self.backend.as_ref(), FileKind::Key, &stored).within(|| "add a key slot")
     }
 
-    /// The slot that this secret opens.
+    /// The slot that this secret opens; those that are damaged or newer hide none that is not.
     pub fn slot_of(&self, secret: &Secret) -> Result<Option<(FileId, KeySlot)>> {
         let backend = self.backend.as_ref();
+        let mut trouble = None;
         for (name, size) in slot_names(backend)? {
-            let stored = read_slot(backend, &name, size)?;
-            if open_slot(&stored, secret)?.is_some() {
-                return Ok(Some((name.id, describe_slot(&stored)?)));
+            let opened = read_slot(backend, &name, size).and_then(|stored| {
+                let is_it = open_slot(&stored, secret)?.is_some();
+                if is_it { describe_slot(&stored).map(Some) } else { Ok(None) }
+            });
+            match opened {
+                Ok(Some(slot)) => return Ok(Some((name.id, slot))),
+                Ok(None) => {}
+                Err(error) => trouble = trouble.or(Some(error)),
             }
         }
-        Ok(None)
+        trouble.map_or(Ok(None), Err)
     }
 
     /// Removes a slot, never the last one.

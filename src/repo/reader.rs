@@ -57,6 +57,8 @@ impl<'r> Reader<'r> {
         for place in self.repository.index().find_all(id) {
             match self.chunk_at(class, place) {
                 Ok(chunk) => return Ok(chunk),
+                // A store that does not answer is no damage, whatever another place says.
+                Err(error) if error.kind() != Kind::Damaged => trouble = Some(error),
                 Err(error) => trouble = trouble.or(Some(error)),
             }
         }

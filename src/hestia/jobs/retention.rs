@@ -100,6 +100,10 @@ fn of_gone(
             verdicts.extend(all_kept(snapshots, "user gone"));
             continue;
         }
+        if snapshots.iter().any(|(_, one)| one.has_alarm()) {
+            verdicts.extend(all_kept(snapshots, "alarm"));
+            continue;
+        }
         verdicts.extend(snapshots.into_iter().map(|(id, snapshot)| {
             let reasons = if snapshot.pinned { vec!["pinned".to_owned()] } else { Vec::new() };
             Verdict { id, snapshot, reasons }

@@ -2,12 +2,10 @@
 //! Takes what is lost here from another repository: one that snapshots were copied from or to, or
 //! a copy of this one's files.
 
-use super::losses::{Affected, affected, is_loss};
-use crate::backend::{FileKind, FileName, read_all};
+use super::losses::{Affected, affected, is_loss, snapshot_names};
 use crate::base::monitor::{Scoped, Stage, check_cancelled};
-use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, Within};
+use crate::base::{Counter, Error, Kind, Monitor, Result, Within};
 use crate::format::Snapshot;
-use crate::format::pack::file_id;
 use crate::format::snapshot::Origin;
 use crate::ops::copy::{copy_content, identity};
 use crate::repo::{IndexedRepository, WriterOptions};
@@ -16,31 +14,6 @@ use std::collections::HashMap;
 /// Whether the other's files are copies of ours, byte for byte.
 pub fn is_twin(ours: &IndexedRepository, other: &IndexedRepository) -> bool {
     ours.config().repository_id == other.config().repository_id
-}
-
-/// Puts a file of the repository back as it is in its twin, if it is whole there.
-pub fn replace_file(
-    ours: &IndexedRepository,
-    twin: &IndexedRepository,
-    name: &FileName,
-    dry_run: bool,
-    monitor: &dyn Monitor,
-) -> Result<bool> {
-    let bytes = match read_all(twin.backend().as_ref(), name) {
-        Ok(bytes) if file_id(&bytes) == name.id => bytes,
-        Ok(_) => {
-            let error = Error::new(Kind::Damaged, format!("take {name} from the other repository"));
-            monitor.warn(error.why("it is damaged there, too"));
-            return Ok(false);
-        }
-        Err(error) if is_loss(&error) => return Ok(false),
-        Err(error) => return Err(error.within("read the other repository")),
-    };
-    if !dry_run {
-        ours.backend().remove(name)?;
-        ours.backend().create(name, &bytes)?;
-    }
-    Ok(true)
 }
 
 /// Stores again what snapshots here have lost and their copies over there still have. Returns the
@@ -54,7 +27,9 @@ pub fn from_copy(
     options: WriterOptions,
     monitor: &dyn Monitor,
 ) -> Result<u64> {
-    let broken = affected(ours, monitor)?;
+    let listed = snapshot_names(ours)?;
+    ours.reload(monitor)?;
+    let broken = affected(ours, &listed, monitor)?;
     if broken.is_empty() {
         return Ok(0);
     }
@@ -101,18 +76,30 @@ fn heal(
     let own = broken.snapshot.as_ref().map(|snapshot| (broken.id, snapshot.clone()));
     let lent = own.as_ref().map(|own| (copy, own));
     let (tree, _) = copy_content(other, ours, copy, lent, options, monitor).within(what)?;
-    let like = broken.snapshot.as_ref().unwrap_or(copy);
-    if broken.snapshot.is_some() && like.tree == tree {
+    if let Some(own) = &broken.snapshot {
+        if own.tree != tree {
+            // Somebody else may have written there. What is ours by its name is back; the rest is not
+            // taken on another's word.
+            monitor.warn(
+                Error::new(Kind::Partial, what())
+                    .why("its copy holds something else, or an older version put it together"),
+            );
+        }
         return Ok(());
     }
-    // Its record is lost, or an older program put the trees together in another way.
-    let healed = Snapshot { tree, origin: Some(origin), ..like.clone() };
-    replace(ours, &broken.id, &healed).within(what)
+    if ours.backend().properties().append_only {
+        return Err(append_only().within(what()));
+    }
+    let pins = "its pin and its tags are those of the copy";
+    monitor.warn(Error::new(Kind::Partial, what()).why(format!("its record was lost: {pins}")));
+    let healed = Snapshot { tree, origin: Some(origin), ..copy.clone() };
+    ours.commit(&healed).within(|| "store the snapshot").within(what)?;
+    ours.remove_snapshot(&broken.id).within(|| "remove the damaged record").within(what)
 }
 
-/// Stores a snapshot in the place of another.
-pub fn replace(repository: &IndexedRepository, old: &FileId, new: &Snapshot) -> Result<()> {
-    repository.commit(new).within(|| "store the snapshot")?;
-    let old = FileName::new(FileKind::Snapshot, *old);
-    repository.backend().remove(&old).within(|| "remove what it was before")
+/// Nothing can take the place of something else there.
+pub fn append_only() -> Error {
+    Error::new(Kind::Forbidden, "store a snapshot in the place of another")
+        .why("the store is append-only: nothing in it can be removed")
+        .hint("do it with a key that may delete, from a machine that others cannot reach")
 }

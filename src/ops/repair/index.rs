@@ -10,7 +10,7 @@ use crate::format::envelope::HEADER_BYTES;
 use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
 use crate::format::{IndexSegment, Note, NoteKind, PackClass, PackEntry, PackReader, RecordKind};
 use crate::repo::Repository;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Reads the end of every pack and stores one new index of what is really there; only then the old
 /// segments go. A pack whose end is damaged is a warning and keeps the entry it had. Anything else
@@ -40,11 +40,19 @@ pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u
         }
         monitor.count(Counter::Checked, 1);
     }
-    let notes = given_up(repository, &old)?;
-    // What was given up may come back: its entry stays.
-    let named: HashSet<FileId> = entries.iter().map(|entry| entry.id).collect();
-    let away = notes.iter().map(|note| note.pack).filter(|id| !named.contains(id));
-    damaged.extend(away.map(|id| (id, None)));
+    // What is not there may come back with a disk: its entry stays, and says what is missing.
+    let found: HashSet<FileId> = entries.iter().map(|entry| entry.id).collect();
+    let (notes, away) = away(repository, &old, &found)?;
+    for id in away {
+        let is_given_up = notes.iter().any(|note| note.pack == id);
+        if damaged.insert(id, None).is_none() && !is_given_up {
+            monitor.warn(
+                Error::new(Kind::Damaged, format!("index pack {id}"))
+                    .why("it is missing")
+                    .hint("'ghostsnap repair packs' gives it up, if it is not to be had"),
+            );
+        }
+    }
     if !damaged.is_empty() {
         entries.extend(known_entries(repository, &old, damaged)?);
     }
@@ -81,20 +89,31 @@ fn old_segments(repository: &Repository) -> Result<Vec<FileId>> {
     Ok(old)
 }
 
-/// The packs that a repair has given up: they end well, and are damaged all the same.
-fn given_up(repository: &Repository, old: &[FileId]) -> Result<Vec<Note>> {
+/// The notes of packs that a repair has given up, which stay: they end well, and are damaged all the
+/// same. And the packs that the old index named, that nobody has marked or dropped, and that are not
+/// among these.
+fn away(
+    repository: &Repository,
+    old: &[FileId],
+    found: &HashSet<FileId>,
+) -> Result<(Vec<Note>, Vec<FileId>)> {
     let mut replaced = HashSet::new();
-    let mut found = Vec::new();
+    let mut told = Vec::new();
     each_readable(repository, old, |id, segment| {
         replaced.extend(segment.replaces);
-        let notes = segment.notes.into_iter().filter(|note| note.kind == NoteKind::Damaged);
-        found.push((*id, notes.collect::<Vec<_>>()));
+        let packs = segment.packs.into_iter().map(|pack| pack.id);
+        let away: Vec<FileId> = packs.filter(|id| !found.contains(id)).collect();
+        told.push((*id, segment.notes, away));
     })?;
-    found.retain(|(id, _)| !replaced.contains(id));
-    let mut notes: Vec<Note> = found.into_iter().flat_map(|(_, notes)| notes).collect();
-    notes.sort_unstable();
-    notes.dedup();
-    Ok(notes)
+    told.retain(|(id, ..)| !replaced.contains(id));
+    let all_notes = || told.iter().flat_map(|(_, notes, _)| notes);
+    let is_going = |note: &&Note| matches!(note.kind, NoteKind::Mark | NoteKind::Drop);
+    let going: HashSet<FileId> = all_notes().filter(is_going).map(|note| note.pack).collect();
+    let damaged = all_notes().filter(|note| note.kind == NoteKind::Damaged).copied();
+    let notes: BTreeSet<Note> = damaged.collect();
+    let away = told.iter().flat_map(|(.., away)| away).filter(|id| !going.contains(*id));
+    let away: BTreeSet<FileId> = away.copied().collect();
+    Ok((notes.into_iter().collect(), away.into_iter().collect()))
 }
 
 /// Takes those of these segments that can be read, one after the other.

@@ -2,12 +2,13 @@
 //! What of the snapshots cannot be had any more: files of which a chunk is in no index, folders
 //! whose list cannot be read.
 
+use crate::backend::{FileKind, FileName};
 use crate::base::monitor::check_cancelled;
 use crate::base::{ChunkId, Counter, Error, FileId, Kind, Monitor, RelPath, Result, limits};
 use crate::format::tree::Tree;
 use crate::format::{Node, NodeKind, PackClass, Snapshot};
 use crate::ops::restore::places;
-use crate::repo::{IndexedRepository, Reader};
+use crate::repo::{IndexedRepository, Reader, Repository};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -67,10 +68,16 @@ impl Affected {
 /// The snapshots of which something is lost, and what. Those of newer programs are warnings. Data
 /// is not read: what cannot be opened counts as lost once `repair packs` has taken it out of the
 /// index.
-pub fn affected(repository: &IndexedRepository, monitor: &dyn Monitor) -> Result<Vec<Affected>> {
+/// Only these snapshots are looked at, which were listed before the index was loaded: what a backup
+/// adds meanwhile may need an index that is newer than ours.
+pub fn affected(
+    repository: &IndexedRepository,
+    listed: &[FileName],
+    monitor: &dyn Monitor,
+) -> Result<Vec<Affected>> {
     let mut found = Vec::new();
     let mut survey = Survey::new(repository, monitor);
-    for (id, snapshot) in all(repository, monitor)? {
+    for (id, snapshot) in all(repository, listed, monitor)? {
         check_cancelled(monitor)?;
         let Some(snapshot) = snapshot else {
             found.push(Affected { id, snapshot, losses: Vec::new() });
@@ -94,13 +101,12 @@ pub fn affected(repository: &IndexedRepository, monitor: &dyn Monitor) -> Result
 /// All snapshots; `None` for those that are damaged.
 fn all(
     repository: &IndexedRepository,
+    listed: &[FileName],
     monitor: &dyn Monitor,
 ) -> Result<Vec<(FileId, Option<Snapshot>)>> {
     let mut all = Vec::new();
-    let mut listed = repository.backend().list(crate::backend::FileKind::Snapshot)?;
-    listed.sort_unstable();
-    for (name, _) in listed {
-        match repository.snapshot(&name.id) {
+    for name in listed {
+        match twice(|| repository.snapshot(&name.id)) {
             Ok(snapshot) => all.push((name.id, Some(snapshot))),
             Err(error) if error.kind() == Kind::NotFound => {}
             Err(error) if error.kind() == Kind::Damaged => all.push((name.id, None)),
@@ -127,6 +133,29 @@ pub fn is_loss(error: &Error) -> bool {
     matches!(error.kind(), Kind::Damaged | Kind::NotFound)
 }
 
+/// The names of all snapshots.
+pub fn snapshot_names(repository: &Repository) -> Result<Vec<FileName>> {
+    let listed = repository.backend().list(FileKind::Snapshot)?;
+    let mut names: Vec<FileName> = listed.into_iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Reads something; if it is damaged, once more. What is sound then is not what is broken: nothing
+/// may be decided on a machine that reads now this, now that.
+pub fn twice<T>(mut read: impl FnMut() -> Result<T>) -> Result<T> {
+    let first = match read() {
+        Err(error) if is_loss(&error) => error,
+        other => return other,
+    };
+    match read() {
+        Err(error) => Err(error),
+        Ok(_) => Err(Error::new(Kind::Disk, "read the same twice")
+            .why(format!("it was damaged ({}) and sound a moment later", first.reasons_or_what()))
+            .hint("look for bad memory, a bad cable or a bad disk before you repair anything")),
+    }
+}
+
 /// The entries of a folder as far as they can be read, and why not all could.
 pub fn readable_part(
     reader: &Reader<'_>,
@@ -134,7 +163,8 @@ pub fn readable_part(
 ) -> Result<(Vec<Node>, Option<Error>)> {
     let (mut nodes, mut trouble) = (Vec::<Node>::new(), None);
     for id in chunks {
-        let part = reader.chunk(PackClass::Meta, id).and_then(|plain| Tree::decode(&plain));
+        let part =
+            twice(|| reader.chunk(PackClass::Meta, id).and_then(|plain| Tree::decode(&plain)));
         let part = part.map(|tree| tree.0);
         match part {
             Ok(part) => {

@@ -5,7 +5,7 @@
 
 use super::alone;
 use super::heal;
-use super::losses::{Affected, affected, is_loss};
+use super::losses::{Affected, affected, is_loss, snapshot_names, twice};
 use crate::backend::{FileKind, FileName};
 use crate::base::monitor::{Stage, check_cancelled};
 use crate::base::{ChunkId, Counter, Error, FileId, Kind, Monitor, Result, Within, units};
@@ -37,8 +37,6 @@ pub enum PackFate {
     Sound,
     /// It was given up before and is whole after all: it counts again.
     Back,
-    /// The same file is back, from a copy of the repository.
-    Replaced,
     /// All that it held is in new packs.
     Saved,
     /// Some of what it held cannot be had.
@@ -51,7 +49,6 @@ impl PackFate {
         match self {
             Self::Sound => "sound",
             Self::Back => "back",
-            Self::Replaced => "replaced",
             Self::Saved => "saved",
             Self::Lost => "lost",
         }
@@ -98,9 +95,13 @@ pub fn repair_packs(
     let back = find_whole(&repository, &given_up, wanted, monitor)?;
     report.packs.extend(back.iter().map(|id| untouched(*id, PackFate::Back)));
     let wanted: Vec<FileId> = wanted.iter().copied().filter(|id| !back.contains(id)).collect();
+    let known: HashSet<FileId> = entries.iter().chain(&given_up).map(|entry| entry.id).collect();
+    refuse_unknown(&known, &wanted)?;
     let damaged = find_damaged(&repository, &entries, &wanted, monitor)?;
-    let sound = wanted.iter().filter(|id| !damaged.contains_key(*id));
+    let is_given_up = |id: &FileId| given_up.iter().any(|entry| entry.id == *id);
+    let sound = wanted.iter().filter(|id| !damaged.contains_key(*id) && !is_given_up(id));
     report.packs.extend(sound.map(|id| untouched(*id, PackFate::Sound)));
+    let listed = snapshot_names(&repository)?;
     let mut repository = repository.indexed_under(held, monitor)?;
     let level = WriterOptions { level: options.level, ..WriterOptions::default() };
     let writing = WriterOptions { dry_run: options.dry_run, ..level };
@@ -111,11 +112,13 @@ pub fn repair_packs(
     let damaged = entries.iter().filter_map(|one| Some((one, damaged.get(&one.id)?.clone())));
     report.packs.extend(save_all(&repository, damaged.collect(), other, writing, monitor)?);
     if options.dry_run {
+        report.affected = affected(&repository, &listed, monitor)?;
         return Ok(report);
     }
-    let replaced = |one: &&PackRepair| matches!(one.fate, PackFate::Saved | PackFate::Lost);
-    let going: Vec<FileId> = report.packs.iter().filter(replaced).map(|one| one.id).collect();
+    let was_read = |one: &&PackRepair| matches!(one.fate, PackFate::Saved | PackFate::Lost);
+    let going: Vec<FileId> = report.packs.iter().filter(was_read).map(|one| one.id).collect();
     give_up(&repository, &going)?;
+    let listed = snapshot_names(&repository)?;
     repository.reload(monitor)?;
     if let Some(other) = other {
         report.healed = heal::from_copy(&mut repository, other, level, monitor)?;
@@ -126,11 +129,12 @@ pub fn repair_packs(
             pack.fate = PackFate::Saved;
         }
     }
-    report.affected = affected(&repository, monitor)?;
+    report.affected = affected(&repository, &listed, monitor)?;
     Ok(report)
 }
 
-/// Puts each pack back from a twin of the repository, or saves what can be read of it.
+/// Writes what can be read of each pack anew; a blob that cannot be read is taken from a twin of the
+/// repository, if there is one. Nothing is removed.
 fn save_all(
     repository: &IndexedRepository,
     damaged: Vec<(&PackEntry, String)>,
@@ -139,24 +143,14 @@ fn save_all(
     monitor: &dyn Monitor,
 ) -> Result<Vec<PackRepair>> {
     monitor.stage(Stage::Step { name: "saving what can be read", total: None });
-    let twin = other.filter(|other| heal::is_twin(repository, other));
+    let twin = other.filter(|other| heal::is_twin(repository, other)).map(|other| &**other);
     let reader = Reader::new(repository);
     let writer = Writer::new(repository, options);
     let mut done = Vec::new();
     for (entry, why) in damaged {
         check_cancelled(monitor)?;
-        let name = FileName::new(FileKind::Pack, entry.id);
-        let is_back = match twin {
-            Some(twin) => heal::replace_file(repository, twin, &name, options.dry_run, monitor)?,
-            None => false,
-        };
-        let (saved, lost) =
-            if is_back { (0, Vec::new()) } else { save(repository, entry, &reader, &writer)? };
-        let fate = match (is_back, lost.is_empty()) {
-            (true, _) => PackFate::Replaced,
-            (false, true) => PackFate::Saved,
-            (false, false) => PackFate::Lost,
-        };
+        let (saved, lost) = save(repository, entry, twin, &reader, &writer)?;
+        let fate = if lost.is_empty() { PackFate::Saved } else { PackFate::Lost };
         done.push(PackRepair { id: entry.id, why, fate, saved, lost });
     }
     writer.finish()?;
@@ -211,6 +205,13 @@ fn take_back(repository: &IndexedRepository, packs: &HashSet<FileId>) -> Result<
     book.store()
 }
 
+fn refuse_unknown(known: &HashSet<FileId>, wanted: &[FileId]) -> Result<()> {
+    let Some(unknown) = wanted.iter().find(|id| !known.contains(*id)) else { return Ok(()) };
+    Err(Error::new(Kind::NotFound, format!("repair pack {unknown}"))
+        .why("no index segment names it")
+        .hint("'ghostsnap check --read-data' names those that are damaged"))
+}
+
 /// Which packs are damaged, and how.
 fn find_damaged(
     repository: &Repository,
@@ -218,12 +219,6 @@ fn find_damaged(
     wanted: &[FileId],
     monitor: &dyn Monitor,
 ) -> Result<HashMap<FileId, String>> {
-    let known: HashSet<FileId> = entries.iter().map(|entry| entry.id).collect();
-    if let Some(unknown) = wanted.iter().find(|id| !known.contains(*id)) {
-        return Err(Error::new(Kind::NotFound, format!("repair pack {unknown}"))
-            .why("no index segment names it")
-            .hint("'ghostsnap check --read-data' names those that are damaged"));
-    }
     let sizes: HashMap<FileName, u64> =
         repository.backend().list(FileKind::Pack)?.into_iter().collect();
     let mut damaged = HashMap::new();
@@ -257,13 +252,19 @@ fn find_damaged(
 fn save(
     repository: &IndexedRepository,
     entry: &PackEntry,
+    twin: Option<&Repository>,
     reader: &Reader<'_>,
     writer: &Writer<'_>,
 ) -> Result<(u64, Vec<ChunkId>)> {
     let mut bundle = writer.bundle(entry.class)?;
     let (mut saved, mut lost) = (0, Vec::new());
     for blob in &entry.blobs {
-        if let Some(packed) = read_twice(repository, entry, blob)? {
+        let own = or_lost(twice(|| read_blob(repository, entry, blob)))?;
+        let packed = match (own, twin) {
+            (None, Some(twin)) => or_lost(read_blob(twin, entry, blob))?,
+            (own, _) => own,
+        };
+        if let Some(packed) = packed {
             writer.add_blob(entry.class, &packed.0, packed.1, blob.chunks.clone())?;
             saved += units::bytes(blob.chunks.len());
             continue;
@@ -303,29 +304,12 @@ fn elsewhere(
     }
 }
 
-/// The compressed bytes of a blob if it is whole. What cannot be read is read again: if that goes
-/// well, it is not the pack that is broken, and nothing may be decided on such a machine.
-fn read_twice(
-    repository: &Repository,
-    entry: &PackEntry,
-    blob: &BlobEntry,
-) -> Result<Option<(Vec<u8>, Compression)>> {
-    let first = match read_blob(repository, entry, blob) {
-        Ok(packed) => return Ok(Some(packed)),
-        Err(error) if is_loss(&error) => error,
-        Err(error) => return Err(error),
-    };
-    match read_blob(repository, entry, blob) {
+/// `None` for what is lost; other trouble stays trouble.
+fn or_lost<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
         Err(error) if is_loss(&error) => Ok(None),
         Err(error) => Err(error),
-        Ok(_) => {
-            Err(Error::new(Kind::Disk, format!("read blob {} of pack {}", blob.ordinal, entry.id))
-                .why(format!(
-                    "it was damaged ({}) and sound a moment later",
-                    first.reasons_or_what()
-                ))
-                .hint("look for bad memory, a bad cable or a bad disk before you repair anything"))
-        }
     }
 }
 

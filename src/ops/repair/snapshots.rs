@@ -3,13 +3,15 @@
 //! without trouble and prune knows what is needed. They are partial then.
 
 use super::alone;
-use super::losses::{Affected, Loss, LossKind, affected, readable_part};
+use super::heal::append_only;
+use super::losses::{Affected, Loss, LossKind, affected, readable_part, snapshot_names};
 use crate::backend::{FileKind, FileName};
 use crate::base::monitor::{Stage, check_cancelled};
 use crate::base::{ChunkId, Error, FileId, Kind, Monitor, RelPath, Result, Within, units};
 use crate::format::rows::RowTable;
 use crate::format::{Node, NodeKind, PackClass, Snapshot};
 use crate::ops::assemble::{Assembler, Event};
+use crate::ops::prune::plan::Notes;
 use crate::repo::{Bundle, IndexedRepository, Reader, Repository, Writer, WriterOptions};
 use crossbeam_channel::{Sender, bounded};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -24,6 +26,8 @@ pub enum SnapshotFate {
     Dropped,
     /// It is as it was.
     Left,
+    /// It is as it was: nothing of it can be had, and nobody has said that it may go.
+    Hopeless,
 }
 
 /// A damaged snapshot and what became of it.
@@ -40,6 +44,10 @@ pub struct Repaired {
 pub struct SnapshotOptions {
     /// Keep what is repaired, too.
     pub keep: bool,
+    /// Drop those of which nothing can be had.
+    pub drop: bool,
+    /// Packs that were given up because they were not there are gone for good.
+    pub for_good: bool,
     /// Of zstd.
     pub level: i32,
 }
@@ -47,15 +55,29 @@ pub struct SnapshotOptions {
 /// A tag of snapshots that something was left out of.
 pub const REPAIRED: &str = "repaired";
 
-/// The damaged snapshots, and the repository again.
+/// The damaged snapshots, as they are, and the repository again.
 pub fn survey(
     repository: Repository,
+    options: SnapshotOptions,
     monitor: &dyn Monitor,
-) -> Result<(Vec<Affected>, Repository)> {
+) -> Result<(Vec<Repaired>, Repository)> {
+    let listed = snapshot_names(&repository)?;
     let indexed = repository.indexed_to_read("look", monitor)?;
-    refuse_lost_packs(&indexed)?;
-    let broken = affected(&indexed, monitor)?;
+    refuse_lost_packs(&indexed, options)?;
+    let mut broken = Vec::new();
+    let reader = Reader::new(&indexed);
+    for was in affected(&indexed, &listed, monitor)? {
+        let is_hopeless = rest_of(&reader, &was)?.is_empty();
+        let fate = if is_hopeless { SnapshotFate::Hopeless } else { SnapshotFate::Left };
+        broken.push(Repaired { was, fate });
+    }
     Ok((broken, indexed.into_repository()))
+}
+
+/// What can be read of a snapshot's root.
+fn rest_of(reader: &Reader<'_>, was: &Affected) -> Result<Vec<Node>> {
+    let Some(snapshot) = &was.snapshot else { return Ok(Vec::new()) };
+    readable_part(reader, &snapshot.tree).map(|(nodes, _)| nodes)
 }
 
 /// Stores damaged snapshots anew, those that `meant` lets through.
@@ -66,9 +88,14 @@ pub fn repair_snapshots(
     monitor: &dyn Monitor,
 ) -> Result<Vec<Repaired>> {
     let held = alone(&repository, "repair snapshots", monitor)?.map(Arc::new);
+    if repository.backend().properties().append_only && !options.keep {
+        return Err(append_only().within("repair snapshots").hint("--keep keeps the damaged ones"));
+    }
+    // First: what a backup adds from now on needs an index that is newer than ours.
+    let listed = snapshot_names(&repository)?;
     let mut repository = repository.indexed_under(held, monitor)?;
-    refuse_lost_packs(&repository)?;
-    let broken = affected(&repository, monitor)?;
+    refuse_lost_packs(&repository, options)?;
+    let broken = affected(&repository, &listed, monitor)?;
     let mut done = Vec::new();
     for was in broken.into_iter().filter(meant) {
         check_cancelled(monitor)?;
@@ -77,6 +104,7 @@ pub fn repair_snapshots(
             .within(|| format!("repair snapshot {}", was.id))?;
         if matches!(fate, SnapshotFate::Repaired(_)) {
             repository.reload(monitor)?;
+            refuse_lost_packs(&repository, options)?;
         }
         done.push(Repaired { was, fate });
     }
@@ -84,7 +112,7 @@ pub fn repair_snapshots(
 }
 
 /// What is damaged is decided by the index: so all that it names must be there.
-fn refuse_lost_packs(repository: &IndexedRepository) -> Result<()> {
+fn refuse_lost_packs(repository: &IndexedRepository, options: SnapshotOptions) -> Result<()> {
     let sizes: HashMap<FileName, u64> =
         repository.backend().list(FileKind::Pack)?.into_iter().collect();
     let packs = (0u32..).zip(repository.index().packs());
@@ -93,6 +121,15 @@ fn refuse_lost_packs(repository: &IndexedRepository) -> Result<()> {
             && !repository.index().is_leaving(*place)
     });
     let lost = is_lost.count();
+    let given_up = Notes::of(repository.index()).damaged;
+    let is_away = |id: &&FileId| !sizes.contains_key(&FileName::new(FileKind::Pack, **id));
+    let away = given_up.keys().filter(is_away).count();
+    if lost == 0 && away > 0 && !options.for_good {
+        let away = units::number_of(units::bytes(away), "pack");
+        return Err(Error::new(Kind::Damaged, "repair snapshots")
+            .why(format!("{away} that were given up are not there, and may come back with a disk"))
+            .hint("--for-good says that they are gone for good"));
+    }
     if lost == 0 {
         return Ok(());
     }
@@ -108,24 +145,29 @@ fn repair(
     options: SnapshotOptions,
     monitor: &dyn Monitor,
 ) -> Result<SnapshotFate> {
-    let left_or_dropped = || {
-        if options.keep {
-            return Ok(SnapshotFate::Left);
-        }
-        repository.remove_snapshot(&was.id).map(|()| SnapshotFate::Dropped)
-    };
-    let Some(snapshot) = &was.snapshot else { return left_or_dropped() };
     let reader = Reader::new(repository);
-    if readable_part(&reader, &snapshot.tree)?.0.is_empty() {
-        return left_or_dropped();
-    }
+    let is_hopeless = rest_of(&reader, was)?.is_empty();
+    let Some(snapshot) = was.snapshot.as_ref().filter(|_| !is_hopeless) else {
+        if !options.drop || options.keep {
+            return Ok(SnapshotFate::Hopeless);
+        }
+        refuse_lost_packs(repository, options)?;
+        return repository.remove_snapshot(&was.id).map(|()| SnapshotFate::Dropped);
+    };
     let level = WriterOptions { level: options.level, ..WriterOptions::default() };
     let writer = Writer::new(repository, level);
     let tree = rewrite(&reader, &writer, snapshot, &was.losses, monitor)?;
     writer.finish()?;
     let new = without(snapshot, tree, &was.losses, options.keep);
     let id = repository.commit(&new).within(|| "store the snapshot")?;
+    let name = FileName::new(FileKind::Snapshot, was.id);
+    if repository.backend().size(&name)?.is_none() {
+        // Somebody has dropped it meanwhile, and wants no other one either.
+        repository.remove_snapshot(&id)?;
+        return Ok(SnapshotFate::Left);
+    }
     if !options.keep {
+        refuse_lost_packs(repository, options)?;
         repository.remove_snapshot(&was.id).within(|| "remove the damaged one")?;
     }
     Ok(SnapshotFate::Repaired(id))
@@ -224,7 +266,13 @@ impl<'a> Rewrite<'a> {
     }
 
     fn folder(&mut self, tree: &[ChunkId], path: &RelPath) -> Result<()> {
-        for mut node in readable_part(self.reader, tree)?.0 {
+        let (nodes, trouble) = readable_part(self.reader, tree)?;
+        if let Some(error) = trouble
+            && self.losses.get(path) != Some(&LossKind::Folder)
+        {
+            return Err(error.with_kind(Kind::Disk).hint("it was sound a moment ago"));
+        }
+        for mut node in nodes {
             let below = path.join(&node.name)?;
             let lost = self.losses.get(&below).copied();
             match (node.meta.kind, lost) {
