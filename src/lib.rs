@@ -153,6 +153,7 @@
 //! - `ops/list.rs`: walk, find, compare
 //! - `ops/forget.rs`: which snapshots a policy keeps, and why
 //! - `ops/pin.rs`: snapshots that no policy drops
+//! - `ops/prove.rs`: rebuilds all of a snapshot and throws it away
 //! - `ops/prune/mod.rs`: frees what no snapshot needs: mark, wait, remove
 //! - `ops/prune/needed.rs`: which chunks the snapshots need
 //! - `ops/prune/plan.rs`: what becomes of each pack
@@ -183,6 +184,7 @@
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
 //! - `hestia/keep.rs`: which backups are kept, as the settings say it
 //! - `hestia/named.rs`: repositories with a name, in `/etc/ghostsnap/repositories`
+//! - `hestia/records.rs`: what runs and rehearsals came to, noted for lists
 //! - `hestia/setup.rs`: the repository and key file of this server, made by the first backup
 //! - `hestia/call.rs`: runs `v-*` commands and database clients; fakeable
 //! - `hestia/accounts.rs`: accounts of the system and the hashes of their passwords
@@ -196,6 +198,7 @@
 //! - `hestia/import_mysql_marker.rs`: what it notes of itself, and its end after it was killed
 //! - `hestia/import_pgsql.rs`: that for PostgreSQL
 //! - `hestia/import_leftovers.rs`: what killed imports left, brought to an end
+//! - `hestia/import_rehearsal.rs`: an import that is only rehearsed, and goes again
 //! - `hestia/pgsql_extensions.rs`: those that only an administrator may add, and a dump needs
 //! - `hestia/asuser.rs`: files back into a home by a process that acts as the user
 //! - `hestia/userlock.rs`: one job per user at a time
@@ -258,6 +261,10 @@
 //! - `hestia/jobs/rollback.rs`: what a restore could not do, put back at once
 //! - `hestia/jobs/undo.rs`: list restores, take one back
 //! - `hestia/jobs/verify.rs`: what a restore really brought back
+//! - `hestia/jobs/rehearsal.rs`: a restore that is rehearsed, to prove a backup
+//! - `hestia/jobs/rehearsal_users.rs`: that for many users, the longest unproven first
+//! - `hestia/jobs/rehearsal_parts.rs`: whether Hestia would understand its own files
+//! - `hestia/jobs/rehearsal_databases.rs`: dumps into throw-away databases
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
 //! - `hestia/jobs/health.rs`: how well each user is backed up
 //! - `hestia/jobs/retention.rs`: which backups of users are kept, by whose rule
@@ -272,6 +279,7 @@
 //! - `cli/table.rs`: what a row of the table holds, and what must hold for all rows
 //! - `cli/table_engine.rs`: the rows of the engine's commands
 //! - `cli/table_care.rs`: the rows of those that look after a repository
+//! - `cli/table_rehearsal.rs`: the rows of the commands that prove backups
 //! - `cli/table_health.rs`: the row of how well users are backed up
 //! - `cli/table_backup.rs`: the row of the engine's backup
 //! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
@@ -306,6 +314,7 @@
 //! - `cli/panel_schedules.rs`: add, list, change and delete schedules; hand in what is due
 //! - `cli/run_jobs.rs`: work the queue off; the process of one job
 //! - `cli/job_note.rs`: what that notes of how far it is
+//! - `cli/panel_rehearsal.rs`: backups proven by a rehearsal of their restore
 //! - `cli/panel_undo.rs`: list restores, take one back
 //! - `cli/named.rs`: add, list, change, delete and test repositories that have a name
 //! - `cli/tools.rs`: completions, generate

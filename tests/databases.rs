@@ -14,9 +14,9 @@ use ghostsnap::base::monitor::{Collect, Stop};
 use ghostsnap::base::{Kind, Result, World};
 use ghostsnap::hestia::conf::Row;
 use ghostsnap::hestia::database::{DatabaseRow, DatabaseServer, RunOptions};
-use ghostsnap::hestia::import::{self, Import};
+use ghostsnap::hestia::import::{self, Import, Purpose};
 use ghostsnap::hestia::inventory::DbKind;
-use ghostsnap::hestia::{Hestia, dump, import_leftovers};
+use ghostsnap::hestia::{Hestia, dump, import_leftovers, import_rehearsal};
 use std::fs;
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,7 +73,15 @@ impl Bench {
         let options = RunOptions::default();
         let siblings = &self.siblings;
         let whose = "test";
-        let import = Import { target: &target, exists, table, siblings, whose, options };
+        let import = Import {
+            target: &target,
+            exists,
+            table,
+            siblings,
+            whose,
+            options,
+            purpose: Purpose::Restore,
+        };
         let monitor = Collect::default();
         let done = import::run(&server, &import, &mut &*dump, &World::system(), &monitor);
         assert_eq!(monitor.warnings(), [""; 0]);
@@ -482,6 +490,7 @@ fn an_import_that_is_stopped_at_any_time_leaves_everything_as_it_was() {
             siblings: &[],
             whose: "test",
             options,
+            purpose: Purpose::Restore,
         };
         let monitor = Collect::default();
         let done = import::run(&server, &import, &mut dump.as_bytes(), &World::system(), &monitor);
@@ -546,6 +555,7 @@ impl Bench {
                 siblings: &[],
                 whose: "test",
                 options: RunOptions::default(),
+                purpose: Purpose::Restore,
             };
             let done =
                 import::run(&server, &import, &mut &*dump, &World::system(), &Collect::default());
@@ -612,4 +622,86 @@ fn an_import_into_postgres_that_is_killed_anywhere_is_brought_to_an_end() {
     let spoil = "SET ROLE u_rich; DELETE FROM t; INSERT INTO t VALUES (9)";
     let seen = bench.sweep("rich", &dump, spoil, || plain(&bench.text("rich")));
     assert!(seen[0] > 5 && seen[1] > 1, "{seen:?}");
+}
+
+impl Bench {
+    /// Kills a rehearsal at each of its steps and lets the next one clean up: the live database is
+    /// as it was all the time, and nothing is left.
+    fn sweep_rehearsals(&self, name: &str, dump: &[u8], state: impl Fn() -> String) {
+        let server = DatabaseServer::find(&self.hestia, self.kind, "127.0.0.1").unwrap();
+        let row = self.row(name);
+        let before = (state(), self.names());
+        for (calls, lines) in (0..60).flat_map(|calls| [(calls, 0), (calls, 1), (calls, 2)]) {
+            self.lives_for(calls, lines);
+            let import = Import {
+                target: &row,
+                exists: true,
+                table: None,
+                siblings: &[],
+                whose: "test",
+                options: RunOptions::default(),
+                purpose: Purpose::Rehearsal,
+            };
+            let done =
+                import::run(&server, &import, &mut &*dump, &World::system(), &Collect::default());
+            self.lives_for(1_000_000, 0);
+            assert_eq!(state(), before.0, "{calls} {lines}");
+            let (world, monitor) = (World::system(), Collect::default());
+            // Neither somebody else's rehearsal nor a restore takes it for its own.
+            let count = self.names().len();
+            import_rehearsal::finish(&server, "tes", &world, &monitor).unwrap();
+            let rows = std::slice::from_ref(&row);
+            import_leftovers::finish(&server, "test", rows, &world, &monitor).unwrap();
+            assert_eq!(self.names().len(), count);
+            let is_said = import_rehearsal::left_by(&server).unwrap().contains("test");
+            let told = import_rehearsal::finish(&server, "test", &world, &monitor).unwrap();
+            assert_eq!(told.is_empty(), !is_said);
+            assert_eq!(monitor.warnings(), [""; 0], "{calls} {lines}");
+            let left: Vec<String> = self.names();
+            let left: Vec<&String> = left.iter().filter(|one| one.starts_with("ghost")).collect();
+            // One that died before it could say whose it is has nothing in it.
+            assert!(left.len() <= usize::from(calls == 0 && lines > 0), "{calls}: {left:?}");
+            left.iter().for_each(|one| drop(self.db.mysql(&format!("DROP DATABASE {one}"))));
+            assert_eq!((state(), self.names()), before, "{calls} {lines}");
+            if let Ok(done) = done {
+                let counted = done.counted.unwrap();
+                assert_eq!((counted.tables, counted.rows), (2, 3));
+                return;
+            }
+        }
+        panic!("a rehearsal has too many steps");
+    }
+}
+
+#[test]
+fn a_rehearsal_on_mariadb_that_is_killed_anywhere_leaves_nothing() {
+    let Some(mut bench) = bench(DbKind::Mysql) else { return };
+    bench.db.mysql(
+        "CREATE USER u_rich@localhost; CREATE DATABASE rich; GRANT ALL ON rich.* TO \
+         u_rich@localhost; USE rich; CREATE TABLE t (id INT); INSERT INTO t VALUES (1), (2); \
+         CREATE TABLE log (id INT); INSERT INTO log VALUES (1); \
+         CREATE DEFINER=u_rich@localhost TRIGGER n AFTER INSERT ON t FOR EACH ROW \
+         INSERT INTO log VALUES (NEW.id); \
+         CREATE DEFINER=u_rich@localhost EVENT e ON SCHEDULE EVERY 1 DAY DO DELETE FROM log",
+    );
+    let dump = bench.dump("rich").unwrap();
+    mortal(&mut bench, "mariadb", "mariadb-dump");
+    bench.lives_for(1_000_000, 0);
+    bench.sweep_rehearsals("rich", &dump, || bench.text("rich"));
+}
+
+#[test]
+fn a_rehearsal_on_postgres_that_is_killed_anywhere_leaves_nothing() {
+    let Some(mut bench) = bench(DbKind::Pgsql) else { return };
+    bench.db.psql("postgres", "CREATE ROLE u_rich LOGIN PASSWORD 'x'");
+    bench.db.psql("postgres", "CREATE DATABASE rich OWNER u_rich");
+    bench.db.psql(
+        "rich",
+        "GRANT CREATE ON DATABASE rich TO u_rich; SET ROLE u_rich; CREATE TABLE t (id int); \
+         INSERT INTO t VALUES (1), (2); CREATE SCHEMA s; CREATE TABLE s.u (id int); INSERT INTO s.u VALUES (1)",
+    );
+    let dump = bench.dump("rich").unwrap();
+    mortal(&mut bench, "psql", "pg_dump");
+    bench.lives_for(1_000_000, 0);
+    bench.sweep_rehearsals("rich", &dump, || plain(&bench.text("rich")));
 }

@@ -264,7 +264,7 @@ fn round_trip(native_mode: Option<&str>, mode: &str) {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("ghostsnap.toml");
     let text = format!(
-        "repository = \"{0}/repository\"\nkey_file = \"{0}/key\"\n",
+        "repository = \"{0}/repository\"\nkey_file = \"{0}/key\"\nstate_folder = \"{0}/state\"\n",
         folder.path().display()
     );
     fs::write(&config, text).unwrap();

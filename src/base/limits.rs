@@ -185,6 +185,16 @@ pub const TREE_CACHE_BYTES: usize = 24 * 1024 * 1024;
 /// Decoded blobs of content kept by a reader: a dump that is read in its order needs one blob of
 /// each of some twenty nights at a time.
 pub const CONTENT_CACHE_BYTES: usize = 112 * 1024 * 1024;
+/// Chunks of rows that a reader which proves them keeps: a dump goes to and fro between those of
+/// some twenty nights.
+pub const PROVEN_CHUNKS_KEPT: usize = 24;
+/// Files that wait for the workers of a rehearsal.
+pub const PROOF_FILES_WAITING: usize = 256;
+/// Times the size of its dump that a database may need on its server's disk while a restore is
+/// rehearsed: rows, indexes, and the server's own log of both.
+pub const REHEARSAL_SPACE_TIMES: u64 = 3;
+/// Free bytes that a rehearsal leaves to the server beside that.
+pub const REHEARSAL_SPACE_BYTES: u64 = 512 * 1024 * 1024;
 
 /// Extended attributes of one entry, in bytes; the kernel allows 64 KiB each.
 pub const XATTR_BYTES_MAX: usize = 256 * 1024;
@@ -218,6 +228,13 @@ pub const STOP_SECONDS: u64 = 20;
 pub const USER_NAME_BYTES_MAX: usize = 30;
 /// Warnings that a report keeps for one user; the others are in the log.
 pub const REASONS_MAX: usize = 50;
+/// Reasons that are noted of a run in the state folder, and letters of each: the whole note stays
+/// below what is read of such a file.
+pub const REASONS_NOTED_MAX: usize = 20;
+/// Letters of a reason that are noted.
+pub const REASON_LETTERS_MAX: usize = 300;
+/// Seconds since 1970 at which the calendar of our lists ends, with the year 9999.
+pub const CALENDAR_SECONDS_MAX: i64 = 253_402_300_800;
 /// Seconds that a snapshot's name may lie behind its time, when the names before are taken.
 pub const SNAPSHOT_NAME_TRIES: i64 = 86_400;
 /// Warnings printed one by one; what a broken disk adds beyond is only counted.

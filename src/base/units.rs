@@ -72,6 +72,29 @@ impl fmt::Display for ByteSize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub std::time::Duration);
 
+impl Span {
+    /// Parses `90s`, `30m`, `2h`, `1d`; at most a year.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong = || {
+            Error::new(Kind::Invalid, format!("read '{}' as a time", text.escape_debug()))
+                .why("a time is a number with s, m, h or d behind it, and at most a year")
+        };
+        let text = text.trim();
+        let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, unit) = text.split_at(at);
+        let factor = match unit.trim() {
+            "s" => 1,
+            "m" | "min" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return Err(wrong()),
+        };
+        let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+        let seconds = seconds.filter(|seconds| (1..=366 * 86_400).contains(seconds));
+        seconds.map(|seconds| Self(std::time::Duration::from_secs(seconds))).ok_or_else(wrong)
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
@@ -100,6 +123,16 @@ pub fn number_of(number: u64, word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_parse() {
+        for (text, seconds) in [("90s", 90), ("30m", 1800), ("2 h", 7200), ("366d", 31_622_400)] {
+            assert_eq!(Span::parse(text).unwrap().0.as_secs(), seconds, "{text}");
+        }
+        for text in ["", "h", "2", "0h", "-1h", "1.5h", "2 weeks", "367d", "99999999999999999d"] {
+            assert_eq!(Span::parse(text).unwrap_err().kind(), Kind::Invalid, "{text}");
+        }
+    }
 
     #[test]
     fn sizes_parse_and_print() {

@@ -179,6 +179,9 @@ pub fn settings(call: &Invocation) -> Result<Settings> {
     if settings.cache_folder == usual.cache_folder {
         settings.cache_folder = below(&usual.cache_folder);
     }
+    if settings.state_folder == usual.state_folder {
+        settings.state_folder = below(&usual.state_folder);
+    }
     settings.run_folder = below(&usual.run_folder);
     Ok(settings)
 }

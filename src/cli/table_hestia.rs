@@ -201,6 +201,8 @@ pub const HESTIA: &[Command] = &[
     UNDO_RESTORE,
     DELETE_BACKUP,
     super::table_care::FORGET_OF_USERS,
+    super::table_rehearsal::VERIFY_USER,
+    super::table_rehearsal::VERIFY_USERS,
     super::table_health::STATUS,
 ];
 

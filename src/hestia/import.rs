@@ -31,6 +31,18 @@ pub struct Import<'i> {
     pub whose: &'i str,
     /// How programs are run.
     pub options: RunOptions,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// What an import is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// The new database takes the old one's place.
+    #[default]
+    Restore,
+    /// It ends with the comparison, and what was made for it goes; nothing that is there changes.
+    Rehearsal,
 }
 
 /// What an import brought.
@@ -38,6 +50,17 @@ pub struct Import<'i> {
 pub struct Imported {
     /// What the dump made.
     pub content: Content,
+    /// Of a rehearsal: what was counted in the temporary database.
+    pub counted: Option<Counted>,
+}
+
+/// What is in a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Tables.
+    pub tables: u64,
+    /// Rows in all of them.
+    pub rows: u64,
 }
 
 /// The server of an import, for steps of two kinds.
@@ -95,6 +118,9 @@ pub fn run(
     monitor: &dyn Monitor,
 ) -> Result<Imported> {
     let what = || match import.table {
+        _ if import.purpose == Purpose::Rehearsal => {
+            format!("rehearse the restore of the database {}", import.target.name)
+        }
         Some(table) => format!("restore the table {table} of {}", import.target.name),
         None => format!("restore the database {}", import.target.name),
     };
@@ -107,12 +133,12 @@ pub fn run(
     // A stop ends the import at any time, but a statement that makes, moves or removes things goes
     // on in the server when its client is gone, and nobody would know what became of it.
     let servers = Servers { steady: server, hearing: &server.hearing(&import.options.stop) };
-    let content = match server.kind {
+    let done = match server.kind {
         DbKind::Mysql => import_mysql::run(&servers, import, &scratch, dump, monitor),
         DbKind::Pgsql => import_pgsql::run(&servers, import, &scratch, dump, monitor),
     };
-    let content = content.map_err(with_way_out).within(what)?;
-    Ok(Imported { content })
+    let (content, counted) = done.map_err(with_way_out).within(what)?;
+    Ok(Imported { content, counted })
 }
 
 /// An import has the rights of a customer. What needs more than those is told apart from what is
@@ -280,7 +306,7 @@ fn missing_rows(
         _ if filled.is_empty() => return Ok(Vec::new()),
         DbKind::Mysql => {
             let last = expected.last_filled.as_ref();
-            import_mysql::rows(server, database, &filled, last)?
+            import_mysql::rows(server, database, &filled, |table| Some(table) == last)?
         }
         DbKind::Pgsql => import_pgsql::rows(server, database, &filled)?,
     };
@@ -317,7 +343,7 @@ fn shown(names: &[&String]) -> String {
 }
 
 /// What a server says of the rows of a table.
-enum Rows {
+pub(super) enum Rows {
     /// Whether it has any.
     Any(bool),
     /// How many it has.
@@ -334,7 +360,7 @@ pub(super) fn estimated(answer: &str) -> BTreeMap<String, u64> {
 }
 
 /// Reads lines of `e0`, `e1` (rows or none) and `c` with a number.
-fn numbers(answer: &str, lines: usize) -> Result<Vec<Rows>> {
+pub(super) fn numbers(answer: &str, lines: usize) -> Result<Vec<Rows>> {
     let one = |line: &str| match line.split_at_checked(1)? {
         ("e", rest) => Some(Rows::Any(rest == "1")),
         ("c", rest) => rest.parse().ok().map(Rows::Counted),

@@ -6,7 +6,7 @@
 //! new one. Nothing that is in its place is ever replaced here, and nothing goes that is needed.
 
 use super::database::{DatabaseRow, DatabaseServer};
-use super::import::{Import, Scratch};
+use super::import::{Import, Purpose, Scratch};
 use super::inventory::DbKind;
 use super::{import_mysql_marker, import_pgsql};
 use crate::base::{Error, Kind, Monitor, Result, World, limits};
@@ -37,6 +37,7 @@ pub fn finish(
             siblings: &[],
             whose,
             options: super::database::RunOptions::default(),
+            purpose: Purpose::Restore,
         };
         if is_busy(server, &left.id)? {
             monitor.warn(Error::new(Kind::InUse, what).why("the server is still at it"));
@@ -55,15 +56,18 @@ pub fn finish(
 }
 
 /// What one import left.
-struct Left {
+pub(super) struct Left {
     /// The digits in its names.
     id: String,
     /// The database it was about.
-    target: String,
+    pub(super) target: String,
 }
 
+/// How the marker of a rehearsal begins.
+pub(super) const REHEARSAL: &str = "rehearsal of ";
+
 impl Left {
-    fn scratch(&self, world: &World) -> Result<Scratch> {
+    pub(super) fn scratch(&self, world: &World) -> Result<Scratch> {
         let Scratch { password, secret, .. } = Scratch::new(world)?;
         let (name, aside) = (format!("ghostsnap{}", self.id), format!("ghostsnapold{}", self.id));
         Ok(Scratch { name, aside, password, secret })
@@ -71,7 +75,7 @@ impl Left {
 }
 
 /// What imports of this user left: those alone that say so.
-fn found(server: &DatabaseServer, whose: &str) -> Result<Vec<Left>> {
+pub(super) fn found(server: &DatabaseServer, whose: &str) -> Result<Vec<Left>> {
     let answer = match server.kind {
         DbKind::Mysql => import_mysql_marker::markers(server)?,
         DbKind::Pgsql => import_pgsql::markers(server)?,
@@ -105,7 +109,12 @@ fn is_busy(server: &DatabaseServer, id: &str) -> Result<bool> {
     Ok(server.ask_number("look whether the server is still at it", None, &query)? > 0)
 }
 
-/// What an import writes of itself on the server.
+/// What an import writes of itself on the server. A rehearsal is none of those that a restore
+/// brings to an end.
 pub(super) fn marker(import: &Import<'_>) -> String {
-    format!("{}: {}", import.whose, import.target.name)
+    let start = match import.purpose {
+        Purpose::Restore => "",
+        Purpose::Rehearsal => REHEARSAL,
+    };
+    format!("{start}{}: {}", import.whose, import.target.name)
 }

@@ -6,9 +6,9 @@
 
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
-use super::import::{self, Import, Live, Scratch, Servers};
-use super::import_mysql_marker;
+use super::import::{self, Counted, Import, Live, Purpose, Scratch, Servers};
 use super::inventory::DbKind;
+use super::{import_mysql_marker, import_rehearsal};
 use crate::base::{Error, Kind, Monitor, Result, limits};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -20,7 +20,7 @@ pub(super) fn run(
     scratch: &Scratch,
     dump: &mut dyn Read,
     monitor: &dyn Monitor,
-) -> Result<Content> {
+) -> Result<(Content, Option<Counted>)> {
     let done = run_in(servers, import, scratch, dump);
     if let Err(error) = clean_up(servers.steady, scratch, done.as_ref().err()) {
         monitor.warn(error);
@@ -33,7 +33,7 @@ fn run_in(
     import: &Import<'_>,
     scratch: &Scratch,
     dump: &mut dyn Read,
-) -> Result<Content> {
+) -> Result<(Content, Option<Counted>)> {
     prepare(servers.steady, import, scratch)?;
     let account = servers.hearing.logged_in_as(&scratch.name, &scratch.password);
     let arguments = [
@@ -53,6 +53,10 @@ fn run_in(
     if let Some(missing) = import::missing(servers.hearing, &scratch.name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
+    if import.purpose == Purpose::Rehearsal {
+        let counted = import_rehearsal::count(servers.hearing, &scratch.name, &content)?;
+        return Ok((content, Some(counted)));
+    }
     let server = servers.steady;
     if import.exists {
         Swap { server, import, scratch }.run()?;
@@ -61,7 +65,7 @@ fn run_in(
         let done = Swap { server, import, scratch }.run();
         done.map_err(|error| take_back(server, import, &made, error))?;
     }
-    Ok(content)
+    Ok((content, None))
 }
 
 /// What had to be made before the tables could get their place.
@@ -546,18 +550,18 @@ pub(super) fn estimates(server: &DatabaseServer, database: &str) -> Result<BTree
     found.into_iter().map(|(name, rows)| Ok((unhex(&name)?, rows))).collect()
 }
 
-/// Asks whether tables have rows, and of the last one how many.
+/// Asks whether tables have rows, and of some how many.
 pub(super) fn rows(
     server: &DatabaseServer,
     database: &str,
     tables: &[&String],
-    last: Option<&String>,
+    is_counted: impl Fn(&String) -> bool,
 ) -> Result<String> {
     let text = |text: &str| text.replace('\\', "\\\\").replace('\'', "''");
     let mut sql = String::from("SET NAMES utf8mb4;\nSET SESSION sql_mode = '';\n");
     for table in tables {
         let name = quoted(table);
-        let question = if Some(*table) == last {
+        let question = if is_counted(table) {
             format!("SELECT CONCAT('c', COUNT(*)) FROM {name}")
         } else {
             format!("SELECT CONCAT('e', EXISTS (SELECT 1 FROM {name}))")

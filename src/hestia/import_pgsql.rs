@@ -6,8 +6,9 @@
 
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
-use super::import::{self, Import, Live, Scratch, Servers};
+use super::import::{self, Counted, Import, Live, Purpose, Scratch, Servers};
 use super::import_leftovers::marker;
+use super::import_rehearsal;
 use super::inventory::DbKind;
 use super::pgsql_extensions as extensions;
 use crate::base::{Error, Kind, Monitor, Result, WhatIo, limits};
@@ -21,7 +22,7 @@ pub(super) fn run(
     scratch: &Scratch,
     dump: &mut dyn Read,
     monitor: &dyn Monitor,
-) -> Result<Content> {
+) -> Result<(Content, Option<Counted>)> {
     check_client(servers.hearing, scratch)?;
     let done = run_in(servers, import, scratch, dump, monitor);
     if let Err(error) = clean_up(servers.steady, import, scratch) {
@@ -36,14 +37,14 @@ fn run_in(
     scratch: &Scratch,
     dump: &mut dyn Read,
     monitor: &dyn Monitor,
-) -> Result<Content> {
+) -> Result<(Content, Option<Counted>)> {
     let (name, live) = (&scratch.name, &import.target.name);
     let server = servers.hearing;
     make_account(servers.steady, import, scratch)?;
     if let Some(table) = import.table {
         let table = full_name(table)?;
         let content = feed(server, import, scratch, live, Some(&table), dump)?;
-        return Ok(content);
+        return Ok((content, None));
     }
     make_database(servers.steady, import, scratch)?;
     let head = extensions::head(dump)?;
@@ -53,8 +54,12 @@ fn run_in(
     if let Some(missing) = import::missing(server, name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
+    if import.purpose == Purpose::Rehearsal {
+        let counted = import_rehearsal::count(server, name, &content)?;
+        return Ok((content, Some(counted)));
+    }
     swap(servers.steady, import, scratch, monitor)?;
-    Ok(content)
+    Ok((content, None))
 }
 
 /// Clients know the restricted mode since August 2025; without it, a text that changes how the
@@ -75,6 +80,10 @@ fn make_account(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch)
     let Scratch { name, password, .. } = scratch;
     let (owner, hash) = (&import.target.user, &import.target.password_hash);
     let what = "make a temporary account";
+    if import.purpose == Purpose::Rehearsal {
+        let sql = import_rehearsal::pgsql_account(import, scratch);
+        return server.ask(what, None, &sql).map(drop);
+    }
     let count = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{owner}';\n");
     let mut sql = String::new();
     if server.ask_number(what, None, &count)? == 0 {
@@ -98,7 +107,11 @@ fn make_account(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch)
 }
 
 fn make_database(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
-    let (name, owner, live) = (&scratch.name, &import.target.user, &import.target.name);
+    let (name, live) = (&scratch.name, &import.target.name);
+    let owner = match import.purpose {
+        Purpose::Restore => &import.target.user,
+        Purpose::Rehearsal => name,
+    };
     let what = "make a temporary database";
     let mut sql = format!("CREATE DATABASE \"{name}\" OWNER \"{owner}\"");
     let mut extensions = String::new();
@@ -128,6 +141,9 @@ fn make_database(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch
         }
     }
     server.ask(what, None, &format!("{sql};\n"))?;
+    if import.purpose == Purpose::Rehearsal {
+        extensions.push_str(&format!("REVOKE ALL ON DATABASE \"{name}\" FROM PUBLIC;\n"));
+    }
     server.ask(what, Some(name), &extensions).map(drop)
 }
 
@@ -227,6 +243,9 @@ fn not_as_before(error: Error, undone: Result<Vec<u8>>, place: &str) -> Error {
 fn clean_up(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
     let (name, target) = (&scratch.name, import.target);
     let what = "remove the temporary account";
+    if import.purpose == Purpose::Rehearsal {
+        return import_rehearsal::remove(server, scratch);
+    }
     let gone =
         server.ask(what, None, &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE);\n"));
     let query = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{name}';\n");

@@ -158,6 +158,8 @@ pub struct Settings {
     pub run_folder: PathBuf,
     /// Where copies of a far repository's index, snapshots and trees lie.
     pub cache_folder: PathBuf,
+    /// Where it is noted what runs, checks and rehearsals came to.
+    pub state_folder: PathBuf,
     /// This program, to start it again; not a setting either.
     pub program: PathBuf,
 }
@@ -196,6 +198,7 @@ impl Default for Settings {
             log_folder: "/var/log/ghostsnap".into(),
             run_folder: super::userlock::RUN_FOLDER.into(),
             cache_folder: "/var/cache/ghostsnap".into(),
+            state_folder: "/var/lib/ghostsnap".into(),
             program: "/proc/self/exe".into(),
         }
     }
@@ -237,6 +240,7 @@ struct Written {
     safety_days: Option<Spanned<i64>>,
     log_folder: Option<Spanned<PathBuf>>,
     cache_folder: Option<Spanned<PathBuf>>,
+    state_folder: Option<Spanned<PathBuf>>,
     deleted_user_days: Option<Spanned<i64>>,
     warn_hours: Option<Spanned<i64>>,
     alarm_hours: Option<Spanned<i64>>,
@@ -295,6 +299,7 @@ impl Settings {
             (written.key_file, &mut settings.key_file),
             (written.log_folder, &mut settings.log_folder),
             (written.cache_folder, &mut settings.cache_folder),
+            (written.state_folder, &mut settings.state_folder),
         ] {
             if let Some(value) = written {
                 place.check(&value, "an absolute path", |value| value.is_absolute())?;
@@ -525,7 +530,8 @@ mod tests {
         let text = "repository = '/srv/r'\nkey_file = '/k'\nkeep_tarballs = 0\ncompression_level = 9\n\
                     notify = 'always'\nsuspended_users = 'skip'\nlow_priority = false\n\
                     backup_hours_max = 2\nrestore_hours_max = 3\nlog_folder = '/l'\n\
-                    cache_folder = '/c'\nsafety = false\nsafety_days = 30\ntripwire = false\n";
+                    cache_folder = '/c'\nstate_folder = '/s'\nsafety = false\nsafety_days = 30\n\
+                    tripwire = false\n";
         let settings = parse(text).unwrap();
         assert_eq!((settings.repository.as_str(), settings.keep_tarballs), ("/srv/r", 0));
         assert_eq!((settings.notify, settings.suspended_users), (Notify::Always, Suspended::Skip));
@@ -535,6 +541,7 @@ mod tests {
         assert!(!settings.tripwire);
         assert_eq!(settings.log_folder, Path::new("/l"));
         assert_eq!(settings.cache_folder, Path::new("/c"));
+        assert_eq!(settings.state_folder, Path::new("/s"));
     }
 
     #[test]
@@ -653,6 +660,7 @@ mod tests {
                 "safety_days",
                 "log_folder",
                 "cache_folder",
+                "state_folder",
                 "warn_hours",
                 "alarm_hours",
             ]

@@ -10,6 +10,7 @@ pub mod forget;
 pub mod list;
 pub mod parent;
 pub mod pin;
+pub mod prove;
 pub mod prune;
 pub mod repair;
 pub mod restore;

@@ -101,6 +101,7 @@ impl Machine {
             key_file: folder.path().join("key"),
             run_folder: folder.path().join("run"),
             log_folder: folder.path().join("log"),
+            state_folder: folder.path().join("state"),
             low_priority: false,
             mode: BackupMode::Tarball,
             load_wait: std::time::Duration::ZERO,

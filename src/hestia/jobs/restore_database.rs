@@ -15,7 +15,7 @@ use crate::format::snapshot::Object;
 use crate::hestia::call::{Call, ToTheEnd};
 use crate::hestia::conf;
 use crate::hestia::database::{DatabaseRow, DatabaseServer, RunOptions};
-use crate::hestia::import::{self, Import};
+use crate::hestia::import::{self, Import, Purpose};
 use crate::hestia::inventory::{self, DbKind};
 use crate::hestia::layout::UserName;
 use crate::ops::restore::FileReader;
@@ -246,7 +246,8 @@ impl<'r> Ready<'r> {
         let (target, siblings) = (&plan.target, &plan.siblings);
         let whose = databases_in_place::whose(job.server, job.user);
         let whose = whose.as_str();
-        let import = Import { target, exists: is_there, table, siblings, whose, options };
+        let purpose = Purpose::Restore;
+        let import = Import { target, exists: is_there, table, siblings, whose, options, purpose };
         let reader = Reader::new(job.repository);
         let mut dump = FileReader::new(&reader, &stored.dump)?;
         // The row first: whatever happens to us from here on, the next restore finds its way by it.

@@ -4,11 +4,13 @@
 use super::find_node;
 use super::plan::{Place, places};
 use crate::base::monitor::check_cancelled;
-use crate::base::{ChunkId, Counter, Monitor, RelPath, Result, Within, units};
-use crate::format::{Node, NodeKind, Snapshot};
+use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Within, limits, units};
+use crate::format::{Node, NodeKind, PackClass, Snapshot};
+use crate::repo::reader::Span;
 use crate::repo::{IndexedRepository, Reader};
 use crate::tree::select::Verdict;
 use crate::tree::{Selection, Sink};
+use std::collections::VecDeque;
 use std::io::{self, Read};
 
 /// Hands what lies at `base` of the snapshot to a sink. The first failure ends it: half a tarball
@@ -78,6 +80,7 @@ pub struct FileReader<'r> {
     used: usize,
     at: u64,
     size: u64,
+    proven: Option<Proven>,
 }
 
 impl<'r> FileReader<'r> {
@@ -86,7 +89,12 @@ impl<'r> FileReader<'r> {
         let mut places = places(node, &reader.spans_of(node)?)?.into_iter();
         let next = places.next();
         let size = node.meta.size;
-        Ok(Self { reader, places, next, chunk: Vec::new(), used: 0, at: 0, size })
+        Ok(Self { reader, places, next, chunk: Vec::new(), used: 0, at: 0, size, proven: None })
+    }
+
+    /// The same, and every chunk is compared with its name before a byte of it is given away.
+    pub fn proving(reader: &'r Reader<'r>, node: &Node) -> Result<Self> {
+        Ok(Self { proven: Some(Proven::default()), ..Self::new(reader, node)? })
     }
 }
 
@@ -110,10 +118,48 @@ impl Read for FileReader<'_> {
             return Ok(count);
         }
         if let Some(Place { span, .. }) = self.next {
-            self.chunk = self.reader.span(&span)?;
+            self.chunk = match &mut self.proven {
+                Some(proven) => proven.span(self.reader, &span)?,
+                None => self.reader.span(&span)?,
+            };
             self.used = 0;
             self.next = self.places.next();
         }
         self.read(buffer)
     }
+}
+
+/// Chunks that were compared with their names; of those that are read piece by piece the last few.
+#[derive(Default)]
+struct Proven(VecDeque<(ChunkId, Vec<u8>)>);
+
+impl Proven {
+    fn span(&mut self, reader: &Reader<'_>, span: &Span) -> Result<Vec<u8>> {
+        let (from, length) =
+            (units::length(u64::from(span.from)), units::length(u64::from(span.length)));
+        let part = |chunk: &[u8]| {
+            let part = chunk.get(from..from.saturating_add(length)).map(<[u8]>::to_vec);
+            part.ok_or_else(|| unlike(&span.id, "a stretch reaches beyond its end"))
+        };
+        if let Some((_, chunk)) = self.0.iter().find(|(id, _)| *id == span.id) {
+            return part(chunk);
+        }
+        let chunk = reader.chunk(PackClass::Data, &span.id)?;
+        if reader.repository().keys().data_id(&chunk) != span.id {
+            return Err(unlike(&span.id, "its content does not match its name"));
+        }
+        let found = part(&chunk)?;
+        if found.len() == chunk.len() {
+            return Ok(chunk);
+        }
+        if self.0.len() >= limits::PROVEN_CHUNKS_KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back((span.id, chunk));
+        Ok(found)
+    }
+}
+
+fn unlike(id: &ChunkId, why: &str) -> Error {
+    Error::new(Kind::Damaged, format!("read chunk {id}")).why(why.to_owned())
 }

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+//! What jobs came to, noted for those who ask later: small JSON files of root's in the state
+//! folder, one for each thing noted, replaced as a whole. Nothing is decided by them but what a
+//! list shows and who is rehearsed next: what is missing or cannot be read counts as not known, and
+//! is said.
+//!
+//! ```text
+//! verified/<repository id>/<user>.json    the last rehearsal of a user's backups
+//! ```
+
+use super::layout::UserName;
+use super::named::{read_private, write_private};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, limits};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The last rehearsal of a user's backups.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rehearsed {
+    /// Which snapshot it was.
+    #[serde(flatten)]
+    pub moment: Moment,
+    /// How long it took.
+    pub milliseconds: u64,
+    /// Files that were rebuilt.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Databases that were imported.
+    pub databases: u64,
+    /// Tables in those.
+    pub tables: u64,
+    /// Rows in those.
+    pub rows: u64,
+    /// `succeeded`, `partial` or `failed`.
+    pub result: String,
+    /// What failed, or was left out and why.
+    pub reasons: Vec<String>,
+    /// The last one that succeeded; this one, if it did.
+    pub success: Option<Moment>,
+}
+
+/// A snapshot, and when it was rehearsed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Moment {
+    /// The snapshot's id.
+    pub snapshot: String,
+    /// Its name.
+    pub name: String,
+    /// When the rehearsal ended, in seconds since 1970.
+    pub time: i64,
+}
+
+/// What must hold for something that was noted, beyond its form.
+pub trait Sane {
+    /// The times in it.
+    fn times(&self) -> Vec<i64>;
+}
+
+impl Sane for Rehearsed {
+    fn times(&self) -> Vec<i64> {
+        let success = self.success.iter().map(|moment| moment.time);
+        success.chain([self.moment.time]).collect()
+    }
+}
+
+/// The notes of one server.
+#[derive(Debug, Clone, Copy)]
+pub struct Records<'f> {
+    folder: &'f Path,
+}
+
+impl<'f> Records<'f> {
+    /// Those in this folder, which need not be there.
+    pub fn new(folder: &'f Path) -> Self {
+        Self { folder }
+    }
+
+    /// The last rehearsal of a user's backups in a repository.
+    pub fn rehearsed(
+        &self,
+        repository: &FileId,
+        user: &UserName,
+        monitor: &dyn Monitor,
+    ) -> Option<Rehearsed> {
+        load(&self.place_of(repository, user), monitor)
+    }
+
+    /// Notes a rehearsal.
+    pub fn note_rehearsal(
+        &self,
+        repository: &FileId,
+        user: &UserName,
+        done: &Rehearsed,
+    ) -> Result<()> {
+        store(&self.place_of(repository, user), done)
+    }
+
+    fn place_of(&self, repository: &FileId, user: &UserName) -> PathBuf {
+        self.folder.join("verified").join(repository.to_string()).join(format!("{user}.json"))
+    }
+}
+
+/// Reads a note. One that makes no sense is none, and that is said.
+fn load<T: DeserializeOwned + Sane>(path: &Path, monitor: &dyn Monitor) -> Option<T> {
+    let read = read_private(path).and_then(|text| {
+        let Some(text) = text else { return Ok(None) };
+        let wrong = |why: String| {
+            Error::new(Kind::Parsing, format!("read {}", path.display()))
+                .why(why)
+                .hint("remove the file; it is written anew by the next run")
+        };
+        let note: T = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let is_time = |time: &i64| (0..limits::CALENDAR_SECONDS_MAX).contains(time);
+        if !note.times().iter().all(is_time) {
+            return Err(wrong("a time in it is none".to_owned()));
+        }
+        Ok(Some(note))
+    });
+    read.unwrap_or_else(|error| {
+        monitor.warn(error.within("tell what the last run came to"));
+        None
+    })
+}
+
+fn store<T: Serialize>(path: &Path, note: &T) -> Result<()> {
+    let what = || format!("note the result in {}", path.display());
+    let text = serde_json::to_string_pretty(note)
+        .map_err(|error| Error::new(Kind::Internal, what()).why(error.to_string()))?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    write_private(folder, path, format!("{text}\n").as_bytes(), false).within(what)
+}
+
+/// As much of a list of reasons as is kept.
+pub fn kept_reasons(reasons: &[String]) -> Vec<String> {
+    let one = |text: &String| {
+        let mut kept: String = text.chars().take(limits::REASON_LETTERS_MAX).collect();
+        if kept.len() < text.len() {
+            kept.push_str(" ...");
+        }
+        kept
+    };
+    reasons.iter().take(limits::REASONS_NOTED_MAX).map(one).collect()
+}
+
+impl Moment {
+    /// A snapshot that was looked at just now.
+    pub fn of(snapshot: &FileId, name: &str, now: Timestamp) -> Self {
+        let time = now.seconds.clamp(0, limits::CALENDAR_SECONDS_MAX - 1);
+        Self { snapshot: snapshot.to_string(), name: name.to_owned(), time }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::monitor::Collect;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    fn alice() -> UserName {
+        UserName::parse("alice").unwrap()
+    }
+
+    fn done(time: i64) -> Rehearsed {
+        let moment = Moment { snapshot: "ab".into(), name: "x".into(), time };
+        let success = Some(moment.clone());
+        let reasons = vec!["why".to_owned()];
+        Rehearsed { moment, rows: 7, reasons, success, ..Rehearsed::default() }
+    }
+
+    #[test]
+    fn what_is_noted_reads_back_and_is_nobody_elses_to_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::new(folder.path());
+        let (id, monitor) = (FileId([7; 32]), Collect::default());
+        assert_eq!(records.rehearsed(&id, &alice(), &monitor), None);
+        for time in [1, 2] {
+            records.note_rehearsal(&id, &alice(), &done(time)).unwrap();
+            assert_eq!(records.rehearsed(&id, &alice(), &monitor), Some(done(time)));
+        }
+        assert_eq!(records.rehearsed(&FileId([8; 32]), &alice(), &monitor), None);
+        let place = folder.path().join("verified").join(id.to_string());
+        assert_eq!(place.metadata().unwrap().mode() & 0o777, 0o700);
+        assert_eq!(place.join("alice.json").metadata().unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 1, "no draft is left");
+        assert_eq!(monitor.warnings(), [""; 0]);
+    }
+
+    #[test]
+    fn a_note_that_makes_no_sense_is_none_and_that_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::new(folder.path());
+        let id = FileId([7; 32]);
+        records.note_rehearsal(&id, &alice(), &done(1)).unwrap();
+        let path = records.place_of(&id, &alice());
+        let sound = fs::read_to_string(&path).unwrap();
+        let mut hostile = vec![
+            sound[..sound.len() / 2].to_owned(),
+            sound.replace("\"time\": 1", "\"time\": -5"),
+            sound.replace("\"time\": 1", "\"time\": 9223372036854775807"),
+            sound.replace("\"rows\": 7", "\"rows\": -1"),
+            "[".repeat(50_000),
+            "\u{0}".to_owned(),
+            format!("{{\"name\": \"{}\"}}", "x".repeat(200_000)),
+        ];
+        for text in hostile.drain(..) {
+            fs::write(&path, &text).unwrap();
+            let monitor = Collect::default();
+            assert_eq!(records.rehearsed(&id, &alice(), &monitor), None, "{text:.40}");
+            let warnings = monitor.warnings();
+            assert_eq!(warnings.len(), 1, "{text:.40}");
+            assert!(warnings[0].contains("alice.json"), "{warnings:?}");
+        }
+        // What others may write is believed by nobody; neither is a link.
+        fs::write(&path, &sound).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let monitor = Collect::default();
+        assert_eq!(records.rehearsed(&id, &alice(), &monitor), None);
+        fs::rename(&path, folder.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &path).unwrap();
+        assert_eq!(records.rehearsed(&id, &alice(), &monitor), None);
+        assert_eq!(monitor.warnings().len(), 2);
+        // What a newer version adds harms nothing.
+        fs::remove_file(&path).unwrap();
+        records.note_rehearsal(&id, &alice(), &done(1)).unwrap();
+        let more = sound.replacen('{', "{ \"later\": [1],", 1);
+        fs::write(&path, more).unwrap();
+        let monitor = Collect::default();
+        assert_eq!(records.rehearsed(&id, &alice(), &monitor), Some(done(1)));
+    }
+
+    #[test]
+    fn reasons_are_kept_within_bounds() {
+        let long = vec!["ü".repeat(10_000); 1000];
+        let kept = kept_reasons(&long);
+        assert_eq!(kept.len(), limits::REASONS_NOTED_MAX);
+        assert_eq!(kept[0].chars().count(), limits::REASON_LETTERS_MAX + 4);
+        assert_eq!(kept_reasons(&["short".to_owned()]), ["short"]);
+    }
+}
