@@ -266,7 +266,9 @@
 //! - `hestia/jobs/rehearsal_parts.rs`: whether Hestia would understand its own files
 //! - `hestia/jobs/rehearsal_databases.rs`: dumps into throw-away databases
 //! - `hestia/jobs/manage.rs`: list, find and remove snapshots of users
+//! - `hestia/jobs/last_run.rs`: what the last run of a user said, noted
 //! - `hestia/jobs/health.rs`: how well each user is backed up
+//! - `hestia/jobs/health_places.rs`: how well a repository is
 //! - `hestia/jobs/retention.rs`: which backups of users are kept, by whose rule
 //! - `hestia/jobs/report.rs`: each user's result, and the exit code of the whole
 //!
@@ -280,7 +282,7 @@
 //! - `cli/table_engine.rs`: the rows of the engine's commands
 //! - `cli/table_care.rs`: the rows of those that look after a repository
 //! - `cli/table_rehearsal.rs`: the rows of the commands that prove backups
-//! - `cli/table_health.rs`: the row of how well users are backed up
+//! - `cli/table_health.rs`: the rows of how well users are backed up, and repositories are
 //! - `cli/table_backup.rs`: the row of the engine's backup
 //! - `cli/table_hestia.rs`: the rows of the commands for Hestia users, with their shims
 //! - `cli/table_databases.rs`: the row of the restore of a database, the shims of restores
@@ -314,6 +316,8 @@
 //! - `cli/panel_schedules.rs`: add, list, change and delete schedules; hand in what is due
 //! - `cli/run_jobs.rs`: work the queue off; the process of one job
 //! - `cli/job_note.rs`: what that notes of how far it is
+//! - `cli/panel_places.rs`: how well repositories are
+//! - `cli/tended.rs`: notes of checks and prunes
 //! - `cli/panel_rehearsal.rs`: backups proven by a rehearsal of their restore
 //! - `cli/panel_undo.rs`: list restores, take one back
 //! - `cli/named.rs`: add, list, change, delete and test repositories that have a name

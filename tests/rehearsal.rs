@@ -542,6 +542,102 @@ fn users_take_turns_within_a_time_and_what_is_proven_is_not_proven_again() {
     assert!(firsts.contains(&"alice failed") && firsts.contains(&"carol succeeded"), "{firsts:?}");
 }
 
+#[test]
+fn the_lists_say_what_the_last_run_said_and_when_a_backup_was_proven() {
+    let mut machine = machine();
+    machine.be_as_the_program();
+    machine.add_alice();
+    let rows = |args: &[&str]| {
+        let output = run(machine.program(args));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let found = serde_json::from_str::<serde_json::Value>(&text);
+        (output.status.code().unwrap(), found.unwrap_or_else(|_| panic!("{text}")))
+    };
+    let alice = || rows(&["--panel", "hestia", "status", "--format", "json"]).1["alice"].clone();
+    // The world of the program is another one than the backups'.
+    run(machine.program(&["hestia", "backup", "--mode", "direct"]));
+    let first = alice();
+    assert_eq!((first["LAST_ERROR"].as_str(), first["VERIFIED"].as_str()), (Some(""), Some("")));
+    assert_eq!(first["GROWTH"], "");
+    machine.fault("dump-breaks-alice_shop");
+    fs::write(machine.hestia.user_home(&user("alice")).join("new"), "12345").unwrap();
+    run(machine.program(&["hestia", "backup", "--mode", "direct"]));
+    machine.heal();
+    let second = alice();
+    assert!(second["LAST_ERROR"].as_str().unwrap().contains("alice_shop"), "{second}");
+    assert!(second["GROWTH"].as_str().unwrap().parse::<i64>().unwrap() < 5, "{second}");
+    run(machine.program(&["hestia", "backup", "--mode", "direct"]));
+    assert_eq!(alice()["LAST_ERROR"], "");
+    // The columns of before are where they were.
+    let text = run(machine.program(&["hestia", "status", "--format", "csv"])).stdout;
+    let text = String::from_utf8(text).unwrap();
+    let head = "USER,LIGHT,DATE,TIME,AGE,STATUS,BACKUPS,SIZE,STORED,WEEK,REPOSITORY,REASON,";
+    assert!(text.starts_with(&format!("{head}LAST_ERROR,VERIFIED,GROWTH\n")), "{text}");
+
+    // A repository that is not there is the server's trouble.
+    let away = machine.path("away");
+    fs::rename(&machine.server.settings.repository, &away).unwrap();
+    run(machine.program(&["hestia", "backup", "--mode", "direct"]));
+    fs::rename(&away, &machine.server.settings.repository).unwrap();
+    assert!(alice()["LAST_ERROR"].as_str().unwrap().contains("repository"), "{}", alice());
+    run(machine.program(&["hestia", "backup", "--mode", "direct"]));
+
+    // Rehearsed: it is partial here, as the double is no server. Without databases it is proven.
+    run(machine.program(&["hestia", "verify-user", "alice"]));
+    assert_eq!(
+        (alice()["VERIFIED"].as_str(), alice()["LIGHT"].as_str()),
+        (Some(""), Some("green"))
+    );
+    machine.add_user("bob");
+    run(machine.program(&["hestia", "backup", "-u", "bob"]));
+    run(machine.program(&["hestia", "verify-user", "bob"]));
+    let bob = || rows(&["--panel", "hestia", "status", "bob", "--format", "json"]).1["bob"].clone();
+    assert_eq!(bob()["VERIFIED"].as_str().unwrap().len(), "2026-01-01".len());
+    let (code, all) = rows(&["hestia", "repository-status", "--format", "json", "--check"]);
+    assert_eq!((code, all["default"]["LIGHT"].as_str()), (0, Some("green")));
+    assert_eq!(all["default"]["CHECKED"], "");
+
+    // Damage: the rehearsal, a check and both lights say so.
+    let pack = machine.packs().remove(0);
+    let sound = fs::read(&pack).unwrap();
+    let mut bad = sound.clone();
+    bad[60] ^= 1;
+    fs::write(&pack, bad).unwrap();
+    let repository = machine.server.settings.repository.as_str();
+    let check = |args: &[&str]| {
+        let mut command = machine.program(&["check", "-r", repository, "--quiet"]);
+        let config = machine.path("etc/ghostsnap/ghostsnap.toml");
+        command.env("GHOSTSNAP_KEY_FILE", &machine.server.settings.key_file).args(args);
+        run({
+            command.arg("--config").arg(config);
+            command
+        })
+        .status
+        .code()
+    };
+    let failed = run(machine.program(&["hestia", "verify-user", "alice"])).status.code();
+    let failed_bob = run(machine.program(&["hestia", "verify-user", "bob"])).status.code();
+    assert!([failed, failed_bob].contains(&Some(31)), "{failed:?} {failed_bob:?}");
+    let reds = [alice(), bob()].iter().filter(|one| one["LIGHT"] == "red").count();
+    assert!(reds >= 1, "{} {}", alice(), bob());
+    assert_eq!(check(&["--read-data"]), Some(31));
+    fs::write(&pack, &sound).unwrap();
+    let state = || {
+        let (code, all) = rows(&["hestia", "repository-status", "--format", "json", "--check"]);
+        let word = |name: &str| all["default"][name].as_str().unwrap().to_owned();
+        (code, word("LIGHT"), word("CHECK"), word("CHECK_EXTENT"))
+    };
+    let said = |code, light: &str, check: &str, extent: &str| {
+        (code, light.to_owned(), check.to_owned(), extent.to_owned())
+    };
+    assert_eq!(state(), said(30, "red", "damaged", "all data"));
+    assert_eq!(check(&[]), Some(0));
+    assert_eq!(state(), said(30, "red", "succeeded", "structure"));
+    assert_eq!(check(&["--read-data"]), Some(0));
+    assert_eq!(state(), said(0, "green", "succeeded", "all data"));
+    run(machine.program(&["prune", "-r", repository]));
+}
+
 fn run(mut command: Command) -> Output {
     command.output().unwrap()
 }

@@ -10,7 +10,7 @@ mod hestia;
 use ghostsnap::base::FileId;
 use ghostsnap::hestia::BackupMode;
 use ghostsnap::hestia::inventory;
-use ghostsnap::hestia::jobs::health::{Light, of_user};
+use ghostsnap::hestia::jobs::health::{Known, Light, of_user};
 use ghostsnap::hestia::jobs::retention::plan;
 use ghostsnap::hestia::settings::UserSettings;
 use ghostsnap::ops::forget::{Policy, Verdict};
@@ -116,7 +116,7 @@ fn the_health_of_a_user_is_told_from_what_is_there() {
         let all = machine.snapshots();
         let row = inventory::user(&machine.hestia, &user(name)).unwrap();
         let now = machine.server.world.now();
-        let health = of_user(&machine.server.settings, &row, Ok(&all), now);
+        let health = of_user(&machine.server.settings, &row, Ok(&all), Known::default(), now);
         (health.light, health.backups)
     };
     night(&machine, "alice");
@@ -155,7 +155,7 @@ fn a_user_whose_files_were_encrypted_loses_no_backup_and_is_red() {
     let row = inventory::user(&machine.hestia, &user("alice")).unwrap();
     let look = || {
         let now = machine.server.world.now();
-        of_user(&machine.server.settings, &row, Ok(&machine.snapshots()), now)
+        of_user(&machine.server.settings, &row, Ok(&machine.snapshots()), Known::default(), now)
     };
     let health = look();
     assert_eq!(health.light, Light::Red);

@@ -5,6 +5,7 @@ use super::args::{self, Invocation};
 use super::progress::Progress;
 use super::repository::{self, Opened};
 use super::rows::Cell;
+use super::tended::Tending;
 use super::{Context, engine_look, panel};
 use crate::backend::{FileKind, FileName};
 use crate::base::units::{ByteSize, bytes, number_of};
@@ -141,8 +142,10 @@ pub fn check(context: &Context, call: &Invocation) -> Result<()> {
     let read = how_much(context, call)?;
     let Opened { repository, .. } = repository::open(context, call)?;
     let progress = context.progress();
+    let tending = Tending::begin(context, call, &repository);
     let result = check_repository(repository.without_copy(), read, &progress);
     progress.finish();
+    tending.end_check(context, read, &result);
     let report = result?;
     let mut rows = context.output.rows(call.command().columns);
     for (number, finding) in report.findings.iter().enumerate() {
@@ -316,8 +319,16 @@ pub fn prune(context: &Context, call: &Invocation) -> Result<()> {
     let options = prune_options(call)?;
     let Opened { repository, .. } = repository::open(context, call)?;
     let progress = context.progress();
+    let tending = Tending::begin(context, call, &repository);
     let result = prune_repository(repository, &options, call.has("dry-run"), &progress);
     progress.finish();
+    if !call.has("dry-run") {
+        let (extent, error) = match &result {
+            Ok(report) => (told(report, &options, false), report.held_back.as_ref()),
+            Err(error) => (String::new(), Some(error)),
+        };
+        tending.end_prune(context, extent, error);
+    }
     let report = result?;
     let mut rows = context.output.rows(call.command().columns);
     for (action, files, size) in sums(&report, options.now && call.has("dry-run")) {

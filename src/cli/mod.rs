@@ -24,6 +24,7 @@ mod panel_backup;
 mod panel_database;
 mod panel_health;
 pub mod panel_look;
+mod panel_places;
 mod panel_queue;
 mod panel_rehearsal;
 mod panel_restore;
@@ -54,6 +55,7 @@ mod table_repositories;
 mod table_restore;
 mod table_schedules;
 mod table_undo;
+mod tended;
 pub mod tools;
 pub mod words;
 

@@ -123,8 +123,10 @@ fn into_each(
     let mut opened = Opened { context, call, settings, progress, places: BTreeMap::new() };
     let mut left: Vec<(Meant, Vec<UserName>)> = groups.into_iter().collect();
     if left.len() < 2 {
-        let names = left.pop().map_or_else(|| vec![DEFAULT.to_owned()], |((_, names), _)| names);
-        return opened.back_up(server, &names, &request);
+        let ((_, names), users) =
+            left.pop().unwrap_or_else(|| ((false, vec![DEFAULT.to_owned()]), Vec::new()));
+        let done = opened.back_up(server, &names, &request);
+        return done.inspect_err(|error| jobs::note_failure(server, &users, error, progress));
     }
     let mut whole = RunReport::default();
     for (name, error) in chosen.unknown {
@@ -134,7 +136,10 @@ fn into_each(
     while let Some(((_, names), users)) = left.pop() {
         request.here = Some(users.clone());
         let done = opened.back_up(server, &names, &request);
-        let done = done.unwrap_or_else(|error| all_failed(users, &error));
+        let done = done.unwrap_or_else(|error| {
+            jobs::note_failure(server, &users, &error, progress);
+            all_failed(users, &error)
+        });
         whole.users.extend(done.users);
         whole.cancelled |= done.cancelled;
         let later: BTreeSet<&String> = left.iter().flat_map(|((_, names), _)| names).collect();

@@ -13,12 +13,13 @@ use crate::format::Snapshot;
 use crate::hestia::UserName;
 use crate::hestia::inventory;
 use crate::hestia::jobs::Server;
-use crate::hestia::jobs::health::{self, Health};
+use crate::hestia::jobs::health::{self, Health, Known};
 use crate::hestia::named::DEFAULT;
+use crate::hestia::records::Records;
 use std::collections::BTreeMap;
 
-/// The snapshots of one repository, or why they are not known.
-type Listed = std::result::Result<Vec<(FileId, Snapshot)>, Error>;
+/// The id of a repository, if there is one, and its snapshots, or why they are not known.
+type Listed = std::result::Result<(Option<FileId>, Vec<(FileId, Snapshot)>), Error>;
 
 /// `ghostsnap hestia status`.
 pub fn status(context: &Context, call: &Invocation) -> Result<()> {
@@ -33,7 +34,7 @@ pub fn status(context: &Context, call: &Invocation) -> Result<()> {
     let progress = context.progress();
     let mut repositories: BTreeMap<String, Listed> = BTreeMap::new();
     let mut found: Vec<(UserName, Health)> = Vec::new();
-    let now = server.world.now();
+    let (now, records) = (server.world.now(), Records::new(&server.settings.state_folder));
     for name in users {
         let user = inventory::user(&server.hestia, &name)?;
         let mut all = Vec::new();
@@ -41,8 +42,13 @@ pub fn status(context: &Context, call: &Invocation) -> Result<()> {
             let listed = repositories
                 .entry(place.clone())
                 .or_insert_with(|| snapshots_in(context, call, &server, &place, &progress));
-            let listed = listed.as_ref().map(Vec::as_slice);
-            all.push((place, health::of_user(&server.settings, &user, listed, now)));
+            let id = listed.as_ref().ok().and_then(|(id, _)| *id);
+            let known = Known {
+                run: records.run(&name, &progress),
+                rehearsed: id.and_then(|id| records.rehearsed(&id, &name, &progress)),
+            };
+            let listed = listed.as_ref().map(|(_, all)| all.as_slice());
+            all.push((place, health::of_user(&server.settings, &user, listed, known, now)));
         }
         found.extend(health::worst(all).map(|health| (name, health)));
     }
@@ -76,25 +82,28 @@ fn snapshots_in(
     monitor: &dyn Monitor,
 ) -> Listed {
     if place == DEFAULT && !repository::is_set_up(context, call, &server.settings, None)? {
-        return Ok(Vec::new());
+        return Ok((None, Vec::new()));
     }
     match repository::open_by_text(context, call, &server.settings, place, false) {
         Err(error) if error.kind() == Kind::NotFound && call.text("repository").is_none() => {
-            Ok(Vec::new())
+            Ok((None, Vec::new()))
         }
-        opened => opened?.readable_snapshots(monitor),
+        opened => {
+            let opened = opened?;
+            let all = opened.readable_snapshots(monitor)?;
+            Ok((Some(opened.config().repository_id), all))
+        }
     }
 }
 
-fn row(call: &Invocation, server: &Server, name: &UserName, health: &Health) -> [Cell; 12] {
+fn row(call: &Invocation, server: &Server, name: &UserName, health: &Health) -> [Cell; 15] {
     // How much a backup adds tells what others have stored; why a repository cannot be read is
     // nothing for them either.
     let is_customer = call.shim().is_some_and(|shim| shim.role == Role::User);
     let added = |bytes: u64| if is_customer { "".into() } else { Cell::from(bytes) };
     let reason = match &health.trouble {
-        Some(_) if is_customer => "the backups cannot be read at this moment",
-        Some(trouble) => trouble.as_str(),
-        None => health.reason.as_str(),
+        Some(trouble) if !is_customer => trouble.as_str(),
+        _ => health.reason.as_str(),
     };
     let day_and_time = |one: &Option<(FileId, Snapshot)>| match one {
         Some((_, one)) => super::engine_look::day_and_time(one.time),
@@ -121,5 +130,20 @@ fn row(call: &Invocation, server: &Server, name: &UserName, health: &Health) -> 
         added(health.added_week),
         Cell::list(repository.iter().map(String::as_str)),
         reason.into(),
+        last_error(health, is_customer).into(),
+        health.verified.map_or_else(String::new, |time| time.local().date().to_string()).into(),
+        health.growth.map_or_else(String::new, |bytes| bytes.to_string()).into(),
     ]
+}
+
+/// What the last run said, if it did not succeed.
+fn last_error(health: &Health, is_customer: bool) -> String {
+    match &health.last_run {
+        Some(run) if run.result == "succeeded" => String::new(),
+        Some(run) if run.is_of_server && is_customer => {
+            "the backups could not be stored at that moment".to_owned()
+        }
+        Some(run) => run.reasons.join("; "),
+        None => String::new(),
+    }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! The row of the command that says how well users are backed up.
+//! The rows of the commands that say how well users are backed up, and how well repositories are.
 
-use super::panel_health;
 use super::table::{
     Arg, Column, Command, Flag, Holds, Owner, Role, Shim, ShimArg, Value, col, wide,
 };
 use super::table_flags::{SHIM_FORMAT, SHIM_USER};
 use super::table_hestia::{LOOK, SHIM};
+use super::{panel_health, panel_places};
 
 const COLUMNS: &[Column] = &[
     col("USER", Holds::Text, "the Hestia user"),
@@ -25,7 +25,58 @@ const COLUMNS: &[Column] = &[
     col("WEEK", Holds::Bytes, "bytes that those of seven days added; empty for customers"),
     wide("REPOSITORY", Holds::List, "where they are"),
     col("REASON", Holds::Text, "why the light is not green"),
+    col("LAST_ERROR", Holds::Text, "what the last run said, if it did not succeed"),
+    col("VERIFIED", Holds::Text, "the day on which a rehearsal of a restore succeeded last"),
+    wide(
+        "GROWTH",
+        Holds::Text,
+        "bytes that the last backup holds more than the one before; with a minus, less",
+    ),
 ];
+
+const REPOSITORY_COLUMNS: &[Column] = &[
+    col("REPOSITORY", Holds::Text, "its name; `default` is the one of the settings"),
+    col("LIGHT", Holds::Text, "`green`, `yellow` or `red`"),
+    col("SNAPSHOTS", Holds::Count, "how many there are"),
+    col("USERS", Holds::Count, "of how many Hestia users"),
+    col("SIZE", Holds::Bytes, "bytes of content in all of them, each counted alone"),
+    col("STORED", Holds::Bytes, "bytes that are stored for it"),
+    col("RATIO", Holds::Text, "how many times what is stored that is"),
+    col("CHECKED", Holds::Text, "the day of the last check from this server"),
+    col("CHECK", Holds::Text, "what it came to: `succeeded`, `partial`, `damaged` or `failed`"),
+    wide("CHECK_EXTENT", Holds::Text, "what of the data it read"),
+    col("PRUNED", Holds::Text, "the day of the last prune from this server"),
+    wide("PRUNE", Holds::Text, "what it came to: `succeeded`, `partial` or `failed`"),
+    wide("PRUNE_EXTENT", Holds::Text, "what it did"),
+    col("REASON", Holds::Text, "why the light is not green"),
+];
+
+/// `hestia repository-status`.
+pub const REPOSITORY_STATUS: Command = Command {
+    name: "hestia repository-status",
+    about: "say how well the repositories of this server are",
+    details: "Red: a repository cannot be read, or a check found damage that no check with \
+              --read-data has found gone since. Yellow: the last check failed, or with \
+              `check_days` of the settings it is too long ago. Sizes come from the index, checks \
+              and prunes from notes that this server keeps of them; no pack is read. With --check \
+              it ends with exit code 30 if one is yellow or red, for a monitoring script.",
+    examples: &[
+        "ghostsnap hestia repository-status",
+        "ghostsnap hestia repository-status -r offsite",
+    ],
+    flags: &[Flag::new("check", "end with exit code 30 if a light is yellow or red")],
+    columns: REPOSITORY_COLUMNS,
+    run: panel_places::status,
+    shims: &[Shim {
+        name: "v-ghostsnap-list-repository-health",
+        about: "say how well the repositories of this server are",
+        details: "A light for each, its size, and when it was checked and pruned.",
+        example: "v-ghostsnap-list-repository-health json",
+        args: &[SHIM_FORMAT],
+        ..SHIM
+    }],
+    ..LOOK
+};
 
 /// `hestia status`.
 pub const STATUS: Command = Command {
@@ -33,7 +84,9 @@ pub const STATUS: Command = Command {
     about: "say how well users are backed up",
     details: "Green: the last backup is complete and younger than `warn_hours` of the settings. \
               Yellow: it is partial, or late. Red: there is none, the last complete one is older \
-              than `alarm_hours`, or the repository cannot be read. Of several repositories of a \
+              than `alarm_hours`, a rehearsal of it failed, or the repository cannot be read. With \
+              `verify_days` a user is yellow whose last rehearsal is longer ago. Of several \
+              repositories of a \
               user the worst counts. It is told from the snapshots that are there, not from what \
               a job said. With --check it ends with exit code 30 if a user is yellow or red, for a \
               monitoring script.",

@@ -204,6 +204,7 @@ pub const HESTIA: &[Command] = &[
     super::table_rehearsal::VERIFY_USER,
     super::table_rehearsal::VERIFY_USERS,
     super::table_health::STATUS,
+    super::table_health::REPOSITORY_STATUS,
 ];
 
 const LIST_USERS: Command = Command {

@@ -5,7 +5,10 @@
 //! is said.
 //!
 //! ```text
+//! runs/<user>.json                        the last backup run of a user
 //! verified/<repository id>/<user>.json    the last rehearsal of a user's backups
+//! checks/<repository id>.json             the last check of a repository
+//! prunes/<repository id>.json             the last prune of a repository
 //! ```
 
 use super::layout::UserName;
@@ -54,6 +57,56 @@ pub struct Moment {
     pub time: i64,
 }
 
+/// The last backup run of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LastRun {
+    /// Which person it was, as snapshots say it.
+    pub identity: String,
+    /// When it ended, in seconds since 1970.
+    pub time: i64,
+    /// How long it took.
+    pub milliseconds: u64,
+    /// `succeeded`, `partial` or `failed`.
+    pub result: String,
+    /// Why it did not succeed.
+    pub reasons: Vec<String>,
+    /// Whether that is the server's trouble and not the user's: nothing for a customer to read.
+    pub is_of_server: bool,
+    /// What became of it in each repository.
+    pub repositories: Vec<InRepository>,
+}
+
+/// What became of a run in one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InRepository {
+    /// The repository, as it was named.
+    pub name: String,
+    /// `succeeded`, `partial` or `failed`.
+    pub result: String,
+    /// Why it did not succeed.
+    pub reasons: Vec<String>,
+}
+
+/// The last check or prune of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tended {
+    /// When it ended, in seconds since 1970.
+    pub time: i64,
+    /// How long it took.
+    pub milliseconds: u64,
+    /// `succeeded`, `partial`, `damaged` or `failed`.
+    pub result: String,
+    /// How much was done: of a check, what was read.
+    pub extent: String,
+    /// Why it did not succeed.
+    pub reason: String,
+    /// When a check found damage that no check of everything has found gone since.
+    pub damage: Option<i64>,
+}
+
 /// What must hold for something that was noted, beyond its form.
 pub trait Sane {
     /// The times in it.
@@ -64,6 +117,36 @@ impl Sane for Rehearsed {
     fn times(&self) -> Vec<i64> {
         let success = self.success.iter().map(|moment| moment.time);
         success.chain([self.moment.time]).collect()
+    }
+}
+
+impl Sane for LastRun {
+    fn times(&self) -> Vec<i64> {
+        vec![self.time]
+    }
+}
+
+impl Sane for Tended {
+    fn times(&self) -> Vec<i64> {
+        self.damage.into_iter().chain([self.time]).collect()
+    }
+}
+
+/// How a repository is looked after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    /// Whether all is whole.
+    Check,
+    /// What nothing needs goes.
+    Prune,
+}
+
+impl Care {
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Check => "checks",
+            Self::Prune => "prunes",
+        }
     }
 }
 
@@ -97,6 +180,34 @@ impl<'f> Records<'f> {
         done: &Rehearsed,
     ) -> Result<()> {
         store(&self.place_of(repository, user), done)
+    }
+
+    /// The last backup run of a user.
+    pub fn run(&self, user: &UserName, monitor: &dyn Monitor) -> Option<LastRun> {
+        load(&self.run_place(user), monitor)
+    }
+
+    /// Notes a backup run.
+    pub fn note_run(&self, user: &UserName, run: &LastRun) -> Result<()> {
+        store(&self.run_place(user), run)
+    }
+
+    fn run_place(&self, user: &UserName) -> PathBuf {
+        self.folder.join("runs").join(format!("{user}.json"))
+    }
+
+    /// The last check or prune of a repository.
+    pub fn tended(&self, care: Care, repository: &FileId, monitor: &dyn Monitor) -> Option<Tended> {
+        load(&self.care_place(care, repository), monitor)
+    }
+
+    /// Notes one.
+    pub fn note_care(&self, care: Care, repository: &FileId, done: &Tended) -> Result<()> {
+        store(&self.care_place(care, repository), done)
+    }
+
+    fn care_place(&self, care: Care, repository: &FileId) -> PathBuf {
+        self.folder.join(care.folder()).join(format!("{repository}.json"))
     }
 
     fn place_of(&self, repository: &FileId, user: &UserName) -> PathBuf {
@@ -134,11 +245,13 @@ fn store<T: Serialize>(path: &Path, note: &T) -> Result<()> {
     write_private(folder, path, format!("{text}\n").as_bytes(), false).within(what)
 }
 
-/// As much of a list of reasons as is kept.
+/// As much of a list of reasons as is kept: a whole note stays below what is read of such a file.
 pub fn kept_reasons(reasons: &[String]) -> Vec<String> {
     let one = |text: &String| {
-        let mut kept: String = text.chars().take(limits::REASON_LETTERS_MAX).collect();
-        if kept.len() < text.len() {
+        let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
+        let mut letters = text.chars().map(plain);
+        let mut kept: String = letters.by_ref().take(limits::REASON_LETTERS_MAX).collect();
+        if letters.next().is_some() {
             kept.push_str(" ...");
         }
         kept
@@ -149,9 +262,14 @@ pub fn kept_reasons(reasons: &[String]) -> Vec<String> {
 impl Moment {
     /// A snapshot that was looked at just now.
     pub fn of(snapshot: &FileId, name: &str, now: Timestamp) -> Self {
-        let time = now.seconds.clamp(0, limits::CALENDAR_SECONDS_MAX - 1);
+        let time = noted_time(now);
         Self { snapshot: snapshot.to_string(), name: name.to_owned(), time }
     }
+}
+
+/// A time as it is noted.
+pub fn noted_time(now: Timestamp) -> i64 {
+    now.seconds.clamp(0, limits::CALENDAR_SECONDS_MAX - 1)
 }
 
 #[cfg(test)]
@@ -231,6 +349,38 @@ mod tests {
         fs::write(&path, more).unwrap();
         let monitor = Collect::default();
         assert_eq!(records.rehearsed(&id, &alice(), &monitor), Some(done(1)));
+    }
+
+    #[test]
+    fn each_kind_of_note_has_a_place_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::new(folder.path());
+        let (id, monitor) = (FileId([7; 32]), Collect::default());
+        let run = LastRun { time: 5, result: "failed".into(), ..LastRun::default() };
+        records.note_run(&alice(), &run).unwrap();
+        let tended = |reason: &str| Tended {
+            time: 6,
+            reason: reason.to_owned(),
+            damage: Some(4),
+            ..Tended::default()
+        };
+        for care in [Care::Check, Care::Prune] {
+            assert_eq!(records.tended(care, &id, &monitor), None);
+            records.note_care(care, &id, &tended(care.folder())).unwrap();
+        }
+        assert_eq!(records.run(&alice(), &monitor), Some(run));
+        for care in [Care::Check, Care::Prune] {
+            assert_eq!(records.tended(care, &id, &monitor), Some(tended(care.folder())));
+        }
+        assert_eq!(records.rehearsed(&id, &alice(), &monitor), None);
+        // The longest note that can be made is read back.
+        let reasons = kept_reasons(&vec!["\u{1f980}".repeat(9_999); 999]);
+        let one = InRepository { reasons: reasons[..3].to_vec(), ..InRepository::default() };
+        let repositories = vec![one; limits::REPOSITORIES_AT_ONCE_MAX];
+        let long = LastRun { reasons, repositories, ..LastRun::default() };
+        records.note_run(&alice(), &long).unwrap();
+        assert_eq!(records.run(&alice(), &monitor), Some(long));
+        assert_eq!(monitor.warnings(), [""; 0]);
     }
 
     #[test]

@@ -121,6 +121,10 @@ pub struct Settings {
     pub warn_hours: u16,
     /// From how many hours on it is far too old.
     pub alarm_hours: u16,
+    /// From how many days on the last rehearsal that succeeded is too old; never, if 0.
+    pub verify_days: u16,
+    /// From how many days on the last check of a repository is too old; never, if 0.
+    pub check_days: u16,
     /// Which backups are kept, if anything is written down about it.
     pub keep: Option<Policy>,
     /// The same for users of a package.
@@ -180,6 +184,8 @@ impl Default for Settings {
             rates: Rates::default(),
             warn_hours: 26,
             alarm_hours: 50,
+            verify_days: 0,
+            check_days: 0,
             keep: None,
             packages: BTreeMap::new(),
             deleted_user_days: None,
@@ -244,6 +250,8 @@ struct Written {
     deleted_user_days: Option<Spanned<i64>>,
     warn_hours: Option<Spanned<i64>>,
     alarm_hours: Option<Spanned<i64>>,
+    verify_days: Option<Spanned<i64>>,
+    check_days: Option<Spanned<i64>>,
     keep: Option<Spanned<WrittenKeep>>,
     #[serde(default)]
     queue: WrittenQueue,
@@ -318,9 +326,6 @@ impl Settings {
         if let Some(value) = written.restore_hours_max {
             settings.restore_limit = hours(place.number(&value, 1, 720)?);
         }
-        if let Some(value) = written.safety_days {
-            settings.safety_days = place.number(&value, 1, 3650)?;
-        }
         settings.tripwire = written.tripwire.unwrap_or(settings.tripwire);
         settings.safety = written.safety.unwrap_or(settings.safety);
         if let Some(value) = written.load_wait_minutes {
@@ -340,6 +345,8 @@ impl Settings {
             [written.deleted_user_days, written.warn_hours, written.alarm_hours],
         )?;
         settings.queue = queue::rules(&place, &written.queue)?;
+        let days = [written.safety_days, written.verify_days, written.check_days];
+        place.days(&mut settings, days)?;
         settings.users = place.users(written.users)?;
         settings.mode = written.mode.unwrap_or(settings.mode);
         settings.default_excludes = written.default_excludes.unwrap_or(settings.default_excludes);
@@ -450,6 +457,24 @@ impl Place<'_> {
         Ok(())
     }
 
+    /// For how long an undo is kept, and from when on nobody has looked for too long.
+    fn days(
+        &self,
+        settings: &mut Settings,
+        [safety, verify, check]: [Option<Spanned<i64>>; 3],
+    ) -> Result<()> {
+        for (least, written, setting) in [
+            (1, safety, &mut settings.safety_days),
+            (0, verify, &mut settings.verify_days),
+            (0, check, &mut settings.check_days),
+        ] {
+            if let Some(value) = written {
+                *setting = self.number(&value, least, 3650)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What holds for one user only.
     fn users(
         &self,
@@ -531,7 +556,7 @@ mod tests {
                     notify = 'always'\nsuspended_users = 'skip'\nlow_priority = false\n\
                     backup_hours_max = 2\nrestore_hours_max = 3\nlog_folder = '/l'\n\
                     cache_folder = '/c'\nstate_folder = '/s'\nsafety = false\nsafety_days = 30\n\
-                    tripwire = false\n";
+                    tripwire = false\nverify_days = 31\ncheck_days = 8\n";
         let settings = parse(text).unwrap();
         assert_eq!((settings.repository.as_str(), settings.keep_tarballs), ("/srv/r", 0));
         assert_eq!((settings.notify, settings.suspended_users), (Notify::Always, Suspended::Skip));
@@ -539,6 +564,7 @@ mod tests {
         assert_eq!((settings.compression_level, settings.low_priority), (9, false));
         assert_eq!((settings.safety, settings.safety_days), (false, 30));
         assert!(!settings.tripwire);
+        assert_eq!((settings.verify_days, settings.check_days), (31, 8));
         assert_eq!(settings.log_folder, Path::new("/l"));
         assert_eq!(settings.cache_folder, Path::new("/c"));
         assert_eq!(settings.state_folder, Path::new("/s"));
@@ -663,6 +689,8 @@ mod tests {
                 "state_folder",
                 "warn_hours",
                 "alarm_hours",
+                "verify_days",
+                "check_days",
             ]
         );
     }

@@ -6,7 +6,7 @@ use super::backup_places::{Place, Places, proven};
 use super::cleanup::{self, Cleanup};
 use super::report::{Gather, RunReport, State, UserOutcome};
 use super::several::{self, OneOfSeveral};
-use super::{News, Server, backup_direct, backup_tarball, free_name, retention};
+use super::{News, Server, backup_direct, backup_tarball, free_name, last_run, retention};
 use crate::base::monitor::{Scoped, Stage};
 use crate::base::pace::Pace;
 use crate::base::units::{ByteSize, number_of};
@@ -170,6 +170,7 @@ impl Run<'_> {
         if !matches!(outcome.state, State::Skipped(_)) {
             server.tell(user, &news_of(&outcome, request.notify), monitor);
         }
+        last_run::note(server, user, &outcome, monitor);
         outcome
     }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! How well each user is backed up: the age of the last complete backup, what it holds, how much is
-//! added, and a light that says it in one word. Decided from the list of snapshots alone, so that
-//! nobody has to believe a job about itself.
+//! added, and a light that says it in one word. Decided from the list of snapshots, so that nobody
+//! has to believe a job about itself; a rehearsal can make the light worse and never better.
 
 use crate::base::{Error, FileId, Kind, Timestamp};
 use crate::format::Snapshot;
 use crate::hestia::inventory::User;
+use crate::hestia::records::{LastRun, Rehearsed};
 use crate::hestia::settings::Settings;
 
 /// In one word.
@@ -52,6 +53,21 @@ pub struct Health {
     pub backups: usize,
     /// Bytes that the backups of the last seven days have added to the repository.
     pub added_week: u64,
+    /// How many bytes more than the one before the newest backup holds.
+    pub growth: Option<i64>,
+    /// The last run of this person's backup.
+    pub last_run: Option<LastRun>,
+    /// When a rehearsal succeeded last.
+    pub verified: Option<Timestamp>,
+}
+
+/// What is noted of a user.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The last backup run.
+    pub run: Option<LastRun>,
+    /// The last rehearsal in this repository.
+    pub rehearsed: Option<Rehearsed>,
 }
 
 /// Looks at a user. `snapshots` are those in the user's repository, of anybody; or why they are not
@@ -60,14 +76,18 @@ pub fn of_user(
     settings: &Settings,
     user: &User,
     snapshots: Result<&[(FileId, Snapshot)], &Error>,
+    known: Known,
     now: Timestamp,
 ) -> Health {
+    let is_persons = |run: &LastRun| run.identity == user.identity;
+    let last_run = known.run.filter(is_persons);
     let all = match snapshots {
         Ok(all) => all,
         Err(error) => {
             let mut health = of_snapshots(settings, &[], now);
-            health.reason = String::from("the backups cannot be read");
+            health.reason = String::from("the backups cannot be read at this moment");
             health.trouble = Some(error.one_line());
+            health.last_run = last_run;
             return health;
         }
     };
@@ -77,8 +97,11 @@ pub fn of_user(
     };
     let own: Vec<&(FileId, Snapshot)> = all.iter().filter(|(_, one)| is_own(one)).collect();
     let mut health = of_snapshots(settings, &own, now);
+    health.last_run = last_run;
+    take_rehearsal(&mut health, settings, &own, known.rehearsed, now);
     if user.tarballs_kept() == 0 {
         health.light = Light::Off;
+        health.trouble = None;
         health.reason = String::from("the package allows no backups (BACKUPS is 0)");
     }
     health
@@ -123,7 +146,75 @@ fn of_snapshots(settings: &Settings, own: &[&(FileId, Snapshot)], now: Timestamp
         age_hours,
         backups: own.len(),
         added_week: young.map(|(_, one)| one.totals.bytes_stored).sum(),
+        growth: growth(own),
+        last_run: None,
+        verified: None,
     }
+}
+
+fn growth(own: &[&(FileId, Snapshot)]) -> Option<i64> {
+    let mut own: Vec<&Snapshot> = own.iter().map(|(_, one)| one).collect();
+    own.sort_by_key(|one| one.time);
+    let [.., before, newest] = own.as_slice() else { return None };
+    let bytes = |one: &Snapshot| i64::try_from(one.totals.bytes).unwrap_or(i64::MAX);
+    Some(bytes(newest).saturating_sub(bytes(before)))
+}
+
+/// Takes over what a rehearsal showed. One that failed counts as long as what it was about is there
+/// and no other one has succeeded since.
+fn take_rehearsal(
+    health: &mut Health,
+    settings: &Settings,
+    own: &[&(FileId, Snapshot)],
+    rehearsed: Option<Rehearsed>,
+    now: Timestamp,
+) {
+    let is_there = |id: &str| own.iter().any(|(one, _)| one.to_string() == id);
+    let failed = rehearsed.as_ref().filter(|done| done.result == "failed");
+    let failed = failed.filter(|done| is_there(&done.moment.snapshot)).cloned();
+    let success = rehearsed.and_then(|done| done.success);
+    // Whoever had the name before is nobody whose backups were proven.
+    let oldest = own.iter().map(|(_, one)| one.time.seconds).min();
+    let success = success.filter(|done| {
+        is_there(&done.snapshot) || oldest.is_some_and(|oldest| done.time >= oldest)
+    });
+    health.verified = success.map(|done| Timestamp::from_seconds(done.time));
+    if let Some(failed) = failed {
+        let reason = format!("the rehearsal of {} failed", failed.moment.name);
+        let why = failed.reasons.first().map_or_else(String::new, |why| format!(": {why}"));
+        worsen(health, Light::Red, &reason, Some(format!("{reason}{why}")));
+        return;
+    }
+    let days = |time: Timestamp| now.seconds.saturating_sub(time.seconds).max(0) / 86_400;
+    let most = i64::from(settings.verify_days);
+    match health.verified {
+        _ if most == 0 || own.is_empty() => {}
+        None => {
+            worsen(health, Light::Yellow, "no rehearsal of a restore has succeeded", None);
+        }
+        Some(time) if days(time) >= most => {
+            let reason = format!("the last rehearsal that succeeded is {} days old", days(time));
+            worsen(health, Light::Yellow, &reason, None);
+        }
+        Some(_) => {}
+    }
+}
+
+/// Makes a light worse, or adds a reason to one that is as bad.
+fn worsen(health: &mut Health, light: Light, reason: &str, trouble: Option<String>) {
+    if light < health.light {
+        return;
+    }
+    let joined = |before: &str, more: &str| {
+        if before.is_empty() { more.to_owned() } else { format!("{before}; {more}") }
+    };
+    let is_worse = light > health.light;
+    let before = if is_worse { String::new() } else { health.reason.clone() };
+    if let Some(trouble) = trouble {
+        health.trouble = Some(joined(&before, &trouble));
+    }
+    health.reason = joined(&before, reason);
+    health.light = light;
 }
 
 fn judge(
@@ -168,6 +259,7 @@ pub fn verdict<'h>(all: impl Iterator<Item = (&'h str, &'h Health)>) -> Option<E
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hestia::records::Moment;
 
     const HOUR: i64 = 3600;
     const NOW: Timestamp = Timestamp::from_seconds(10_000 * HOUR);
@@ -212,6 +304,84 @@ mod tests {
         let mut ahead = snapshot(0, 0);
         ahead.1.time.seconds += 5 * HOUR;
         assert_eq!(seen(&[ahead]), (Light::Green, Some(0), 100));
+    }
+
+    /// A rehearsal of the snapshot that is so many hours old, of so many hours ago.
+    fn rehearsed(of: i64, result: &str, ago: i64, success_ago: Option<i64>) -> Rehearsed {
+        let moment = |ago: i64| {
+            Moment::of(&snapshot(of, 0).0, "x", Timestamp::from_seconds(NOW.seconds - ago * HOUR))
+        };
+        let reasons = vec!["web/a: read chunk 1: it is torn".to_owned()];
+        let success = success_ago.map(moment);
+        let result = result.to_owned();
+        Rehearsed { moment: moment(ago), result, reasons, success, ..Rehearsed::default() }
+    }
+
+    fn proven(verify_days: u16, rehearsed: Option<Rehearsed>) -> Health {
+        let settings = Settings { verify_days, ..Settings::default() };
+        let all = [snapshot(3, 0), snapshot(20, 0), snapshot(40, 0)];
+        let own: Vec<&(FileId, Snapshot)> = all.iter().collect();
+        let mut health = of_snapshots(&settings, &own, NOW);
+        take_rehearsal(&mut health, &settings, &own, rehearsed, NOW);
+        assert_eq!(health.reason.is_empty(), health.light == Light::Green);
+        health
+    }
+
+    #[test]
+    fn a_rehearsal_that_failed_is_red_until_one_succeeds_or_what_failed_is_gone() {
+        let failed = proven(0, Some(rehearsed(20, "failed", 1, Some(30))));
+        assert_eq!((failed.light, failed.verified.is_some()), (Light::Red, true));
+        assert_eq!(failed.reason, "the rehearsal of x failed");
+        // What a customer need not know is told to administrators alone.
+        assert!(failed.trouble.unwrap().ends_with("failed: web/a: read chunk 1: it is torn"));
+        assert_eq!(proven(0, Some(rehearsed(20, "succeeded", 1, Some(1)))).light, Light::Green);
+        assert_eq!(proven(0, Some(rehearsed(99, "failed", 1, None))).light, Light::Green);
+        assert_eq!(proven(0, Some(rehearsed(20, "partial", 1, None))).light, Light::Green);
+    }
+
+    #[test]
+    fn who_asks_for_rehearsals_is_told_when_the_last_one_is_too_old() {
+        for (verify_days, known, light) in [
+            (0, None, Light::Green),
+            (1, None, Light::Yellow),
+            (1, Some(rehearsed(3, "partial", 1, None)), Light::Yellow),
+            (2, Some(rehearsed(3, "succeeded", 40, Some(40))), Light::Green),
+            (1, Some(rehearsed(3, "succeeded", 30, Some(30))), Light::Yellow),
+            // It was of somebody who had the name before.
+            (30, Some(rehearsed(99, "succeeded", 90, Some(90))), Light::Yellow),
+        ] {
+            assert_eq!(proven(verify_days, known).light, light, "{verify_days}");
+        }
+    }
+
+    #[test]
+    fn a_worse_light_stays_and_an_equal_one_has_both_reasons() {
+        let settings = Settings { verify_days: 1, ..Settings::default() };
+        let of = |all: &[(FileId, Snapshot)]| {
+            let own: Vec<&(FileId, Snapshot)> = all.iter().collect();
+            let mut health = of_snapshots(&settings, &own, NOW);
+            take_rehearsal(&mut health, &settings, &own, None, NOW);
+            health
+        };
+        let late = of(&[snapshot(30, 0)]);
+        assert_eq!(late.light, Light::Yellow);
+        assert!(late.reason.contains("hours old; no rehearsal"), "{}", late.reason);
+        let far = of(&[snapshot(80, 0)]);
+        assert_eq!((far.light, far.reason.contains("rehearsal")), (Light::Red, false));
+        assert_eq!(of(&[]).light, Light::Red);
+    }
+
+    #[test]
+    fn growth_is_what_the_last_backup_holds_more() {
+        let with = |hours, bytes| {
+            let mut one = snapshot(hours, 0);
+            one.1.totals.bytes = bytes;
+            one
+        };
+        let growth_of = |all: &[(FileId, Snapshot)]| growth(&all.iter().collect::<Vec<_>>());
+        assert_eq!(growth_of(&[with(1, 500)]), None);
+        assert_eq!(growth_of(&[with(1, 500), with(50, 9), with(20, 800)]), Some(-300));
+        assert_eq!(growth_of(&[with(20, 0), with(1, u64::MAX)]), Some(i64::MAX));
     }
 
     #[test]

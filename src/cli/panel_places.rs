@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+//! `ghostsnap hestia repository-status`: how well the repositories of this server are.
+
+use super::Context;
+use super::args::Invocation;
+use super::panel::server;
+use super::repository;
+use super::rows::Cell;
+use crate::base::units::bytes;
+use crate::base::{Error, Kind, Monitor, Result, Timestamp};
+use crate::hestia::jobs::Server;
+use crate::hestia::jobs::health::Light;
+use crate::hestia::jobs::health_places::light;
+use crate::hestia::named::{self, DEFAULT, RepositoryName};
+use crate::hestia::records::{Care, Records, Tended};
+use crate::ops::stats::{Stats, stats};
+use std::collections::BTreeSet;
+
+/// A repository, and how well it is.
+struct Place {
+    name: String,
+    light: Light,
+    reason: String,
+    stats: Option<Stats>,
+    users: usize,
+    check: Option<Tended>,
+    prune: Option<Tended>,
+}
+
+/// `ghostsnap hestia repository-status`.
+pub fn status(context: &Context, call: &Invocation) -> Result<()> {
+    let server = server(context, call)?;
+    let progress = context.progress();
+    let mut places = Vec::new();
+    for name in names(call, &server)? {
+        let is_set_up = || repository::is_set_up(context, call, &server.settings, None);
+        // Before the first backup there is none, which is no failure.
+        if name != DEFAULT || call.has("repository") || is_set_up().unwrap_or(true) {
+            places.push(look(context, call, &server, name, &progress));
+        }
+    }
+    progress.finish();
+    let mut rows = context.output.rows(call.command().columns);
+    for place in &places {
+        rows.row(&row(place))?;
+    }
+    rows.finish()?;
+    if !call.has("check") {
+        return Ok(());
+    }
+    let bad = places.iter().filter(|place| place.light >= Light::Yellow);
+    let bad: Vec<String> = bad.map(|place| format!("{}: {}", place.name, place.reason)).collect();
+    if bad.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Partial, "find every repository well").why(bad.join("; ")))
+}
+
+/// The one that is asked for, else that of the settings and all that have a name.
+fn names(call: &Invocation, server: &Server) -> Result<Vec<String>> {
+    if let Some(text) = call.text("repository") {
+        return Ok(vec![text.to_owned()]);
+    }
+    let mut names = Vec::new();
+    if !RepositoryName::is_meant(&server.settings.repository) {
+        names.push(DEFAULT.to_owned());
+    }
+    let entries = named::names(&repository::entries_folder(call))?;
+    names.extend(entries.iter().map(RepositoryName::to_string));
+    Ok(names)
+}
+
+fn look(
+    context: &Context,
+    call: &Invocation,
+    server: &Server,
+    name: String,
+    monitor: &dyn Monitor,
+) -> Place {
+    let records = Records::new(&server.settings.state_folder);
+    let (mut check, mut prune) = (None, None);
+    let opened = repository::open_by_text(context, call, &server.settings, &name, false);
+    let read = opened.and_then(|opened| {
+        let id = opened.config().repository_id;
+        check = records.tended(Care::Check, &id, monitor);
+        prune = records.tended(Care::Prune, &id, monitor);
+        let opened = opened.indexed(monitor)?;
+        let all = opened.readable_snapshots(monitor)?;
+        let users: BTreeSet<&str> = all.iter().map(|(_, one)| one.user.as_str()).collect();
+        let users = users.iter().filter(|user| !user.is_empty()).count();
+        Ok((stats(&opened, monitor)?, users))
+    });
+    match read {
+        Ok((stats, users)) => {
+            let (light, reason) = light(&server.settings, check.as_ref(), server.world.now());
+            Place { name, light, reason, stats: Some(stats), users, check, prune }
+        }
+        Err(error) => {
+            let reason = error.one_line();
+            Place { name, light: Light::Red, reason, stats: None, users: 0, check, prune }
+        }
+    }
+}
+
+fn row(place: &Place) -> [Cell; 14] {
+    let number = |value: fn(&Stats) -> u64| {
+        place.stats.as_ref().map_or_else(Cell::empty, |stats| value(stats).into())
+    };
+    let day = |tended: &Option<Tended>| match tended {
+        Some(one) => Timestamp::from_seconds(one.time).local().date().to_string(),
+        None => String::new(),
+    };
+    let word =
+        |tended: &Option<Tended>| tended.as_ref().map(|one| one.result.clone()).unwrap_or_default();
+    let users = if place.stats.is_some() { bytes(place.users).into() } else { Cell::empty() };
+    [
+        place.name.as_str().into(),
+        place.light.word().into(),
+        number(|stats| stats.snapshots),
+        users,
+        number(|stats| stats.bytes_source),
+        number(|stats| stats.bytes_stored),
+        place.stats.as_ref().map_or_else(String::new, ratio).into(),
+        day(&place.check).into(),
+        word(&place.check).into(),
+        place.check.as_ref().map(|one| one.extent.clone()).unwrap_or_default().into(),
+        day(&place.prune).into(),
+        word(&place.prune).into(),
+        place.prune.as_ref().map(|one| one.extent.clone()).unwrap_or_default().into(),
+        place.reason.as_str().into(),
+    ]
+}
+
+/// How many times what is stored the snapshots hold, with one decimal.
+fn ratio(stats: &Stats) -> String {
+    if stats.bytes_stored == 0 {
+        return String::new();
+    }
+    let tenths = u128::from(stats.bytes_source) * 10 / u128::from(stats.bytes_stored);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}

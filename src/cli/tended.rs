@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+//! Notes of checks and prunes, for `hestia repository-status`. They are taken on a server that
+//! keeps notes already; a check of a repository on any other machine leaves none.
+
+use super::Context;
+use super::args::Invocation;
+use super::repository;
+use crate::base::monitor::Collect;
+use crate::base::{Error, FileId, Kind, Monitor, Result};
+use crate::hestia::jobs::health_places::{DAMAGED, note_of_check};
+use crate::hestia::records::{Care, Records, Tended, kept_reasons, noted_time};
+use crate::ops::check::{CheckReport, ReadData, Severity};
+use crate::repo::Repository;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A check or prune that has begun.
+pub struct Tending {
+    /// Where notes are kept; nowhere on a machine that keeps none.
+    folder: Option<PathBuf>,
+    id: FileId,
+    started: Duration,
+}
+
+impl Tending {
+    /// Remembers what is tended, and when that began.
+    pub fn begin(context: &Context, call: &Invocation, repository: &Repository) -> Self {
+        // Who may not read the settings may not write notes either.
+        let folder = repository::readable_settings(call).ok().map(|settings| settings.state_folder);
+        let folder = folder.filter(|folder| folder.is_dir());
+        Self { folder, id: repository.config().repository_id, started: context.world.ticks() }
+    }
+
+    /// Notes how a check ended.
+    pub fn end_check(self, context: &Context, read: ReadData, result: &Result<CheckReport>) {
+        let (result, reason) = match result {
+            Err(error) if error.kind() == Kind::Cancelled => return,
+            Err(error) => ("failed", error.one_line()),
+            Ok(report) => {
+                let damaged =
+                    |severity| report.findings.iter().find(move |one| one.severity == severity);
+                match (damaged(Severity::Damaged), damaged(Severity::Newer)) {
+                    (Some(one), _) => (DAMAGED, format!("{}: {}", one.object, one.detail)),
+                    (None, Some(one)) => ("partial", format!("{}: {}", one.object, one.detail)),
+                    (None, None) => ("succeeded", String::new()),
+                }
+            }
+        };
+        let extent = match read {
+            ReadData::None => "structure".to_owned(),
+            ReadData::Percent(percent) => format!("{percent}% of the data"),
+            ReadData::Part(part, parts) => format!("part {part} of {parts} of the data"),
+            ReadData::All => "all data".to_owned(),
+        };
+        let done = self.done(context, result, extent, &reason);
+        self.store(context, Care::Check, |before| {
+            note_of_check(before, done, read == ReadData::All, context.world.now())
+        });
+    }
+
+    /// Notes how a prune ended.
+    pub fn end_prune(self, context: &Context, extent: String, error: Option<&Error>) {
+        let (result, reason) = match error {
+            Some(error) if error.kind() == Kind::Cancelled => return,
+            Some(error) if error.kind() == Kind::Partial => ("partial", error.one_line()),
+            Some(error) => ("failed", error.one_line()),
+            None => ("succeeded", String::new()),
+        };
+        let done = self.done(context, result, extent, &reason);
+        self.store(context, Care::Prune, |_| done);
+    }
+
+    fn done(&self, context: &Context, result: &str, extent: String, reason: &str) -> Tended {
+        let spent = context.world.ticks().saturating_sub(self.started);
+        Tended {
+            time: noted_time(context.world.now()),
+            milliseconds: u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
+            result: result.to_owned(),
+            extent,
+            reason: kept_reasons(&[reason.to_owned()]).concat(),
+            damage: None,
+        }
+    }
+
+    fn store(self, context: &Context, care: Care, note: impl FnOnce(Option<&Tended>) -> Tended) {
+        let Some(folder) = self.folder else { return };
+        let records = Records::new(&folder);
+        let heard = Collect::default();
+        let before = records.tended(care, &self.id, &heard);
+        let stored = records.note_care(care, &self.id, &note(before.as_ref()));
+        // Whoever may check a repository but is not root keeps no notes for root.
+        let error = stored.err().filter(|error| error.kind() != Kind::Forbidden);
+        if let Some(error) = error {
+            heard.warn(error);
+        }
+        heard.into_warnings().iter().filter(|one| one.kind() != Kind::Forbidden).for_each(|one| {
+            context.output.warning(one);
+        });
+    }
+}
