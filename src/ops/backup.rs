@@ -81,6 +81,11 @@ pub fn backup(
     // What is wrong with older snapshots is told, but does not make this one partial.
     let parents = parents_of(repository, options, monitor)?;
     let monitor = &Scoped::new(monitor);
+    if let Some((_, parent)) = &parents.direct {
+        // There will be about as much as last time.
+        let total = Some((Counter::BytesSource, parent.totals.bytes));
+        monitor.stage(crate::base::monitor::Stage::Step { name: "storing", total });
+    }
     let started = repository.world().ticks();
     let writer = Writer::new(repository, options.writer);
     let parent_tree = ParentTree::new(repository, &parents);
