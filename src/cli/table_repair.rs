@@ -118,10 +118,10 @@ pub const REPAIR_SNAPSHOTS: Command = Command {
     about: "store damaged snapshots anew without what is lost",
     details: "Says which files of which snapshots are lost, and stores those snapshots anew \
               without them: they are partial, carry the tag `repaired`, and restore without \
-              trouble; prune can go on. The damaged ones go after that, unless --keep is given; those \
-              of which nothing can be had only with --drop. \
-              Try 'repair packs --from' first: what is left out here is not looked for any more. \
-              Asks first, or needs --force where there is nobody to ask.",
+              trouble; prune can go on. The damaged ones go after that, unless --keep is \
+              given; those of which nothing can be had only with --drop. Try 'repair packs \
+              --from' first: what is left out here is not looked for any more. Asks first, or \
+              needs --force where there is nobody to ask.",
     examples: &["ghostsnap repair snapshots --dry-run", "ghostsnap repair snapshots --force"],
     args: &[Arg::new("SNAPSHOT", "ids or names; all without any", Value::Text).optional().many()],
     flags: &[

@@ -78,8 +78,8 @@ fn heal(
     let (tree, _) = copy_content(other, ours, copy, lent, options, monitor).within(what)?;
     if let Some(own) = &broken.snapshot {
         if own.tree != tree {
-            // Somebody else may have written there. What is ours by its name is back; the rest is not
-            // taken on another's word.
+            // Somebody else may have written there. What is ours by its name is back; the rest is
+            // not taken on another's word.
             monitor.warn(
                 Error::new(Kind::Partial, what())
                     .why("its copy holds something else, or an older version put it together"),

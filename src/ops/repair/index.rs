@@ -89,9 +89,9 @@ fn old_segments(repository: &Repository) -> Result<Vec<FileId>> {
     Ok(old)
 }
 
-/// The notes of packs that a repair has given up, which stay: they end well, and are damaged all the
-/// same. And the packs that the old index named, that nobody has marked or dropped, and that are not
-/// among these.
+/// The notes of packs that a repair has given up, which stay: they end well, and are damaged all
+/// the same. And the packs that the old index named, that nobody has marked or dropped, and that
+/// are not among these.
 fn away(
     repository: &Repository,
     old: &[FileId],

@@ -133,8 +133,8 @@ pub fn repair_packs(
     Ok(report)
 }
 
-/// Writes what can be read of each pack anew; a blob that cannot be read is taken from a twin of the
-/// repository, if there is one. Nothing is removed.
+/// Writes what can be read of each pack anew; a blob that cannot be read is taken from a twin of
+/// the repository, if there is one. Nothing is removed.
 fn save_all(
     repository: &IndexedRepository,
     damaged: Vec<(&PackEntry, String)>,
