@@ -635,7 +635,17 @@ fn the_lists_say_what_the_last_run_said_and_when_a_backup_was_proven() {
     assert_eq!(state(), said(30, "red", "succeeded", "structure"));
     assert_eq!(check(&["--read-data"]), Some(0));
     assert_eq!(state(), said(0, "green", "succeeded", "all data"));
-    run(machine.program(&["prune", "-r", repository]));
+    // A repository that this server does not know leaves no note here.
+    let other = machine.path("other").display().to_string();
+    for verb in ["init", "check", "prune"] {
+        let mut command = machine.program(&[verb, "-r", &other]);
+        command.env("GHOSTSNAP_PASSWORD", "x").arg("--config");
+        command.arg(machine.path("etc/ghostsnap/ghostsnap.toml"));
+        assert_eq!(run(command).status.code(), Some(0), "{verb}");
+    }
+    let notes = |name: &str| fs::read_dir(machine.server.settings.state_folder.join(name));
+    assert_eq!(notes("checks").unwrap().count(), 1);
+    assert!(notes("prunes").is_err(), "nothing was pruned");
 }
 
 fn run(mut command: Command) -> Output {

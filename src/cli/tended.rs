@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Notes of checks and prunes, for `hestia repository-status`. They are taken on a server that
-//! keeps notes already; a check of a repository on any other machine leaves none.
+//! Notes of checks and prunes, for `hestia repository-status`. They are taken of repositories that
+//! this server knows, where it keeps notes already; a check of any other one leaves none.
 
 use super::Context;
 use super::args::Invocation;
-use super::repository;
+use super::repository::{self, Key};
 use crate::base::monitor::Collect;
 use crate::base::{Error, FileId, Kind, Monitor, Result};
 use crate::hestia::jobs::health_places::{DAMAGED, note_of_check};
@@ -26,7 +26,12 @@ impl Tending {
     /// Remembers what is tended, and when that began.
     pub fn begin(context: &Context, call: &Invocation, repository: &Repository) -> Self {
         // Who may not read the settings may not write notes either.
-        let folder = repository::readable_settings(call).ok().map(|settings| settings.state_folder);
+        let settings = repository::readable_settings(call).ok();
+        let meant = repository::meant(context, call).ok();
+        let folder = settings.zip(meant).and_then(|(settings, meant)| {
+            let is_known = !matches!(meant.key, Key::Asked) || meant.address == settings.repository;
+            is_known.then_some(settings.state_folder)
+        });
         let folder = folder.filter(|folder| folder.is_dir());
         Self { folder, id: repository.config().repository_id, started: context.world.ticks() }
     }
