@@ -88,6 +88,23 @@ fn a_snapshot_is_looked_through_one_folder_at_a_time() {
 }
 
 #[test]
+fn files_are_found_by_a_part_of_their_name() {
+    let machine = backed_up();
+    let find = |text: &str| {
+        let args = ["--panel", "v-ghostsnap-find-user-files", "alice", "latest", text, "json"];
+        json(&machine.ok(&args)).as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(find("NOTES"), ["My Files/notes.txt"]);
+    let both = ["web/shop.example/public_html/twin.php", "web/static.example/public_html/twin.php"];
+    assert_eq!(find("twin"), both);
+    // Names only, not paths; and nothing that is not the user's own.
+    assert_eq!(find("static.example"), ["web/static.example"]);
+    assert_eq!(find("data"), Vec::<String>::new());
+    assert_eq!(find("user.conf"), Vec::<String>::new());
+    assert_eq!(find("*"), Vec::<String>::new());
+}
+
+#[test]
 fn a_file_comes_back_and_a_dry_run_says_so_before() {
     let machine = backed_up();
     let index = machine.home(INDEX);

@@ -8,6 +8,7 @@ use super::panel::{open, server};
 use super::panel_look::{self, visible};
 use super::panel_undo::{job_of, tell_way_back};
 use super::progress::Progress;
+use super::rows::Cell;
 use crate::base::units::{ByteSize, number_of};
 use crate::base::{FileId, Kind, RelPath, Result, What, WhatIo};
 use crate::format::{Node, NodeKind, Snapshot};
@@ -65,24 +66,47 @@ pub fn list_files(context: &Context, call: &Invocation) -> Result<()> {
     progress.finish();
     let mut rows = context.output.rows(call.command().columns);
     jobs::list_files(&meant.repository, &meant.snapshot.1, &path, &mut |path, node| {
-        let meta = &node.meta;
-        let (day, time) = day_and_time(meta.mtime);
-        let owner =
-            |name: &str, id: u32| if name.is_empty() { id.to_string() } else { name.to_owned() };
-        rows.row(&[
-            path.name().unwrap_or_default().into(),
-            path.as_bytes().into(),
-            meta.kind.word().into(),
-            format!("{:04o}", meta.mode).into(),
-            owner(&meta.user, meta.uid).into(),
-            owner(&meta.group, meta.gid).into(),
-            meta.size.into(),
-            day.into(),
-            time.into(),
-            meta.target.as_slice().into(),
-        ])
+        rows.row(&file_row(path.name().unwrap_or_default(), path, node))
     })?;
     rows.finish()
+}
+
+/// `ghostsnap hestia find-files`.
+pub fn find_files(context: &Context, call: &Invocation) -> Result<()> {
+    let progress = context.progress();
+    let meant = meant(context, call, &progress)?;
+    let text = call.required("TEXT")?;
+    let mut rows = context.output.rows(call.command().columns);
+    let (repository, snapshot) = (&meant.repository, &meant.snapshot.1);
+    let done = jobs::find_files(repository, snapshot, text, &progress, &mut |path, node| {
+        let [_, shown, rest @ ..] = file_row(&[], path, node);
+        let [kind, mode, owner, group, size, day, time, target] = rest;
+        rows.row(&[shown, kind, mode, owner, group, size, day, time, target])
+    });
+    progress.finish();
+    done?;
+    rows.finish()?;
+    progress.partial("name all that was found").map_or(Ok(()), Err)
+}
+
+/// A file as `list-files` shows it.
+fn file_row(name: &[u8], path: &RelPath, node: &Node) -> [Cell; 10] {
+    let meta = &node.meta;
+    let (day, time) = day_and_time(meta.mtime);
+    let owner =
+        |name: &str, id: u32| if name.is_empty() { id.to_string() } else { name.to_owned() };
+    [
+        name.into(),
+        path.as_bytes().into(),
+        meta.kind.word().into(),
+        format!("{:04o}", meta.mode).into(),
+        owner(&meta.user, meta.uid).into(),
+        owner(&meta.group, meta.gid).into(),
+        meta.size.into(),
+        day.into(),
+        time.into(),
+        meta.target.as_slice().into(),
+    ]
 }
 
 fn options(call: &Invocation) -> Options {

@@ -13,7 +13,7 @@ use super::table_undo::JOB_COLUMN;
 
 /// The commands, in the order of the help.
 pub const FILES: &[Command] =
-    &[LIST_FILES, RESTORE_FILE, RESTORE_MAIL_ACCOUNT, DOWNLOAD, DIFF, ACT_AS];
+    &[LIST_FILES, FIND_FILES, RESTORE_FILE, RESTORE_MAIL_ACCOUNT, DOWNLOAD, DIFF, ACT_AS];
 
 const USER: Arg = Arg::new("USER", "the Hestia user", Value::Text);
 const PATH: Arg = Arg::new(
@@ -34,6 +34,18 @@ const EARLIER: Flag = Flag::new("earlier", "take the snapshot of an earlier user
 const FILE_COLUMNS: &[Column] = &[
     col("NAME", Holds::Raw, "its name"),
     wide("PATH", Holds::Raw, "where it lies below the home"),
+    col("TYPE", Holds::Text, "file, dir, symlink or fifo"),
+    col("MODE", Holds::Text, "permissions, octal"),
+    wide("OWNER", Holds::Text, "the owner's name, or number"),
+    wide("GROUP", Holds::Text, "the group's name, or number"),
+    col("SIZE", Holds::Bytes, "bytes of content"),
+    col("DATE", Holds::Text, "day of the last change, local time"),
+    col("TIME", Holds::Text, "time of that day"),
+    wide("TARGET", Holds::Raw, "what a link points at"),
+];
+
+const FOUND_COLUMNS: &[Column] = &[
+    col("PATH", Holds::Raw, "where it lies below the home"),
     col("TYPE", Holds::Text, "file, dir, symlink or fifo"),
     col("MODE", Holds::Text, "permissions, octal"),
     wide("OWNER", Holds::Text, "the owner's name, or number"),
@@ -119,6 +131,32 @@ const LIST_FILES: Command = Command {
         example: "v-ghostsnap-list-user-files alice latest web/example.com/public_html json",
         owner: Owner::LiveOrGone,
         args: &[SHIM_OWNER, SHIM_OF, SHIM_PATH.optional(), SHIM_FORMAT],
+        ..SHIM
+    }],
+    ..LOOK
+};
+
+const FIND_FILES: Command = Command {
+    name: "hestia find-files",
+    about: "find files of a user in a snapshot by a part of their name",
+    details: "In all folders of the home, the web domains and the mail domains. Upper and lower \
+              case are the same.",
+    examples: &["ghostsnap hestia find-files alice latest invoice"],
+    args: &[USER, SNAPSHOT, Arg::new("TEXT", "what the name has in it", Value::Text)],
+    columns: FOUND_COLUMNS,
+    run: files::find_files,
+    shims: &[Shim {
+        name: "v-ghostsnap-find-user-files",
+        about: "find files of a user in a snapshot by a part of their name",
+        details: "Upper and lower case are the same. The user may have been deleted.",
+        example: "v-ghostsnap-find-user-files alice latest invoice json",
+        owner: Owner::LiveOrGone,
+        args: &[
+            SHIM_OWNER,
+            SHIM_OF,
+            ShimArg::new("TEXT", "TEXT", "what the name has in it", Value::Text),
+            SHIM_FORMAT,
+        ],
         ..SHIM
     }],
     ..LOOK

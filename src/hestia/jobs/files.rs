@@ -15,6 +15,10 @@ use crate::hestia::paths::{self, Meaning};
 use crate::ops::list::{self, Change};
 use crate::ops::restore::{Done, Report, find_node};
 use crate::repo::{IndexedRepository, Reader};
+use crate::tree::Selection;
+
+/// Files that a search in a snapshot names: more than a person reads, less than a page can hold.
+const FOUND_FILES_MAX: usize = 5_000;
 
 /// What to put back, and where.
 #[derive(Debug, Clone, Default)]
@@ -179,6 +183,41 @@ pub fn list_files(
             nodes.iter().try_for_each(|node| visit(&path.join(&node.name)?, node))
         }
     }
+}
+
+/// Hands `visit` every file and folder of the user whose name has this text in it, whatever the
+/// case, by its path below the home. No more than a person reads.
+pub fn find_files(
+    repository: &IndexedRepository,
+    snapshot: &Snapshot,
+    text: &str,
+    monitor: &dyn Monitor,
+    visit: &mut dyn FnMut(&RelPath, &Node) -> Result<()>,
+) -> Result<()> {
+    let reader = Reader::new(repository);
+    let (everything, wanted) = (Selection::all(), text.to_lowercase());
+    let mut found = 0;
+    let mut look = |path: &RelPath, node: &Node| {
+        let Some(path) = paths::home_path(path)? else { return Ok(()) };
+        // A domain's folder bears another name in the tree.
+        let Some(name) = path.name() else { return Ok(()) };
+        let name = String::from_utf8_lossy(name).to_lowercase();
+        if !name.contains(&wanted) {
+            return Ok(());
+        }
+        found += 1;
+        if found <= FOUND_FILES_MAX { visit(&path, node) } else { Ok(()) }
+    };
+    list::walk(&reader, snapshot, &RelPath::root(), true, &everything, monitor, &mut look)?;
+    if found > FOUND_FILES_MAX {
+        let most = FOUND_FILES_MAX;
+        monitor.warn(
+            Error::new(Kind::Partial, format!("name all {found} files"))
+                .why(format!("no more than {most} are listed"))
+                .hint("look for more of the name"),
+        );
+    }
+    Ok(())
 }
 
 /// The home as its owner knows it, sorted.
