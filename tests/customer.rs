@@ -252,7 +252,7 @@ fn a_download_is_for_the_panel_and_its_user_and_does_not_stay() {
     let file = made(&machine, &[INDEX]);
     let name = file.file_name().unwrap().to_str().unwrap().to_owned();
     assert_eq!(file.parent(), Some(machine.hestia.backup.as_path()));
-    assert!(name.starts_with("alice.gs-") && name.ends_with("-index.php"), "{name}");
+    assert!(name.starts_with("alice.gs-") && name.ends_with("-index.php.txt"), "{name}");
     let meta = fs::metadata(&file).unwrap();
     assert_eq!(meta.permissions().mode() & 0o777, 0o640);
     assert!(fs::read_to_string(&file).unwrap().contains("shop.example"));

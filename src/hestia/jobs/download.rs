@@ -162,9 +162,11 @@ fn harmless(name: &[u8]) -> String {
     if text.is_empty() || text.contains("tar") { "files".to_owned() } else { text.to_owned() }
 }
 
+/// What the web server answers with 404, and `php`, which it would look for among the panel's own
+/// pages.
 fn is_refused(name: &str) -> bool {
     let ending = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-    ["log", "sql", "sh", "env", "bak", "map"].contains(&ending.as_str())
+    ["log", "sql", "sh", "env", "bak", "map", "php"].contains(&ending.as_str())
 }
 
 /// Whether a name in the folder of backups is one of these, of this user or of anybody.
@@ -306,7 +308,8 @@ mod tests {
             assert_eq!(harmless(name), expected);
         }
         assert_eq!(harmless(&[b'x'; 255]).len(), 80);
-        assert!(is_refused("dump.SQL") && is_refused("x.log") && !is_refused("x.php"));
+        assert!(is_refused("dump.SQL") && is_refused("x.log"));
+        assert!(is_refused("index.php") && !is_refused("x.html"));
     }
 
     #[test]
