@@ -5,7 +5,7 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help demo test check bench bench-hestia bench-stores deb deb-test install generate clean
+.PHONY: help demo test check bench bench-hestia bench-stores deb deb-test install generate pot clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  /p' $(MAKEFILE_LIST)
@@ -28,6 +28,7 @@ check: ## formatting, lints, documentation, shell scripts, generated files
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items
 	shellcheck --severity=style --external-sources $$(git ls-files '*.sh' '.ci/run' 'bin-shims/*')
 	$(CARGO) run --locked --quiet -- generate --check
+	web-panel-templates/pot.sh --check
 	$(CARGO) test --locked --test tidy
 
 bench: ## compare with restic, borg and (if there) rustic; see benches/README.md
@@ -67,6 +68,9 @@ install: ## build and install the binary below PREFIX (no Hestia files; use the 
 
 generate: ## write the generated files anew
 	$(CARGO) run --locked --quiet -- generate
+
+pot: ## write the catalogue of the pages' words anew
+	web-panel-templates/pot.sh
 
 clean:
 	$(CARGO) clean

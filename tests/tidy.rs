@@ -198,7 +198,8 @@ fn line_length(file: &File) -> Vec<Wrong> {
 }
 
 fn header(file: &File) -> Vec<Wrong> {
-    let mut lines = file.text.lines().skip_while(|line| line.starts_with("#!"));
+    let opens = |line: &&str| line.starts_with("#!") || *line == "<?php";
+    let mut lines = file.text.lines().skip_while(opens);
     let licence = lines.next().unwrap_or_default();
     let purpose = lines.next().unwrap_or_default();
     let licence = licence.trim_start_matches(['#', '/', ' ']);
@@ -368,7 +369,7 @@ fn everything_wrong(files: &[File]) -> Vec<Wrong> {
                 found.extend(rule(file));
             }
         }
-        if ["rs", "py", "sh", "php"].iter().any(|ending| file.has_ending(ending)) {
+        if ["rs", "py", "sh", "php", "js"].iter().any(|ending| file.has_ending(ending)) {
             found.extend(header(file));
         }
         if file.has_ending("rs") {
@@ -457,6 +458,7 @@ fn a_file_starts_with_its_licence_and_its_purpose() {
     let spdx = "SPDX-License-Identifier: MIT";
     assert!(header(&file("a.rs", &format!("// {spdx}\n//! What it is.\n"))).is_empty());
     assert!(header(&file("a.sh", &format!("#!/bin/sh\n# {spdx}\n"))).is_empty());
+    assert!(header(&file("a.php", &format!("<?php\n// {spdx}\n"))).is_empty());
     assert_eq!(header(&file("a.rs", &format!("// {spdx}\nfn x() {{}}\n"))).len(), 1);
     assert_eq!(header(&file("a.py", "print(1)\n")).len(), 1);
 }

@@ -14,6 +14,7 @@ case "${1:-test}" in
     needed+=([shellcheck]=shellcheck [jq]=jq [mariadbd]=mariadb-server [pg_ctlcluster]=postgresql)
     needed+=([sshd]=openssh-server [sftp]=openssh-client [rclone]=rclone)
     needed+=([pip3]=python3-pip [node]=nodejs [npm]=npm)
+    needed+=([php]=php-cli [chromium]=chromium [xgettext]=gettext)
     ;;
   deb) needed+=([dh]=debhelper [lintian]=lintian [fakeroot]=fakeroot [dpkg-buildpackage]=dpkg-dev) ;;
   bench) needed+=([python3]=python3 [restic]=restic [borg]=borgbackup) ;;
@@ -27,6 +28,9 @@ done
 if ! command -v cargo >/dev/null; then
   echo "setup: no cargo found: install a Rust toolchain (1.88 or newer) first" >&2
   exit 1
+fi
+if [ -n "${needed[php]:-}" ] && ! php -m 2> /dev/null | grep -qx mbstring; then
+  missing+=(php-mbstring)
 fi
 if [ "${#missing[@]}" -gt 0 ]; then
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

@@ -1,0 +1,4 @@
+<?php
+// SPDX-License-Identifier: MIT
+include $_SERVER["DOCUMENT_ROOT"] . "/inc/main.php";
+render_page($user, "BACKUP", "list_backup");

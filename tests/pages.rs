@@ -1,0 +1,660 @@
+// SPDX-License-Identifier: MIT
+//! The pages in the panel, in a real browser: what customers and administrators see and do there,
+//! and what nobody can do by any parameter. Pictures of the pages are kept below target/pages.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
+
+#[path = "common/browser.rs"]
+mod browser;
+#[path = "common/hestia.rs"]
+mod double;
+#[path = "common/site.rs"]
+mod site;
+
+use browser::{DESKTOP, PHONE};
+use site::{Site, form, project};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::Command;
+
+/// Names that a customer, or whoever broke into a site, may give to files.
+const HOSTILE: [&[u8]; 9] = [
+    b"<script>window.isOwned=1;",
+    b"\"><img src=x onerror=window.isOwned=1>",
+    b"' onmouseover='window.isOwned=1",
+    b"&lt;img src=x onerror=window.isOwned=1&gt;",
+    b"two\nlines.txt",
+    b"not utf-8 \xff\xfe.txt",
+    b"$(touch owned) `id` ; & | * ? \\ %00 %2e",
+    b"100% +plus&amp=1#x.txt",
+    "\u{202e}gpj.exe ü 日本".as_bytes(),
+];
+
+/// What the page shows of each of them, in the same order.
+const PART_OF: [&str; 9] = [
+    "<script>",
+    "\"><img",
+    "' onmouse",
+    "&lt;img",
+    "two\\u{a}lines",
+    "not utf-8",
+    "$(touch",
+    "100% +plus&amp=1#x.txt",
+    "\\u{202e}gpj",
+];
+
+/// What a person who does not see the page would meet without a name.
+const UNNAMED: &str = "[...document.querySelectorAll('.app-content :is(a, button, input, select, \
+     textarea):not([type=hidden])')].filter(one => !one.textContent.trim() && !one.title && \
+     !one.labels?.length && !one.getAttribute('aria-label')).map(one => one.outerHTML)";
+
+fn name(bytes: &[u8]) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// A site whose alice has a folder of hostile names, and a backup of everybody.
+fn site() -> Site {
+    let site = Site::start();
+    let folder = site.home_of("alice", "web/shop.example/public_html/odd");
+    fs::create_dir(&folder).unwrap();
+    for (number, bytes) in HOSTILE.iter().enumerate() {
+        fs::write(folder.join(name(bytes)), format!("content {number}\n")).unwrap();
+    }
+    // Its path says `</script>`.
+    fs::create_dir(folder.join("<")).unwrap();
+    fs::write(folder.join("<").join("script><img src=x onerror=window.isOwned=1>"), "in\n")
+        .unwrap();
+    for name in ["alice", "bob"] {
+        site.back_up(name);
+    }
+    site
+}
+
+fn files_below(folder: &Path, ending: &str, found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, ending, found);
+        } else if path.extension().is_some_and(|one| one == ending) {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn all_php_is_php() {
+    let mut files = Vec::new();
+    files_below(&project("web-panel-templates"), "php", &mut files);
+    assert!(files.len() > 8, "{files:?}");
+    for file in files {
+        let output = Command::new("php").arg("-l").arg(&file).output().unwrap();
+        assert!(output.status.success(), "{}: {output:?}", file.display());
+    }
+}
+
+#[test]
+fn the_catalogue_of_words_is_current() {
+    let script = project("web-panel-templates/pot.sh");
+    let output = Command::new("bash").arg(script).arg("--check").output().unwrap();
+    assert!(output.status.success(), "run `make pot`: {output:?}");
+}
+
+#[test]
+fn a_customer_sees_snapshots_opens_one_and_browses_it() {
+    let site = site();
+    let browser = site.browser_of("alice", "");
+    browser.follow(&site.url("/list/ghostsnap/"));
+    assert!(browser.text().contains("2 sites, 3 databases, 1 mail domain"), "{}", browser.text());
+    assert!(browser.text().contains("Complete"), "{}", browser.text());
+    browser.picture("list");
+    browser.click_away(".units-table-heading-cell a");
+    let text = browser.text();
+    for part in ["shop.example", "alice_geo", "info@shop.example", "2 cron jobs"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    browser.picture("snapshot");
+    browser.click_away("a[href*='public_html']");
+    assert!(browser.text().contains("index.php"), "{}", browser.text());
+    assert!(browser.text().contains("→ index.php"), "links say where they lead");
+    browser.click_away("a[href*='path=web%2Fshop.example%2Fpublic_html%2Fimg']");
+    assert!(browser.text().contains("a.jpg"), "{}", browser.text());
+    browser.assert_content();
+    // The way back, each folder by itself.
+    browser.click_away(".ghostsnap-path li:nth-child(2) a");
+    assert!(browser.text().contains("static.example"), "{}", browser.text());
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn names_that_want_to_be_code_stay_names_and_their_files_come_down_whole() {
+    let site = site();
+    let browser = site.browser_of("alice", "");
+    let id = &site.snapshots("alice")[0];
+    let folder = "web%2Fshop.example%2Fpublic_html%2Fodd";
+    let here = site.url(&format!("/list/ghostsnap/files/?snapshot={id}&path={folder}"));
+    browser.follow(&here);
+    let rows = ".units-table-row";
+    let count = browser.value(&format!("document.querySelectorAll('{rows}').length"));
+    assert_eq!(count, HOSTILE.len() + 1, "{}", browser.text());
+    for shown in [
+        "<script>window.isOwned=1;",
+        "\"><img src=x onerror=window.isOwned=1>",
+        "&lt;img src=x onerror=window.isOwned=1&gt;",
+        "two\\u{a}lines.txt",
+        "\\u{202e}gpj.exe ü 日本",
+    ] {
+        assert!(browser.text().contains(shown), "{shown}: {}", browser.text());
+    }
+    browser.picture("hostile-names");
+    for (number, part) in PART_OF.iter().enumerate() {
+        let content = format!("content {number}\n");
+        let row = browser.value(&format!(
+            "[...document.querySelectorAll('{rows}')].findIndex(row => \
+             row.querySelector('form') && row.innerText.includes({}))",
+            serde_json::json!(part)
+        ));
+        let nth = row.as_i64().unwrap() + 2;
+        let button = format!("{rows}:nth-child({nth}) form button");
+        let (_, bytes) = browser.download(|| browser.click(&button));
+        assert_eq!(String::from_utf8(bytes).unwrap(), content, "{number}");
+    }
+    browser.click_away(&format!("{rows} a[href*='odd%2F%3C']"));
+    assert!(browser.text().contains("script><img src=x"), "{}", browser.text());
+    assert_eq!(browser.value("window.isOwned"), serde_json::Value::Null);
+    // A folder is packed by a job.
+    browser.click_away(".toolbar form button");
+    browser.wait_for("document.querySelector('.js-ghostsnap-download')");
+    let (name, bytes) = browser.download(|| browser.click(".js-ghostsnap-download"));
+    assert!(name.ends_with(".zip") && bytes.starts_with(b"PK"), "{name}");
+    assert_eq!(browser.value("window.isOwned"), serde_json::Value::Null);
+    browser.assert_content();
+    site.assert_quiet();
+    assert!(!Path::new("owned").exists());
+}
+
+#[test]
+fn a_file_is_found_by_a_part_of_its_name() {
+    let site = site();
+    let browser = site.browser_of("alice", "");
+    let id = &site.snapshots("alice")[0];
+    browser.follow(&site.url(&format!("/list/ghostsnap/files/?snapshot={id}")));
+    browser.fill("input[type=search]", "NOTES");
+    browser.leave(|| browser.press("Enter"));
+    assert!(browser.text().contains("My Files/notes.txt"), "{}", browser.text());
+    let (_, bytes) = browser.download(|| browser.click(".units-table-row form button"));
+    assert_eq!(bytes, b"of alice\n");
+    browser.fill("input[type=search]", "<script>window.isOwned=1");
+    browser.leave(|| browser.press("Enter"));
+    assert!(browser.text().contains("odd/<script>window.isOwned=1;"), "{}", browser.text());
+    browser.fill("input[type=search]", "no such file");
+    browser.leave(|| browser.press("Enter"));
+    assert!(browser.text().contains("Nothing found"), "{}", browser.text());
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn what_changed_is_shown_and_a_lost_file_leads_to_its_restore() {
+    let site = site();
+    let index = site.home_of("alice", "web/shop.example/public_html/index.php");
+    let before = fs::read(&index).unwrap();
+    fs::write(&index, "hacked").unwrap();
+    fs::write(site.home_of("alice", "My Files/new.txt"), "new").unwrap();
+    fs::remove_file(site.home_of("alice", ".bashrc")).unwrap();
+    let browser = site.browser_of("alice", "");
+    browser.follow(&site.url("/list/ghostsnap/"));
+    browser.click_away("a[href*='changes']");
+    // There is one snapshot: it is compared with the files as they are.
+    let row = |path: &str| {
+        browser.value(&format!(
+            "[...document.querySelectorAll('.units-table-row')].find(row => \
+             row.innerText.includes({})).innerText.replace(/\\s+/g, ' ')",
+            serde_json::json!(path)
+        ))
+    };
+    assert!(row("index.php").as_str().unwrap().contains("Changed"), "{}", browser.text());
+    assert!(row(".bashrc").as_str().unwrap().contains("Gone"), "{}", browser.text());
+    assert!(row("new.txt").as_str().unwrap().contains("New"), "{}", browser.text());
+    browser.picture("changes");
+    // A second backup is compared with the first by itself.
+    site.back_up("alice");
+    browser.follow(&site.url("/list/ghostsnap/"));
+    browser.click_away("a[href*='changes']");
+    assert!(browser.text().contains("What changed after"), "{}", browser.text());
+    browser.click_away("a[href*='restore'][href*='index.php']");
+    browser.click_away("button[name=dry_run][value=no]");
+    browser.wait_for("document.querySelector('.ghostsnap-job').innerText.includes('Done')");
+    assert_eq!(fs::read(&index).unwrap(), before);
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn a_customer_restores_a_file_watches_the_job_and_takes_it_back() {
+    let site = site();
+    let file = site.home_of("alice", "My Files/notes.txt");
+    fs::write(&file, "a bad day\n").unwrap();
+    let browser = site.browser_of("alice", "");
+    let id = &site.snapshots("alice")[0];
+    browser.follow(&site.url(&format!("/list/ghostsnap/files/?snapshot={id}&path=My%20Files")));
+    browser.click_away("a[href*='restore'][href*='notes.txt']");
+    browser.picture("restore");
+    // To look only changes nothing, and names the file.
+    browser.click_away("button[name=dry_run][value=yes]");
+    browser.wait_for("document.querySelector('.ghostsnap-job').innerText.includes('Done')");
+    assert!(browser.text().contains("My Files/notes.txt"), "{}", browser.text());
+    assert!(browser.text().contains("Nothing was changed"), "{}", browser.text());
+    assert_eq!(fs::read_to_string(&file).unwrap(), "a bad day\n");
+    browser.picture("job-dry-run");
+    // Beside it, as a copy.
+    let again =
+        format!("/list/ghostsnap/restore/?snapshot={id}&part=file&name=My%20Files/notes.txt");
+    browser.follow(&site.url(&again));
+    browser.fill("[name=target]", "My Files/old notes.txt");
+    browser.click_away("button[name=dry_run][value=no]");
+    browser.wait_for("document.querySelector('.ghostsnap-job').innerText.includes('Done')");
+    let copy = site.home_of("alice", "My Files/old notes.txt");
+    assert_eq!(fs::read_to_string(&copy).unwrap(), "of alice\n");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "a bad day\n");
+    // In its place.
+    browser.follow(&site.url(&again));
+    browser.click_away("button[name=dry_run][value=no]");
+    browser.wait_for("document.querySelector('.ghostsnap-job').innerText.includes('Done')");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "of alice\n");
+    browser.picture("job-done");
+    // And back.
+    browser.click_away("a[href='/list/ghostsnap/restores/']");
+    browser.picture("restores");
+    browser.click_away(".units-table-row a[href*='restores/?restore=']");
+    browser.click_away("button[name=dry_run][value=no]");
+    browser.wait_for("document.querySelector('.ghostsnap-job').innerText.includes('Done')");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "a bad day\n");
+    browser.follow(&site.url("/list/ghostsnap/jobs/"));
+    assert!(browser.text().contains("4 jobs"), "{}", browser.text());
+    browser.picture("jobs");
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn a_customer_backs_up_now_and_restores_a_site_and_a_database() {
+    let site = site();
+    let browser = site.browser_of("alice", "");
+    browser.follow(&site.url("/list/ghostsnap/"));
+    browser.click_away(".toolbar form button");
+    assert!(browser.text().contains("Backup"), "{}", browser.text());
+    browser.wait_for("document.querySelector('.ghostsnap-job').innerText.includes('Done')");
+    assert_eq!(site.snapshots("alice").len(), 2);
+    let index = site.home_of("alice", "web/shop.example/public_html/index.php");
+    let dump = site.machine.path("mysql/alice_shop.sql");
+    let before = [fs::read(&index).unwrap(), fs::read(&dump).unwrap()];
+    fs::remove_file(&index).unwrap();
+    fs::write(&dump, double::dump("mysql", 2)).unwrap();
+    for part in ["part=web&name=shop.example", "part=db&name=alice_shop"] {
+        let page = format!("/list/ghostsnap/restore/?snapshot=latest&{part}");
+        browser.follow(&site.url(&page));
+        browser.click_away("button[name=dry_run][value=no]");
+        browser.wait_for("document.querySelector('.ghostsnap-job').innerText.includes('Done')");
+    }
+    assert_eq!([fs::read(&index).unwrap(), fs::read(&dump).unwrap()], before);
+    // And takes everything along, as a tarball that HestiaCP restores.
+    browser.follow(&site.url("/list/ghostsnap/snapshot/?snapshot=latest"));
+    browser.click_away(".toolbar form button");
+    browser.wait_for("document.querySelector('.js-ghostsnap-download')");
+    let (name, bytes) = browser.download(|| browser.click(".js-ghostsnap-download"));
+    assert!(name.ends_with(".tar") && bytes.len() > 100_000, "{name}");
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn nobody_restores_sees_or_cancels_what_is_not_theirs() {
+    let site = site();
+    let of_alice = site.snapshots("alice")[0].clone();
+    let own = site.snapshots("bob")[0].clone();
+    let alice = site.browser_of("alice", "");
+    alice.follow(&site.url("/list/ghostsnap/"));
+    alice.click_away(".toolbar form button");
+    let address = alice.address();
+    let job = address.split("job=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+    alice.wait_for("document.querySelector('.ghostsnap-job').innerText.includes('Done')");
+    let browser = site.browser_of("bob", "");
+    // The job of another.
+    for page in ["jobs/?", "jobs/?of=all&", "job/?token=x&", "jobs/?user=alice&"] {
+        let (_, _, text) = browser.fetch(&format!("/list/ghostsnap/{page}job={job}"), None);
+        assert!(!text.contains(&of_alice) && !text.contains("Backup<"), "{page}: {text}");
+    }
+    let before = site.machine.state_of("alice");
+    let index = "web/shop.example/public_html/index.php";
+    let asked: [&[(&str, &str)]; 9] = [
+        &[("action", "restore"), ("part", "file"), ("snapshot", &of_alice), ("name", index)],
+        &[("action", "restore"), ("part", "all"), ("snapshot", &of_alice), ("web", "yes")],
+        &[("action", "restore"), ("part", "db"), ("snapshot", &of_alice), ("name", "alice_wp")],
+        &[("action", "restore"), ("part", "db"), ("snapshot", &own), ("name", "alice_wp")],
+        &[("action", "restore"), ("part", "web"), ("snapshot", &own), ("name", "shop.example")],
+        &[
+            ("action", "restore"),
+            ("part", "file"),
+            ("snapshot", &own),
+            ("name", "My Files/notes.txt"),
+            ("place", "copy"),
+            ("target", "../alice/My Files/notes.txt"),
+        ],
+        &[("action", "undo"), ("restore", "latest"), ("of", "alice"), ("user", "alice")],
+        &[("action", "cancel"), ("job", &job), ("of", "all")],
+        &[("action", "download"), ("snapshot", &of_alice), ("path", "My Files")],
+    ];
+    for values in asked {
+        let extra =
+            [values, &[("user", "alice"), ("look", "alice"), ("account", "alice")]].concat();
+        browser.fetch("/schedule/ghostsnap/", form(&browser, &extra));
+    }
+    browser.follow(&site.url("/list/ghostsnap/jobs/"));
+    browser.wait_for(
+        "fetch(location.href).then(a => a.text()).then(text => !/Waiting|Running/.test(text))",
+    );
+    browser.follow(&site.url("/list/ghostsnap/jobs/"));
+    assert!(!browser.text().contains("Done"), "{}", browser.text());
+    assert_eq!(site.machine.state_of("alice"), before);
+    // A backup is of whoever asks.
+    let count = site.snapshots("alice").len();
+    let values = [("action", "backup"), ("of", "alice"), ("user", "alice")];
+    browser.fetch("/schedule/ghostsnap/", form(&browser, &values));
+    browser.follow(&site.url("/list/ghostsnap/jobs/"));
+    browser.wait_for(
+        "fetch(location.href).then(a => a.text()).then(text => !/Waiting|Running/.test(text))",
+    );
+    assert_eq!(site.snapshots("alice").len(), count);
+    browser.follow(&site.url("/list/ghostsnap/jobs/"));
+    assert_eq!(site.snapshots("bob").len(), 2, "{}", browser.text());
+    // The answer to a job's script needs the token.
+    let (status, _, _) = alice.fetch(&format!("/list/ghostsnap/job/?job={job}"), None);
+    assert_eq!(status, 403);
+    // And none of it happens without it.
+    let mut values = form(&browser, &[("action", "backup")]);
+    values.as_mut().unwrap()["token"] = "guessed".into();
+    let (_, address, _) = browser.fetch("/schedule/ghostsnap/", values);
+    assert!(address.contains("/login/"), "{address}");
+    let (_, address, _) = browser.fetch("/schedule/ghostsnap/?action=backup", None);
+    assert!(address.contains("/list/ghostsnap/"), "{address}");
+    assert_eq!(site.snapshots("bob").len(), 2);
+    site.assert_quiet();
+}
+
+#[test]
+fn a_protected_account_is_looked_at_and_not_changed() {
+    let site = site();
+    site.back_up("admin");
+    fs::write(site.machine.path("protected-admin"), "").unwrap();
+    let browser = site.browser_of("admin", "");
+    let token = browser.value("document.querySelector('#token').getAttribute('token')");
+    browser.follow(&site.url(&format!("/login/?loginas=admin&token={}", token.as_str().unwrap())));
+    browser.follow(&site.url("/list/ghostsnap/"));
+    assert!(browser.text().contains("1 snapshot"), "{}", browser.text());
+    assert!(!browser.text().contains("Back up now"), "{}", browser.text());
+    let values = [("action", "backup")];
+    let (_, _, text) = browser.fetch("/schedule/ghostsnap/", form(&browser, &values));
+    assert!(text.contains("can only be looked at"), "{text}");
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn files_come_down_whatever_they_are_called() {
+    let site = Site::start();
+    let folder = site.home_of("alice", "My Files");
+    for name in ["index.php", "dump.sql", "access.log", ".env", "site.tar.gz", "x.php.bak"] {
+        fs::write(folder.join(name), format!("this is {name}")).unwrap();
+    }
+    site.back_up("alice");
+    let browser = site.browser_of("alice", "");
+    browser.follow(&site.url("/list/ghostsnap/files/?snapshot=latest&path=My%20Files"));
+    for name in ["index.php", "dump.sql", "access.log", ".env", "site.tar.gz", "x.php.bak"] {
+        let path = format!("My Files/{name}");
+        let values = [("snapshot", "latest"), ("path", path.as_str())];
+        let (status, _, text) = browser.fetch("/download/ghostsnap/", form(&browser, &values));
+        assert_eq!((status, text), (200, format!("this is {name}")));
+    }
+    let row = browser.value(
+        "[...document.querySelectorAll('.units-table-row')].findIndex(row => \
+         row.innerText.includes('index.php'))",
+    );
+    let button = format!(".units-table-row:nth-child({}) form button", row.as_i64().unwrap() + 2);
+    let (name, _) = browser.download(|| browser.click(&button));
+    assert_eq!(name, "index.php");
+    site.assert_quiet();
+}
+
+#[test]
+fn nothing_of_another_user_is_shown_or_handed_out_by_any_parameter() {
+    let site = site();
+    let browser = site.browser_of("bob", "");
+    let of_alice = site.snapshots("alice")[0].clone();
+    let own = site.snapshots("bob")[0].clone();
+    let name_of_alice = "hestia-alice";
+    let pages = [
+        format!("/list/ghostsnap/snapshot/?snapshot={of_alice}"),
+        format!("/list/ghostsnap/snapshot/?snapshot={of_alice}&user=alice&look=alice"),
+        format!("/list/ghostsnap/files/?snapshot={of_alice}&path=web"),
+        format!("/list/ghostsnap/files/?snapshot={own}&path=../alice/web"),
+        format!("/list/ghostsnap/files/?snapshot={own}&path=/home/alice/web/shop.example"),
+        format!("/list/ghostsnap/files/?snapshot={own}&path=web/../../alice/web"),
+        format!("/list/ghostsnap/files/?snapshot[]={of_alice}&path[]=web"),
+        format!("/list/ghostsnap/files/?snapshot={own}'%20alice&path=web"),
+        format!("/list/ghostsnap/?user=alice&look=alice&view=own&{name_of_alice}"),
+    ];
+    for page in pages {
+        let (_, _, text) = browser.fetch(&page, None);
+        assert!(!text.contains("shop.example") || page.contains("shop.example"), "{page}: {text}");
+        assert!(!text.contains("static.example") && !text.contains("alice_"), "{page}: {text}");
+    }
+    let index = "web/shop.example/public_html/index.php";
+    let tries = [
+        (of_alice.as_str(), index),
+        (own.as_str(), "../alice/web/shop.example/public_html/index.php"),
+        (own.as_str(), "/home/alice/web/shop.example/public_html/index.php"),
+        (own.as_str(), "/etc/passwd"),
+        ("latest' alice '", index),
+        ("", index),
+    ];
+    for (snapshot, path) in tries {
+        let values = [("snapshot", snapshot), ("path", path), ("user", "alice"), ("look", "alice")];
+        let (_, address, text) = browser.fetch("/download/ghostsnap/", form(&browser, &values));
+        assert!(address.contains("/list/ghostsnap/"), "{path} {address}: {text}");
+        assert!(!text.contains("<?php echo"), "{text}");
+    }
+    // Without the token, or by a link, nothing is made and nothing is handed out.
+    let mut values = form(&browser, &[("snapshot", &own), ("path", "My Files/notes.txt")]);
+    let (_, address, text) = browser.fetch("/download/ghostsnap/", values.clone());
+    assert!(address.ends_with("/download/ghostsnap/") && text == "of bob\n", "{address} {text}");
+    values.as_mut().unwrap()["token"] = "guessed".into();
+    let before = site.machine.backups();
+    let (_, address, _) = browser.fetch("/download/ghostsnap/", values);
+    assert!(address.contains("/login/"), "{address}");
+    let by_link = format!("/download/ghostsnap/?snapshot={own}&path=My%20Files/notes.txt");
+    let (_, address, _) = browser.fetch(&by_link, None);
+    assert!(address.contains("/list/ghostsnap/"), "{address}");
+    assert_eq!(site.machine.backups(), before);
+    let (status, _, _) = browser.fetch("/inc/ghostsnap/commands.php", None);
+    assert_eq!(status, 404);
+    site.assert_quiet();
+}
+
+#[test]
+fn a_bookmark_is_answered_with_something_to_click_at() {
+    let site = site();
+    let browser = site.browser_of("alice", "");
+    browser.open(&site.url("/list/ghostsnap/?view=own"));
+    assert!(browser.text().contains("One click leads on"), "{}", browser.text());
+    assert!(!browser.text().contains("shop.example"));
+    browser.picture("bookmark");
+    browser.click_away("a.button");
+    assert!(browser.text().contains("2 sites"), "{}", browser.text());
+    // The link never leads away.
+    browser.open(&site.url("//evil.example/list/ghostsnap/"));
+    assert!(!browser.text().contains("evil"), "{}", browser.text());
+    browser.forgive();
+    site.assert_quiet();
+}
+
+#[test]
+fn pages_hold_together_in_the_dark_and_on_a_phone() {
+    let site = site();
+    for (theme, size, label) in
+        [("dark", DESKTOP, "dark"), ("", PHONE, "phone"), ("dark", PHONE, "dark-phone")]
+    {
+        let browser = site.browser_of("alice", theme);
+        browser.resize(size);
+        let id = &site.snapshots("alice")[0];
+        let odd = "web%2Fshop.example%2Fpublic_html%2Fodd";
+        for (name, page) in [
+            ("list", "/list/ghostsnap/".to_owned()),
+            ("snapshot", format!("/list/ghostsnap/snapshot/?snapshot={id}")),
+            ("files", format!("/list/ghostsnap/files/?snapshot={id}&path={odd}")),
+            ("changes", format!("/list/ghostsnap/changes/?snapshot={id}")),
+            ("restore", format!("/list/ghostsnap/restore/?snapshot={id}&part=all")),
+            ("restore-file", format!("/list/ghostsnap/restore/?snapshot={id}&part=file&name=web")),
+            ("jobs", "/list/ghostsnap/jobs/".to_owned()),
+            ("restores", "/list/ghostsnap/restores/".to_owned()),
+        ] {
+            browser.follow(&site.url(&page));
+            browser.picture(&format!("{name}-{label}"));
+            let wide = browser.value("document.documentElement.scrollWidth - innerWidth");
+            assert!(wide.as_i64().unwrap() <= 0, "{name} {label} is {wide} pixels too wide");
+            assert_eq!(browser.value(UNNAMED), serde_json::json!([]), "{name} {label}");
+        }
+        // And the keyboard alone leads on.
+        browser.follow(&site.url("/list/ghostsnap/"));
+        browser.value("document.querySelector('.units-table-heading-cell a').focus()");
+        browser.leave(|| browser.press("Enter"));
+        assert!(browser.address().contains("/snapshot/"), "{}", browser.address());
+        browser.assert_content();
+    }
+}
+
+#[test]
+fn an_administrator_sees_everybody_and_what_needs_a_look_first() {
+    let site = site();
+    let browser = site.browser_of("admin", "");
+    browser.click_away(".main-menu-list a[href='/list/ghostsnap/']");
+    assert!(browser.address().ends_with("/list/ghostsnap/server/"), "{}", browser.address());
+    let rows = browser.value(
+        "[...document.querySelectorAll('.units-table-row .units-table-heading-cell')]\
+         .map(cell => cell.lastChild.textContent.trim())",
+    );
+    assert_eq!(rows, serde_json::json!(["admin", "alice", "bob"]), "no backup, then by name");
+    assert!(browser.text().contains("there is no backup"), "{}", browser.text());
+    browser.picture("server");
+    browser.click_away("a[href*='growth/?of=alice']");
+    assert!(browser.text().contains("Not enough backups yet"), "{}", browser.text());
+    for _ in 0..2 {
+        fs::write(site.home_of("alice", "My Files/more"), double::noise("x", 3_000_000)).unwrap();
+        site.back_up("alice");
+    }
+    browser.follow(&site.url("/list/ghostsnap/growth/?of=alice"));
+    let dots = browser.value("document.querySelectorAll('svg.ghostsnap-chart .dot').length");
+    assert_eq!(dots, 3, "{}", browser.text());
+    browser.picture("growth");
+    browser.assert_content();
+    // Somebody is looked after: then the pages are the customer's, and the server's are shut.
+    browser.follow(&site.url("/list/ghostsnap/server/"));
+    browser.click_away("a[href*='loginas=alice']");
+    browser.follow(&site.url("/list/ghostsnap/"));
+    assert!(browser.text().contains("3 databases"), "{}", browser.text());
+    assert!(!browser.has("a[href='/list/ghostsnap/server/']"));
+    browser.follow(&site.url("/list/ghostsnap/server/"));
+    assert!(browser.address().ends_with("/list/ghostsnap/"), "{}", browser.address());
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn before_the_first_backup_an_administrator_is_told_what_to_do() {
+    let site = Site::start();
+    let browser = site.browser_of("admin", "");
+    browser.follow(&site.url("/list/ghostsnap/"));
+    for words in ["Three steps", "repository.key", "copy it off this server"] {
+        assert!(browser.text().contains(words), "{words}: {}", browser.text());
+    }
+    browser.picture("first-steps");
+    // A customer is told that there is nothing yet.
+    let customer = site.browser_of("bob", "");
+    customer.follow(&site.url("/list/ghostsnap/"));
+    assert!(customer.text().contains("No backup yet"), "{}", customer.text());
+    customer.picture("nothing-yet");
+    site.assert_quiet();
+}
+
+#[test]
+fn repositories_are_added_and_tried_out_by_administrators() {
+    let site = site();
+    let browser = site.browser_of("admin", "");
+    browser.follow(&site.url("/list/ghostsnap/repositories/"));
+    browser.click_away("a[href='/add/ghostsnap/']");
+    browser.fill("[name=name]", "<b>evil");
+    browser.fill("[name=url]", site.machine.path("elsewhere").to_str().unwrap());
+    browser.click_away("button[form='ghostsnap-add']");
+    assert!(browser.has(".inline-alert-danger"), "{}", browser.text());
+    assert_eq!(browser.value("document.querySelector('[name=name]').value"), "<b>evil");
+    browser.fill("[name=name]", "elsewhere");
+    browser.click_away("button[form='ghostsnap-add']");
+    assert!(browser.text().contains("has been added"), "{}", browser.text());
+    let row = ".units-table-row:last-child";
+    assert!(
+        browser
+            .value(&format!("document.querySelector('{row}').innerText"))
+            .as_str()
+            .unwrap()
+            .contains("elsewhere")
+    );
+    browser.click_away(&format!("{row} form button"));
+    assert!(browser.text().contains("elsewhere can be used"), "{}", browser.text());
+    browser.picture("repositories");
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn pages_of_the_server_are_shut_to_customers() {
+    let site = site();
+    let browser = site.browser_of("bob", "");
+    let before = fs::read_dir(site.machine.path("etc")).unwrap().count();
+    for page in ["server/", "repositories/", "growth/?of=alice", "jobs/?of=all"] {
+        let (_, address, text) = browser.fetch(&format!("/list/ghostsnap/{page}"), None);
+        assert!(!text.contains("alice") && !text.contains("repository.key"), "{page}: {text}");
+        assert!(page.starts_with("jobs") || address.ends_with("/list/ghostsnap/"), "{address}");
+    }
+    let (_, address, _) = browser.fetch("/add/ghostsnap/", None);
+    assert!(address.ends_with("/list/ghostsnap/"), "{address}");
+    let elsewhere = site.machine.path("evil").display().to_string();
+    for action in ["", "test"] {
+        let values = [("name", "evil"), ("url", elsewhere.as_str()), ("action", action)];
+        let (_, address, _) = browser.fetch("/add/ghostsnap/", form(&browser, &values));
+        assert!(address.ends_with("/list/ghostsnap/"), "{address}");
+    }
+    assert_eq!(fs::read_dir(site.machine.path("etc")).unwrap().count(), before);
+    assert!(!site.machine.path("evil").exists());
+    site.assert_quiet();
+}
+
+#[test]
+fn the_panel_gets_a_menu_entry_and_a_button_and_its_login_page_nothing() {
+    let site = site();
+    let browser = browser::Browser::start();
+    browser.open(&site.url("/login/"));
+    assert!(!browser.has("a[href='/list/ghostsnap/']"));
+    browser.assert_content();
+    let browser = site.browser_of("alice", "");
+    browser.follow(&site.url("/list/backup/"));
+    browser.picture("native-page");
+    browser.click_away(".toolbar-buttons a[href='/list/ghostsnap/']");
+    assert!(browser.has(".main-menu-item-link.active[href='/list/ghostsnap/']"));
+    // A panel with other markup is left alone.
+    let script = fs::read_to_string(project("web-panel-templates/js/custom_scripts/ghostsnap.js"));
+    browser.follow(&site.url("/list/web/"));
+    browser.value("document.body.innerHTML = '<p>something new</p>'; 1");
+    browser.value(&format!("{}; 1", script.unwrap()));
+    assert_eq!(browser.text(), "something new");
+    browser.assert_content();
+}

@@ -1,0 +1,204 @@
+<?php
+// SPDX-License-Identifier: MIT
+// Whose pages these are, and how commands are asked. Pages know nothing of backups: they show rows
+// that v-ghostsnap-* commands print. Whom a command is about comes from the session and from nowhere
+// else; what comes from outside is an argument of its own, quoted, and judged by the command.
+namespace Ghostsnap;
+
+use function Hestiacp\quoteshellarg\quoteshellarg;
+
+/** Rows of a folder or a comparison that a page shows. */
+const ROWS_PER_PAGE = 500;
+
+/** The user that the customer's pages are about: the one who is logged in or looked after. */
+function account(): string {
+	$look = (string) ($_SESSION["look"] ?? "");
+	return $look !== "" && is_admin() ? $look : (string) $_SESSION["user"];
+}
+
+function is_admin(): bool {
+	return ($_SESSION["userContext"] ?? "") === "admin";
+}
+
+/** Whether the pages of the server may be shown: to an administrator who looks after nobody. */
+function may_see_server(): bool {
+	return is_admin() && (string) ($_SESSION["look"] ?? "") === "";
+}
+
+/** Ends the request of anybody else. */
+function only_for_admins(): void {
+	if (!may_see_server()) {
+		go("/list/ghostsnap/");
+	}
+}
+
+/** Whether HestiaCP lets this session look at the account only. */
+function is_read_only(): bool {
+	$protected = ($_SESSION["POLICY_SYSTEM_PROTECTED_ADMIN"] ?? "") === "yes";
+	$root = $_SESSION["ROOT_USER"] ?? "admin";
+	return is_admin() && ($_SESSION["look"] ?? "") === $root && $protected;
+}
+
+/** A text that came with the request; an array or a zero byte is none. */
+function given(array $from, string $name): string {
+	$value = $from[$name] ?? "";
+	return is_string($value) && !str_contains($value, "\0") ? $value : "";
+}
+
+/** Lets only a POST with the session's token through. */
+function only_by_post(): void {
+	if ($_SERVER["REQUEST_METHOD"] !== "POST") {
+		go("/list/ghostsnap/");
+	}
+	\verify_csrf(["token" => given($_POST, "token")]);
+}
+
+function go(string $address): never {
+	header("Location: " . $address);
+	exit();
+}
+
+/** What the next page says first. HestiaCP's own error_msg becomes part of a script; this does not. */
+function leave_note(string $kind, string $text): void {
+	$_SESSION["ghostsnap_note"] = ["kind" => $kind, "text" => $text];
+}
+
+/** What a command answered. */
+final class Answer {
+	/** @param array<array<string, string>> $rows */
+	public function __construct(
+		public readonly int $code,
+		public readonly array $rows,
+		public readonly string $error,
+		public readonly int $total = 0,
+		public readonly string $text = "",
+	) {}
+
+	public function failed(): bool {
+		return $this->code !== 0;
+	}
+
+	/** The only row, or one with nothing in it. */
+	public function row(): array {
+		return $this->rows[0] ?? [];
+	}
+
+	/** What is wrong, as an alert of its own; nothing if all is well. */
+	public function problem(): string {
+		if (!$this->failed()) {
+			return "";
+		}
+		return $this->error !== "" ? $this->error : say("The command ended with code %d.", $this->code);
+	}
+}
+
+/** Asks a command; the last argument of one that prints rows is `json`. */
+function ask(string $command, string ...$arguments): Answer {
+	return ask_some($command, $arguments, 0, PHP_INT_MAX);
+}
+
+/**
+ * The same, and the session is free meanwhile: other tabs of the same login need not wait for a
+ * command that reads the repository or the home.
+ */
+function ask_slowly(string $command, string ...$arguments): Answer {
+	return ask_some_slowly($command, $arguments, 0, ROWS_PER_PAGE);
+}
+
+/** All rows of a command that takes a while. */
+function ask_slowly_all(string $command, string ...$arguments): Answer {
+	return ask_some_slowly($command, $arguments, 0, PHP_INT_MAX);
+}
+
+function ask_some_slowly(string $command, array $arguments, int $first, int $most, ?callable $wanted = null): Answer {
+	session_write_close();
+	$answer = ask_some($command, $arguments, $first, $most, $wanted);
+	session_start();
+	return $answer;
+}
+
+/**
+ * Asks a command and keeps the rows from $first on that $wanted lets through, $most of them. A folder
+ * may hold more entries than PHP has memory for, so rows are read one at a time: commands indent the
+ * braces of a row by four spaces and what is in it by eight.
+ */
+function ask_some(string $command, array $arguments, int $first, int $most, ?callable $wanted = null): Answer {
+	$line = \HESTIA_CMD . $command;
+	foreach ($arguments as $argument) {
+		$line .= " " . quoteshellarg($argument);
+	}
+	$pipe = popen($line, "r");
+	if ($pipe === false) {
+		return new Answer(1, [], say("The command could not be started."));
+	}
+	[$rows, $total, $text, $error, $row] = [[], 0, "", "", null];
+	while (($read = fgets($pipe)) !== false) {
+		$read = rtrim($read, "\n");
+		if (preg_match('/^    "(.*)": \{$/s', $read, $found)) {
+			$row = ['"" : "' . $found[1] . '"'];
+		} elseif ($row !== null && str_starts_with($read, "        ")) {
+			$row[] = rtrim($read, ",");
+		} elseif ($row !== null) {
+			$fields = json_decode("{" . implode(",", $row) . "}", true, 4, JSON_INVALID_UTF8_SUBSTITUTE) ?? [];
+			if ($wanted === null || $wanted($fields)) {
+				if ($total >= $first && count($rows) < $most) {
+					$rows[] = $fields;
+				}
+				$total++;
+			}
+			$row = null;
+		} elseif (str_starts_with($read, "Error: ")) {
+			$error = substr($read, 7);
+		} else {
+			// What is no row: the few lines that a job prints.
+			$text = substr($text . "\n" . $read, -4000);
+		}
+	}
+	$code = pclose($pipe);
+	if ($code !== 0 && $error === "") {
+		$error = trim($text, "\n{} ");
+	}
+	return new Answer($code, $rows, $error, $total, $text);
+}
+
+/** The key of a row: what the command names it by. */
+function key_of(array $row): string {
+	return (string) ($row[""] ?? "");
+}
+
+/** The exact bytes of a value that may not be UTF-8. */
+function bytes_of(array $row, string $column): string {
+	$exact = base64_decode((string) ($row[$column . "_B64"] ?? ""), true);
+	return $exact !== false && $exact !== "" ? $exact : (string) ($row[$column] ?? "");
+}
+
+/** The file that v-ghostsnap-download-user-file made for the account, without its folder. */
+function made_file(Answer $answer, string $account): ?string {
+	$name = preg_quote($account, "~") . '\.gs-[0-9a-f]{16}-[A-Za-z0-9._-]+';
+	$found = preg_match("~^\S*/backup/($name)\s~m", $answer->text, $file);
+	return $found === 1 && !$answer->failed() ? $file[1] : null;
+}
+
+/** The names of a list that a row has in one column. */
+function names(string $list): array {
+	return array_values(array_filter(explode(",", $list), fn($name) => $name !== ""));
+}
+
+/** The snapshot of the account that this name or id means; null if the account has none such. */
+function snapshot(string $wanted): ?array {
+	if ($wanted === "") {
+		return null;
+	}
+	$answer = ask("v-ghostsnap-list-user-backup", account(), $wanted, "json");
+	return $answer->failed() ? null : $answer->row();
+}
+
+/** The snapshot that the request names; without it there is nothing to show. */
+function wanted_snapshot(array $from): array {
+	$found = snapshot(given($from, "snapshot"));
+	if ($found === null) {
+		leave_note("danger", say("There is no such snapshot."));
+		go("/list/ghostsnap/?view=own");
+	}
+	return $found;
+}

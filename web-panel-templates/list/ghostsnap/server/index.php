@@ -1,0 +1,22 @@
+<?php
+// SPDX-License-Identifier: MIT
+// For the administrator: all users with their lights, and what to do first where nothing is set up.
+include $_SERVER["DOCUMENT_ROOT"] . "/inc/ghostsnap/page.php";
+
+Ghostsnap\only_for_admins();
+$health = Ghostsnap\ask_slowly_all("v-ghostsnap-list-health", "json");
+$repositories = Ghostsnap\ask("v-ghostsnap-list-repositories", "json");
+$rows = $health->rows;
+if (($_SESSION["POLICY_SYSTEM_HIDE_ADMIN"] ?? "") === "yes" && $_SESSION["user"] !== $_SESSION["ROOT_USER"]) {
+	$rows = array_filter($rows, fn($row) => Ghostsnap\key_of($row) !== $_SESSION["ROOT_USER"]);
+}
+// What needs a look comes first.
+$order = array_flip(["red", "yellow", "green", "off"]);
+usort($rows, fn($a, $b) => [$order[$a["LIGHT"]] ?? 9, Ghostsnap\key_of($a)] <=> [$order[$b["LIGHT"]] ?? 9, Ghostsnap\key_of($b)]);
+
+Ghostsnap\show("server", [
+	"rows" => $rows,
+	"problem" => $health->problem(),
+	"repositories" => $repositories->rows,
+	"is_new" => array_filter($rows, fn($row) => (int) $row["BACKUPS"] > 0) === [],
+]);
