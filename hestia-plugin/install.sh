@@ -29,14 +29,13 @@ mode_of() { case "$1" in bin/*) echo 755 ;; *) echo 644 ;; esac; }
 target_of() {
 	case "$1" in
 		api/*) printf '%s/data/%s\n' "$hestia" "$1" ;;
-		templates/*) printf '%s/web/%s\n' "$hestia" "$1" ;;
 		*) printf '%s/%s\n' "$hestia" "$1" ;;
 	esac
 }
 
 packaged_files() {
 	cd "$share"
-	find bin api web templates -type f 2> /dev/null | sort || true
+	find bin api web -type f 2> /dev/null | sort || true
 }
 
 # A line of the manifest: 64 digits, two spaces, a path.
@@ -72,10 +71,19 @@ place_one() {
 	record "$(sum_of "$target")" "$target"
 }
 
+# Folders that bear our name, or lie in one that does, are ours; they go with the last file in them.
+remove_empty_folders() {
+	local folder
+	folder=$(dirname "${1#"$hestia"/}")
+	while [[ "/$folder/" == */ghostsnap/* ]] && rmdir "$hestia/$folder" 2> /dev/null; do
+		folder=$(dirname "$folder")
+	done
+}
+
 remove_one() {
 	if is_ours "$1"; then
 		rm -f "$1"
-		case "$1" in */ghostsnap/*) rmdir --ignore-fail-on-non-empty "$(dirname "$1")" ;; esac
+		remove_empty_folders "$1"
 	elif exists "$1"; then
 		say "kept $1, which was changed here"
 	fi

@@ -13,6 +13,7 @@ trap 'rm -rf "$work"' EXIT
 root="$work/root"
 hestia="$root/usr/local/hestia"
 shim="$hestia/bin/v-ghostsnap-list-users"
+page="$hestia/web/list/ghostsnap/index.php"
 
 fail() { echo "deb: $*" >&2; exit 1; }
 step() { echo "deb: $*"; }
@@ -25,9 +26,10 @@ run_dpkg() {
 # A package that owns files below /usr/local/hestia, as HestiaCP's does.
 make_hestia() { # VERSION
 	local tree="$work/hestia-$1"
-	mkdir -p "$tree/DEBIAN" "$tree/usr/local/hestia/bin" "$tree/usr/local/hestia/data/api"
+	mkdir -p "$tree/DEBIAN" "$tree/usr/local/hestia"/{bin,data/api,web/{inc,list/backup,js/custom_scripts}}
 	echo "hestia $1" > "$tree/usr/local/hestia/bin/v-list-users"
 	echo "hestia $1" > "$tree/usr/local/hestia/data/api/billing"
+	echo "hestia $1" > "$tree/usr/local/hestia/web/inc/main.php"
 	printf '%s\n' 'Package: hestia' "Version: $1" 'Architecture: all' \
 		'Maintainer: Nobody <nobody@localhost>' 'Description: stand-in' > "$tree/DEBIAN/control"
 	dpkg-deb --root-owner-group -b "$tree" "$work/hestia-$1.deb" > /dev/null
@@ -82,13 +84,19 @@ step "when HestiaCP comes, the trigger places the commands"
 run_dpkg -i "$work/hestia-1.9.9.deb"
 [ -x "$shim" ] || fail "the commands were not placed"
 [ -f "$hestia/data/api/ghostsnap-user" ] || fail "the API profiles were not placed"
+for file in list/ghostsnap/index.php inc/ghostsnap/page.php templates/pages/ghostsnap/list.php \
+	js/custom_scripts/ghostsnap.js js/ghostsnap/pages.js css/ghostsnap/pages.css \
+	schedule/ghostsnap/index.php download/ghostsnap/index.php; do
+	[ -f "$hestia/web/$file" ] || fail "the page $file was not placed"
+done
 expect_status 0
 
 step "an upgrade of HestiaCP gives back what was lost and keeps what was changed"
-rm "$shim"
+rm "$shim" "$page"
 echo "# mine" >> "$hestia/bin/v-ghostsnap-backup-user"
 run_dpkg -i "$work/hestia-1.10.3.deb"
 [ -x "$shim" ] || fail "the trigger did not give the lost command back"
+[ -f "$page" ] || fail "the trigger did not give the lost page back"
 grep -q '# mine' "$hestia/bin/v-ghostsnap-backup-user" || fail "a changed command was overwritten"
 expect_status 1
 
@@ -103,8 +111,9 @@ mkdir -p "$root/var/lib/ghostsnap/repository" "$root/var/lib/ghostsnap/jobs/done
 echo key > "$root/etc/ghostsnap/repository.key"
 run_dpkg -r ghostsnap
 [ "$(hestia_files | tr '\n' ' ')" = \
-	"./bin/v-ghostsnap-backup-user ./bin/v-list-users ./data/api/billing " ] ||
+	"./bin/v-ghostsnap-backup-user ./bin/v-list-users ./data/api/billing ./web/inc/main.php " ] ||
 	fail "after the removal HestiaCP has: $(hestia_files)"
+[ -z "$(find "$hestia" -type d -name ghostsnap)" ] || fail "the removal left a folder of ours"
 [ ! -e "$root/usr/bin/ghostsnap" ] || fail "the program is still there"
 
 step "purging keeps keys and backups"
@@ -122,6 +131,6 @@ rm "$hestia/bin/v-ghostsnap-backup-user"
 run_dpkg -i "$package"
 expect_status 0
 run_dpkg -P ghostsnap
-[ "$(hestia_files | tr '\n' ' ')" = "./bin/v-list-users ./data/api/billing " ] ||
+[ "$(hestia_files | tr '\n' ' ')" = "./bin/v-list-users ./data/api/billing ./web/inc/main.php " ] ||
 	fail "after the last removal HestiaCP has: $(hestia_files)"
 step "all well"

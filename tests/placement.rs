@@ -11,6 +11,8 @@ use std::process::Command;
 const LIST: &str = "usr/local/hestia/bin/v-ghostsnap-list-users";
 const BACKUP: &str = "usr/local/hestia/bin/v-ghostsnap-backup-user";
 const API: &str = "usr/local/hestia/data/api/ghostsnap-user";
+const PAGE: &str = "usr/local/hestia/web/list/ghostsnap/files/index.php";
+const SCRIPT: &str = "usr/local/hestia/web/js/custom_scripts/ghostsnap.js";
 const MANIFEST: &str = "var/lib/ghostsnap/manifest";
 
 struct Machine(tempfile::TempDir);
@@ -18,8 +20,15 @@ struct Machine(tempfile::TempDir);
 impl Machine {
     fn with_hestia() -> Self {
         let machine = Self::without_hestia();
-        for (path, text) in [("bin/v-list-users", "hestia's"), ("data/api/billing", "hestia's")] {
-            machine.write(&format!("usr/local/hestia/{path}"), text);
+        for path in [
+            "bin/v-list-users",
+            "data/api/billing",
+            "web/list/backup/index.php",
+            "web/inc/main.php",
+            "web/templates/pages/list_backup.php",
+            "web/js/custom_scripts/README.txt",
+        ] {
+            machine.write(&format!("usr/local/hestia/{path}"), "hestia's");
         }
         machine
     }
@@ -29,6 +38,16 @@ impl Machine {
         machine.write("usr/share/ghostsnap/bin/v-ghostsnap-list-users", "list 1");
         machine.write("usr/share/ghostsnap/bin/v-ghostsnap-backup-user", "backup 1");
         machine.write("usr/share/ghostsnap/api/ghostsnap-user", "api 1");
+        for path in [
+            "list/ghostsnap/files/index.php",
+            "list/ghostsnap/index.php",
+            "list/ghostsnap/jobs/index.php",
+            "inc/ghostsnap/page.php",
+            "templates/pages/ghostsnap/list.php",
+            "js/custom_scripts/ghostsnap.js",
+        ] {
+            machine.write(&format!("usr/share/ghostsnap/web/{path}"), path);
+        }
         machine
     }
 
@@ -64,7 +83,7 @@ impl Machine {
         words
     }
 
-    /// Every file of Hestia with its text.
+    /// Every file of Hestia with its text, and every folder.
     fn hestia(&self) -> Vec<(PathBuf, String)> {
         let mut files = Vec::new();
         let mut folders = vec![self.path("usr/local/hestia")];
@@ -72,6 +91,7 @@ impl Machine {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
+                    files.push((path.clone(), "folder".into()));
                     folders.push(path);
                 } else {
                     files.push((path.clone(), fs::read_to_string(&path).unwrap()));
@@ -90,7 +110,7 @@ fn placing_twice_is_placing_once_and_removing_leaves_hestia_as_it_was() {
     assert_eq!(machine.place(), "");
     assert_eq!(machine.read(LIST).as_deref(), Some("list 1"));
     let mode = |path: &str| machine.path(path).metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(LIST), mode(API)), (0o755, 0o644));
+    assert_eq!((mode(LIST), mode(API), mode(PAGE), mode(SCRIPT)), (0o755, 0o644, 0o644, 0o644));
     let (placed, manifest) = (machine.hestia(), machine.read(MANIFEST));
     assert_eq!(machine.place(), "");
     assert_eq!((machine.hestia(), machine.read(MANIFEST)), (placed, manifest));
