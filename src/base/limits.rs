@@ -245,6 +245,11 @@ pub const JOBS_ACTIVE_MAX: usize = 10_000;
 pub const JOBS_OF_USER_MAX: usize = 50;
 /// Jobs that have ended and are kept, however young: a list of them takes a fraction of a second.
 pub const JOBS_KEPT_MAX: usize = 5000;
+/// How long a job lets more urgent ones go before it: then all wait in the order in which they were
+/// asked for, so that nobody keeps others waiting for ever.
+pub const JOB_OVERDUE_MILLIS: i64 = 30 * 60 * 1000;
+/// Bytes of the result of a job that are kept.
+pub const JOB_RESULT_BYTES_MAX: u64 = 1024 * 1024;
 /// Jobs of which it is noted what they wait for: the first in the order of their turns.
 pub const JOBS_EXPLAINED: usize = 100;
 /// How often jobs that have ended are looked through for old ones.

@@ -134,6 +134,7 @@ pub fn api_profiles() -> Vec<(&'static str, String)> {
         let starts = ["v-ghostsnap-restore-", "v-ghostsnap-schedule-restore-"];
         starts.iter().any(|start| name.starts_with(start))
             || name == "v-ghostsnap-schedule-user-restore"
+            || name.ends_with("-undo-restore")
     };
     let profile = |role: Role, word: &str, restoring: bool| {
         let names: Vec<&str> = table::shims()

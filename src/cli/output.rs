@@ -7,11 +7,11 @@ use super::table::Column;
 use crate::base::monitor::{Counter, Counts};
 use crate::base::path::display_bytes;
 use crate::base::units::ByteSize;
-use crate::base::{Error, Kind, Result, WhatIo};
+use crate::base::{Error, Kind, Result, WhatIo, limits, units};
 use indicatif::ProgressBar;
 use nix::fcntl::OFlag;
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -195,8 +195,16 @@ impl Output {
     /// Prints bytes as they are, such as a file's content.
     pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
         if let Some(file) = &self.result_file {
+            let what = || "write the result of a job";
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            return file.write_all(bytes).what_io(|| "write the result of a job");
+            let at = file.stream_position().what_io(what)?;
+            // Nobody reads more of it, and a customer's job must not fill the disk.
+            let Some(room) = limits::JOB_RESULT_BYTES_MAX.checked_sub(at) else { return Ok(()) };
+            let Some(start) = bytes.get(..units::length(room)) else {
+                return file.write_all(bytes).what_io(what);
+            };
+            file.write_all(start).what_io(what)?;
+            return file.write_all(b"\n... there was more\n").what_io(what);
         }
         let mut out = io::stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush()).map_err(|cause| self.write_failed(cause))

@@ -23,7 +23,9 @@ pub fn key_lines(key: &[u8; 32]) -> Vec<Zeroizing<String>> {
             let mut line = Zeroizing::new(format!("{number}:"));
             for pair in bytes.chunks(2) {
                 line.push(' ');
-                pair.iter().for_each(|byte| line.push_str(&format!("{byte:02x}")));
+                for byte in pair {
+                    line.push_str(&format!("{byte:02x}"));
+                }
             }
             line.push_str(&format!("  {}", check(number, bytes)));
             line

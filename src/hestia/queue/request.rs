@@ -127,6 +127,8 @@ impl Collector<'_> {
         };
         let (mut accepted, mut refused, mut seen): (Vec<Accepted>, Vec<Error>, usize) =
             (Vec::new(), Vec::new(), 0);
+        // Whoever has asked too often asks no more questions of the disk in this look.
+        let mut answered: Vec<UserName> = Vec::new();
         for entry in entries.take(limits::REQUESTS_LOOKED_AT) {
             let entry = entry.what_io(what)?;
             if self.is_being_written(&entry.path()) {
@@ -137,11 +139,14 @@ impl Collector<'_> {
                 break;
             }
             match self.take(&entry.path()) {
-                Ok(one) if accepted.iter().any(|other| other.user == one.user) => {}
-                Ok(one) => match self.check_rate(&one) {
-                    Ok(()) => accepted.push(one),
-                    Err(error) => refused.push(error),
-                },
+                Ok(one) if answered.contains(&one.user) => {}
+                Ok(one) => {
+                    answered.push(one.user.clone());
+                    match self.check_rate(&one) {
+                        Ok(()) => accepted.push(one),
+                        Err(error) => refused.push(error),
+                    }
+                }
                 Err(error) => refused.push(error),
             }
         }

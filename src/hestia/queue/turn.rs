@@ -22,7 +22,8 @@ pub enum Turn {
 ///
 /// As many run as the settings say, one of a user. One that somebody waits for in front of a screen
 /// has a place of its own beside them: a restore reads and writes little, and does not wait for
-/// hours behind the nightly backup of everybody else.
+/// hours behind the nightly backup of everybody else. After half an hour only age counts: whoever
+/// keeps asking for urgent things does not keep everybody else waiting.
 pub fn turns(
     jobs: &[Job],
     rules: &Rules,
@@ -31,7 +32,11 @@ pub fn turns(
 ) -> Vec<(JobId, Turn)> {
     let mut running: Vec<&Job> = jobs.iter().filter(|job| job.state == JobState::Running).collect();
     let mut waiting: Vec<&Job> = jobs.iter().filter(|job| job.state == JobState::Waiting).collect();
-    waiting.sort_by(|a, b| a.turn().cmp(&b.turn()));
+    let is_overdue = |job: &Job| now.saturating_sub(job.asked) > limits::JOB_OVERDUE_MILLIS;
+    waiting.sort_by(|a, b| match (is_overdue(a), is_overdue(b)) {
+        (true, true) => (a.asked, &a.id).cmp(&(b.asked, &b.id)),
+        (a_is, b_is) => b_is.cmp(&a_is).then_with(|| a.turn().cmp(&b.turn())),
+    });
     let mut turns = Vec::new();
     for (place, job) in waiting.into_iter().enumerate() {
         match reason_to_wait(job, &running, rules, now, busy) {
