@@ -295,10 +295,9 @@ impl Job<'_> {
         for id in going {
             notes.marks.remove(id);
             notes.strays.remove(id);
-            // What was given up must not count again, whatever becomes of this run.
-            if !notes.damaged.contains_key(id) {
-                notes.drops.insert(*id, self.now);
-            }
+            // The note of what was given up stays as well: it must not count again, whatever
+            // becomes of this run.
+            notes.drops.insert(*id, self.now);
         }
     }
 

@@ -121,9 +121,12 @@ fn refuse_lost_packs(repository: &IndexedRepository, options: SnapshotOptions) -
             && !repository.index().is_leaving(*place)
     });
     let lost = is_lost.count();
-    let given_up = Notes::of(repository.index()).damaged;
-    let is_away = |id: &&FileId| !sizes.contains_key(&FileName::new(FileKind::Pack, **id));
-    let away = given_up.keys().filter(is_away).count();
+    let notes = Notes::of(repository.index());
+    // Not those that a prune has removed since.
+    let is_away = |id: &&FileId| {
+        !sizes.contains_key(&FileName::new(FileKind::Pack, **id)) && !notes.drops.contains_key(*id)
+    };
+    let away = notes.damaged.keys().filter(is_away).count();
     if lost == 0 && away > 0 && !options.for_good {
         let away = units::number_of(units::bytes(away), "pack");
         return Err(Error::new(Kind::Damaged, "repair snapshots")
