@@ -3,8 +3,7 @@
 //! the backup before had files. The backup is made all the same; it carries an alarm, the last good
 //! one is pinned, and no policy drops a backup of the same user until somebody has looked.
 //!
-//! What is looked at is only the start of files whose content is new, so an ordinary night costs
-//! next to nothing.
+//! Only the start of files whose content is new is looked at, and only with a backup before.
 
 use super::backup::BackupOptions;
 use super::parent::Parents;
@@ -42,6 +41,18 @@ const KNOWN_STARTS: &[(usize, &[u8])] = &[
     (0, b"\0asm"),
     (0, b"PACK"),
     (0, b"\x78\x01"),
+    (0, b"\x78\x5e"),
+    (0, b"LZIP"),
+    (0, b"MSCF"),
+    (0, b"\x30\x26\xb2\x75"),
+    (0, b"\0\0\x01\xba"),
+    (0, b"II*\0"),
+    (0, b"MM\0*"),
+    (0, b"8BPS"),
+    (0, b"\xff\xfa"),
+    (0, b"\xff\xf2"),
+    (4, b"jP  "),
+    (0, b"\xd0\xcf\x11\xe0"),
     (0, b"\x78\x9c"),
     (0, b"\x78\xda"),
     (0, b"SQLite format 3"),
@@ -55,9 +66,13 @@ const KNOWN_STARTS: &[(usize, &[u8])] = &[
 ];
 
 /// Whether the start of a file looks like nothing but noise, and like no kind of file that is
-/// compressed by design. Compressed data has some order left in it; what a good cipher made has
-/// none: its bytes are as even as those of dice.
-pub fn looks_encrypted(start: &[u8]) -> bool {
+/// compressed by design. What a good cipher made is as even as dice, but so is what xz, brotli and
+/// often deflate made: those are told by how they begin, and brotli, which has no such beginning,
+/// by its name.
+pub fn looks_encrypted(name: &[u8], start: &[u8]) -> bool {
+    if name.ends_with(b".br") {
+        return false;
+    }
     let start = start.get(..limits::TRIPWIRE_SAMPLE_BYTES).unwrap_or(start);
     if start.len() < limits::TRIPWIRE_SAMPLE_BYTES_MIN {
         return false;
@@ -174,22 +189,25 @@ mod tests {
         let mut found = 0;
         for number in 0..1000 {
             for length in [1024, 5000, 200_000] {
-                found += usize::from(looks_encrypted(&noise(&format!("{number}"), length)));
+                found +=
+                    usize::from(looks_encrypted(b"a.php", &noise(&format!("{number}"), length)));
             }
         }
         assert!(found >= 2995, "{found} of 3000");
         let php = b"<?php echo htmlspecialchars($name); ?>\n".repeat(100);
-        assert!(!looks_encrypted(&php));
+        assert!(!looks_encrypted(b"a.php", &php));
         let mut packed = Vec::new();
         let mut compressor = crate::format::compress::Compressor::new(3).unwrap();
         compressor.compress_onto(&noise_of_words(400_000), &mut packed);
-        // Without the start that names it.
-        assert!(!looks_encrypted(&packed[64..]), "compressed text is not noise");
+        assert!(!looks_encrypted(b"a", &packed), "it begins like zstd");
+        // What brotli makes begins like nothing.
+        assert!(looks_encrypted(b"a.js", &noise("brotli", 9000)));
+        assert!(!looks_encrypted(b"a.js.br", &noise("brotli", 9000)));
         let mut jpeg = noise("jpeg", 50_000);
         jpeg[..3].copy_from_slice(b"\xff\xd8\xff");
-        assert!(!looks_encrypted(&jpeg));
-        assert!(!looks_encrypted(&noise("short", 500)));
-        assert!(!looks_encrypted(&[]));
+        assert!(!looks_encrypted(b"a.jpg", &jpeg));
+        assert!(!looks_encrypted(b"a", &noise("short", 500)));
+        assert!(!looks_encrypted(b"a", &[]));
     }
 
     fn noise_of_words(length: usize) -> Vec<u8> {

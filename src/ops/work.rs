@@ -180,7 +180,8 @@ impl Worker<'_> {
         match pending {
             Pending::Bytes { mut node, data } => {
                 self.monitor.count(Counter::BytesRead, units::bytes(data.len()));
-                node.chunks = if data.is_empty() { vec![] } else { vec![self.add_first(&data)?] };
+                node.chunks =
+                    if data.is_empty() { vec![] } else { vec![self.add_first(&node.name, &data)?] };
                 Ok(Finished::Node(Box::new(node)))
             }
             Pending::File { node, path, opener, rows } => {
@@ -311,7 +312,8 @@ impl Worker<'_> {
         let content = buffer.get(..length).unwrap_or_default();
         self.monitor.count(Counter::BytesRead, units::bytes(length));
         if !content.is_empty() {
-            node.chunks.push(self.add_first(content).map_err(Trouble::Repository)?);
+            let id = self.add_first(&node.name, content).map_err(Trouble::Repository)?;
+            node.chunks.push(id);
         }
         self.buffer = buffer;
         Ok(units::bytes(length))
@@ -347,8 +349,11 @@ impl Worker<'_> {
             }
             let cut = self.chunker.cut(data);
             let chunk = data.get(..cut).unwrap_or_default();
-            let added =
-                if node.chunks.is_empty() { self.add_first(chunk) } else { self.add_chunk(chunk) };
+            let added = if node.chunks.is_empty() {
+                self.add_first(&node.name, chunk)
+            } else {
+                self.add_chunk(chunk)
+            };
             node.chunks.push(added.map_err(Trouble::Repository)?);
             start += cut;
             stored += units::bytes(cut);
@@ -405,11 +410,11 @@ impl Worker<'_> {
     }
 
     /// Adds the first chunk of a file, and looks at it if it is new.
-    fn add_first(&mut self, chunk: &[u8]) -> Result<ChunkId> {
+    fn add_first(&mut self, name: &[u8], chunk: &[u8]) -> Result<ChunkId> {
         let (id, is_new) = self.add(chunk)?;
         if let Some(since) = self.watch
-            && looks_encrypted(chunk)
             && (is_new || self.was_stored_since(&id, since))
+            && looks_encrypted(name, chunk)
         {
             self.monitor.count(Counter::FilesScrambled, 1);
         }
