@@ -245,6 +245,10 @@ pub const JOBS_ACTIVE_MAX: usize = 10_000;
 pub const JOBS_OF_USER_MAX: usize = 50;
 /// Jobs that have ended and are kept, however young: a list of them takes a fraction of a second.
 pub const JOBS_KEPT_MAX: usize = 5000;
+/// Ended jobs of one user that are kept.
+pub const JOBS_KEPT_OF_USER_MAX: usize = 200;
+/// Warnings an hour about what was no request.
+pub const REQUESTS_TOLD_AN_HOUR: u32 = 20;
 /// How long a job lets more urgent ones go before it: then all wait in the order in which they were
 /// asked for, so that nobody keeps others waiting for ever.
 pub const JOB_OVERDUE_MILLIS: i64 = 30 * 60 * 1000;
@@ -281,9 +285,9 @@ pub const RUNNER_LOCK_PAUSE: std::time::Duration = std::time::Duration::from_mil
 pub const FILE_CLOCK_TICK_NANOS: i128 = 100_000_000;
 /// How often schedules are looked at: they are due by the minute.
 pub const SCHEDULES_LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(15);
-/// Days that are searched for one on which a schedule is due: the 29th of February comes every
-/// fourth year, and once in a while after eight.
-pub const SCHEDULE_DAYS_SEARCHED: usize = 3300;
+/// Times that are looked at for one after the present: those of the hours before, in which a clock may
+/// have been set.
+pub const SCHEDULE_TIMES_SEARCHED: usize = 400;
 /// Requests of customers that are looked at before something else is.
 pub const REQUESTS_AT_ONCE: usize = 1000;
 /// Names in their folder that are, those of requests being written among them.

@@ -11,7 +11,7 @@ use super::rows::Format;
 use super::table::command;
 use super::{Context, panel_schedules, repository};
 use crate::base::monitor::{Stage, Stop};
-use crate::base::{Counter, Error, Kind, Monitor, Result, WhatIo, limits};
+use crate::base::{Counter, Error, Kind, Monitor, Result, WhatIo, World, limits};
 use crate::hestia::queue::child::Again;
 use crate::hestia::queue::request::{self, Accepted, Collector};
 use crate::hestia::queue::runner::{Runner, is_running};
@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Options that say which settings and which Hestia are meant: a job's process gets the same.
 const HANDED_ON: [&str; 2] = ["config", "hestia-below"];
@@ -78,17 +79,19 @@ pub fn run_jobs(context: &Context, call: &Invocation) -> Result<()> {
         world: Arc::clone(&context.world),
         monitor: &progress,
     };
+    let few = Few { outer: &progress, world: &context.world, told: Mutex::default() };
     let collector = Collector {
         folders: &folders,
         hestia: &server.hestia,
         spool: &spool,
         requests_a_day: server.settings.queue.requests_a_day,
         world: &context.world,
-        monitor: &progress,
+        monitor: &few,
     };
     let once = Once { outer: &progress, told: Mutex::default() };
     let mut looked = None;
     let mut removal: Option<JoinHandle<Result<()>>> = None;
+    let mut is_stuck = false;
     let mut each = || -> Result<bool> {
         let now = context.world.ticks();
         if looked.is_none_or(|then| now.saturating_sub(then) >= limits::SCHEDULES_LOOK_EVERY) {
@@ -105,11 +108,18 @@ pub fn run_jobs(context: &Context, call: &Invocation) -> Result<()> {
                 Ok(_) => {}
             }
         }
-        let is_at_it = removal.as_ref().is_some_and(|thread| !thread.is_finished());
-        if !is_at_it && folders.rubbish.exists() {
-            let folders = folders.clone();
+        if let Some(thread) = removal.take_if(|thread| thread.is_finished()) {
+            let panicked = || Error::new(Kind::Internal, "remove rubbish").why("a thread panicked");
+            // What cannot be removed stays until the next start: it is in nobody's way.
+            if let Err(error) = thread.join().unwrap_or_else(|_| Err(panicked())) {
+                is_stuck = true;
+                few.warn(error);
+            }
+        }
+        if removal.is_none() && !is_stuck && folders.rubbish.exists() {
+            let (folders, world) = (folders.clone(), Arc::clone(&context.world));
             let thread = std::thread::Builder::new().name("rubbish".to_owned());
-            let thread = thread.spawn(move || request::remove_rubbish(&folders));
+            let thread = thread.spawn(move || request::remove_rubbish(&folders, &world));
             removal = Some(thread.what_io(|| "start a thread that removes rubbish")?);
         }
         Ok(more)
@@ -152,12 +162,46 @@ impl Monitor for Once<'_> {
     }
 }
 
+/// Tells so much an hour: whoever puts junk into the request folder must not silence the rest.
+struct Few<'m> {
+    outer: &'m dyn Monitor,
+    world: &'m World,
+    told: Mutex<(Duration, u32)>,
+}
+
+impl Monitor for Few<'_> {
+    fn count(&self, counter: Counter, n: u64) {
+        self.outer.count(counter, n);
+    }
+    fn warn(&self, warning: Error) {
+        let now = self.world.ticks();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_sub(told.0) > Duration::from_secs(3600) {
+            *told = (now, 0);
+        }
+        told.1 = told.1.saturating_add(1);
+        if told.1 <= limits::REQUESTS_TOLD_AN_HOUR {
+            self.outer.warn(warning);
+        }
+    }
+    fn stage(&self, stage: Stage) {
+        self.outer.stage(stage);
+    }
+    fn cancelled(&self) -> bool {
+        self.outer.cancelled()
+    }
+    fn stop(&self) -> Stop {
+        self.outer.stop()
+    }
+}
+
 fn requested(one: Accepted) -> NewJob {
     let notify = if one.notify { vec!["".into(), "yes".into()] } else { Vec::new() };
     let user: OsString = one.user.as_str().into();
     NewJob {
         kind: JobKind::Backup,
         user: Some(one.user),
+        person: one.person,
         command: "v-ghostsnap-backup-user".to_owned(),
         words: std::iter::once(user).chain(notify).collect(),
         what: if one.notify { "notify" } else { "" }.to_owned(),

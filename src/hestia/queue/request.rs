@@ -48,6 +48,8 @@ pub struct Request {
 pub struct Accepted {
     /// Whose backup.
     pub user: UserName,
+    /// What tells this user from a later one of the same name.
+    pub person: String,
     /// Whether the user's panel is told how it went.
     pub notify: bool,
     /// Who asked.
@@ -194,7 +196,8 @@ impl Collector<'_> {
         let by = self.who(owner, &user)?.ok_or_else(|| {
             Error::new(Kind::Forbidden, what()).why(format!("it is for the user {user}"))
         })?;
-        Ok(Accepted { user, notify: request.notify, by })
+        let person = inventory::user(self.hestia, &user)?.identity;
+        Ok(Accepted { user, person, notify: request.notify, by })
     }
 
     /// Whether the account of this number may ask for a user, and who that is.
@@ -245,12 +248,49 @@ impl Collector<'_> {
     }
 }
 
-/// Removes what was no request. It may be much: not for whoever has something else to do. Follows
-/// no links, whatever is changed meanwhile.
-pub fn remove_rubbish(folders: &Folders) -> Result<()> {
-    match fs::remove_dir_all(&folders.rubbish) {
+/// Removes what was no request. It may be much: not for whoever has something else to do.
+///
+/// A tree may be as deep as somebody liked to make it, and its owner may still be in it: so folders
+/// are not gone into but brought up, one level at a time. Only names right below what is root's are
+/// ever followed, and one folder is open at a time.
+pub fn remove_rubbish(folders: &Folders, world: &World) -> Result<()> {
+    let top = &folders.rubbish;
+    let what = || format!("remove {}", top.display());
+    loop {
+        let mut left = false;
+        for entry in fs::read_dir(top).what_io(what)? {
+            let path = entry.what_io(what)?.path();
+            if !path.symlink_metadata().what_io(what)?.is_dir() {
+                gone(fs::remove_file(&path)).what_io(what)?;
+                continue;
+            }
+            for inner in fs::read_dir(&path).what_io(what)? {
+                let inner = inner.what_io(what)?;
+                if inner.file_type().what_io(what)?.is_dir() {
+                    let up = top.join(FileId(world.random_32()?).to_string());
+                    gone(fs::rename(inner.path(), up)).what_io(what)?;
+                } else {
+                    gone(fs::remove_file(inner.path())).what_io(what)?;
+                }
+            }
+            match gone(fs::remove_dir(&path)) {
+                // Its owner has put something into it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                removed => removed.what_io(what)?,
+            }
+            left = true;
+        }
+        if !left {
+            return gone(fs::remove_dir(top)).what_io(what);
+        }
+    }
+}
+
+/// What is gone already is as good as removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.what_io(|| format!("remove {}", folders.rubbish.display())),
+        removed => removed,
     }
 }
 
@@ -274,4 +314,34 @@ fn read(path: &Path) -> Result<(u32, Vec<u8>)> {
         return refuse("it is too large");
     }
     Ok((found.uid(), text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::{Mode, mkdirat};
+
+    #[test]
+    fn a_tree_of_any_depth_goes_with_few_handles_and_links_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let kept = path("kept");
+        fs::create_dir(&kept).unwrap();
+        fs::write(kept.join("file"), "of somebody else").unwrap();
+        let folders = Folders::below(folder.path());
+        // Deeper than there are handles, and than a path may be long.
+        fs::create_dir_all(folders.rubbish.join("tree")).unwrap();
+        let mut at = File::open(folders.rubbish.join("tree")).unwrap();
+        for _ in 0..3000 {
+            mkdirat(&at, "deeper", Mode::S_IRWXU).unwrap();
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+            at = nix::fcntl::openat(&at, "deeper", flags, Mode::empty()).unwrap().into();
+        }
+        std::os::unix::fs::symlink(&kept, folders.rubbish.join("link")).unwrap();
+        std::os::unix::fs::symlink(&kept, folders.rubbish.join("tree/link")).unwrap();
+        fs::write(folders.rubbish.join("tree/file"), "").unwrap();
+        remove_rubbish(&folders, &World::seeded(1)).unwrap();
+        assert!(!folders.rubbish.exists());
+        assert!(kept.join("file").exists());
+    }
 }

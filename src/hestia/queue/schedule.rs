@@ -243,6 +243,7 @@ impl Schedule {
             NewJob {
                 kind,
                 user: None,
+                person: String::new(),
                 command: command.to_owned(),
                 words: words.iter().map(OsString::from).collect(),
                 what: [&[command], words.as_slice()].concat().join(" "),

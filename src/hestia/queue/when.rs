@@ -2,37 +2,29 @@
 //! When a schedule is due: a cron expression of five fields, or `hourly`, `daily 02:30`,
 //! `weekly sun 03:00`, `monthly 1 04:00`. Times are those of this machine's zone: one that the
 //! clock leaves out in spring comes an hour later, one that it shows twice in autumn comes once.
-//!
-//! A crate was considered. Those that are kept well bring a second calendar beside the one that
-//! this program has, for what are five sets of small numbers.
 
 use crate::base::{Error, Kind, Result, Timestamp, limits};
-use jiff::civil::Date;
+use cronexpr::{Crontab, FallbackTimezoneOption, MakeTimestamp, ParseOptions, parse_crontab_with};
+use jiff::ToSpan;
 use jiff::tz::TimeZone;
-use std::ops::RangeInclusive;
 
 /// When something is due, again and again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct When {
     text: String,
-    minutes: Set,
-    hours: Set,
-    days: Set,
-    months: Set,
-    weekdays: Set,
+    /// On a calendar without a zone: what the clock of a zone leaves out or shows twice is decided
+    /// here, as the crate would leave out a night in spring.
+    crontab: Crontab,
     is_cron: bool,
 }
 
-/// Small numbers, and whether it was written as all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Set {
-    bits: u64,
-    is_all: bool,
+impl PartialEq for When {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
-const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-const MONTHS: [&str; 12] =
-    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+impl Eq for When {}
 
 impl When {
     /// Reads it.
@@ -42,55 +34,31 @@ impl When {
         let clock = |time: &str| {
             let (hour, minute) = time.split_once(':')?;
             let is_time = hour.len() <= 2 && minute.len() == 2;
-            is_time.then(|| (hour.to_owned(), minute.to_owned()))
+            is_time.then(|| format!("{minute} {hour}"))
         };
         let fields = match words.as_slice() {
-            ["hourly"] => Some(["0", "*", "*", "*", "*"].map(str::to_owned)),
-            ["daily", time] => clock(time).map(|(hour, minute)| {
-                [minute, hour, "*".to_owned(), "*".to_owned(), "*".to_owned()]
-            }),
-            ["weekly", day, time] => clock(time).map(|(hour, minute)| {
-                [minute, hour, "*".to_owned(), "*".to_owned(), (*day).to_owned()]
-            }),
-            ["monthly", day, time] => clock(time).map(|(hour, minute)| {
-                [minute, hour, (*day).to_owned(), "*".to_owned(), "*".to_owned()]
-            }),
-            [minute, hour, day, month, weekday] => {
-                Some([minute, hour, day, month, weekday].map(|field| (*field).to_owned()))
-            }
+            ["hourly"] => Some("0 * * * *".to_owned()),
+            ["daily", time] => clock(time).map(|clock| format!("{clock} * * *")),
+            ["weekly", day, time] => clock(time).map(|clock| format!("{clock} * * {day}")),
+            ["monthly", day, time] => clock(time).map(|clock| format!("{clock} {day} * *")),
+            [_, _, _, _, _] => Some(words.join(" ")),
             _ => None,
         };
-        let is_cron = words.len() == 5;
-        let read = fields.and_then(|fields| Self::of_fields(text, &fields, is_cron));
-        let when = read.ok_or_else(|| {
+        let mut options = ParseOptions::default();
+        options.fallback_timezone_option = FallbackTimezoneOption::UTC;
+        let crontab = fields.and_then(|fields| parse_crontab_with(&fields, options).ok());
+        let crontab = crontab.ok_or_else(|| {
             refused(
                 text,
                 "write `daily 02:30`, `weekly sun 03:00`, \
             `monthly 1 04:00`, `hourly`, or the five fields of cron",
             )
         })?;
-        if when.next_date(jiff::civil::date(2024, 1, 1)).is_none() {
+        let when = Self { text: text.to_owned(), crontab, is_cron: words.len() == 5 };
+        if when.next(Timestamp::from_seconds(0), &TimeZone::UTC).is_none() {
             return Err(refused(text, "there is no such day"));
         }
         Ok(when)
-    }
-
-    fn of_fields(text: &str, fields: &[String; 5], is_cron: bool) -> Option<Self> {
-        let [minute, hour, day, month, weekday] = fields;
-        let mut weekdays = Set::parse(weekday, 0..=7, &WEEKDAYS, 0)?;
-        // Sunday has two numbers.
-        if weekdays.has(7) {
-            weekdays.bits |= 1;
-        }
-        Some(Self {
-            text: text.to_owned(),
-            minutes: Set::parse(minute, 0..=59, &[], 0)?,
-            hours: Set::parse(hour, 0..=23, &[], 0)?,
-            days: Set::parse(day, 1..=31, &[], 0)?,
-            months: Set::parse(month, 1..=12, &MONTHS, 1)?,
-            weekdays,
-            is_cron,
-        })
     }
 
     /// As it was written.
@@ -106,90 +74,18 @@ impl When {
     /// The first time after this one at which it is due.
     pub fn next(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let after = jiff::Timestamp::from_second(after.seconds).ok()?;
-        // The clock may have been set back: the day before may still have something to give.
-        let mut date = zone.to_datetime(after).date().yesterday().ok()?;
-        for _ in 0..limits::SCHEDULE_DAYS_SEARCHED {
-            date = self.next_date(date)?;
-            for hour in self.hours.all() {
-                for minute in self.minutes.all() {
-                    let time = date.at(hour, minute, 0, 0);
-                    let due = zone.to_ambiguous_timestamp(time).compatible().ok()?;
-                    if due > after {
-                        return Some(Timestamp::from_seconds(due.as_second()));
-                    }
-                }
+        // The clock may have been set: the hours before may still have something to give.
+        let from = zone.to_datetime(after).checked_sub(3.hours()).ok()?;
+        let mut shown = TimeZone::UTC.to_timestamp(from).ok()?;
+        for _ in 0..limits::SCHEDULE_TIMES_SEARCHED {
+            shown = self.crontab.find_next(MakeTimestamp(shown)).ok()?.timestamp();
+            let time = TimeZone::UTC.to_datetime(shown);
+            let due = zone.to_ambiguous_timestamp(time).compatible().ok()?;
+            if due > after {
+                return Some(Timestamp::from_seconds(due.as_second()));
             }
-            date = date.tomorrow().ok()?;
         }
         None
-    }
-
-    /// The first day from this one on that fits.
-    fn next_date(&self, from: Date) -> Option<Date> {
-        let mut date = from;
-        for _ in 0..limits::SCHEDULE_DAYS_SEARCHED {
-            if self.fits(date) {
-                return Some(date);
-            }
-            date = date.tomorrow().ok()?;
-        }
-        None
-    }
-
-    fn fits(&self, date: Date) -> bool {
-        let day = self.days.has(date.day());
-        let weekday = self.weekdays.has(date.weekday().to_sunday_zero_offset());
-        // As cron has it: where both are given, either will do.
-        let both = !self.days.is_all && !self.weekdays.is_all;
-        self.months.has(date.month()) && if both { day || weekday } else { day && weekday }
-    }
-}
-
-impl Set {
-    fn has(self, number: i8) -> bool {
-        u32::try_from(number).is_ok_and(|number| number < 64 && self.bits >> number & 1 == 1)
-    }
-
-    fn all(self) -> impl Iterator<Item = i8> {
-        (0..60).filter(move |number| self.has(*number))
-    }
-
-    /// `*`, `5`, `1-5`, `*/15`, `10-40/10`, `mon`, and several of them with commas between.
-    fn parse(text: &str, range: RangeInclusive<u32>, names: &[&str], first: u32) -> Option<Self> {
-        let number = |word: &str| -> Option<u32> {
-            let named = names.iter().position(|name| *name == word);
-            let number = match named {
-                Some(place) => u32::try_from(place).ok()? + first,
-                None if word.len() <= 2 && word.bytes().all(|byte| byte.is_ascii_digit()) => {
-                    word.parse().ok()?
-                }
-                None => return None,
-            };
-            range.contains(&number).then_some(number)
-        };
-        let mut bits = 0_u64;
-        for part in text.split(',') {
-            let (span, step) = match part.split_once('/') {
-                Some((span, step)) => (span, step.parse::<usize>().ok().filter(|step| *step > 0)?),
-                None => (part, 1),
-            };
-            let span = if span == "*" {
-                range.clone()
-            } else if let Some((from, to)) = span.split_once('-') {
-                number(from)?..=number(to)?
-            } else if part.contains('/') {
-                return None;
-            } else {
-                number(span)?..=number(span)?
-            };
-            if span.is_empty() {
-                return None;
-            }
-            for one in span.step_by(step) {
-                bits |= 1 << one;
-            }
-        }
-        Some(Self { bits, is_all: text == "*" })
     }
 }
 
@@ -230,6 +126,7 @@ mod tests {
             ("hourly", "2026-11-30T10:00", "Mon 2026-11-30 11:00"),
             ("*/15 * * * *", "2026-11-30T10:44:30", "Mon 2026-11-30 10:45"),
             ("0 22-23,0-2/2 * * *", "2026-11-30T23:00", "Tue 2026-12-01 00:00"),
+            ("5/20 * * * *", "2026-11-30T10:06", "Mon 2026-11-30 10:25"),
             ("30 1 * * mon-fri", "2026-12-04T02:00", "Mon 2026-12-07 01:30"),
             ("0 0 29 2 *", "2026-11-30T00:00", "Tue 2028-02-29 00:00"),
             ("0 0 * jan 7", "2026-11-30T00:00", "Sun 2027-01-03 00:00"),
@@ -275,7 +172,6 @@ mod tests {
             "* * * 13 *",
             "* * * * 8",
             "*/0 * * * *",
-            "5/2 * * * *",
             "5-1 * * * *",
             "1,,2 * * * *",
             "-1 * * * *",
