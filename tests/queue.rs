@@ -413,6 +413,7 @@ fn left_running(machine: &Machine, kind: JobKind, command: &str, words: &[&str])
     let new = NewJob {
         kind,
         user: Some(user(words[0])),
+        person: String::new(),
         command: command.to_owned(),
         words: words.iter().map(Into::into).collect(),
         what: String::new(),
@@ -432,6 +433,23 @@ fn left_running(machine: &Machine, kind: JobKind, command: &str, words: &[&str])
     let note = format!("{{\"attempt\":1,\"process\":{},\"started\":1}}", std::process::id());
     fs::write(machine.spool().note_path(&job.id), note).unwrap();
     job.id
+}
+
+#[test]
+fn whoever_gets_a_name_that_was_somebody_elses_sees_no_job_of_before() {
+    let machine = server();
+    let id = machine.hand_in(&["v-ghostsnap-schedule-user-backup", "bob"]);
+    assert_eq!(machine.panel(&["v-ghostsnap-list-user-job", "bob", id.as_str()]).0, 0);
+    // The account is deleted, and another customer gets the name.
+    let conf = machine.path("usr/local/hestia/data/users/bob/user.conf");
+    let text = fs::read_to_string(&conf).unwrap().replace("2026-11-22", "2026-11-25");
+    fs::write(&conf, text).unwrap();
+    for command in ["v-ghostsnap-list-user-job", "v-ghostsnap-cancel-user-job"] {
+        assert_eq!(machine.panel(&[command, "bob", id.as_str()]).0, 3, "{command}");
+    }
+    let jobs = machine.ok(&["v-ghostsnap-list-user-jobs", "bob", "json"]);
+    assert!(jobs.as_object().is_none_or(serde_json::Map::is_empty), "{jobs}");
+    assert!(machine.spool().find(&id, None).is_ok());
 }
 
 #[test]

@@ -100,13 +100,16 @@ fn checks(command: &Command, shim: &Shim) -> String {
 fn action(command: &Command, shim: &Shim) -> String {
     let log = match command.effect {
         // Hestia's own lists leave no line in its log when they succeed.
-        Effect::Read => "[ \"$code\" -eq 0 ] || log_event \"$code\" \"$ARGUMENTS\"",
+        // A line break among the words must not make a line of its own there.
+        Effect::Read => {
+            "[ \"$code\" -eq 0 ] || log_event \"$code\" \"${ARGUMENTS//[[:cntrl:]]/?}\""
+        }
         // Among the words of somebody who does not know better may be a secret, which is refused.
         Effect::Write if shim.args.iter().any(|arg| arg.many) => {
             "# Not every word: a secret among them is refused, and must not stand in the log.\n\
              log_event \"$code\" \" '$1'\""
         }
-        Effect::Write | Effect::Destroy => "log_event \"$code\" \"$ARGUMENTS\"",
+        Effect::Write | Effect::Destroy => "log_event \"$code\" \"${ARGUMENTS//[[:cntrl:]]/?}\"",
     };
     format!("\n{PROGRAM} --panel {} \"$@\"\ncode=$?\n\n{log}\nexit \"$code\"\n", shim.name)
 }

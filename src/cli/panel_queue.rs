@@ -15,6 +15,7 @@ use crate::base::{Error, Kind, Result, limits};
 use crate::hestia::inventory;
 use crate::hestia::named::RepositoryName;
 use crate::hestia::queue::job::{millis, time_of};
+use crate::hestia::queue::spool::not_found;
 use crate::hestia::queue::{Job, JobId, JobState, NewJob, Note, Spool, request};
 use crate::hestia::{Hestia, UserName, conf};
 use nix::unistd::geteuid;
@@ -79,7 +80,7 @@ pub(super) fn new_job(call: &Invocation, by: &str) -> Result<NewJob> {
         return Err(Error::new(Kind::Internal, format!("find out what {name} hands in")));
     };
     let user = UserName::parse(call.required("USER")?)?;
-    let hestia = call.path("hestia-below").map_or_else(Hestia::default, Hestia::below);
+    let hestia = hestia_of(call);
     let words = words_of(call);
     let Some((_, shim)) = table::shim(command) else {
         return Err(Error::new(Kind::Internal, format!("find the command {command}")));
@@ -92,6 +93,7 @@ pub(super) fn new_job(call: &Invocation, by: &str) -> Result<NewJob> {
     check_repository(call, &user, repository)?;
     Ok(NewJob {
         kind: *kind,
+        person: person_of(&hestia, &user),
         user: Some(user),
         command: (*command).to_owned(),
         words,
@@ -161,7 +163,8 @@ fn in_words(call: &Invocation) -> String {
         }
         let word = call.path(arg.name)?.as_os_str();
         let word = crate::base::path::display_bytes(word.as_bytes());
-        Some(format!("{name} {word}"))
+        // The pages tell the parts apart: a name must not look like one.
+        Some(format!("{name} {}", word.replace(", ", ",\\ ")))
     });
     said.collect::<Vec<_>>().join(", ")
 }
@@ -181,6 +184,10 @@ pub fn list_jobs(context: &Context, call: &Invocation) -> Result<()> {
     let spool = spool(context, call);
     let mut listing =
         if call.has("active") { spool.active()? } else { spool.all(user.as_ref())? };
+    if let Some(user) = &user {
+        let person = person_of(&hestia_of(call), user);
+        listing.jobs.retain(|job| job.is_of_person(&person));
+    }
     if let (true, Some(user)) = (listing.jobs.is_empty(), &user) {
         // A user without jobs is an empty list; nobody is an error.
         inventory::user(&hestia_of(call), user)?;
@@ -201,11 +208,25 @@ fn hestia_of(call: &Invocation) -> Hestia {
     call.path("hestia-below").map_or_else(Hestia::default, Hestia::below)
 }
 
+/// What tells a user from a later one of the same name; empty if there is none.
+fn person_of(hestia: &Hestia, user: &UserName) -> String {
+    inventory::user(hestia, user).map(|user| user.identity).unwrap_or_default()
+}
+
+/// A job. With a user, that of anybody else does not exist, nor of whoever had the name before.
+fn own_job(call: &Invocation, spool: &Spool, id: &JobId, user: Option<&UserName>) -> Result<Job> {
+    let job = spool.find(id, user)?;
+    match user {
+        Some(user) if !job.is_of_person(&person_of(&hestia_of(call), user)) => Err(not_found(id)),
+        _ => Ok(job),
+    }
+}
+
 /// `ghostsnap hestia list-job`.
 pub fn list_job(context: &Context, call: &Invocation) -> Result<()> {
     let (user, id) = (user_of(call, "user")?, JobId::parse(call.required("JOB")?)?);
     let spool = spool(context, call);
-    let job = spool.find(&id, user.as_ref())?;
+    let job = own_job(call, &spool, &id, user.as_ref())?;
     let log = Note::log_end(&spool, &id);
     let cells = row(context, &spool, &job);
     let more = [result_of(&spool, &job).into(), log.as_str().into()];
@@ -236,7 +257,7 @@ pub fn cancel_job(context: &Context, call: &Invocation) -> Result<()> {
     let (user, id) = (user_of(call, "user")?, JobId::parse(call.required("JOB")?)?);
     let spool = spool(context, call);
     // Before anything is said about it.
-    spool.find(&id, user.as_ref())?;
+    own_job(call, &spool, &id, user.as_ref())?;
     let now = context.world.now();
     let state = spool.change(&id, |job| {
         if job.state == JobState::Waiting {

@@ -208,6 +208,8 @@ pub struct NewJob {
     pub kind: JobKind,
     /// Whose it is; nobody's is the administrator's.
     pub user: Option<UserName>,
+    /// What tells this user from a later one of the same name; empty if unknown.
+    pub person: String,
     /// The panel's command.
     pub command: String,
     /// Its arguments.
@@ -233,6 +235,9 @@ pub struct Job {
     /// Whose it is; empty is the administrator's.
     #[serde(default)]
     pub user: String,
+    /// What tells this user from a later one of the same name; empty if unknown.
+    #[serde(default)]
+    pub person: String,
     /// The panel's command that it is; of a schedule's job the words behind `ghostsnap`.
     pub command: String,
     /// The command's arguments.
@@ -291,6 +296,7 @@ impl Job {
             id,
             kind: new.kind,
             user: new.user.map(|user| user.as_str().to_owned()).unwrap_or_default(),
+            person: new.person,
             command: new.command,
             words: new.words.iter().map(|word| Word::from(word.as_os_str())).collect(),
             what: new.what,
@@ -324,6 +330,11 @@ impl Job {
     /// Whether it belongs to this user.
     pub fn is_of(&self, user: &UserName) -> bool {
         self.user == user.as_str()
+    }
+
+    /// Whether it is of this very person: a name may be given to somebody else.
+    pub fn is_of_person(&self, person: &str) -> bool {
+        self.person.is_empty() || self.person == person
     }
 
     /// It is over.
@@ -380,6 +391,7 @@ mod tests {
         let new = NewJob {
             kind: JobKind::Restore,
             user: Some(UserName::parse("bob").unwrap()),
+            person: String::new(),
             command: "v-ghostsnap-restore-file".to_owned(),
             words: vec!["bob".into(), OsStr::from_bytes(b"a\xff\nb'").to_owned(), "".into()],
             what: "path a".to_owned(),

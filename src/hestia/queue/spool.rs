@@ -14,7 +14,7 @@ use crate::hestia::named::remove_file;
 use crate::hestia::{UserName, conf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -175,8 +175,13 @@ impl Spool {
         let active = self.read_folder("active")?;
         let mut done = self.read_folder("done")?.jobs;
         done.sort_by(|a, b| (b.ended, &b.id).cmp(&(a.ended, &a.id)));
+        // Nobody pushes out what others want to know.
+        let mut of_users: BTreeMap<&str, usize> = BTreeMap::new();
         for (place, job) in done.iter().enumerate() {
-            if place >= kept || job.ended.is_none_or(|ended| ended < before) {
+            let of_user = of_users.entry(&job.user).or_default();
+            *of_user += usize::from(!job.user.is_empty());
+            let is_beyond = place >= kept || *of_user > limits::JOBS_KEPT_OF_USER_MAX;
+            if is_beyond || job.ended.is_none_or(|ended| ended < before) {
                 remove_file(&self.path("done", &job.id))?;
             }
         }
@@ -245,7 +250,8 @@ impl Spool {
     }
 }
 
-fn not_found(id: &JobId) -> Error {
+/// What is said of a job that is not there, or not the asker's.
+pub fn not_found(id: &JobId) -> Error {
     Error::new(Kind::NotFound, format!("find the job {id}")).why("there is no such job")
 }
 
@@ -325,6 +331,7 @@ mod tests {
         NewJob {
             kind,
             user: (!user.is_empty()).then(|| UserName::parse(user).unwrap()),
+            person: String::new(),
             command: format!("v-ghostsnap-{}-user", kind.word()),
             words: vec![user.into(), word.into()],
             what: String::new(),

@@ -177,6 +177,7 @@ mod tests {
         let new = NewJob {
             kind,
             user: (!user.is_empty()).then(|| UserName::parse(user).unwrap()),
+            person: String::new(),
             command: String::new(),
             words: Vec::new(),
             what: String::new(),
@@ -230,6 +231,22 @@ mod tests {
         assert_eq!(begun(&same, 9, &[]), ["backup "]);
         let care = [job(Care, "", Waiting), job(Care, "", Waiting)];
         assert_eq!(begun(&care, 9, &[]).len(), 1);
+    }
+
+    #[test]
+    fn whoever_keeps_asking_for_urgent_things_keeps_nobody_waiting_for_ever() {
+        let world = World::seeded(1);
+        let mut jobs = vec![job(&world, JobKind::Backup, "a", JobState::Waiting)];
+        let first = jobs[0].asked;
+        jobs.extend((0..5).map(|_| job(&world, JobKind::Restore, "b", JobState::Waiting)));
+        let rules = Rules { workers: 1, ..Rules::default() };
+        let begins = |now: i64| {
+            let turns = turns(&jobs, &rules, now, &|_| None);
+            let begun = turns.iter().find(|(_, turn)| *turn == Turn::Begin).unwrap();
+            jobs.iter().find(|job| job.id == begun.0).unwrap().kind
+        };
+        assert_eq!(begins(first), JobKind::Restore);
+        assert_eq!(begins(first + limits::JOB_OVERDUE_MILLIS + 1), JobKind::Backup);
     }
 
     #[test]
