@@ -132,7 +132,7 @@ fn row(
     one: &Schedule,
     memory: Option<&Memory>,
     next: Option<Timestamp>,
-) -> [Cell; 15] {
+) -> [Cell; 16] {
     let moment = |time: Timestamp| {
         let (day, time) = day_and_time(time);
         format!("{day} {time}")
@@ -150,6 +150,7 @@ fn row(
         list(&one.exclude),
         list(&one.repositories),
         one.subset.as_str().into(),
+        one.max_time.as_str().into(),
         number(one.hours_max),
         number(one.load_max),
         one.enabled.into(),

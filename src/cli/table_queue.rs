@@ -24,6 +24,7 @@ pub const QUEUE: &[Command] = &[
     UNDO,
     EXPORT,
     DOWNLOAD,
+    VERIFY,
     LIST_JOBS,
     LIST_USER_JOBS,
     LIST_JOB,
@@ -47,6 +48,7 @@ pub const TARGETS: &[(&str, &str, JobKind)] = &[
     ("hestia schedule-undo-restore", "v-ghostsnap-undo-restore", JobKind::Undo),
     ("hestia schedule-export", "v-ghostsnap-export-user-backup", JobKind::Export),
     ("hestia schedule-download-file", "v-ghostsnap-download-user-file", JobKind::Download),
+    ("hestia schedule-verify", "v-ghostsnap-verify-user-backup", JobKind::Verify),
 ];
 
 /// Shims that a customer's own Linux account may call: they hand over to the program before they
@@ -372,6 +374,24 @@ const DOWNLOAD: Command = Command {
                   JOB names the file when it is there.",
         example: "v-ghostsnap-schedule-download-user-file alice latest 'My Files' zip",
         args: &with_format::<4, 5>(DOWNLOAD_ARGS),
+        ..SHIM_GONE
+    }],
+    ..SCHEDULE
+};
+
+const VERIFY_ARGS: [ShimArg; 2] = [USER, ShimArg { required: false, ..SNAPSHOT }];
+const VERIFY: Command = Command {
+    name: "hestia schedule-verify",
+    about: "let a backup of a user be proven soon",
+    details: "Takes what v-ghostsnap-verify-user-backup takes: the newest without SNAPSHOT.",
+    examples: &["ghostsnap hestia schedule-verify alice"],
+    args: &arguments(VERIFY_ARGS),
+    shims: &[Shim {
+        name: "v-ghostsnap-schedule-user-verify",
+        about: "let a backup of a user be proven soon",
+        example: "v-ghostsnap-schedule-user-verify alice",
+        role: Role::Admin,
+        args: &with_format::<2, 3>(VERIFY_ARGS),
         ..SHIM_GONE
     }],
     ..SCHEDULE

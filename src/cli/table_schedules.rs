@@ -19,13 +19,14 @@ const SHIM_OPTION: ShimArg =
 
 const COLUMNS: &[Column] = &[
     col("NAME", Holds::Text, "its name"),
-    col("DO", Holds::Text, "backup, forget, prune or check"),
+    col("DO", Holds::Text, "backup, forget, prune, check or verify"),
     col("WHEN", Holds::Text, "when it is due, as it was written"),
     wide("SPREAD", Holds::Count, "over how many minutes servers spread it"),
     wide("INCLUDE", Holds::List, "globs of its users; all without any"),
     wide("EXCLUDE", Holds::List, "globs of users it leaves out"),
     wide("REPOSITORIES", Holds::List, "names of its repositories; the usual ones without any"),
     wide("SUBSET", Holds::Text, "which part of the data a check reads"),
+    wide("MAX_TIME", Holds::Text, "after which time no further rehearsal begins"),
     wide("HOURS_MAX", Holds::Count, "longest time it may run"),
     wide("LOAD_MAX", Holds::Count, "it is put off while the load is above this"),
     col("ENABLED", Holds::YesNo, "whether it is done at all"),
@@ -56,15 +57,17 @@ const SHIM: Shim = Shim {
 const ADD: Command = Command {
     name: "hestia add-schedule",
     about: "let something be done again and again",
-    details: "Without options it backs all users up every night. do= is backup, forget (with prune), \
-              prune or check. when= is `daily 02:30`, `weekly sun 03:00`, `monthly 1 04:00`, \
-              `hourly`, or the five fields of cron; the former are spread over spread_minutes=, 60 \
-              if it is not said, by a time that stays the same on this machine. include= and \
-              exclude= are globs of users, repositories= names, each with commas between; \
-              subset=day/30 lets a check read a thirtieth of the data; hours_max= is the longest \
-              time; load_max= puts it off while the load is above, for load_wait_minutes of the \
-              settings at most; enabled=no keeps it from being done. What was missed while the \
-              machine was off is done once. It runs as a job of the queue.",
+    details: "Without options it backs all users up every night. do= is backup, forget (with \
+              prune), prune, check, or verify, which rehearses restores. when= is `daily \
+              02:30`, `weekly sun 03:00`, `monthly 1 04:00`, `hourly`, or the five fields of \
+              cron; the former are spread over spread_minutes=, 60 if it is not said, by a \
+              time that stays the same on this machine. include= and exclude= are globs of \
+              users, repositories= names, each with commas between; subset=day/30 lets a check \
+              read a thirtieth of the data; after max_time=2h no further rehearsal begins; \
+              hours_max= is the longest time; load_max= puts it off while the load is above, \
+              for load_wait_minutes of the settings at most; enabled=no keeps it from being \
+              done. What was missed while the machine was off is done once. It runs as a job \
+              of the queue.",
     examples: &[
         "ghostsnap hestia add-schedule nightly",
         "ghostsnap hestia add-schedule weekly-check do=check 'when=weekly sun 04:00' subset=day/30",

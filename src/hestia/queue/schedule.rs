@@ -36,11 +36,13 @@ pub enum Task {
     Prune,
     /// Look whether a repository is sound.
     Check,
+    /// Prove backups by rehearsing their restore.
+    Verify,
 }
 
 impl Task {
     /// Every word.
-    pub const WORDS: &'static [&'static str] = &["backup", "forget", "prune", "check"];
+    pub const WORDS: &'static [&'static str] = &["backup", "forget", "prune", "check", "verify"];
 
     /// Its word.
     pub const fn word(self) -> &'static str {
@@ -49,6 +51,7 @@ impl Task {
             Self::Forget => "forget",
             Self::Prune => "prune",
             Self::Check => "check",
+            Self::Verify => "verify",
         }
     }
 }
@@ -72,6 +75,8 @@ pub struct Schedule {
     pub repositories: Vec<String>,
     /// Which part of the data a check reads.
     pub subset: String,
+    /// After which time no further rehearsal of a restore begins.
+    pub max_time: String,
     /// Longest time it may run.
     pub hours_max: Option<u16>,
     /// It is put off while the load is above this.
@@ -96,6 +101,8 @@ struct Written {
     repositories: Vec<String>,
     #[serde(default)]
     subset: String,
+    #[serde(default)]
+    max_time: String,
     hours_max: Option<u16>,
     load_max: Option<u16>,
     enabled: Option<bool>,
@@ -110,7 +117,7 @@ enum Holds {
     YesNo,
 }
 
-const KEYS: [(&str, Holds); 10] = [
+const KEYS: [(&str, Holds); 11] = [
     ("do", Holds::Text),
     ("when", Holds::Text),
     ("spread_minutes", Holds::Number),
@@ -118,6 +125,7 @@ const KEYS: [(&str, Holds); 10] = [
     ("exclude", Holds::List),
     ("repositories", Holds::List),
     ("subset", Holds::Text),
+    ("max_time", Holds::Text),
     ("hours_max", Holds::Number),
     ("load_max", Holds::Number),
     ("enabled", Holds::YesNo),
@@ -188,6 +196,9 @@ impl Schedule {
         if !written.subset.is_empty() && task != Task::Check {
             return Err(wrong("subset is for a check".to_owned()));
         }
+        if !written.max_time.is_empty() && task != Task::Verify {
+            return Err(wrong("max_time is for verify".to_owned()));
+        }
         for word in written.include.iter().chain(&written.exclude).chain(&written.repositories) {
             if word.is_empty() || word.chars().any(|letter| letter.is_control() || letter == ',') {
                 return Err(wrong("a list holds an empty word or a letter it may not".to_owned()));
@@ -206,6 +217,7 @@ impl Schedule {
             exclude: written.exclude,
             repositories: written.repositories,
             subset: written.subset,
+            max_time: written.max_time,
             hours_max: written.hours_max,
             load_max: written.load_max,
             enabled: written.enabled.unwrap_or(true),
@@ -252,10 +264,11 @@ impl Schedule {
                 seconds_max: self.hours_max.map(|hours| u64::from(hours) * 3600),
             }
         };
-        let of_each = |command: &'static str, more: &[&'_ str]| -> Vec<NewJob> {
+        let all = |kind: JobKind, command: &str, more: &[&str]| -> Vec<NewJob> {
             let words = each.iter().map(|words| [words.as_slice(), more].concat());
-            words.map(|words| job(JobKind::Care, command, words)).collect()
+            words.map(|words| job(kind, command, words)).collect()
         };
+        let of_each = |command: &str, more: &[&str]| all(JobKind::Care, command, more);
         match self.task {
             Task::Backup => {
                 let mut words = Vec::new();
@@ -278,6 +291,12 @@ impl Schedule {
             Task::Prune => of_each("prune", &[]),
             Task::Check if self.subset.is_empty() => of_each("check", &[]),
             Task::Check => of_each("check", &["--read-data-subset", &self.subset]),
+            Task::Verify if self.max_time.is_empty() => {
+                all(JobKind::Verify, "hestia verify-users", &[])
+            }
+            Task::Verify => {
+                all(JobKind::Verify, "hestia verify-users", &["--max-time", &self.max_time])
+            }
         }
     }
 }
@@ -564,6 +583,7 @@ mod tests {
             "include = ['a,b']",
             "do = 'check'\ninclude = ['a']",
             "subset = 'day/30'",
+            "max_time = '2h'",
             "include = ['']",
         ] {
             let error = Schedule::parse("x", bad, Path::new("x.toml")).unwrap_err();
