@@ -2,6 +2,7 @@
 //! The queue of jobs through the program itself, against a double of HestiaCP: handed in as the
 //! panel does it, worked off by runners that are killed, and asked for by accounts without rights.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
+#![allow(clippy::print_stderr)]
 
 #[path = "common/hestia.rs"]
 mod double;
