@@ -10,7 +10,7 @@ mod double;
 #[path = "common/site.rs"]
 mod site;
 
-use browser::{DESKTOP, PHONE};
+use browser::{Browser, DESKTOP, PHONE};
 use site::{Site, form, project};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -386,7 +386,7 @@ fn nobody_restores_sees_or_cancels_what_is_not_theirs() {
 fn a_protected_account_is_looked_at_and_not_changed() {
     let site = site();
     site.back_up("admin");
-    fs::write(site.machine.path("protected-admin"), "").unwrap();
+    site.set("POLICY_SYSTEM_PROTECTED_ADMIN=yes");
     let browser = site.browser_of("admin", "");
     let token = browser.value("document.querySelector('#token').getAttribute('token')");
     browser.follow(&site.url(&format!("/login/?loginas=admin&token={}", token.as_str().unwrap())));
@@ -398,6 +398,233 @@ fn a_protected_account_is_looked_at_and_not_changed() {
     assert!(text.contains("can only be looked at"), "{text}");
     browser.assert_content();
     site.assert_quiet();
+}
+
+/// Starts a request that is not waited for; `window.NAME` will be what it answers.
+fn begin(browser: &Browser, name: &str, page: &str) {
+    let page = serde_json::json!(page);
+    let asked = format!("void (window.{name} = fetch({page}).then(a => a.text()))");
+    browser.value(&asked);
+}
+
+/// Looks again and again, in the time of the browser.
+fn wait_until(browser: &Browser, what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..1200 {
+        if holds() {
+            return;
+        }
+        browser.value("new Promise(done => setTimeout(done, 50))");
+    }
+    unreachable!("waited in vain until {what}");
+}
+
+#[test]
+fn a_suspended_customer_looks_and_changes_nothing_where_that_is_allowed() {
+    let site = site();
+    let id = site.snapshots("bob")[0].clone();
+    site.set("POLICY_USER_VIEW_SUSPENDED=yes");
+    site.change("bob", "SUSPENDED", "yes");
+    let browser = site.browser_of("bob", "");
+    let before = site.machine.state_of("bob");
+    browser.follow(&site.url("/list/ghostsnap/"));
+    assert!(browser.text().contains("1 snapshot"), "{}", browser.text());
+    assert!(!browser.text().contains("Back up now"), "{}", browser.text());
+    browser.click_away(".units-table-heading-cell a");
+    assert!(!browser.has("a[href*='/restore/']") && !browser.has("form"), "{}", browser.text());
+    let page = format!("/list/ghostsnap/restore/?snapshot={id}&part=all");
+    let (_, address, _) = browser.fetch(&page, None);
+    assert!(address.contains("/list/ghostsnap/snapshot/"), "{address}");
+    for action in ["backup", "restore", "undo", "export", "cancel"] {
+        let values = [("action", action), ("snapshot", &id), ("part", "all"), ("web", "yes")];
+        let (_, _, text) = browser.fetch("/schedule/ghostsnap/", form(&browser, &values));
+        assert!(text.contains("can only be looked at"), "{action}: {text}");
+    }
+    let list = site.command("v-ghostsnap-list-user-jobs", &["bob", "json"]);
+    assert_eq!(String::from_utf8_lossy(&list.stdout).trim(), "{\n}", "no job was handed in");
+    assert_eq!(site.machine.state_of("bob"), before);
+    // A download is a look.
+    let values = [("snapshot", id.as_str()), ("path", "My Files/notes.txt"), ("size", "7")];
+    let (_, _, text) = browser.fetch("/download/ghostsnap/", form(&browser, &values));
+    assert_eq!(text, "of bob\n");
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn a_customer_who_is_suspended_while_logged_in_is_let_in_no_more() {
+    let site = site();
+    let id = site.snapshots("bob")[0].clone();
+    let act = |page: &str, values: Option<&[(&str, &str)]>| {
+        let browser = site.browser_of("bob", "");
+        browser.follow(&site.url("/list/ghostsnap/"));
+        site.change("bob", "SUSPENDED", "yes");
+        let answer = browser.fetch(page, values.and_then(|values| form(&browser, values)));
+        site.change("bob", "SUSPENDED", "no");
+        answer
+    };
+    let file: &[(&str, &str)] = &[("snapshot", &id), ("path", "My Files/notes.txt")];
+    for (page, values) in [
+        ("/list/ghostsnap/?view=own", None),
+        ("/list/ghostsnap/job/?job=x", None),
+        ("/schedule/ghostsnap/", Some([("action", "backup")].as_slice())),
+        ("/download/ghostsnap/", Some(file)),
+    ] {
+        let (_, address, text) = act(page, values);
+        assert!(address.contains("/login/"), "{page} {address}: {text}");
+    }
+    let list = site.command("v-ghostsnap-list-user-jobs", &["bob", "json"]);
+    assert_eq!(String::from_utf8_lossy(&list.stdout).trim(), "{\n}", "no job was handed in");
+    site.assert_quiet();
+}
+
+#[test]
+fn the_account_of_the_server_is_hidden_and_guarded_from_other_administrators() {
+    let site = site();
+    site.machine.add_user("helper");
+    site.change("helper", "ROLE", "admin");
+    site.back_up("admin");
+    let scheduled = site.command("v-ghostsnap-schedule-user-backup", &["admin", "", "", "json"]);
+    let row: serde_json::Value = serde_json::from_slice(&scheduled.stdout).unwrap();
+    let job = row.as_object().unwrap().keys().next().unwrap().clone();
+    let pages = [
+        "/list/ghostsnap/server/".to_owned(),
+        "/list/ghostsnap/jobs/?of=all".to_owned(),
+        format!("/list/ghostsnap/jobs/?of=all&job={job}"),
+        "/list/ghostsnap/growth/?of=admin".to_owned(),
+    ];
+    let shown = |browser: &Browser, page: &str| {
+        browser.follow(&site.url(page));
+        browser.text().matches("admin").count()
+    };
+    let browser = site.browser_of("helper", "");
+    for page in &pages {
+        assert!(shown(&browser, page) > 0 || page.contains("job="), "{page}: {}", browser.text());
+    }
+    assert!(browser.has("svg") || browser.text().contains("Not enough"), "{}", browser.text());
+    let jobs = || site.command("v-ghostsnap-list-user-jobs", &["admin", "json"]).stdout;
+    let before = jobs();
+    for policy in ["HIDE", "PROTECTED"] {
+        site.set(&format!("POLICY_SYSTEM_{policy}_ADMIN=yes"));
+        for values in [
+            [("action", "backup"), ("of", "admin"), ("x", "")],
+            [("action", "cancel"), ("of", "all"), ("job", &job)],
+        ] {
+            browser.follow(&site.url("/list/ghostsnap/server/"));
+            let (_, _, text) = browser.fetch("/schedule/ghostsnap/", form(&browser, &values));
+            assert!(text.contains("can only be looked at"), "{values:?}: {text}");
+        }
+        assert_eq!(jobs(), before, "nothing was handed in or cancelled");
+    }
+    site.set("POLICY_SYSTEM_HIDE_ADMIN=yes");
+    for page in &pages {
+        assert_eq!(shown(&browser, page), 0, "{page}: {}", browser.text());
+    }
+    let answer = format!("/list/ghostsnap/job/?of=all&job={job}&token=");
+    let token = "document.querySelector('#token').getAttribute('token')";
+    let answer = answer + browser.value(token).as_str().unwrap();
+    assert_eq!(browser.fetch(&answer, None).0, 404);
+    browser.forgive();
+    // The account itself sees all of it.
+    let owner = site.browser_of("admin", "");
+    for page in &pages {
+        assert!(shown(&owner, page) > 0 || page.contains("job="), "{page}: {}", owner.text());
+    }
+    assert_eq!(owner.fetch(&answer, None).0, 403, "the token is another session's");
+    site.assert_quiet();
+}
+
+#[test]
+fn a_slow_look_holds_neither_the_session_nor_the_panel() {
+    let site = site();
+    let browser = site.browser_of("alice", "");
+    let page = "/list/ghostsnap/files/?snapshot=latest&path=web";
+    for (command, page) in [
+        ("v-ghostsnap-list-user-files", page),
+        ("v-ghostsnap-list-user-files", "/list/ghostsnap/snapshot/?snapshot=latest"),
+        ("v-ghostsnap-find-user-files", "/list/ghostsnap/files/?snapshot=latest&q=notes"),
+        ("v-ghostsnap-diff-user", "/list/ghostsnap/changes/?snapshot=latest&with=now"),
+    ] {
+        let held = site.hold(command);
+        begin(&browser, "first", page);
+        wait_until(&browser, "the command runs", || held.count() == 1);
+        browser.follow(&site.url("/list/ghostsnap/jobs/"));
+        assert!(browser.text().contains("No jobs"), "{page}: {}", browser.text());
+        // A second one does not begin beside it.
+        browser.follow(&site.url(page));
+        assert!(browser.text().contains("still running"), "{page}: {}", browser.text());
+        assert_eq!(held.count(), 1);
+        if command.contains("diff") {
+            browser.picture("busy");
+        }
+        held.release();
+        site.restore(command);
+        browser.click_away(".ghostsnap-nothing a");
+        assert!(!browser.text().contains("still running"), "{page}: {}", browser.text());
+    }
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn looks_of_everybody_leave_workers_for_everybody() {
+    let site = site();
+    let held = site.hold("v-ghostsnap-list-user-files");
+    let page = "/list/ghostsnap/files/?snapshot=latest";
+    let [alice, bob] = ["alice", "bob"].map(|name| site.browser_of(name, ""));
+    begin(&alice, "first", page);
+    begin(&bob, "first", page);
+    wait_until(&bob, "two run", || held.count() == 2);
+    let admin = site.browser_of("admin", "");
+    admin.follow(&site.url("/list/ghostsnap/server/"));
+    assert!(admin.text().contains("Others are looking"), "{}", admin.text());
+    held.release();
+    assert!(bob.value("window.first").as_str().unwrap().contains("My Files"));
+    assert!(alice.value("window.first").as_str().unwrap().contains("My Files"));
+    site.assert_quiet();
+}
+
+#[test]
+fn a_look_is_cut_off_and_a_download_becomes_a_job() {
+    let site = site();
+    site.edit("inc/ghostsnap/looks.php", "LOOK_SECONDS = 90", "LOOK_SECONDS = 1");
+    let browser = site.browser_of("alice", "");
+    let [files, file] =
+        ["v-ghostsnap-list-user-files", "v-ghostsnap-download-user-file"].map(|one| site.hold(one));
+    browser.follow(&site.url("/list/ghostsnap/files/?snapshot=latest"));
+    assert!(browser.text().contains("takes too long"), "{}", browser.text());
+    assert_eq!(files.count(), 1);
+    let values = [("snapshot", "latest"), ("path", "My Files/notes.txt"), ("size", "9")];
+    let (_, address, _) = browser.fetch("/download/ghostsnap/", form(&browser, &values));
+    assert!(address.contains("/list/ghostsnap/jobs/?job="), "{address}");
+    // What is large is not even begun.
+    let begun = file.count();
+    let values = [("snapshot", "latest"), ("path", "My Files/notes.txt"), ("size", "99999999999")];
+    let (_, address, _) = browser.fetch("/download/ghostsnap/", form(&browser, &values));
+    assert!(address.contains("/list/ghostsnap/jobs/?job="), "{address}");
+    assert_eq!(file.count(), begun);
+    files.release();
+    browser.follow(&site.url(address.trim_start_matches(&site.address)));
+    browser.wait_for("document.querySelector('.js-ghostsnap-download')");
+    let (name, bytes) = browser.download(|| browser.click(".js-ghostsnap-download"));
+    assert_eq!((name.as_str(), bytes.as_slice()), ("notes.txt", b"of alice\n".as_slice()));
+    site.assert_quiet();
+}
+
+#[test]
+fn a_look_that_nobody_waits_for_ends() {
+    let site = site();
+    for words in [["list-files", "web"], ["find-files", "notes"], ["diff", ""]] {
+        let mut look = Command::new(site.machine.path("sudo"))
+            .arg(env!("CARGO_BIN_EXE_ghostsnap"))
+            .args(["--password-command", "sleep 20", "hestia", words[0], "alice", "latest"])
+            .args(words[1..].iter().filter(|word| !word.is_empty()))
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        drop(look.stdout.take());
+        assert_eq!(look.wait().unwrap().code(), Some(33), "{words:?}");
+    }
 }
 
 #[test]

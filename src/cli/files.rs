@@ -4,6 +4,7 @@
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::day_and_time;
+use super::output::end_with_the_reader;
 use super::panel::{open, server};
 use super::panel_look::{self, visible};
 use super::panel_undo::{job_of, tell_way_back};
@@ -60,6 +61,7 @@ fn path_of(meant: &Meant, call: &Invocation, name: &str) -> Result<RelPath> {
 
 /// `ghostsnap hestia list-files`.
 pub fn list_files(context: &Context, call: &Invocation) -> Result<()> {
+    end_with_the_reader()?;
     let progress = context.progress();
     let meant = meant(context, call, &progress)?;
     let path = path_of(&meant, call, "PATH")?;
@@ -73,6 +75,7 @@ pub fn list_files(context: &Context, call: &Invocation) -> Result<()> {
 
 /// `ghostsnap hestia find-files`.
 pub fn find_files(context: &Context, call: &Invocation) -> Result<()> {
+    end_with_the_reader()?;
     let progress = context.progress();
     let meant = meant(context, call, &progress)?;
     let text = call.required("TEXT")?;
@@ -242,6 +245,7 @@ pub fn download(context: &Context, call: &Invocation) -> Result<()> {
 
 /// `ghostsnap hestia diff`.
 pub fn diff(context: &Context, call: &Invocation) -> Result<()> {
+    end_with_the_reader()?;
     let progress = context.progress();
     let meant = meant(context, call, &progress)?;
     let path = path_of(&meant, call, "path")?;

@@ -9,9 +9,12 @@ use crate::base::path::display_bytes;
 use crate::base::units::ByteSize;
 use crate::base::{Error, Kind, Result, WhatIo, limits, units};
 use indicatif::ProgressBar;
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -379,4 +382,24 @@ pub fn to_stdout(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// Ends the program as soon as nobody reads its output any more: the panel gives a look up that
+/// takes too long, and nothing shall work on for nobody. Only for what changes nothing.
+pub fn end_with_the_reader() -> Result<()> {
+    let output = std::io::stdout();
+    let gone = move || {
+        let mut watched = [PollFd::new(output.as_fd(), PollFlags::empty())];
+        while poll(&mut watched, PollTimeout::NONE) == Err(Errno::EINTR) {}
+        let told =
+            watched.iter().filter_map(PollFd::revents).fold(PollFlags::empty(), |a, b| a | b);
+        if told.contains(PollFlags::POLLERR) {
+            std::process::exit(i32::from(Kind::Cancelled.exit_code()));
+        }
+    };
+    std::thread::Builder::new()
+        .name("reader".to_owned())
+        .spawn(gone)
+        .what_io(|| "start the thread that watches the reader")?;
+    Ok(())
 }

@@ -31,10 +31,9 @@ impl Site {
     pub fn start() -> Self {
         let machine = crate::double::machine();
         machine.add_user("admin");
-        let conf = machine.hestia.user_file(&user("admin"), "user.conf");
-        let text = fs::read_to_string(&conf).unwrap().replace("ROLE='user'", "ROLE='admin'");
-        fs::write(&conf, text).unwrap();
-        Self::over(machine)
+        let site = Self::over(machine);
+        site.change("admin", "ROLE", "admin");
+        site
     }
 
     pub fn over(machine: Machine) -> Self {
@@ -59,7 +58,7 @@ impl Site {
                 .args(["-d", "display_errors=stdout", "-d", "html_errors=0", "-S", &address])
                 .arg(web.join("router.php"))
                 .env("GHOSTSNAP_PANEL_ROOT", &root)
-                .env("PHP_CLI_SERVER_WORKERS", "3")
+                .env("PHP_CLI_SERVER_WORKERS", "5")
                 .process_group(0)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -98,6 +97,53 @@ impl Site {
             root.display()
         );
         write_program(&root.join("sudo"), &sudo);
+    }
+
+    /// Settings of the panel, such as `POLICY_SYSTEM_HIDE_ADMIN=yes`, one a line.
+    pub fn set(&self, lines: &str) {
+        fs::write(self.machine.path("panel.conf"), lines).unwrap();
+    }
+
+    /// Changes a value of the user's own file.
+    pub fn change(&self, name: &str, key: &str, value: &str) {
+        let conf = self.machine.hestia.user_file(&user(name), "user.conf");
+        let text = fs::read_to_string(&conf).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with(&format!("{key}=")));
+        let kept: Vec<&str> = lines.collect();
+        fs::write(&conf, format!("{}\n{key}='{value}'\n", kept.join("\n"))).unwrap();
+    }
+
+    /// Lets a command wait until it is released.
+    pub fn hold(&self, command: &str) -> Held {
+        let path = self.machine.hestia.command(command);
+        let real = path.with_extension("real");
+        fs::rename(&path, &real).unwrap();
+        let [gate, begun] =
+            ["gate", "begun"].map(|what| self.machine.path(&format!("{command}.{what}")));
+        fs::write(&gate, "").unwrap();
+        let text = format!(
+            "#!/bin/sh\necho $$ >>'{}'\nwhile [ -e '{}' ]; do sleep 0.05; done\nexec '{}' \"$@\"\n",
+            begun.display(),
+            gate.display(),
+            real.display()
+        );
+        write_program(&path, &text);
+        Held { gate, begun }
+    }
+
+    /// Puts a command back that was held.
+    pub fn restore(&self, command: &str) {
+        let path = self.machine.hestia.command(command);
+        fs::rename(path.with_extension("real"), &path).unwrap();
+        fs::remove_file(self.machine.path(&format!("{command}.begun"))).unwrap();
+    }
+
+    /// Changes a file of the panel.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.machine.path("usr/local/hestia/web").join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replace(from, to)).unwrap();
     }
 
     /// Runs a command as the panel does.
@@ -146,6 +192,24 @@ impl Site {
             .filter(|line| line.contains("PHP ") && !line.contains("Development Server"))
             .collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
+/// A command that waits.
+pub struct Held {
+    gate: PathBuf,
+    begun: PathBuf,
+}
+
+impl Held {
+    /// How many have been started so far.
+    pub fn count(&self) -> usize {
+        fs::read_to_string(&self.begun).map_or(0, |text| text.lines().count())
+    }
+
+    /// Lets them go on, and those that are started later.
+    pub fn release(self) {
+        fs::remove_file(&self.gate).unwrap();
     }
 }
 

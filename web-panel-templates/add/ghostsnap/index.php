@@ -12,6 +12,7 @@ if ($_SERVER["REQUEST_METHOD"] !== "POST") {
 }
 
 Ghostsnap\only_by_post();
+Ghostsnap\only_if_may_change();
 $name = Ghostsnap\given($_POST, "name");
 if (Ghostsnap\given($_POST, "action") === "test") {
 	$answer = Ghostsnap\ask_slowly("v-ghostsnap-test-repository", $name, "json");

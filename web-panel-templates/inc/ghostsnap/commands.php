@@ -1,8 +1,7 @@
 <?php
 // SPDX-License-Identifier: MIT
-// Whose pages these are, and how commands are asked. Pages know nothing of backups: they show rows
-// that v-ghostsnap-* commands print. Whom a command is about comes from the session and from nowhere
-// else; what comes from outside is an argument of its own, quoted, and judged by the command.
+// How commands are asked. Pages know nothing of backups: they show rows that v-ghostsnap-* commands
+// print. What comes from outside is an argument of its own, quoted, and judged by the command.
 namespace Ghostsnap;
 
 use function Hestiacp\quoteshellarg\quoteshellarg;
@@ -10,47 +9,13 @@ use function Hestiacp\quoteshellarg\quoteshellarg;
 /** Rows of a folder or a comparison that a page shows. */
 const ROWS_PER_PAGE = 500;
 
-/** The user that the customer's pages are about: the one who is logged in or looked after. */
-function account(): string {
-	$look = (string) ($_SESSION["look"] ?? "");
-	return $look !== "" && is_admin() ? $look : (string) $_SESSION["user"];
-}
-
-function is_admin(): bool {
-	return ($_SESSION["userContext"] ?? "") === "admin";
-}
-
-/** Whether the pages of the server may be shown: to an administrator who looks after nobody. */
-function may_see_server(): bool {
-	return is_admin() && (string) ($_SESSION["look"] ?? "") === "";
-}
-
-/** Ends the request of anybody else. */
-function only_for_admins(): void {
-	if (!may_see_server()) {
-		go("/list/ghostsnap/");
-	}
-}
-
-/** Whether HestiaCP lets this session look at the account only. */
-function is_read_only(): bool {
-	$protected = ($_SESSION["POLICY_SYSTEM_PROTECTED_ADMIN"] ?? "") === "yes";
-	$root = $_SESSION["ROOT_USER"] ?? "admin";
-	return is_admin() && ($_SESSION["look"] ?? "") === $root && $protected;
-}
+/** Characters kept of what a command says that is no row. */
+const MOST_TEXT = 4000;
 
 /** A text that came with the request; an array or a zero byte is none. */
 function given(array $from, string $name): string {
 	$value = $from[$name] ?? "";
 	return is_string($value) && !str_contains($value, "\0") ? $value : "";
-}
-
-/** Lets only a POST with the session's token through. */
-function only_by_post(): void {
-	if ($_SERVER["REQUEST_METHOD"] !== "POST") {
-		go("/list/ghostsnap/");
-	}
-	\verify_csrf(["token" => given($_POST, "token")]);
 }
 
 function go(string $address): never {
@@ -72,6 +37,7 @@ final class Answer {
 		public readonly string $error,
 		public readonly int $total = 0,
 		public readonly string $text = "",
+		public readonly bool $is_cut = false,
 	) {}
 
 	public function failed(): bool {
@@ -98,42 +64,39 @@ function ask(string $command, string ...$arguments): Answer {
 }
 
 /**
- * The same, and the session is free meanwhile: other tabs of the same login need not wait for a
- * command that reads the repository or the home.
- */
-function ask_slowly(string $command, string ...$arguments): Answer {
-	return ask_some_slowly($command, $arguments, 0, ROWS_PER_PAGE);
-}
-
-/** All rows of a command that takes a while. */
-function ask_slowly_all(string $command, string ...$arguments): Answer {
-	return ask_some_slowly($command, $arguments, 0, PHP_INT_MAX);
-}
-
-function ask_some_slowly(string $command, array $arguments, int $first, int $most, ?callable $wanted = null): Answer {
-	session_write_close();
-	$answer = ask_some($command, $arguments, $first, $most, $wanted);
-	session_start();
-	return $answer;
-}
-
-/**
  * Asks a command and keeps the rows from $first on that $wanted lets through, $most of them. A folder
  * may hold more entries than PHP has memory for, so rows are read one at a time: commands indent the
- * braces of a row by four spaces and what is in it by eight.
+ * braces of a row by four spaces and what is in it by eight. With $seconds the answer is cut off then;
+ * the command, which has nobody to tell it to any more, ends as well.
  */
-function ask_some(string $command, array $arguments, int $first, int $most, ?callable $wanted = null): Answer {
+function ask_some(string $command, array $arguments, int $first, int $most, ?callable $wanted = null, ?int $seconds = null): Answer {
 	$line = \HESTIA_CMD . $command;
 	foreach ($arguments as $argument) {
 		$line .= " " . quoteshellarg($argument);
 	}
-	$pipe = popen($line, "r");
-	if ($pipe === false) {
+	// Other tabs of the same login need not wait for a command. What they store is read again afterwards.
+	$is_open = session_status() === PHP_SESSION_ACTIVE;
+	if ($is_open) {
+		session_write_close();
+	}
+	try {
+		return answer_of($line, $first, $most, $wanted, $seconds);
+	} finally {
+		if ($is_open) {
+			session_start();
+		}
+	}
+}
+
+function answer_of(string $line, int $first, int $most, ?callable $wanted, ?int $seconds): Answer {
+	$process = proc_open("exec " . $line, [1 => ["pipe", "w"]], $pipes);
+	if ($process === false) {
 		return new Answer(1, [], say("The command could not be started."));
 	}
+	$until = $seconds === null ? null : microtime(true) + $seconds;
 	[$rows, $total, $text, $error, $row] = [[], 0, "", "", null];
-	while (($read = fgets($pipe)) !== false) {
-		$read = rtrim($read, "\n");
+	$lines = lines_of($pipes[1], $until);
+	foreach ($lines as $read) {
 		if (preg_match('/^    "(.*)": \{$/s', $read, $found)) {
 			$row = ['"" : "' . $found[1] . '"'];
 		} elseif ($row !== null && str_starts_with($read, "        ")) {
@@ -151,14 +114,38 @@ function ask_some(string $command, array $arguments, int $first, int $most, ?cal
 			$error = substr($read, 7);
 		} else {
 			// What is no row: the few lines that a job prints.
-			$text = substr($text . "\n" . $read, -4000);
+			$text = substr($text . "\n" . $read, -MOST_TEXT);
 		}
 	}
-	$code = pclose($pipe);
+	fclose($pipes[1]);
+	if (!$lines->getReturn()) {
+		// Waiting for its end is what must not be done.
+		return new Answer(1, $rows, say("This takes too long to be shown here."), $total, "", true);
+	}
+	$code = proc_close($process);
 	if ($code !== 0 && $error === "") {
 		$error = trim($text, "\n{} ");
 	}
 	return new Answer($code, $rows, $error, $total, $text);
+}
+
+/** The lines of a pipe without their ends; returns whether its end was reached before $until. */
+function lines_of($pipe, ?float $until): \Generator {
+	$kept = "";
+	while (!feof($pipe)) {
+		$left = $until === null ? null : max(0.0, $until - microtime(true));
+		[$ready, $none] = [[$pipe], null];
+		if (stream_select($ready, $none, $none, $left === null ? null : (int) $left, $left === null ? null : (int) (fmod($left, 1) * 1e6)) !== 1) {
+			return false;
+		}
+		$lines = explode("\n", $kept . fread($pipe, 65536));
+		$kept = array_pop($lines);
+		yield from $lines;
+	}
+	if ($kept !== "") {
+		yield $kept;
+	}
+	return true;
 }
 
 /** The key of a row: what the command names it by. */

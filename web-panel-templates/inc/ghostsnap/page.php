@@ -5,6 +5,9 @@
 $TAB = "GHOSTSNAP";
 require __DIR__ . "/door.php";
 include $_SERVER["DOCUMENT_ROOT"] . "/inc/main.php";
+require_once __DIR__ . "/people.php";
 require_once __DIR__ . "/commands.php";
+require_once __DIR__ . "/looks.php";
 require_once __DIR__ . "/words.php";
 require_once __DIR__ . "/view.php";
+Ghostsnap\only_if_let_in();

@@ -6,17 +6,21 @@ include $_SERVER["DOCUMENT_ROOT"] . "/inc/ghostsnap/page.php";
 require_once __DIR__ . "/../../inc/ghostsnap/restores.php";
 
 Ghostsnap\only_by_post();
-if (Ghostsnap\is_read_only()) {
-	Ghostsnap\leave_note("danger", Ghostsnap\say("This account can only be looked at."));
-	Ghostsnap\go("/list/ghostsnap/?view=own");
+$action = Ghostsnap\given($_POST, "action");
+// A folder for download changes nothing.
+if ($action !== "download" || Ghostsnap\is_protected()) {
+	Ghostsnap\only_if_may_change();
 }
 // An administrator starts the backup of anybody; everything else is about the account of the session.
 $of = Ghostsnap\may_see_server() ? Ghostsnap\given($_POST, "of") : "";
 $account = Ghostsnap\account();
-$action = Ghostsnap\given($_POST, "action");
 $part = Ghostsnap\given($_POST, "part");
 $job = Ghostsnap\given($_POST, "job");
 
+if ($of !== "" && $of !== "all" && !Ghostsnap\may_change($of)) {
+	Ghostsnap\leave_note("danger", Ghostsnap\say("This account can only be looked at."));
+	Ghostsnap\go("/list/ghostsnap/server/");
+}
 $call = match (true) {
 	$action === "backup" => ["v-ghostsnap-schedule-user-backup", $of === "" || $of === "all" ? $account : $of, "", "yes"],
 	$action === "restore" && isset(Ghostsnap\RESTORES[$part]) => [Ghostsnap\RESTORES[$part], $account, ...Ghostsnap\restore_words($part, $_POST)],
@@ -26,6 +30,10 @@ $call = match (true) {
 	default => [],
 };
 if ($action === "cancel") {
+	if ($of === "all" && !Ghostsnap\may_change(Ghostsnap\ask("v-ghostsnap-list-job", $job, "json")->row()["USER"] ?? "")) {
+		Ghostsnap\leave_note("danger", Ghostsnap\say("This account can only be looked at."));
+		Ghostsnap\go("/list/ghostsnap/jobs/?of=all");
+	}
 	$answer = $of === "all"
 		? Ghostsnap\ask("v-ghostsnap-cancel-job", $job)
 		: Ghostsnap\ask("v-ghostsnap-cancel-user-job", $account, $job);

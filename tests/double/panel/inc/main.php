@@ -18,7 +18,11 @@ namespace {
 	session_start();
 	define("HESTIA_CMD", "$root/sudo $root/usr/local/hestia/bin/");
 	$_SESSION["ROOT_USER"] = "admin";
-	$_SESSION["POLICY_SYSTEM_PROTECTED_ADMIN"] = is_file("$root/protected-admin") ? "yes" : "no";
+	// The panel's settings become part of every session, as lines KEY=VALUE say here.
+	foreach (is_file("$root/panel.conf") ? file("$root/panel.conf", FILE_IGNORE_NEW_LINES) : [] as $line) {
+		[$key, $value] = explode("=", $line, 2);
+		$_SESSION[$key] = $value;
+	}
 
 	// A page that nobody has clicked at, or that another site sends to, is refused.
 	$own = parse_url("http://" . $_SERVER["HTTP_HOST"], PHP_URL_HOST);
@@ -54,7 +58,21 @@ namespace {
 		return htmlspecialchars((string) $text, ENT_QUOTES | ENT_SUBSTITUTE, "UTF-8");
 	}
 
+	/** A value of the user's own file. */
+	function value_of(string $name, string $key): string {
+		$file = getenv("GHOSTSNAP_PANEL_ROOT") . "/usr/local/hestia/data/users/$name/user.conf";
+		$text = preg_match('/^[a-z0-9-]+$/', $name) ? (string) @file_get_contents($file) : "";
+		return preg_match("/^$key='(.*)'$/m", $text, $found) ? $found[1] : "";
+	}
+
 	function render_page($user, $TAB, $page) {
+		// Whoever is suspended is logged out here, and what the page printed before stays printed.
+		$is_open = ($_SESSION["POLICY_USER_VIEW_SUSPENDED"] ?? "") === "yes";
+		if (!$is_open && $_SESSION["look"] === "" && value_of($_SESSION["user"], "SUSPENDED") === "yes") {
+			session_destroy();
+			header("Location: /login/");
+			exit();
+		}
 		extract($GLOBALS, EXTR_SKIP);
 		include $_SERVER["HESTIA"] . "/web/templates/frame.php";
 	}

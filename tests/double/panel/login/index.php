@@ -16,9 +16,9 @@ if ($_SERVER["REQUEST_METHOD"] === "POST") {
 	if ($name !== "" && $name === $_POST["password"]) {
 		session_regenerate_id(true);
 		$_SESSION["user"] = $name;
-		$_SESSION["userContext"] = $name === "admin" ? "admin" : "user";
+		$_SESSION["userContext"] = value_of($name, "ROLE") === "admin" ? "admin" : "user";
 		$_SESSION["userTheme"] = $_POST["theme"] ?? "";
-		header("Location: " . ($name === "admin" ? "/list/user/" : "/list/web/"));
+		header("Location: " . ($_SESSION["userContext"] === "admin" ? "/list/user/" : "/list/web/"));
 		exit();
 	}
 }

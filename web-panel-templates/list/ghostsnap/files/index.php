@@ -10,7 +10,7 @@ $search = Ghostsnap\given($_GET, "q");
 $first = Ghostsnap\given_first();
 $command = $search === "" ? "v-ghostsnap-list-user-files" : "v-ghostsnap-find-user-files";
 $words = [Ghostsnap\account(), Ghostsnap\key_of($snapshot), $search === "" ? $path : $search, "json"];
-$answer = Ghostsnap\ask_some($command, $words, $first, Ghostsnap\ROWS_PER_PAGE);
+$answer = Ghostsnap\ask_some_slowly($command, $words, $first, Ghostsnap\ROWS_PER_PAGE);
 
 Ghostsnap\show("files", [
 	"snapshot" => $snapshot,

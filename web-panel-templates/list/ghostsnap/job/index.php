@@ -13,12 +13,10 @@ if (Ghostsnap\given($_GET, "token") !== $_SESSION["token"]) {
 }
 $of_all = Ghostsnap\given($_GET, "of") === "all" && Ghostsnap\may_see_server();
 $id = Ghostsnap\given($_GET, "job");
-// Nobody waits for this request's turn.
-session_write_close();
 $answer = $of_all
 	? Ghostsnap\ask("v-ghostsnap-list-job", $id, "json")
 	: Ghostsnap\ask("v-ghostsnap-list-user-job", Ghostsnap\account(), $id, "json");
-if ($answer->failed() || $answer->rows === []) {
+if ($answer->failed() || $answer->rows === [] || ($of_all && !Ghostsnap\may_see($answer->row()["USER"]))) {
 	http_response_code(404);
 	exit("{}");
 }

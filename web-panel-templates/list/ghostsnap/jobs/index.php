@@ -10,14 +10,15 @@ if ($id === "") {
 	$answer = $of_all
 		? Ghostsnap\ask("v-ghostsnap-list-jobs", "json")
 		: Ghostsnap\ask("v-ghostsnap-list-user-jobs", Ghostsnap\account(), "json");
-	Ghostsnap\show("jobs", ["answer" => $answer, "of_all" => $of_all]);
+	$jobs = array_filter($answer->rows, fn($job) => !$of_all || Ghostsnap\may_see($job["USER"]));
+	Ghostsnap\show("jobs", ["jobs" => $jobs, "problem" => $answer->problem(), "of_all" => $of_all]);
 	exit();
 }
 
 $answer = $of_all
 	? Ghostsnap\ask("v-ghostsnap-list-job", $id, "json")
 	: Ghostsnap\ask("v-ghostsnap-list-user-job", Ghostsnap\account(), $id, "json");
-if ($answer->failed() || $answer->rows === []) {
+if ($answer->failed() || $answer->rows === [] || ($of_all && !Ghostsnap\may_see($answer->row()["USER"]))) {
 	Ghostsnap\leave_note("danger", Ghostsnap\say("There is no such job."));
 	Ghostsnap\go("/list/ghostsnap/jobs/");
 }

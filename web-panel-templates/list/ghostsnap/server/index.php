@@ -6,10 +6,7 @@ include $_SERVER["DOCUMENT_ROOT"] . "/inc/ghostsnap/page.php";
 Ghostsnap\only_for_admins();
 $health = Ghostsnap\ask_slowly_all("v-ghostsnap-list-health", "json");
 $repositories = Ghostsnap\ask("v-ghostsnap-list-repositories", "json");
-$rows = $health->rows;
-if (($_SESSION["POLICY_SYSTEM_HIDE_ADMIN"] ?? "") === "yes" && $_SESSION["user"] !== $_SESSION["ROOT_USER"]) {
-	$rows = array_filter($rows, fn($row) => Ghostsnap\key_of($row) !== $_SESSION["ROOT_USER"]);
-}
+$rows = array_filter($health->rows, fn($row) => Ghostsnap\may_see(Ghostsnap\key_of($row)));
 // What needs a look comes first.
 $order = array_flip(["red", "yellow", "green", "off"]);
 usort($rows, fn($a, $b) => [$order[$a["LIGHT"]] ?? 9, Ghostsnap\key_of($a)] <=> [$order[$b["LIGHT"]] ?? 9, Ghostsnap\key_of($b)]);

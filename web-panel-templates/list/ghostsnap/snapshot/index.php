@@ -7,12 +7,17 @@ $snapshot = Ghostsnap\wanted_snapshot($_GET);
 $id = Ghostsnap\key_of($snapshot);
 
 // Accounts are folders of their domain; each domain's folder is read only for a few of them.
-$accounts = [];
-foreach (array_slice(Ghostsnap\names($snapshot["MAIL"]), 0, 20) as $domain) {
+$domains = array_slice(Ghostsnap\names($snapshot["MAIL"]), 0, 20);
+$account = Ghostsnap\account();
+$accounts = $domains === [] ? [] : Ghostsnap\slowly(function (int $seconds) use ($account, $id, $domains): array {
+	$until = time() + $seconds;
 	$is_folder = fn($row) => ($row["TYPE"] ?? "") === "dir";
-	$words = [Ghostsnap\account(), $id, "mail/" . $domain, "json"];
-	$found = Ghostsnap\ask_some("v-ghostsnap-list-user-files", $words, 0, 200, $is_folder);
-	$accounts[$domain] = $found->rows;
-}
+	$found = [];
+	foreach ($domains as $domain) {
+		$words = [$account, $id, "mail/" . $domain, "json"];
+		$found[$domain] = Ghostsnap\ask_some("v-ghostsnap-list-user-files", $words, 0, 200, $is_folder, max(0, $until - time()))->rows;
+	}
+	return $found;
+});
 
 Ghostsnap\show("snapshot", ["snapshot" => $snapshot, "accounts" => $accounts]);

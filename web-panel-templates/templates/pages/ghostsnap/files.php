@@ -8,6 +8,7 @@ $id = key_of($snapshot);
 $answer = $view["answer"];
 $path = $view["path"];
 $may_restore = !is_read_only();
+$may_download = !is_protected();
 $here = ["snapshot" => $id, "path" => $path, "q" => $view["search"]];
 $is_search = $view["search"] !== "";
 $icons = ["dir" => "fa-folder", "symlink" => "fa-link", "fifo" => "fa-arrows-left-right"];
@@ -18,7 +19,9 @@ $icons = ["dir" => "fa-folder", "symlink" => "fa-link", "fifo" => "fa-arrows-lef
 		<div class="toolbar-buttons">
 			<?= back_link(address("/list/ghostsnap/snapshot/", ["snapshot" => $id])) ?>
 			<?php if (!in_array($path, ["", "web", "mail"], true)) { ?>
-				<?= post_button("/schedule/ghostsnap/", ["action" => "download", "snapshot" => $id, "path" => $path], "fa-file-zipper", "icon-lightblue", say("Download this folder")) ?>
+				<?php if ($may_download) { ?>
+					<?= post_button("/schedule/ghostsnap/", ["action" => "download", "snapshot" => $id, "path" => $path], "fa-file-zipper", "icon-lightblue", say("Download this folder")) ?>
+				<?php } ?>
 				<?php if ($may_restore) { ?>
 					<?= toolbar_link(address("/list/ghostsnap/restore/", ["snapshot" => $id, "part" => "file", "name" => $path, "kind" => "dir"]), "fa-arrow-rotate-left", "icon-green", say("Restore this folder")) ?>
 				<?php } ?>
@@ -69,9 +72,9 @@ $icons = ["dir" => "fa-folder", "symlink" => "fa-link", "fifo" => "fa-arrows-lef
 					<?= cell(say("Changed"), h(day($row)) . ' <span class="ghostsnap-clock">' . h(clock($row)) . "</span>", "u-text-center-desktop") ?>
 					<div class="units-table-cell">
 						<ul class="units-table-row-actions">
-							<?php if ($row["TYPE"] === "file") { ?>
-								<?= row_post("/download/ghostsnap/", ["snapshot" => $id, "path" => $inside], "fa-file-arrow-down", "icon-lightblue", say("Download")) ?>
-							<?php } elseif ($is_folder && !$holds_domains) { ?>
+							<?php if ($row["TYPE"] === "file" && $may_download) { ?>
+								<?= row_post("/download/ghostsnap/", ["snapshot" => $id, "path" => $inside, "size" => $row["SIZE"]], "fa-file-arrow-down", "icon-lightblue", say("Download")) ?>
+							<?php } elseif ($is_folder && !$holds_domains && $may_download) { ?>
 								<?= row_post("/schedule/ghostsnap/", ["action" => "download", "snapshot" => $id, "path" => $inside], "fa-file-zipper", "icon-lightblue", say("Download as zip")) ?>
 							<?php } ?>
 							<?php if ($may_restore && !$holds_domains) { ?>

@@ -3,7 +3,7 @@
 // The jobs, newest first.
 namespace Ghostsnap;
 
-$answer = $view["answer"];
+$jobs = $view["jobs"];
 $of_all = $view["of_all"];
 $values = $of_all ? ["of" => "all"] : [];
 ?>
@@ -20,14 +20,14 @@ $values = $of_all ? ["of" => "all"] : [];
 <div class="container ghostsnap">
 	<h1 class="ghostsnap-title u-mb20"><?= h($of_all ? say("Jobs of all users") : say("Jobs")) ?></h1>
 	<?= note() ?>
-	<?php if ($answer->failed()) { ?>
-		<?= alert("danger", $answer->problem()) ?>
-	<?php } elseif ($answer->rows === []) { ?>
+	<?php if ($view["problem"] !== "") { ?>
+		<?= alert("danger", $view["problem"]) ?>
+	<?php } elseif ($jobs === []) { ?>
 		<?= nothing("fa-list-check", say("No jobs"), say("Backups and restores that are asked for here can be watched in this place.")) ?>
 	<?php } else { ?>
 		<div class="units-table js-units-container">
 			<?= table_header([say("Job") => "", say("About") => "", say("State") => "", say("Asked for") => "u-text-center", say("Took") => "u-text-center"]) ?>
-			<?php foreach (array_reverse($answer->rows) as $job) {
+			<?php foreach (array_reverse($jobs) as $job) {
 				$open = address("/list/ghostsnap/jobs/", ["job" => key_of($job)] + $values);
 				$about = $of_all ? '<span class="u-text-bold">' . name($job["USER"]) . "</span> " : "";
 				?>
@@ -41,7 +41,7 @@ $values = $of_all ? ["of" => "all"] : [];
 			<?php } ?>
 		</div>
 		<div class="units-table-footer">
-			<p><?= h(say_count("%d job", "%d jobs", count($answer->rows))) ?></p>
+			<p><?= h(say_count("%d job", "%d jobs", count($jobs))) ?></p>
 		</div>
 	<?php } ?>
 </div>

@@ -83,7 +83,9 @@ $has_drills = isset($rows[0]["VERIFIED"]);
 					<?php } ?>
 					<div class="units-table-cell">
 						<ul class="units-table-row-actions">
-							<?= row_post("/schedule/ghostsnap/", ["action" => "backup", "of" => $user], "fa-circle-plus", "icon-green", say("Back up now")) ?>
+							<?php if (may_change($user)) { ?>
+								<?= row_post("/schedule/ghostsnap/", ["action" => "backup", "of" => $user], "fa-circle-plus", "icon-green", say("Back up now")) ?>
+							<?php } ?>
 							<?= row_link(address("/list/ghostsnap/growth/", ["of" => $user]), "fa-chart-line", "icon-blue", say("Growth")) ?>
 							<?php if ($user !== $_SESSION["user"]) { ?>
 								<?= row_link($look, "fa-right-to-bracket", "icon-maroon", say("Log in as %s", $user)) ?>
