@@ -97,6 +97,7 @@
 //! - `repo/local_copy.rs`: index, snapshots and trees of a repository far away, on this machine
 //! - `repo/index.rs`: the index in memory: which chunk lies where
 //! - `repo/chunk_table.rs`: its sorted table of chunks
+//! - `repo/foreseen.rs`: listings taken together, where each is a journey
 //! - `repo/fresh.rs`: what this process has stored since: shared by all its writers
 //! - `repo/locks.rs`: notes of who is writing; nobody waits for them
 //! - `repo/fence.rs`: the last look before a snapshot is stored: was anything pruned?

@@ -49,11 +49,19 @@ fn suite(backend: &dyn Backend) {
     backend.create(&name(FileKind::Index, 0xab), b"").unwrap();
     backend.create(&FileName::CONFIG, b"config").unwrap();
     assert_eq!(backend.list(FileKind::Index).unwrap(), [(name(FileKind::Index, 0xab), 0)]);
+    let mut together = backend.list_together(&[FileKind::Pack, FileKind::Index]).unwrap();
+    together.sort_unstable();
+    assert_eq!(together, [(name(FileKind::Index, 0xab), 0), (pack, 100_000)]);
+    // Whole, up to what is asked for.
+    assert_eq!(backend.read_whole(&name(FileKind::Index, 0xab), 9).unwrap().unwrap(), b"");
+    assert_eq!(backend.read_whole(&pack, 100_000).unwrap().unwrap(), bytes);
+    assert_eq!(backend.read_whole(&pack, 99_999).unwrap_err().kind(), Kind::Damaged);
     assert_eq!(backend.list(FileKind::Config).unwrap(), [(FileName::CONFIG, 6)]);
     // What is missing is missing in every way.
     let missing = name(FileKind::Snapshot, 1);
     assert_eq!(backend.size(&missing).unwrap(), None);
     assert_eq!(backend.read(&missing, 0..1).unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(backend.read_whole(&missing, 9).unwrap(), None);
     // Removing is final and may be repeated.
     backend.remove(&pack).unwrap();
     backend.remove(&pack).unwrap();

@@ -9,7 +9,8 @@ use common::*;
 use ghostsnap::backend::mem::Mem;
 use ghostsnap::backend::{Backend, FileKind, FileName, Properties};
 use ghostsnap::base::monitor::Collect;
-use ghostsnap::base::{Result, World};
+use ghostsnap::base::{Kind, Result, World};
+use ghostsnap::ops::check::{ReadData, check};
 use ghostsnap::repo::{IndexedRepository, LocalCopy, Reader, Repository};
 use std::fs;
 use std::ops::Range;
@@ -17,10 +18,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A store that counts what is read of it.
+/// A store far away that counts what is read of it, and may lose packs without a word.
 struct Far {
     mem: Mem,
     reads: AtomicU64,
+    /// Which pack to lose, counted from now; 0 for none.
+    loses: AtomicU64,
 }
 
 impl Far {
@@ -34,22 +37,35 @@ impl Backend for Far {
     fn list(&self, kind: FileKind) -> Result<Vec<(FileName, u64)>> {
         self.mem.list(kind)
     }
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        ghostsnap::backend::list_each(self, kinds)
+    }
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
         let is_opening = matches!(name.kind, FileKind::Key | FileKind::Config);
         self.reads.fetch_add(u64::from(!is_opening), Ordering::SeqCst);
         self.mem.read(name, range)
     }
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        ghostsnap::backend::whole_by_size(self, name, most)
+    }
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         self.mem.size(name)
     }
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
+        if name.kind == FileKind::Pack {
+            let left = self.loses.load(Ordering::SeqCst);
+            self.loses.store(left.saturating_sub(1), Ordering::SeqCst);
+            if left == 1 {
+                return Ok(());
+            }
+        }
         self.mem.create(name, bytes)
     }
     fn remove(&self, name: &FileName) -> Result<()> {
         self.mem.remove(name)
     }
     fn properties(&self) -> Properties {
-        self.mem.properties()
+        Properties { is_far: true, ..self.mem.properties() }
     }
     fn location(&self) -> String {
         "far away".to_owned()
@@ -63,7 +79,7 @@ struct Bench {
 
 /// A repository with two snapshots of a tree, made by a machine that keeps a copy.
 fn bench() -> Bench {
-    let far = Arc::new(Far { mem: Mem::new(), reads: AtomicU64::new(0) });
+    let far = Arc::new(Far { mem: Mem::new(), reads: AtomicU64::new(0), loses: AtomicU64::new(0) });
     let bench = Bench { folder: tempfile::tempdir().unwrap(), far };
     sample_tree(&bench.source());
     init(bench.backend());
@@ -85,7 +101,8 @@ impl Bench {
     }
 
     fn open(&self, machine: &str, room: u64) -> IndexedRepository {
-        let world = Arc::new(World::seeded(2));
+        static OPENED: AtomicU64 = AtomicU64::new(100);
+        let world = Arc::new(World::seeded(OPENED.fetch_add(1, Ordering::SeqCst)));
         let repository = Repository::open(self.backend(), &secret(), world).unwrap();
         let id = repository.config().repository_id;
         let copy = LocalCopy::new(&self.folder.path().join(machine), &id, room);
@@ -236,4 +253,31 @@ fn it_keeps_within_its_room() {
     // A place where nothing can be written is none.
     fs::write(bench.folder.path().join("a file"), b"").unwrap();
     assert_eq!(bench.everything("a file", u64::MAX), right);
+}
+
+#[test]
+fn a_pack_that_the_store_lost_without_a_word_is_named_by_no_index() {
+    // One new pack is asked for by its name, many are looked up in one listing.
+    for files in [1, 40] {
+        let bench = bench();
+        for number in 0..files {
+            let content = World::seeded(number).random_32().unwrap().repeat(3000);
+            fs::write(bench.source().join(format!("site/more-{number}")), content).unwrap();
+        }
+        bench.far.loses.store(1, Ordering::SeqCst);
+        let repository = bench.open("here", 0);
+        let before = repository.snapshots().unwrap().len();
+        for _ in 0..2 {
+            // Nor may the next backup of the same process count on it.
+            let error = try_backup(&repository, &bench.source()).unwrap_err();
+            assert_eq!(error.kind(), Kind::Disk, "{error}");
+            assert!(error.one_line().contains("holds 0 of its"), "{error}");
+        }
+        assert_eq!(bench.open("here", 0).snapshots().unwrap().len(), before);
+        try_backup(&bench.open("here", 0), &bench.source()).unwrap();
+        let world = Arc::new(World::seeded(9));
+        let repository = Repository::open(bench.backend(), &secret(), world).unwrap();
+        let found = check(repository, ReadData::All, &Collect::default()).unwrap();
+        assert!(!found.is_damaged(), "{:?}", found.findings);
+    }
 }

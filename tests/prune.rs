@@ -407,9 +407,15 @@ impl Backend for Between {
         self.turn();
         self.inner.list(kind)
     }
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        ghostsnap::backend::list_each(self, kinds)
+    }
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
         self.turn();
         self.inner.read(name, range)
+    }
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        ghostsnap::backend::whole_by_size(self, name, most)
     }
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         self.turn();
@@ -761,8 +767,14 @@ fn a_store_that_lets_nothing_be_removed_is_left_alone() {
         fn list(&self, kind: FileKind) -> Result<Vec<(FileName, u64)>> {
             self.0.list(kind)
         }
+        fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+            ghostsnap::backend::list_each(self, kinds)
+        }
         fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
             self.0.read(name, range)
+        }
+        fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+            ghostsnap::backend::whole_by_size(self, name, most)
         }
         fn size(&self, name: &FileName) -> Result<Option<u64>> {
             self.0.size(name)

@@ -440,6 +440,9 @@ impl Backend for BadMemory {
     fn list(&self, kind: FileKind) -> Result<Vec<(FileName, u64)>> {
         self.0.list(kind)
     }
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        ghostsnap::backend::list_each(self, kinds)
+    }
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
         let mut bytes = self.0.read(name, range)?;
         let mut turn = self.1.lock().unwrap();
@@ -448,6 +451,9 @@ impl Backend for BadMemory {
             bytes[0] ^= 1;
         }
         Ok(bytes)
+    }
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        ghostsnap::backend::whole_by_size(self, name, most)
     }
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         self.0.size(name)

@@ -181,8 +181,14 @@ fn an_index_that_is_merged_while_it_is_listed_is_seen_whole() {
             }
             self.0.list(kind)
         }
+        fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+            ghostsnap::backend::list_each(self, kinds)
+        }
         fn read(&self, name: &FileName, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
             self.1.read(name, range)
+        }
+        fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+            ghostsnap::backend::whole_by_size(self, name, most)
         }
         fn size(&self, name: &FileName) -> Result<Option<u64>> {
             self.0.size(name)

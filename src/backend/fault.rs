@@ -98,12 +98,29 @@ impl Backend for Faulty {
         self.inner.list(kind)
     }
 
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        self.alive()?;
+        if let Some(kind) = kinds.iter().find(|kind| self.fault == Fault::CutList(**kind)) {
+            return Err(Error::new(Kind::Connect, format!("list {}", kind.folder()))
+                .why("the listing was cut off"));
+        }
+        self.inner.list_together(kinds)
+    }
+
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
         self.alive()?;
         if self.fault == Fault::NoRead(name.kind) {
             return Err(Error::new(Kind::Disk, format!("read {name}")).why("Input/output error"));
         }
         self.inner.read(name, range)
+    }
+
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        self.alive()?;
+        if self.fault == Fault::NoRead(name.kind) {
+            return Err(Error::new(Kind::Disk, format!("read {name}")).why("Input/output error"));
+        }
+        self.inner.read_whole(name, most)
     }
 
     fn size(&self, name: &FileName) -> Result<Option<u64>> {

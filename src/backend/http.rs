@@ -6,7 +6,7 @@
 //! It never asks again (`backend/retry.rs` does) and never follows a redirect, and its errors never
 //! hold an address: a query may be a signature.
 
-use crate::backend::Access;
+use crate::backend::{Access, FileName, too_large};
 use crate::base::units::{Span, bytes as length_of, length};
 use crate::base::{Counter, Error, Kind, Monitor, Result, What, WhatIo, World, limits};
 use futures_util::future::{Either, select};
@@ -298,6 +298,20 @@ pub fn told_length(answer: &Answer) -> Option<u64> {
 /// The whole size in `Content-Range: bytes 0-9/100`.
 pub fn told_size(answer: &Answer) -> Option<u64> {
     answer.header("content-range")?.rsplit('/').next()?.parse().ok()
+}
+
+/// What the read of a whole file of at most `most` bytes came to, asked for as a range.
+pub fn whole(name: &FileName, most: u64, answer: Answer) -> Result<Vec<u8>> {
+    let size = told_size(&answer).or_else(|| told_length(&answer));
+    match (answer.status, size) {
+        // An empty file has no first byte.
+        (416, Some(0)) => Ok(Vec::new()),
+        (200 | 206, Some(size)) if size > most => Err(too_large(name, size)),
+        (200 | 206, Some(size)) if size == length_of(answer.body.len()) => Ok(answer.body),
+        (_, size) => Err(Error::new(Kind::Connect, format!("read {name}"))
+            .why(format!("{} of {} bytes came", answer.body.len(), size.unwrap_or(0)))
+            .transient()),
+    }
 }
 
 /// What a ranged read came to. A file that is too short is damaged; an answer that is not what was

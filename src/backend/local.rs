@@ -2,7 +2,7 @@
 //! A folder on a local or mounted disk. A file appears under its name only when it is whole and on
 //! the disk: written to `tmp/`, synced, renamed, folder synced.
 
-use super::{Backend, FileKind, FileName, Properties, missing};
+use super::{Backend, FileKind, FileName, Properties, list_each, missing, whole_by_size};
 use crate::base::error::io_error;
 use crate::base::{Error, FileId, Kind, Result, WhatIo, limits, units};
 use nix::errno::Errno;
@@ -126,6 +126,10 @@ impl Backend for Local {
         }
     }
 
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        list_each(self, kinds)
+    }
+
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
         let path = self.path(name);
         let what = || format!("read {}", path.display());
@@ -142,6 +146,10 @@ impl Backend for Local {
         let mut bytes = vec![0; units::length(wanted)];
         file.read_exact_at(&mut bytes, range.start).what_io(what)?;
         Ok(bytes)
+    }
+
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        whole_by_size(self, name, most)
     }
 
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
@@ -184,7 +192,7 @@ impl Backend for Local {
     }
 
     fn properties(&self) -> Properties {
-        Properties { connections: 2, append_only: false }
+        Properties { connections: 2, append_only: false, is_far: false }
     }
 
     fn location(&self) -> String {

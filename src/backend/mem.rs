@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! A backend in memory, with an optional size limit: the disk of most tests.
 
-use super::{Backend, FileKind, FileName, Properties, missing};
+use super::{Backend, FileKind, FileName, Properties, list_each, missing, whole_by_size};
 use crate::base::{Error, Kind, Result, units};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -61,6 +61,10 @@ impl Backend for Mem {
         Ok(of_kind.map(|(name, bytes)| (*name, units::bytes(bytes.len()))).collect())
     }
 
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        list_each(self, kinds)
+    }
+
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
         let files = self.lock();
         let bytes = files.get(name).ok_or_else(|| missing(name))?;
@@ -72,6 +76,10 @@ impl Backend for Mem {
                 range.end
             ))
         })
+    }
+
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        whole_by_size(self, name, most)
     }
 
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
@@ -97,7 +105,7 @@ impl Backend for Mem {
     }
 
     fn properties(&self) -> Properties {
-        Properties { connections: 1, append_only: false }
+        Properties { connections: 1, append_only: false, is_far: false }
     }
 
     fn location(&self) -> String {

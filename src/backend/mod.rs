@@ -99,6 +99,8 @@ pub struct Properties {
     pub connections: usize,
     /// Files cannot be removed.
     pub append_only: bool,
+    /// Each request is a journey, and often a bill: few large ones are better than many small.
+    pub is_far: bool,
 }
 
 /// A store of immutable files. All methods are required: a wrapper that forgot to forward one
@@ -108,8 +110,15 @@ pub trait Backend: Send + Sync {
     /// does not exist yet is an empty list, a listing that was cut off is not.
     fn list(&self, kind: FileKind) -> Result<Vec<(FileName, u64)>>;
 
+    /// The same of several kinds: in one listing where a store can do that.
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>>;
+
     /// Exactly the bytes of `range`, or an error; a file that is shorter is damaged.
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>>;
+
+    /// A whole file of at most this many bytes, `None` if it does not exist. One request where a
+    /// store can do that.
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>>;
 
     /// The size of a file, `None` if it does not exist.
     fn size(&self, name: &FileName) -> Result<Option<u64>>;
@@ -128,10 +137,38 @@ pub trait Backend: Send + Sync {
     fn location(&self) -> String;
 }
 
-/// Reads a whole file whose size a listing told.
+/// Files of several kinds, for backends that list them one after the other.
+pub fn list_each(backend: &dyn Backend, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+    let mut files = Vec::new();
+    for kind in kinds {
+        files.extend(backend.list(*kind)?);
+    }
+    Ok(files)
+}
+
+/// A whole file, for backends that ask for its size first.
+pub fn whole_by_size(backend: &dyn Backend, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+    match backend.size(name)? {
+        None => Ok(None),
+        Some(size) if size > most => Err(too_large(name, size)),
+        // Removed since.
+        Some(size) => match backend.read(name, 0..size) {
+            Err(error) if error.kind() == crate::base::Kind::NotFound => Ok(None),
+            read => read.map(Some),
+        },
+    }
+}
+
+/// "Nobody wrote that", in the words every backend uses.
+pub fn too_large(name: &FileName, size: u64) -> crate::base::Error {
+    crate::base::Error::new(crate::base::Kind::Damaged, format!("read {name}"))
+        .why(format!("it has {size} bytes, far too many for what it should be"))
+}
+
+/// A whole record that has to exist.
 pub fn read_all(backend: &dyn Backend, name: &FileName) -> Result<Vec<u8>> {
-    let size = backend.size(name)?.ok_or_else(|| missing(name))?;
-    backend.read(name, 0..size)
+    let whole = backend.read_whole(name, crate::base::limits::RECORD_BYTES_MAX)?;
+    whole.ok_or_else(|| missing(name))
 }
 
 /// "There is no such file", in the words every backend uses.

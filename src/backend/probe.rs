@@ -131,9 +131,15 @@ mod tests {
             self.may(Step::List)?;
             self.0.list(kind)
         }
+        fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+            crate::backend::list_each(self, kinds)
+        }
         fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
             self.may(Step::Read)?;
             self.0.read(name, range)
+        }
+        fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+            crate::backend::whole_by_size(self, name, most)
         }
         fn size(&self, name: &FileName) -> Result<Option<u64>> {
             if *name == FileName::CONFIG {

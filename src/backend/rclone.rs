@@ -9,7 +9,9 @@
 
 use super::child::Child;
 use super::http::{self, Answer, Http, Request, Route, quoted};
-use super::{Access, Backend, FileKind, FileName, Properties, Variables, missing};
+use super::{
+    Access, Backend, FileKind, FileName, Properties, Variables, list_each, missing, whole_by_size,
+};
 use crate::base::{Counter, Error, FileId, Kind, Result, World, limits};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Url};
@@ -222,6 +224,10 @@ impl Backend for Rclone {
         Ok(files)
     }
 
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        list_each(self, kinds)
+    }
+
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
         let what = format!("read {name}");
         if range.is_empty() {
@@ -252,6 +258,10 @@ impl Backend for Rclone {
             404 => Err(missing(name)),
             _ => Err(failed(&what, &answer)),
         }
+    }
+
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        whole_by_size(self, name, most)
     }
 
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
@@ -301,7 +311,7 @@ impl Backend for Rclone {
     }
 
     fn properties(&self) -> Properties {
-        Properties { connections: 2, append_only: self.append_only }
+        Properties { connections: 2, append_only: self.append_only, is_far: true }
     }
 
     fn location(&self) -> String {

@@ -136,8 +136,16 @@ impl Backend for Retried {
         self.retry.persist(|_| self.inner.list(kind))
     }
 
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        self.retry.persist(|_| self.inner.list_together(kinds))
+    }
+
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
         self.retry.persist(|_| self.inner.read(name, range.clone()))
+    }
+
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        self.retry.persist(|_| self.inner.read_whole(name, most))
     }
 
     fn size(&self, name: &FileName) -> Result<Option<u64>> {

@@ -63,11 +63,23 @@ impl Backend for Throttled {
         self.inner.list(kind)
     }
 
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        self.inner.list_together(kinds)
+    }
+
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
         if let Some(pace) = &self.download {
             pace.count(range.end.saturating_sub(range.start));
         }
         self.inner.read(name, range)
+    }
+
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        let read = self.inner.read_whole(name, most)?;
+        if let (Some(pace), Some(bytes)) = (&self.download, &read) {
+            pace.count(length_of(bytes.len()));
+        }
+        Ok(read)
     }
 
     fn size(&self, name: &FileName) -> Result<Option<u64>> {

@@ -67,8 +67,16 @@ impl Backend for Worded {
         self.said(self.inner.list(kind))
     }
 
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        self.said(self.inner.list_together(kinds))
+    }
+
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
         self.said(self.inner.read(name, range))
+    }
+
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        self.said(self.inner.read_whole(name, most))
     }
 
     fn size(&self, name: &FileName) -> Result<Option<u64>> {

@@ -45,6 +45,12 @@ pub const KEY_SLOTS_MAX: usize = 64;
 pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
 /// See [`CHECKPOINT_BYTES`].
 pub const CHECKPOINT_SHARE: u64 = 16;
+/// In a store far away they are as far apart at least: the work that a killed run may lose.
+pub const CHECKPOINT_FAR_SPAN: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a listing that was taken ahead may be used: no longer than one may take.
+pub const FORESEEN_SPAN: std::time::Duration = std::time::Duration::from_secs(10);
+/// Files that a store far away names in one answer: S3's number, and no other's is smaller.
+pub const LISTED_AT_ONCE: usize = 1000;
 /// Most chunks in one index segment that is merged at the end of a backup.
 pub const INDEX_SEGMENT_CHUNKS: usize = 500_000;
 
@@ -172,6 +178,8 @@ pub const RATE_BYTES_MIN: u64 = 64 * 1024;
 pub const COALESCE_GAP_BYTES: u64 = 256 * 1024;
 /// Longest single read of a restore or a check.
 pub const COALESCE_READ_BYTES: u64 = 8 * 1024 * 1024;
+/// The same from a store far away: a pack of the usual size at once.
+pub const COALESCE_FAR_READ_BYTES: u64 = 24 * 1024 * 1024;
 /// Files planned together in a restore: bounds the plan's memory.
 pub const RESTORE_BATCH_FILES: usize = 50_000;
 /// A pack of trees up to this size is copied to this machine as soon as a part of it is read.

@@ -104,7 +104,7 @@ impl IndexedRepository {
         if is_unseen || self.is_late() {
             self.still_there().within(what)?;
         }
-        let id = self.save_snapshot(snapshot)?;
+        let id = self.save_snapshot(snapshot, !is_unseen)?;
         // It may have taken long to get here; and without a lock, somebody who removes at once may
         // have missed both us and the snapshot.
         if (is_unseen || self.is_late())

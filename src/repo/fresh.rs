@@ -13,8 +13,9 @@ use crate::backend::{Backend, FileKind, FileName};
 use crate::base::{ChunkId, FileId, Result, Within, World, limits};
 use crate::crypto::Keys;
 use crate::format::{IndexSegment, PackEntry, RecordKind, envelope};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 /// What was stored since the index was loaded.
 pub(super) struct Fresh {
@@ -22,6 +23,8 @@ pub(super) struct Fresh {
     copy: Option<Arc<LocalCopy>>,
     keys: Arc<Keys>,
     world: Arc<World>,
+    /// Packs that were there when the index was loaded.
+    packs_before: usize,
     chunks: RwLock<HashSet<ChunkId>>,
     packs: Mutex<Packs>,
     /// Held while segments are stored: whoever finds no unnamed pack must not run ahead of somebody
@@ -34,6 +37,8 @@ struct Packs {
     /// Stored packs that no segment names yet.
     unnamed: Vec<PackEntry>,
     unnamed_bytes: u64,
+    /// When the last were named, or else the first was stored.
+    named: Option<Duration>,
     /// Bytes stored in all.
     bytes: u64,
     /// All packs stored.
@@ -48,9 +53,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Fresh {
-    /// Nothing yet.
-    pub(super) fn new(repository: &Repository) -> Self {
+    /// Nothing yet, beside the packs of the index.
+    pub(super) fn new(repository: &Repository, packs_before: usize) -> Self {
         Self {
+            packs_before,
             backend: Arc::clone(&repository.backend),
             copy: repository.copy.clone(),
             keys: Arc::clone(&repository.keys),
@@ -75,7 +81,11 @@ impl Fresh {
         packs.own.insert(entry.id);
         packs.unnamed.push(entry);
         let share = packs.bytes / limits::CHECKPOINT_SHARE;
-        let is_due = packs.unnamed_bytes >= checkpoint_bytes.max(share);
+        let now = self.world.ticks();
+        // Where each request is a journey, some work may be lost rather than many be made.
+        let is_early = self.backend.properties().is_far
+            && now.saturating_sub(*packs.named.get_or_insert(now)) < limits::CHECKPOINT_FAR_SPAN;
+        let is_due = packs.unnamed_bytes >= checkpoint_bytes.max(share) && !is_early;
         drop(packs);
         // Only now, so that whoever counts on these chunks names the pack before relying on it.
         self.chunks.write().unwrap_or_else(PoisonError::into_inner).extend(ids);
@@ -89,6 +99,7 @@ impl Fresh {
         let mut unnamed = {
             let mut packs = lock(&self.packs);
             packs.unnamed_bytes = 0;
+            packs.named = Some(self.world.ticks());
             std::mem::take(&mut packs.unnamed)
         };
         if unnamed.is_empty() {
@@ -97,8 +108,9 @@ impl Fresh {
         // Not in the order in which the uploaders happened to end: the same backup is the same
         // bytes.
         unnamed.sort_unstable_by_key(|pack| pack.id);
+        let arrived = self.have_arrived(&unnamed);
         let segment = self.segment(unnamed, Vec::new());
-        let stored = self.store(&segment);
+        let stored = arrived.and_then(|()| self.store(&segment));
         let mut packs = lock(&self.packs);
         match stored {
             Ok(id) => {
@@ -106,12 +118,34 @@ impl Fresh {
                 Ok(())
             }
             Err(error) => {
-                // The next backup counts on them, too, and has to name them.
+                // The next backup counts on them, too, and has to name them. If the store has lost
+                // one, no backup of this process ends well: each may count on it.
                 packs.unnamed_bytes += segment.packs.iter().map(|pack| pack.size).sum::<u64>();
                 packs.unnamed.extend(segment.packs);
                 Err(error)
             }
         }
+    }
+
+    /// Looks whether a store far away has what it said it had stored: each pack by itself, or all
+    /// in one listing where that is fewer requests.
+    fn have_arrived(&self, packs: &[PackEntry]) -> Result<()> {
+        if !self.backend.properties().is_far {
+            return Ok(());
+        }
+        let name = |pack: &PackEntry| FileName::new(FileKind::Pack, pack.id);
+        let there = self.packs_before + lock(&self.packs).own.len();
+        let pages = there / limits::LISTED_AT_ONCE + 1;
+        if packs.len() <= pages {
+            return packs.iter().try_for_each(|pack| {
+                super::has_arrived(&name(pack), self.backend.size(&name(pack))?, pack.size)
+            });
+        }
+        let listed: HashMap<FileName, u64> =
+            self.backend.list(FileKind::Pack)?.into_iter().collect();
+        packs.iter().try_for_each(|pack| {
+            super::has_arrived(&name(pack), listed.get(&name(pack)).copied(), pack.size)
+        })
     }
 
     /// One segment per backup: the checkpoints of a long run are merged, the new one first.

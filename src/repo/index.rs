@@ -117,7 +117,7 @@ impl Index {
         // A listing is no single moment: it may miss a segment that was merged away and the one
         // made of it too. That one was there before the other went, so the next listing has it.
         for round in 0..limits::INDEX_LISTINGS_MAX {
-            let listed = repository.backend().list(FileKind::Index)?;
+            let listed = repository.list(FileKind::Index)?;
             if let Some(copy) = repository.copy() {
                 copy.keep_only(FileKind::Index, &listed.iter().map(|(name, _)| *name).collect());
             }

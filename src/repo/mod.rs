@@ -4,6 +4,7 @@
 
 mod chunk_table;
 mod fence;
+mod foreseen;
 mod fresh;
 pub mod index;
 pub mod keys;
@@ -19,12 +20,13 @@ pub use reader::Reader;
 pub use writer::{Bundle, Writer, WriterOptions};
 
 use crate::backend::{Backend, FileKind, FileName, read_all};
-use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, World};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, World, limits};
 use crate::crypto::{KdfParams, Keys, MasterKey};
 use crate::format::chunker::ChunkSizes;
 use crate::format::keyslot::{self, KeySlot, Secret};
 use crate::format::{Chunker, Config, Header, IndexSegment, RecordKind, envelope, pack};
 use fence::Relied;
+use foreseen::Foreseen;
 use fresh::Fresh;
 use locks::Held;
 use std::collections::{HashMap, HashSet};
@@ -39,6 +41,7 @@ pub struct Repository {
     config: Config,
     world: Arc<World>,
     copy: Option<Arc<LocalCopy>>,
+    foreseen: Foreseen,
 }
 
 impl Repository {
@@ -77,7 +80,14 @@ impl Repository {
         for (name, _) in stale {
             backend.remove(&name).within(what)?;
         }
-        Ok(Self { backend, keys: Arc::new(keys), config, world, copy: None })
+        Ok(Self {
+            backend,
+            keys: Arc::new(keys),
+            config,
+            world,
+            copy: None,
+            foreseen: Foreseen::default(),
+        })
     }
 
     /// Opens a repository with a password or key file.
@@ -105,7 +115,14 @@ impl Found {
         let Self { backend, config: stored } = self;
         let what = || format!("open the repository at {}", backend.location());
         let (keys, config) = keys::unlock(backend.as_ref(), secret, &stored).within(what)?;
-        Ok(Repository { backend, keys: Arc::new(keys), config, world, copy: None })
+        Ok(Repository {
+            backend,
+            keys: Arc::new(keys),
+            config,
+            world,
+            copy: None,
+            foreseen: Foreseen::default(),
+        })
     }
 }
 
@@ -167,6 +184,7 @@ impl Repository {
     /// packs that are lost.
     pub fn indexed_to_write(self, work: &str, monitor: &dyn Monitor) -> Result<IndexedRepository> {
         let held = self.lock(work)?;
+        self.foresee(&[FileKind::Index, FileKind::Pack, FileKind::Snapshot])?;
         let mut repository = self.indexed_under(held.map(Arc::new), monitor)?;
         repository.leave_out_lost_packs(monitor)?;
         Ok(repository)
@@ -188,7 +206,7 @@ impl Repository {
     ) -> Result<IndexedRepository> {
         let loaded = (self.world.ticks(), self.world.now());
         let index = Index::load(&self, monitor)?;
-        let fresh = Arc::new(Fresh::new(&self));
+        let fresh = Arc::new(Fresh::new(&self, index.packs().len()));
         let relied = Relied::new(&index);
         Ok(IndexedRepository { repository: self, index, fresh, relied, loaded, lock })
     }
@@ -297,6 +315,7 @@ impl IndexedRepository {
             config: self.config.clone(),
             world: Arc::clone(&self.world),
             copy: self.copy.clone(),
+            foreseen: Foreseen::default(),
         }
     }
 
@@ -304,7 +323,7 @@ impl IndexedRepository {
     #[must_use]
     pub fn over(mut self, backend: Arc<dyn Backend>) -> Self {
         self.repository.backend = backend;
-        self.fresh = Arc::new(Fresh::new(&self.repository));
+        self.fresh = Arc::new(Fresh::new(&self.repository, self.index.packs().len()));
         self
     }
 
@@ -336,11 +355,16 @@ impl IndexedRepository {
     /// Takes packs that are gone or of a wrong size out of the index in memory, so that a backup
     /// stores their chunks again as far as the files still exist. They are named in warnings.
     pub fn leave_out_lost_packs(&mut self, monitor: &dyn Monitor) -> Result<()> {
-        let sizes: HashMap<FileName, u64> =
-            self.repository.backend.list(FileKind::Pack)?.into_iter().collect();
-        let is_lost = |_, pack: &index::Pack| {
+        let mut sizes: HashMap<FileName, u64> =
+            self.repository.list(FileKind::Pack)?.into_iter().collect();
+        let lacks = |sizes: &HashMap<FileName, u64>, pack: &index::Pack| {
             sizes.get(&FileName::new(FileKind::Pack, pack.id)) != Some(&pack.size)
         };
+        // A listing that was taken ahead may be older than a pack that the index names by now.
+        if self.index.packs().iter().any(|pack| lacks(&sizes, pack)) {
+            sizes = self.repository.backend.list(FileKind::Pack)?.into_iter().collect();
+        }
+        let is_lost = |_, pack: &index::Pack| lacks(&sizes, pack);
         for (place, pack) in self.index.leave_out(is_lost) {
             // Nothing needs it, and somebody is removing it.
             if self.index.is_leaving(place) {
@@ -377,23 +401,33 @@ fn file_kind(kind: RecordKind) -> FileKind {
     }
 }
 
-/// Stores bytes under their hash and makes sure that all of them arrived.
+/// Stores bytes under their hash and makes sure that all of them arrived; for the packs of a store
+/// far away, whoever names them does ([`fresh::Fresh::name_packs`]).
 pub(crate) fn store_named(backend: &dyn Backend, kind: FileKind, bytes: &[u8]) -> Result<FileId> {
     let name = FileName::new(kind, pack::file_id(bytes));
     backend.create(&name, bytes)?;
+    if kind == FileKind::Pack && backend.properties().is_far {
+        // Looked for together with others, before a segment names them.
+        return Ok(name.id);
+    }
     let stored = backend.size(&name)?;
-    let expected = crate::base::units::bytes(bytes.len());
     if stored.is_none() && kind == FileKind::Index {
         // Whoever merges segments takes over what it finds, and this one at once.
         return Err(Error::new(Kind::InUse, format!("store {name}"))
             .why("somebody else has taken it over and removed it")
             .hint("run it again"));
     }
-    if stored != Some(expected) {
-        return Err(Error::new(Kind::Disk, format!("store {name}"))
-            .why(format!("the store holds {} of its {expected} bytes", stored.unwrap_or(0))));
-    }
+    has_arrived(&name, stored, crate::base::units::bytes(bytes.len()))?;
     Ok(name.id)
+}
+
+/// Whether a store has all of a file that it said it had stored.
+fn has_arrived(name: &FileName, stored: Option<u64>, expected: u64) -> Result<()> {
+    if stored == Some(expected) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Disk, format!("store {name}"))
+        .why(format!("the store holds {} of its {expected} bytes", stored.unwrap_or(0))))
 }
 
 /// As [`store_named`]; the copy on this machine gets it too.
@@ -411,8 +445,8 @@ pub(crate) fn store_and_keep(
 }
 
 fn read_config(backend: &dyn Backend) -> Result<Vec<u8>> {
-    match backend.size(&FileName::CONFIG)? {
-        Some(size) => backend.read(&FileName::CONFIG, 0..size),
+    match backend.read_whole(&FileName::CONFIG, limits::RECORD_BYTES_MAX)? {
+        Some(stored) => Ok(stored),
         None if backend.list(FileKind::Key)?.is_empty() => {
             Err(Error::new(Kind::NotFound, "find a repository there")
                 .why("there is none at this place")

@@ -25,7 +25,7 @@ impl Repository {
 
     /// Every snapshot that the store lists, read as they are asked for.
     fn each_snapshot(&self) -> Result<impl Iterator<Item = (FileName, Result<Snapshot>)>> {
-        let listed = self.backend.list(FileKind::Snapshot)?;
+        let listed = self.list(FileKind::Snapshot)?;
         if let Some(copy) = self.copy() {
             copy.keep_only(FileKind::Snapshot, &listed.iter().map(|(name, _)| *name).collect());
         }
@@ -59,8 +59,9 @@ impl Repository {
     }
 
     /// Stores a snapshot and reads it back: the commit point of a backup. All that it names must
-    /// be durable before.
-    pub(super) fn save_snapshot(&self, snapshot: &Snapshot) -> Result<FileId> {
+    /// be durable before. `is_seen`: others see that somebody is at work here, and leave the
+    /// repository where it is; far away, that is enough.
+    pub(super) fn save_snapshot(&self, snapshot: &Snapshot, is_seen: bool) -> Result<FileId> {
         let stored = self.seal(RecordKind::Snapshot, snapshot.features, &snapshot.encode())?;
         let name = FileName::new(FileKind::Snapshot, pack::file_id(&stored));
         self.backend.create(&name, &stored)?;
@@ -72,7 +73,8 @@ impl Repository {
                 .why("the store returned something else than it was given"));
         }
         // Without it nobody can open the repository: it was removed while this backup ran.
-        if self.backend.size(&FileName::CONFIG)?.is_none() {
+        let is_certain = is_seen && self.backend.properties().is_far;
+        if !is_certain && self.backend.size(&FileName::CONFIG)?.is_none() {
             return Err(Error::new(Kind::Damaged, "end the backup")
                 .why("the repository was removed meanwhile: its config is gone"));
         }

@@ -366,9 +366,15 @@ impl Backend for Hooked {
         (self.before)(Call::List(kind));
         self.inner.list(kind)
     }
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        ghostsnap::backend::list_each(self, kinds)
+    }
     fn read(&self, name: &FileName, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
         (self.before)(Call::Read(*name));
         self.inner.read(name, range)
+    }
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        ghostsnap::backend::whole_by_size(self, name, most)
     }
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         self.inner.size(name)

@@ -11,7 +11,7 @@ pub use options::{AzureOptions, Proof};
 
 use super::http::{Http, Route};
 use super::retry::Retry;
-use super::{Access, Backend, FileKind, FileName, Properties, missing};
+use super::{Access, Backend, FileKind, FileName, Properties, list_each, missing, whole_by_size};
 use crate::base::units::{bytes as length_of, length};
 use crate::base::{Error, Kind, Result, limits};
 use azure_core::http::{ClientOptions, RequestContent, RetryOptions, Transport, XmlFormat};
@@ -146,6 +146,10 @@ impl Backend for Azure {
         Err(Error::new(Kind::Connect, what).why("the listing does not come to an end"))
     }
 
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        list_each(self, kinds)
+    }
+
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
         let what = format!("read {name}");
         let short = |size: u64| {
@@ -185,6 +189,10 @@ impl Backend for Azure {
         }
     }
 
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        whole_by_size(self, name, most)
+    }
+
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         let what = format!("look at {name}");
         let blob = self.blob(name);
@@ -222,7 +230,7 @@ impl Backend for Azure {
     }
 
     fn properties(&self) -> Properties {
-        Properties { connections: 4, append_only: self.options.append_only }
+        Properties { connections: 4, append_only: self.options.append_only, is_far: true }
     }
 
     fn location(&self) -> String {

@@ -3,9 +3,8 @@
 //! through our own client (`backend/http.rs`), because rust-s3's copies a body twice and bounds the
 //! time of a whole transfer instead of the time without progress.
 //!
-//! A new file is stored with `If-None-Match: *`. Some stores ignore that without a word, so it is
-//! tried out once on a file that was just written, and until it is proven the size is asked for
-//! before.
+//! A new file is stored with `If-None-Match: *`. Some stores ignore that without a word, so for the
+//! one file whose name does not say what is in it, the config, the size is asked for before.
 
 mod errors;
 pub mod options;
@@ -30,7 +29,6 @@ use s3::{Bucket, Region};
 use serde::Deserialize;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const CONTENT_TYPE: &str = "application/octet-stream";
 
@@ -42,8 +40,6 @@ pub struct S3 {
     bucket: Bucket,
     /// The same, with the condition that a file is new.
     bucket_if_new: Bucket,
-    /// Whether the store is known to honour that condition.
-    honours_new: AtomicBool,
 }
 
 /// One page of a listing. What would tell that it is not whole must be there.
@@ -93,13 +89,11 @@ impl S3 {
         }
         let headers = HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static("*"))]);
         let bucket_if_new = bucket.with_extra_headers(headers);
-        let is_aws = options.endpoint.contains(".amazonaws.com");
         Ok(Self {
             http: Http::new(access, Route::Outside(options.authorities.as_deref()))?,
             retry,
             bucket_if_new: bucket_if_new.map_err(|error| unsigned(&what(), &error))?,
             bucket,
-            honours_new: AtomicBool::new(is_aws),
             options,
         })
     }
@@ -171,6 +165,31 @@ impl S3 {
         Ok(page)
     }
 
+    /// The files of these kinds whose path starts like this, page by page.
+    fn listed(&self, what: &str, start: &str, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        let prefix = self.key(start);
+        let root = self.key("");
+        let root = root.trim_start_matches('/');
+        let mut files = Vec::new();
+        let mut after = None;
+        for _ in 0..limits::STORE_PAGES_MAX {
+            let page = self.page(what, &prefix, after.clone(), limits::LISTED_AT_ONCE)?;
+            for file in page.files {
+                let path = file.key.strip_prefix(root).unwrap_or(&file.key);
+                let name = kinds.iter().find_map(|kind| FileName::parse(*kind, path));
+                files.extend(name.map(|name| (name, file.size)));
+            }
+            if !page.truncated {
+                return Ok(files);
+            }
+            if page.next == after {
+                break;
+            }
+            after = page.next;
+        }
+        Err(Error::new(Kind::Connect, what).why("the listing does not come to an end"))
+    }
+
     /// Stores a file that is known, or will turn out, to be new.
     fn put(&self, what: &str, key: &str, bytes: &[u8]) -> Result<()> {
         let command = Command::PutObject {
@@ -180,19 +199,6 @@ impl S3 {
             multipart: None,
         };
         self.insist(what, &self.bucket_if_new, key, command).map(drop)
-    }
-
-    /// Finds out whether the store honours the condition that a file is new: with a small file that
-    /// was just stored, and with the same bytes, so that a store which does not changes nothing.
-    fn prove(&self, what: &str, key: &str, bytes: &[u8]) {
-        if self.honours_new.load(Ordering::Relaxed) || bytes.len() > limits::HTTP_PIECE_BYTES {
-            return;
-        }
-        let refused = self.put(what, key, bytes).err();
-        // Any other failure proves nothing, and the file itself is stored.
-        if refused.is_some_and(|error| error.kind() == Kind::Exists) {
-            self.honours_new.store(true, Ordering::Relaxed);
-        }
     }
 
     /// Uploads in parts, each asked again by itself: after a cut it goes on where it was.
@@ -283,27 +289,11 @@ impl Backend for S3 {
             let size = self.size(&FileName::CONFIG)?;
             return Ok(size.map(|size| (FileName::CONFIG, size)).into_iter().collect());
         }
-        let what = format!("list {}", kind.folder());
-        let prefix = self.key(&format!("{}/", kind.folder()));
-        let root = self.key("");
-        let root = root.trim_start_matches('/');
-        let mut files = Vec::new();
-        let mut after = None;
-        for _ in 0..limits::STORE_PAGES_MAX {
-            let page = self.page(&what, &prefix, after.clone(), 1000)?;
-            for file in page.files {
-                let path = file.key.strip_prefix(root).unwrap_or(&file.key);
-                files.extend(FileName::parse(kind, path).map(|name| (name, file.size)));
-            }
-            if !page.truncated {
-                return Ok(files);
-            }
-            if page.next == after {
-                break;
-            }
-            after = page.next;
-        }
-        Err(Error::new(Kind::Connect, what).why("the listing does not come to an end"))
+        self.listed(&format!("list {}", kind.folder()), &format!("{}/", kind.folder()), &[kind])
+    }
+
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        self.listed("list the repository", "", kinds)
     }
 
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
@@ -323,6 +313,18 @@ impl Backend for S3 {
         }
     }
 
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        let what = format!("read {name}");
+        let key = self.key(&name.to_string());
+        let command = Command::GetObjectRange { start: 0, end: Some(most.saturating_sub(1)) };
+        let answer = self.ask(&what, &self.bucket, &key, command)?;
+        match answer.status {
+            200 | 206 | 416 => http::whole(name, most, answer).map(Some),
+            404 if errors::is_missing_file(&answer) => Ok(None),
+            _ => Err(refusal(&what, &answer)),
+        }
+    }
+
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         self.head(&format!("look at {name}"), &self.key(&name.to_string()))
     }
@@ -330,18 +332,15 @@ impl Backend for S3 {
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
         let what = format!("write {name}");
         let key = self.key(&name.to_string());
-        let in_parts = length_of(bytes.len()) > self.options.whole_max;
-        // What would be refused at the end of many parts is asked at their beginning.
-        let ask_first = in_parts || !self.honours_new.load(Ordering::Relaxed);
-        if ask_first && self.head(&what, &key)?.is_some() {
+        // Some stores ignore the condition that a file is new, without a word. The names of all
+        // files but the config say what is in them, so that nothing else could be written over.
+        if name.kind == FileKind::Config && self.head(&what, &key)?.is_some() {
             return Err(Error::new(Kind::Exists, what).why("the store has a file of that name"));
         }
-        if in_parts {
+        if length_of(bytes.len()) > self.options.whole_max {
             return self.put_in_parts(&what, &key, bytes);
         }
-        self.put(&what, &key, bytes)?;
-        self.prove(&what, &key, bytes);
-        Ok(())
+        self.put(&what, &key, bytes)
     }
 
     fn remove(&self, name: &FileName) -> Result<()> {
@@ -356,7 +355,7 @@ impl Backend for S3 {
     }
 
     fn properties(&self) -> Properties {
-        Properties { connections: 4, append_only: self.options.append_only }
+        Properties { connections: 4, append_only: self.options.append_only, is_far: true }
     }
 
     fn location(&self) -> String {

@@ -12,7 +12,7 @@ pub mod wire;
 pub use options::SftpOptions;
 
 use super::child::Child;
-use super::{Access, Backend, FileKind, FileName, Properties, missing};
+use super::{Access, Backend, FileKind, FileName, Properties, list_each, missing, whole_by_size};
 use crate::base::units::{bytes as length_of, length};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, World, limits};
 use std::io;
@@ -211,6 +211,10 @@ impl Backend for Sftp {
         })
     }
 
+    fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        list_each(self, kinds)
+    }
+
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
         let what = format!("read {name}");
         let path = self.path(&name.to_string());
@@ -244,6 +248,10 @@ impl Backend for Sftp {
                 reply => Err(Trouble::Refused(status(reply)?)),
             }
         })
+    }
+
+    fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+        whole_by_size(self, name, most)
     }
 
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
@@ -286,7 +294,7 @@ impl Backend for Sftp {
     }
 
     fn properties(&self) -> Properties {
-        Properties { connections: 2, append_only: self.options.append_only }
+        Properties { connections: 2, append_only: self.options.append_only, is_far: true }
     }
 
     fn location(&self) -> String {

@@ -440,7 +440,11 @@ impl Restore<'_> {
     fn run_batch(&mut self) -> Result<()> {
         let files = std::mem::take(&mut self.files);
         let mut parts = std::mem::take(&mut self.parts);
-        let reads = reads(self.repository.index(), &mut parts)?;
+        let longest = match self.repository.backend().properties().is_far {
+            true => limits::COALESCE_FAR_READ_BYTES,
+            false => limits::COALESCE_READ_BYTES,
+        };
+        let reads = reads(self.repository.index(), &mut parts, longest)?;
         let cores = self.repository.world().cores();
         let workers = if self.options.workers == 0 { cores } else { self.options.workers };
         Fetch::new(self.repository, &self.target, self.monitor, &files, &parts, &reads)

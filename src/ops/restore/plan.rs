@@ -111,8 +111,9 @@ pub fn places(node: &Node, spans: &[Span]) -> Result<Vec<Place>> {
     Ok(places)
 }
 
-/// Sorts parts by where they lie and joins neighbours into reads.
-pub fn reads(index: &Index, parts: &mut [Part]) -> Result<Vec<Read>> {
+/// Sorts parts by where they lie and joins neighbours into reads of at most `longest` bytes, or of
+/// one blob.
+pub fn reads(index: &Index, parts: &mut [Part], longest: u64) -> Result<Vec<Read>> {
     parts.sort_unstable_by_key(|part| (part.blob, part.from));
     let lost = || Error::new(Kind::Damaged, "plan the reads").why("the index does not add up");
     let mut reads: Vec<Read> = Vec::new();
@@ -121,7 +122,7 @@ pub fn reads(index: &Index, parts: &mut [Part]) -> Result<Vec<Read>> {
         let start = u64::from(blob.offset);
         let end = start + u64::from(blob.stored_length);
         match reads.last_mut() {
-            Some(last) if joins(last, blob.pack, start, end) => {
+            Some(last) if joins(last, blob.pack, start, end, longest) => {
                 last.end = last.end.max(end);
                 last.parts.end = place + 1;
             }
@@ -131,11 +132,11 @@ pub fn reads(index: &Index, parts: &mut [Part]) -> Result<Vec<Read>> {
     Ok(reads)
 }
 
-fn joins(last: &Read, pack: u32, start: u64, end: u64) -> bool {
+fn joins(last: &Read, pack: u32, start: u64, end: u64, longest: u64) -> bool {
     last.pack == pack
         && start >= last.start
         && start <= last.end + limits::COALESCE_GAP_BYTES
-        && end - last.start <= limits::COALESCE_READ_BYTES
+        && end - last.start <= longest
 }
 
 #[cfg(test)]
@@ -170,7 +171,7 @@ mod tests {
         let id = ChunkId([0; 32]);
         let part = |blob| Part { id, blob, skip: 0, from: 0, length: 10, file: 0, to: 0 };
         let mut parts = [part(2), part(0), part(1)];
-        let reads = reads(&index(), &mut parts).unwrap();
+        let reads = reads(&index(), &mut parts, limits::COALESCE_READ_BYTES).unwrap();
         assert_eq!(reads.len(), 2);
         assert_eq!((reads[0].start, reads[0].end, reads[0].parts.clone()), (48, 248, 0..2));
         assert_eq!(reads[1].parts, 2..3);
