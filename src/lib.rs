@@ -332,6 +332,7 @@
 //! - `cli/progress.rs`: what a long job tells while it runs
 //! - `cli/signals.rs`: Ctrl-C
 //! - `cli/generate.rs`: writes and compares what is made from the table
+//! - `cli/generate_api.rs`: docs/api.md
 //! - `cli/generate_docs.rs`: docs/cli.md and docs/errors.md
 //! - `cli/generate_shims.rs`: shims and API profiles
 //!

@@ -4,7 +4,7 @@
 
 use super::args::{capital, clap_command};
 use super::table::{self, Shim};
-use super::{generate_docs, generate_shims};
+use super::{generate_api, generate_docs, generate_shims};
 use crate::base::{Result, WhatIo};
 use clap::{Arg, Command};
 use clap_complete::Shell;
@@ -45,6 +45,7 @@ pub fn files() -> Vec<Generated> {
     }
     files.push(plain("docs/cli.md", generate_docs::cli()));
     files.push(plain("docs/errors.md", generate_docs::errors()));
+    files.push(plain("docs/api.md", generate_api::api()));
     files
 }
 

@@ -13,6 +13,7 @@ pub mod engine_look;
 mod engine_repair;
 pub mod files;
 pub mod generate;
+mod generate_api;
 pub mod generate_docs;
 pub mod generate_shims;
 mod job_note;
