@@ -38,7 +38,7 @@
 //!
 //! - `crypto/mod.rs`: what the other rooms import
 //! - `crypto/kdf.rs`: passwords into keys by Argon2id, with floor and ceiling; key files
-//! - `crypto/keys.rs`: the master key, its sub-keys, file keys, chunk ids, the chunker's table
+//! - `crypto/keys.rs`: the master keys, their sub-keys, file keys, chunk ids, the chunker's table
 //! - `crypto/seal.rs`: ChaCha20-Poly1305 with counted nonces
 //!
 //! # backend: named immutable files somewhere
@@ -79,7 +79,7 @@
 //! - `format/chunker.rs`: content-defined borders from a secret table
 //! - `format/compress.rs`: zstd per blob, bounded by the recorded length
 //! - `format/config.rs`: the repository's own description
-//! - `format/keyslot.rs`: the master key wrapped under a password or key file
+//! - `format/keyslot.rs`: the master keys wrapped under a password or key file
 //! - `format/kit.rs`: the key of a recovery kit, typed from paper
 //! - `format/lock.rs`: who is writing at this moment
 //! - `format/pack.rs`: blobs, the sealed end, the footer
@@ -93,7 +93,7 @@
 //! Never a path of a backed-up tree, never a Hestia word.
 //!
 //! - `repo/mod.rs`: `Repository` (make, open) and `IndexedRepository`
-//! - `repo/keys.rs`: key slots: unlock, list, add, change, remove
+//! - `repo/keys.rs`: key slots: unlock, list, add, change, remove, rotate
 //! - `repo/local_copy.rs`: index, snapshots and trees of a repository far away, on this machine
 //! - `repo/index.rs`: the index in memory: which chunk lies where
 //! - `repo/chunk_table.rs`: its sorted table of chunks

@@ -706,6 +706,39 @@ fn a_recovery_kit_opens_the_repository_when_all_else_is_gone() {
 }
 
 #[test]
+fn keys_are_rotated_for_all_who_are_to_go_on() {
+    let desk = Desk::with_repository();
+    let id = desk.backup();
+    desk.ok(&["key", "kit", "-o", "kit.txt"]);
+    let refused = desk.run(&["key", "rotate"]);
+    assert_eq!(code(&refused), 10, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("(recovery kit 2"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("--also"), "{}", stderr(&refused));
+    let rows = desk.json(&["key", "rotate", "--also", "kit.txt", "--json"]);
+    let results = rows.as_object().unwrap().values().map(|row| row["RESULT"].as_str().unwrap());
+    let mut results: Vec<&str> = results.collect();
+    results.sort_unstable();
+    assert_eq!(results, ["removed", "removed", "renewed", "renewed"]);
+    let keys = desk.json(&["key", "list", "--json"]);
+    assert!(keys.as_object().unwrap().values().all(|row| row["EPOCH"] == "1"), "{keys}");
+    // What was there, what comes, by the password and by the kit.
+    let later = desk.backup();
+    for (number, id) in [id, later].iter().enumerate() {
+        let target = format!("out{number}");
+        desk.ok(&["restore", id, "--target", &target, "--key-file", "kit.txt"]);
+    }
+    desk.ok(&["check", "--read-data"]);
+    let pruned = desk.run(&["prune", "--max-reseal-size", "0"]);
+    assert!(stderr(&pruned).contains("under the keys of before"), "{}", stderr(&pruned));
+    let pruned = desk.run(&["prune", "--now"]);
+    assert!(!stderr(&pruned).contains("under the keys of before"), "{}", stderr(&pruned));
+    desk.ok(&["check", "--read-data"]);
+    desk.ok(&["key", "rotate", "--drop-others", "--force"]);
+    let mut kit = desk.command(&["snapshots", "--key-file", "kit.txt"]);
+    assert_eq!(code(&kit.env_remove("GHOSTSNAP_PASSWORD").output().unwrap()), 9);
+}
+
+#[test]
 fn damage_is_mended_by_the_commands_that_are_named() {
     let desk = Desk::with_repository();
     for number in 0..20u32 {

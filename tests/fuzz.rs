@@ -263,7 +263,7 @@ fn peak_memory() -> u64 {
 #[test]
 fn packs_and_their_ends() {
     let keys = keys();
-    let mut writer = PackWriter::new(&keys, PackClass::Data, [4; 32], 1000);
+    let mut writer = PackWriter::new(&keys, PackClass::Data, [4; 32], 1000).unwrap();
     writer.add(b"abcdefg", Compression::None, vec![(ChunkId([1; 32]), 7)]).unwrap();
     let (pack, _) = writer.finish().unwrap();
     torture("pack", 3000, &[pack], |bytes| {
@@ -282,8 +282,10 @@ fn packs_and_their_ends() {
 #[test]
 fn key_slots_and_key_files() {
     let secret = Secret::from_file_text(&Secret::key_file_text(&[8; 32])).unwrap();
-    let slot = KeySlot { label: "l".to_owned(), created: Timestamp::from_seconds(1), kdf: None };
-    let stored = seal_slot(&MasterKey::new([5; 32]), &secret, &slot, &World::seeded(1)).unwrap();
+    let slot =
+        KeySlot { label: "l".to_owned(), created: Timestamp::from_seconds(1), kdf: None, epoch: 0 };
+    let stored =
+        seal_slot(&Keys::new(MasterKey::new([5; 32])), &secret, &slot, &World::seeded(1)).unwrap();
     torture("key slot", 4000, std::slice::from_ref(&stored), |bytes| {
         drop(describe_slot(&bytes));
         let opened = open_slot(&bytes, &secret);

@@ -34,6 +34,8 @@ pub const PACK_END_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const RECORD_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Largest plain record, after decompression.
 pub const RECORD_PLAIN_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// How often keys may be rotated, and once more: each slot holds the keys of all epochs.
+pub const EPOCHS_MAX: u16 = 512;
 /// Largest key slot file: parameters, a label and a wrapped key.
 pub const KEY_SLOT_BYTES_MAX: u64 = 64 * 1024;
 /// Most key slots tried when opening; each password slot costs a full Argon2.
@@ -66,6 +68,8 @@ pub const FENCE_SECONDS: u64 = 30 * 60;
 pub const PRUNE_GRACE_SECONDS: i64 = 20 * 3600;
 /// No grace period is shorter: clocks of servers differ, and [`FENCE_SECONDS`] must fit in twice.
 pub const PRUNE_GRACE_SECONDS_MIN: i64 = 2 * 3600;
+/// Packs sealed under keys from before a rotation that one prune writes anew, unless told otherwise.
+pub const RESEAL_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// Packs of less than a quarter of a full one that may lie about before a prune makes one of them.
 pub const SMALL_PACKS_MAX: usize = 32;
 /// A lock of another machine that is older belongs to a process that was killed. If not, its run

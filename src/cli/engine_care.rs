@@ -364,6 +364,7 @@ fn prune_options(call: &Invocation) -> Result<PruneOptions> {
     Ok(PruneOptions {
         max_unused: if call.has("repack-all") { 0 } else { unused.unwrap_or(usual.max_unused) },
         max_repack: call.text("max-repack-size").map(size).transpose()?,
+        max_reseal: call.text("max-reseal-size").map(size).transpose()?.unwrap_or(usual.max_reseal),
         grace_seconds: hours.transpose()?.unwrap_or(usual.grace_seconds),
         now: call.has("now"),
         may_empty: call.has("force"),
@@ -413,6 +414,12 @@ fn told(report: &PruneReport, options: &PruneOptions, is_dry: bool) -> String {
     let mut told = format!("{start}; {files} removed, {} freed", ByteSize(report.removed.1));
     if report.written > 0 {
         told += &format!(", {} written anew", ByteSize(report.written));
+    }
+    if report.plan.of_old_keys.0 > 0 {
+        told += &format!(
+            "; {} are sealed under the keys of before, and the next prunes go on with them",
+            ByteSize(report.plan.of_old_keys.1)
+        );
     }
     if report.marked.0 > 0 {
         told += &format!(

@@ -29,6 +29,7 @@ pub fn list(context: &Context, call: &Invocation) -> Result<()> {
             time.into(),
             memory.map_or_else(Cell::empty, Cell::from),
             slot.kdf.map_or_else(Cell::empty, |kdf| u64::from(kdf.passes).into()),
+            u64::from(slot.epoch).into(),
         ])?;
     }
     rows.finish()
@@ -114,6 +115,36 @@ pub fn remove(context: &Context, call: &Invocation) -> Result<()> {
     rows.finish()
 }
 
+/// `ghostsnap key rotate`.
+pub fn rotate(context: &Context, call: &Invocation) -> Result<()> {
+    let Opened { repository, secret } = repository::open(context, call)?;
+    let asker = repository::asker(context, call);
+    let mut secrets = vec![secret];
+    for path in call.paths("also") {
+        secrets.push(asker.of_file(path)?);
+    }
+    if call.has("drop-others") {
+        let question = "Remove all keys whose secrets are not given?";
+        context.confirm(call, "remove the keys of others", question)?;
+    }
+    let progress = context.progress();
+    let rotated = repository.rotate_keys(&secrets, call.has("drop-others"), &progress)?;
+    progress.finish();
+    let mut rows = context.output.rows(call.command().columns);
+    let renewed = rotated.renewed.iter().map(|one| (one, "renewed"));
+    for ((id, slot), result) in renewed.chain(rotated.removed.iter().map(|one| (one, "removed"))) {
+        let [id, label, method] = key_cells(id, slot);
+        rows.row(&[id, label, method, result.into()])?;
+    }
+    rows.finish()?;
+    context.output.note(&format!(
+        "sealed under new keys from now on (epoch {}); each 'ghostsnap prune' renews some of what \
+         was stored before",
+        rotated.epoch
+    ));
+    Ok(())
+}
+
 /// `ghostsnap key kit`.
 pub fn kit(context: &Context, call: &Invocation) -> Result<()> {
     let meant = repository::meant(context, call)?;
@@ -197,7 +228,8 @@ mod tests {
 
     #[test]
     fn a_key_is_found_by_a_beginning_that_only_it_has() {
-        let slot = || KeySlot { label: String::new(), created: Timestamp::default(), kdf: None };
+        let created = Timestamp::default();
+        let slot = || KeySlot { label: String::new(), created, kdf: None, epoch: 0 };
         let slots = [(FileId([0xab; 32]), slot()), (FileId([0xac; 32]), slot())];
         assert_eq!(find(&slots, "ab").unwrap().0, FileId([0xab; 32]));
         assert_eq!(find(&slots, "a").unwrap_err().kind(), Kind::Invalid);

@@ -262,6 +262,8 @@ pub const PRUNE: Command = Command {
         Flag::new("repack-all", "leave nothing unused in packs"),
         Flag::new("max-repack-size", "read no more than this for writing packs anew, such as 20G")
             .value("SIZE", Value::Text),
+        Flag::new("max-reseal-size", "write no more than this anew because its keys are old; 4G")
+            .value("SIZE", Value::Text),
         Flag::new("grace", "hours between mark and removal; 20, and 2 at least")
             .value("HOURS", Value::Number),
         Flag::new("now", "remove at once, if nobody else is writing"),

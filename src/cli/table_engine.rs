@@ -339,6 +339,7 @@ pub const ENGINE: &[Command] = &[
     keys::REMOVE,
     keys::KIT,
     keys::TEST,
+    keys::ROTATE,
     Command {
         name: "stats",
         about: "say how large the repository is and what deduplication saves",

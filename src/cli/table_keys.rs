@@ -30,6 +30,14 @@ const KEY_COLUMNS: &[Column] = &[
     col("TIME", Holds::Text, "the time of that day"),
     col("MEMORY", Holds::Bytes, "memory one try of a password costs; empty for key files"),
     wide("PASSES", Holds::Count, "passes over that memory"),
+    col("EPOCH", Holds::Count, "how often the keys were rotated before it was made"),
+];
+
+const ROTATED_COLUMNS: &[Column] = &[
+    col("KEY", Holds::Id, "the slot's id"),
+    col("LABEL", Holds::Text, "what its owner called it"),
+    col("METHOD", Holds::Text, "password or key-file"),
+    col("RESULT", Holds::Text, "renewed, or removed"),
 ];
 
 const TESTED_COLUMNS: &[Column] = &[
@@ -125,5 +133,32 @@ pub const TEST: Command = Command {
     args: &[Arg::new("FILE", "the file to test", Value::Path)],
     columns: TESTED_COLUMNS,
     run: engine_keys::test,
+    ..LOOK
+};
+
+/// `key rotate`.
+pub const ROTATE: Command = Command {
+    name: "key rotate",
+    about: "seal everything from now on under new keys",
+    details: "For when somebody may have kept the keys: a former administrator, a server that was \
+              broken into. First add a new password or key file, remove the ones that are known to \
+              others, then rotate: what is stored from now on opens only with the secrets given \
+              here. What was stored before stays readable, and each prune writes some of it anew \
+              under the new keys. A recovery kit must be given, too, or be made again. Nobody else \
+              may be writing. If it is interrupted, run it again.",
+    examples: &[
+        "ghostsnap key rotate --also kit.txt",
+        "ghostsnap key rotate --drop-others --force",
+    ],
+    flags: &[
+        Flag::new("also", "renew the key of this key file, password file or recovery kit as well")
+            .value("FILE", Value::Path)
+            .many(),
+        Flag::new("drop-others", "remove the keys whose secrets are not given"),
+        FORCE,
+    ],
+    effect: Effect::Destroy,
+    columns: ROTATED_COLUMNS,
+    run: engine_keys::rotate,
     ..LOOK
 };

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! One random master key and what is derived from it: a sub-key per purpose, a key per file, the
+//! Random master keys and what is derived from them: a sub-key per purpose, a key per file, the
 //! keyed hashes that name chunks, and the secret table of the chunker.
+//!
+//! A repository begins with the master key of epoch 0; each rotation adds one. Files are sealed
+//! under the newest and say which. What names chunks and cuts files stays that of epoch 0: with
+//! another, nothing stored before would ever be found again.
 
 use super::seal::SealKey;
 use crate::base::id::ChunkId;
@@ -61,10 +65,23 @@ impl Purpose {
         [Self::DataPack, Self::MetaPack, Self::Index, Self::Snapshot, Self::Config, Self::Lock];
 }
 
-/// The sub-keys of one master key, derived once.
-pub struct Keys {
+/// The sub-keys of one master key.
+struct Epoch {
     master: MasterKey,
     purposes: [(Purpose, Zeroizing<[u8; 32]>); 6],
+}
+
+impl Epoch {
+    fn new(master: MasterKey) -> Self {
+        let purposes = Purpose::ALL.map(|purpose| (purpose, derive(purpose.context(), &master)));
+        Self { master, purposes }
+    }
+}
+
+/// All keys of a repository, derived once.
+pub struct Keys {
+    /// By number, the first one too.
+    epochs: Vec<Epoch>,
     data_id: Zeroizing<[u8; 32]>,
     tree_id: Zeroizing<[u8; 32]>,
     row_name: Zeroizing<[u8; 32]>,
@@ -75,30 +92,42 @@ fn derive(context: &str, master: &MasterKey) -> Zeroizing<[u8; 32]> {
 }
 
 impl Keys {
-    /// Derives the sub-keys.
+    /// Those of a repository whose keys were never rotated.
     pub fn new(master: MasterKey) -> Self {
         Self {
-            purposes: Purpose::ALL.map(|purpose| (purpose, derive(purpose.context(), &master))),
             data_id: derive("ghostsnap v1 data chunk id", &master),
             tree_id: derive("ghostsnap v1 tree chunk id", &master),
             row_name: derive("ghostsnap v1 row group name", &master),
-            master,
+            epochs: vec![Epoch::new(master)],
         }
     }
 
-    /// The master key, for wrapping it in another key slot.
-    pub fn master(&self) -> &MasterKey {
-        &self.master
+    /// The same keys and one more, under which everything is sealed from now on.
+    #[must_use]
+    pub fn rotated(mut self, next: MasterKey) -> Self {
+        self.epochs.push(Epoch::new(next));
+        self
+    }
+
+    /// The master keys in the order of their epochs, for wrapping them in another key slot.
+    pub fn masters(&self) -> impl Iterator<Item = &MasterKey> {
+        self.epochs.iter().map(|epoch| &epoch.master)
+    }
+
+    /// The epoch that files are sealed under.
+    pub fn newest_epoch(&self) -> u16 {
+        // There are far fewer: `limits::EPOCHS_MAX`.
+        u16::try_from(self.epochs.len().saturating_sub(1)).unwrap_or(u16::MAX)
     }
 
     /// The key of one file: derived from the purpose's sub-key and the file's random salt, so
-    /// that no two files ever share a key and nonces may simply count.
-    pub fn file_key(&self, purpose: Purpose, salt: &[u8; 32]) -> SealKey {
-        let key = self.purposes.iter().find(|(one, _)| *one == purpose).map(|(_, key)| key);
-        // Every purpose is in the table: it is made from Purpose::ALL.
-        let key = key.map_or(&self.data_id, |key| key);
+    /// that no two files ever share a key and nonces may simply count. `None` if the keys of that
+    /// epoch are not among these.
+    pub fn file_key(&self, purpose: Purpose, epoch: u16, salt: &[u8; 32]) -> Option<SealKey> {
+        let epoch = self.epochs.get(usize::from(epoch))?;
+        let (_, key) = epoch.purposes.iter().find(|(one, _)| *one == purpose)?;
         let file_key = Zeroizing::new(*blake3::keyed_hash(key, salt).as_bytes());
-        SealKey::new(&file_key)
+        Some(SealKey::new(&file_key))
     }
 
     /// Names a chunk of file content. Keyed, so that the name tells an outsider nothing.
@@ -124,7 +153,9 @@ impl Keys {
     /// cannot be predicted for known files.
     pub fn gear_table(&self) -> Box<[u64; 256]> {
         let mut hasher = blake3::Hasher::new_derive_key("ghostsnap v1 chunker gear table");
-        hasher.update(&self.master.0);
+        if let Some(first) = self.epochs.first() {
+            hasher.update(&first.master.0);
+        }
         let mut reader = hasher.finalize_xof();
         let mut table = Box::new([0; 256]);
         for word in table.iter_mut() {
@@ -156,7 +187,8 @@ mod tests {
         let keys = keys(1);
         let sealed = |purpose, salt| {
             let mut text = [0; 16];
-            keys.file_key(purpose, &[salt; 32]).seal(NonceIndex::Message(0), b"", &mut text);
+            let key = keys.file_key(purpose, 0, &[salt; 32]).unwrap();
+            key.seal(NonceIndex::Message(0), b"", &mut text);
             text
         };
         let mut seen: Vec<_> = Purpose::ALL.iter().map(|purpose| sealed(*purpose, 1)).collect();
@@ -171,6 +203,23 @@ mod tests {
         assert_ne!(keys(1).data_id(b"x"), keys(2).data_id(b"x"));
         assert_ne!(keys(1).data_id(b"x"), keys(1).tree_id(b"x"));
         assert_ne!(*keys(1).gear_table(), *keys(2).gear_table());
+    }
+
+    #[test]
+    fn a_rotation_changes_what_seals_and_not_what_names() {
+        let (before, after) = (keys(1), keys(1).rotated(MasterKey::new([2; 32])));
+        let sealed = |keys: &Keys, epoch| {
+            let mut text = [0; 16];
+            let key = keys.file_key(Purpose::Index, epoch, &[7; 32])?;
+            key.seal(NonceIndex::Message(0), b"", &mut text);
+            Some(text)
+        };
+        assert_eq!((before.newest_epoch(), after.newest_epoch()), (0, 1));
+        assert_eq!(sealed(&before, 0), sealed(&after, 0));
+        assert_eq!(sealed(&before, 1), None);
+        assert_eq!(sealed(&after, 1), sealed(&keys(2), 0));
+        assert_eq!(before.data_id(b"x"), after.data_id(b"x"));
+        assert_eq!(*before.gear_table(), *after.gear_table());
     }
 
     #[test]

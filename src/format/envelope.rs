@@ -5,7 +5,7 @@
 use super::compress::{Compressor, decompress};
 use super::damaged;
 use crate::base::{Error, Kind, Result, limits, units};
-use crate::crypto::{Keys, NonceIndex, Purpose};
+use crate::crypto::{Keys, NonceIndex, Purpose, SealKey};
 
 /// The format this program writes.
 pub const FORMAT_VERSION: u8 = 1;
@@ -95,7 +95,7 @@ impl RecordKind {
 pub struct Header {
     /// What the file is.
     pub kind: RecordKind,
-    /// Which generation of the master key it is sealed under; 0 until keys are rotated.
+    /// Which generation of the master key it is sealed under: how often keys were rotated before.
     pub epoch: u16,
     /// Features its reader must know.
     pub features: u64,
@@ -145,11 +145,6 @@ impl Header {
             return Err(damaged(what(), "its format version is 0"));
         }
         let epoch = u16::from_le_bytes(*epoch);
-        if epoch != 0 {
-            return Err(Error::new(Kind::Newer, what())
-                .why("it is sealed under a rotated key, which this program does not know")
-                .hint("it was written by a newer ghostsnap: update this one"));
-        }
         let found = RecordKind::ALL.into_iter().find(|one| one.code() == *kind);
         if found != Some(expected) {
             let found = found.map_or("of an unknown kind", RecordKind::word);
@@ -168,6 +163,28 @@ fn newer(what: String, version: u8, features: u64) -> Error {
     Error::new(Kind::Newer, what)
         .why(why)
         .hint("it was written by a newer ghostsnap: update this one")
+}
+
+/// Which generation of the master key a file with this header is sealed under.
+pub fn epoch_of(header: &[u8; HEADER_BYTES]) -> u16 {
+    u16::from_le_bytes([header[6], header[7]])
+}
+
+/// The key of the file with this header.
+pub(super) fn key_of(keys: &Keys, header: &Header) -> Result<SealKey> {
+    let Header { kind, epoch, salt, .. } = header;
+    let purpose = kind.purpose().ok_or_else(|| {
+        Error::new(Kind::Internal, format!("find the key of a {}", kind.word()))
+            .why("its kind has none")
+    })?;
+    keys.file_key(purpose, *epoch, salt).ok_or_else(|| {
+        Error::new(Kind::Newer, format!("open a {}", kind.word()))
+            .why("the keys of the repository were rotated since, and these are those of before")
+            .hint(
+                "run it again; if that does not help, 'ghostsnap key list' shows which keys open \
+                 everything",
+            )
+    })
 }
 
 /// What is bound to message `index` of a file with this header.
@@ -215,16 +232,14 @@ pub fn seal_record(keys: &Keys, kind: RecordKind, salt: [u8; 32], plain: &[u8]) 
     seal_with_features(keys, Header::new(kind, salt), plain)
 }
 
-/// Seals one record under this header, which may ask for features.
+/// Seals one record, under the newest keys, with a header that may ask for features.
 pub fn seal_with_features(keys: &Keys, header: Header, plain: &[u8]) -> Result<Vec<u8>> {
-    let Header { kind, salt, .. } = header;
-    let purpose = kind.purpose().ok_or_else(|| {
-        Error::new(Kind::Internal, format!("seal a {}", kind.word())).why("it has no purpose")
-    })?;
+    let header = Header { epoch: keys.newest_epoch(), ..header };
+    let key = key_of(keys, &header)?;
     let header = header.encode();
     let index = NonceIndex::Message(0);
     let mut text = frame(plain, &mut Compressor::new(3)?)?;
-    let tag = keys.file_key(purpose, &salt).seal(index, &bound_data(&header, index), &mut text);
+    let tag = key.seal(index, &bound_data(&header, index), &mut text);
     Ok([&header[..], &text, &tag].concat())
 }
 
@@ -235,14 +250,12 @@ pub fn open_record(keys: &Keys, kind: RecordKind, stored: &[u8]) -> Result<Vec<u
         return Err(damaged(what(), format!("it is {} bytes long", stored.len())));
     }
     let header = Header::decode(stored, kind)?;
-    let purpose = kind.purpose().ok_or_else(|| damaged(what(), "it is a key slot"))?;
     let (plain_header, sealed) = stored
         .split_first_chunk::<HEADER_BYTES>()
         .ok_or_else(|| damaged(what(), "it is shorter than its header"))?;
     let index = NonceIndex::Message(0);
     let mut text = sealed.to_vec();
-    let opened = keys
-        .file_key(purpose, &header.salt)
+    let opened = key_of(keys, &header)?
         .open(index, &bound_data(plain_header, index), &mut text)
         .ok_or_else(|| damaged(what(), "its contents were changed or cut off"))?;
     unframe(opened)
@@ -289,6 +302,7 @@ mod tests {
         version[5] = 99;
         let mut feature = stored.clone();
         feature[8] = 128;
+        // Sealed under keys that came later.
         let mut epoch = stored.clone();
         epoch[6] = 1;
         for bytes in [version, feature, epoch] {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-//! Key slots: the master key wrapped under a password (Argon2id) or under a random key file. The
+//! Key slots: the master keys wrapped under a password (Argon2id) or under a random key file. The
 //! wrapping key's parameters are readable by anybody and bound to the wrapped key, so that nobody
 //! can weaken them.
 
 use super::envelope::{HEADER_BYTES, Header, RecordKind};
 use super::{damaged, kit};
-use crate::base::{Error, Kind, Result, Timestamp, World};
+use crate::base::{Error, Kind, Result, Timestamp, World, limits};
 use crate::crypto::kdf::derive_from_key_file;
-use crate::crypto::{KdfParams, MasterKey, NonceIndex, SealKey};
+use crate::crypto::{KdfParams, Keys, MasterKey, NonceIndex, SealKey};
 use prost::Message;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// What opens a slot.
 #[derive(Clone)]
@@ -82,6 +82,8 @@ pub struct KeySlot {
     pub created: Timestamp,
     /// Argon2id parameters; `None` if a key file opens it.
     pub kdf: Option<KdfParams>,
+    /// The newest epoch whose key it holds.
+    pub epoch: u16,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -99,12 +101,14 @@ struct SlotRecord {
     passes: u32,
     #[prost(uint32, tag = "6")]
     lanes: u32,
+    #[prost(uint32, tag = "7")]
+    epoch: u32,
 }
 
 const METHOD_ARGON2ID: u32 = 1;
 const METHOD_KEY_FILE: u32 = 2;
 
-/// The wrapped part: today one master key; rotation adds more, each with its epoch.
+/// The wrapped part: the master key of each epoch.
 #[derive(Clone, PartialEq, Message)]
 struct WrappedRecord {
     #[prost(message, repeated, tag = "1")]
@@ -119,20 +123,18 @@ struct WrappedKey {
     key: Vec<u8>,
 }
 
-/// Makes the stored bytes of a new slot.
-pub fn seal_slot(
-    master: &MasterKey,
-    secret: &Secret,
-    slot: &KeySlot,
-    world: &World,
-) -> Result<Vec<u8>> {
+/// Makes the stored bytes of a new slot. Its epoch is that of the keys, whatever `slot` says.
+pub fn seal_slot(keys: &Keys, secret: &Secret, slot: &KeySlot, world: &World) -> Result<Vec<u8>> {
     let salt = world.random_32()?;
-    let record = slot_record(slot, secret);
+    let slot = KeySlot { epoch: keys.newest_epoch(), ..slot.clone() };
+    let record = slot_record(&slot, secret);
     let wrapping = wrapping_key(secret, slot.kdf, &salt)?;
     let plain_part = plain_part(&Header::new(RecordKind::KeySlot, salt), &record)?;
-    let wrapped =
-        WrappedRecord { keys: vec![WrappedKey { epoch: 0, key: master.expose().to_vec() }] };
+    let wrapped = (0u32..).zip(keys.masters());
+    let wrapped = wrapped.map(|(epoch, key)| WrappedKey { epoch, key: key.expose().to_vec() });
+    let mut wrapped = WrappedRecord { keys: wrapped.collect() };
     let mut text = Zeroizing::new(wrapped.encode_to_vec());
+    wrapped.keys.iter_mut().for_each(|one| one.key.zeroize());
     let tag = SealKey::new(&wrapping).seal(NonceIndex::Message(0), &plain_part, &mut text);
     Ok([&plain_part[..], &text, &tag].concat())
 }
@@ -149,6 +151,7 @@ fn slot_record(slot: &KeySlot, secret: &Secret) -> SlotRecord {
         memory_kib: kdf.memory_kib,
         passes: kdf.passes,
         lanes: kdf.lanes,
+        epoch: u32::from(slot.epoch),
     }
 }
 
@@ -203,8 +206,10 @@ fn parse(stored: &[u8]) -> Result<ParsedSlot<'_>> {
                 .why(format!("its method {other} is not known to this program")));
         }
     };
-    let slot =
-        KeySlot { label: record.label, created: Timestamp::from_seconds(record.created), kdf };
+    let epoch = u16::try_from(record.epoch).ok().filter(|one| *one < limits::EPOCHS_MAX);
+    let epoch = epoch.ok_or_else(|| damaged(what, "its epoch makes no sense"))?;
+    let created = Timestamp::from_seconds(record.created);
+    let slot = KeySlot { label: record.label, created, kdf, epoch };
     Ok(ParsedSlot { header, slot, plain_part, sealed })
 }
 
@@ -214,7 +219,7 @@ pub fn describe_slot(stored: &[u8]) -> Result<KeySlot> {
 }
 
 /// Opens the slot; `None` if it belongs to another secret.
-pub fn open_slot(stored: &[u8], secret: &Secret) -> Result<Option<MasterKey>> {
+pub fn open_slot(stored: &[u8], secret: &Secret) -> Result<Option<Keys>> {
     let parsed = parse(stored)?;
     let fits = matches!(
         (secret, parsed.slot.kdf),
@@ -229,20 +234,30 @@ pub fn open_slot(stored: &[u8], secret: &Secret) -> Result<Option<MasterKey>> {
     let Some(plain) = key.open(NonceIndex::Message(0), parsed.plain_part, &mut text) else {
         return Ok(None);
     };
-    master_of(plain).map(Some)
+    keys_of(plain, parsed.slot.epoch).map(Some)
 }
 
-fn master_of(plain: &[u8]) -> Result<MasterKey> {
+fn keys_of(plain: &[u8], newest: u16) -> Result<Keys> {
     let what = "open a key slot";
-    let wrapped = WrappedRecord::decode(plain).map_err(|cause| damaged(what, cause.to_string()))?;
-    let first = wrapped.keys.first().ok_or_else(|| damaged(what, "it holds no key"))?;
-    if wrapped.keys.len() > 1 {
-        return Err(Error::new(Kind::Newer, what)
-            .why("the repository's keys were rotated, which this program does not know"));
+    let mut wrapped =
+        WrappedRecord::decode(plain).map_err(|cause| damaged(what, cause.to_string()))?;
+    if wrapped.keys.len() != usize::from(newest) + 1 {
+        return Err(damaged(what, "it holds another number of keys than it says"));
     }
-    let key = <[u8; 32]>::try_from(first.key.as_slice())
-        .map_err(|_| damaged(what, "its key is not 32 bytes"))?;
-    Ok(MasterKey::new(key))
+    let mut keys: Option<Keys> = None;
+    for (epoch, one) in (0u32..).zip(&mut wrapped.keys) {
+        let key = <[u8; 32]>::try_from(one.key.as_slice()).map(MasterKey::new);
+        one.key.zeroize();
+        let key = key.map_err(|_| damaged(what, "a key in it is not 32 bytes"))?;
+        if one.epoch != epoch {
+            return Err(damaged(what, "the keys in it are not in order"));
+        }
+        keys = Some(match keys {
+            None => Keys::new(key),
+            Some(keys) => keys.rotated(key),
+        });
+    }
+    keys.ok_or_else(|| damaged(what, "it holds no key"))
 }
 
 #[cfg(test)]
@@ -250,16 +265,17 @@ mod tests {
     use super::*;
 
     fn slot(kdf: Option<KdfParams>) -> KeySlot {
-        KeySlot { label: "office".to_owned(), created: Timestamp::from_seconds(9), kdf }
+        KeySlot { label: "office".to_owned(), created: Timestamp::from_seconds(9), kdf, epoch: 0 }
     }
 
     #[test]
     fn a_password_slot_opens_with_its_password_only() {
         let world = World::seeded(1);
-        let master = MasterKey::new([5; 32]);
+        let keys = Keys::new(MasterKey::new([5; 32]));
         let secret = Secret::password("correct horse");
-        let stored = seal_slot(&master, &secret, &slot(Some(KdfParams::FLOOR)), &world).unwrap();
-        assert_eq!(open_slot(&stored, &secret).unwrap().unwrap().expose(), master.expose());
+        let stored = seal_slot(&keys, &secret, &slot(Some(KdfParams::FLOOR)), &world).unwrap();
+        let opened = open_slot(&stored, &secret).unwrap().unwrap();
+        assert_eq!(opened.masters().next().unwrap().expose(), &[5; 32]);
         assert!(open_slot(&stored, &Secret::password("wrong")).unwrap().is_none());
         assert_eq!(describe_slot(&stored).unwrap(), slot(Some(KdfParams::FLOOR)));
     }
@@ -267,10 +283,10 @@ mod tests {
     #[test]
     fn a_key_file_slot_ignores_passwords_and_notices_every_change() {
         let world = World::seeded(1);
-        let master = MasterKey::new([5; 32]);
+        let keys = Keys::new(MasterKey::new([5; 32]));
         let text = Secret::key_file_text(&[8; 32]);
         let secret = Secret::from_file_text(&text).unwrap();
-        let stored = seal_slot(&master, &secret, &slot(None), &world).unwrap();
+        let stored = seal_slot(&keys, &secret, &slot(None), &world).unwrap();
         assert!(open_slot(&stored, &secret).unwrap().is_some());
         assert!(open_slot(&stored, &Secret::password("x")).unwrap().is_none());
         for place in 0..stored.len() {
@@ -278,6 +294,27 @@ mod tests {
             bent[place] ^= 1;
             assert!(!matches!(open_slot(&bent, &secret), Ok(Some(_))), "byte {place}");
             assert!(!matches!(open_slot(&stored[..place], &secret), Ok(Some(_))));
+        }
+    }
+
+    #[test]
+    fn a_slot_holds_the_keys_of_all_epochs_in_order() {
+        let world = World::seeded(1);
+        let keys = Keys::new(MasterKey::new([5; 32])).rotated(MasterKey::new([6; 32]));
+        let secret = Secret::from_file_text(&Secret::key_file_text(&[8; 32])).unwrap();
+        let stored = seal_slot(&keys, &secret, &slot(None), &world).unwrap();
+        let opened = open_slot(&stored, &secret).unwrap().unwrap();
+        let masters: Vec<u8> = opened.masters().map(|one| one.expose()[0]).collect();
+        assert_eq!(masters, [5, 6]);
+        assert_eq!(describe_slot(&stored).unwrap().epoch, 1);
+        let wrapped = |epochs: &[u32]| {
+            let key = |epoch: &u32| WrappedKey { epoch: *epoch, key: vec![1; 32] };
+            WrappedRecord { keys: epochs.iter().map(key).collect() }.encode_to_vec()
+        };
+        assert!(keys_of(&wrapped(&[0, 1]), 1).is_ok());
+        for (epochs, newest) in [(&[][..], 0), (&[0], 1), (&[0, 1], 0), (&[1, 0], 1), (&[0, 2], 1)]
+        {
+            assert!(keys_of(&wrapped(epochs), newest).is_err(), "{epochs:?} {newest}");
         }
     }
 

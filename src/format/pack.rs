@@ -4,7 +4,7 @@
 //! of all packs.
 
 use super::compress::Compression;
-use super::envelope::{HEADER_BYTES, Header, RecordKind, bound_data, frame, unframe};
+use super::envelope::{HEADER_BYTES, Header, RecordKind, bound_data, frame, key_of, unframe};
 use super::{Compressor, damaged};
 use crate::base::id::{ChunkId, FileId, ID_BYTES};
 use crate::base::{Error, Kind, Result, limits, units};
@@ -144,13 +144,13 @@ pub struct PackWriter {
 
 impl PackWriter {
     /// Starts a pack; `salt` must be fresh randomness, `room` is what the pack will about hold.
-    pub fn new(keys: &Keys, class: PackClass, salt: [u8; 32], room: usize) -> Self {
-        let kind = class.kind();
-        let header = Header::new(kind, salt).encode();
-        let purpose = kind.purpose().unwrap_or(crate::crypto::Purpose::DataPack);
+    pub fn new(keys: &Keys, class: PackClass, salt: [u8; 32], room: usize) -> Result<Self> {
+        let header = Header { epoch: keys.newest_epoch(), ..Header::new(class.kind(), salt) };
+        let key = key_of(keys, &header)?;
+        let header = header.encode();
         let mut bytes = Vec::with_capacity(room);
         bytes.extend_from_slice(&header);
-        Self { key: keys.file_key(purpose, &salt), header, bytes, blobs: Vec::new() }
+        Ok(Self { key, header, bytes, blobs: Vec::new() })
     }
 
     /// Seals one blob into the pack.
@@ -219,14 +219,12 @@ pub struct PackReader {
 impl PackReader {
     /// Prepares to open parts of the pack that starts with `start` (at least its header).
     pub fn new(keys: &Keys, class: PackClass, start: &[u8]) -> Result<Self> {
-        let kind = class.kind();
-        let header = Header::decode(start, kind)?;
-        let purpose = kind.purpose().unwrap_or(crate::crypto::Purpose::DataPack);
+        let header = Header::decode(start, class.kind())?;
         // The bytes as stored are what the blobs are bound to, whatever version wrote them.
         let stored = start
             .first_chunk::<HEADER_BYTES>()
             .ok_or_else(|| damaged("read a pack", "it is shorter than its header"))?;
-        Ok(Self { key: keys.file_key(purpose, &header.salt), header: *stored })
+        Ok(Self { key: key_of(keys, &header)?, header: *stored })
     }
 
     /// Prepares from the header that the index keeps, so that no read is spent on it.
@@ -293,7 +291,7 @@ mod tests {
     }
 
     fn pack() -> (Vec<u8>, Vec<BlobEntry>) {
-        let mut writer = PackWriter::new(&keys(), PackClass::Data, [4; 32], 1000);
+        let mut writer = PackWriter::new(&keys(), PackClass::Data, [4; 32], 1000).unwrap();
         let chunks = vec![(ChunkId([1; 32]), 3), (ChunkId([2; 32]), 4)];
         writer.add(b"abcdefg", Compression::None, chunks).unwrap();
         writer.add(b"hello", Compression::None, vec![(ChunkId([3; 32]), 5)]).unwrap();
@@ -328,7 +326,8 @@ mod tests {
         let mut sealed =
             bytes[start..start + units::length(blobs[1].stored_length.into())].to_vec();
         assert!(reader.open_blob(0, &mut sealed.clone()).is_err());
-        let other = PackWriter::new(&keys(), PackClass::Data, [5; 32], 0).finish().unwrap().0;
+        let other = PackWriter::new(&keys(), PackClass::Data, [5; 32], 0).unwrap();
+        let other = other.finish().unwrap().0;
         let other = PackReader::new(&keys(), PackClass::Data, &other).unwrap();
         assert!(other.open_blob(1, &mut sealed).is_err());
         assert!(PackReader::new(&keys(), PackClass::Meta, &bytes).is_err());

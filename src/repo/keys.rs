@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! Key slots of a repository: open with one, list, add, change and remove. The data never changes
-//! when a password does; the last slot cannot be removed.
+//! Key slots of a repository: open with one, list, add, change and remove, and rotate the keys in
+//! them. The data never changes when a password does; the last slot cannot be removed.
 
+use super::locks::in_use;
 use super::{Repository, store_named};
 use crate::backend::{Backend, FileKind, FileName};
 use crate::base::{Error, FileId, Kind, Result, Within, limits};
+use crate::base::{Monitor, World};
+use crate::crypto::MasterKey;
 use crate::crypto::{KdfParams, Keys};
 use crate::format::keyslot::{KeySlot, Secret, describe_slot, open_slot, seal_slot};
 use crate::format::{Config, RecordKind, envelope};
@@ -20,18 +23,17 @@ pub(super) fn unlock(
     let mut trouble = None;
     let mut opened_a_slot = false;
     for (name, size) in slot_names(backend)? {
-        let master =
-            match read_slot(backend, &name, size).and_then(|bytes| open_slot(&bytes, secret)) {
-                Ok(Some(master)) => master,
-                Ok(None) => continue,
-                // A damaged slot must not keep a good one from being tried.
-                Err(error) => {
-                    trouble = trouble.or(Some(error.within(format!("read {name}"))));
-                    continue;
-                }
-            };
+        let keys = match read_slot(backend, &name, size).and_then(|bytes| open_slot(&bytes, secret))
+        {
+            Ok(Some(keys)) => keys,
+            Ok(None) => continue,
+            // A damaged slot must not keep a good one from being tried.
+            Err(error) => {
+                trouble = trouble.or(Some(error.within(format!("read {name}"))));
+                continue;
+            }
+        };
         opened_a_slot = true;
-        let keys = Keys::new(master);
         match envelope::open_record(&keys, RecordKind::Config, stored_config) {
             Ok(plain) => return Ok((keys, Config::decode(&plain)?)),
             // A slot of an interrupted init wraps another master key.
@@ -97,15 +99,11 @@ impl Repository {
             return Err(Error::new(Kind::Limit, "add a key slot")
                 .why(format!("there are {} already", limits::KEY_SLOTS_MAX)));
         }
-        let slot = KeySlot {
-            label: label.to_owned(),
-            created: self.world.now(),
-            kdf: match secret {
-                Secret::Password(_) => Some(KdfParams::STANDARD),
-                Secret::KeyFile(_) => None,
-            },
-        };
-        let stored = seal_slot(self.keys.master(), secret, &slot, &self.world)?;
+        self.store_slot(&self.keys, secret, label)
+    }
+
+    fn store_slot(&self, keys: &Keys, secret: &Secret, label: &str) -> Result<FileId> {
+        let stored = seal_slot(keys, secret, &new_slot(secret, label, &self.world), &self.world)?;
         store_named(self.backend.as_ref(), FileKind::Key, &stored).within(|| "add a key slot")
     }
 
@@ -162,4 +160,176 @@ impl Repository {
         }
         Err(no_slot_opens(old, None))
     }
+}
+
+/// What a slot for this secret says about itself.
+pub(super) fn new_slot(secret: &Secret, label: &str, world: &World) -> KeySlot {
+    let kdf = match secret {
+        Secret::Password(_) => Some(KdfParams::STANDARD),
+        Secret::KeyFile(_) => None,
+    };
+    KeySlot { label: label.to_owned(), created: world.now(), kdf, epoch: 0 }
+}
+
+/// What a rotation did.
+#[derive(Debug)]
+pub struct Rotated {
+    /// The epoch under which everything is sealed from now on.
+    pub epoch: u16,
+    /// The slots that hold its key.
+    pub renewed: Vec<(FileId, KeySlot)>,
+    /// The slots that are gone: those that were renewed, and those of others.
+    pub removed: Vec<(FileId, KeySlot)>,
+}
+
+/// A slot, and what opens it.
+struct Owned {
+    id: FileId,
+    slot: KeySlot,
+    /// Which of the secrets, and the keys in it.
+    opened: Option<(usize, Keys)>,
+}
+
+impl Repository {
+    /// Makes a new master key, under which everything is sealed from now on, and gives it to these
+    /// secrets. The slots of others would open only what was stored before; they go, or nothing
+    /// happens. A rotation that was interrupted is ended by the next, without another key.
+    pub fn rotate_keys(
+        &self,
+        secrets: &[Secret],
+        without_others: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Rotated> {
+        let what = "rotate the keys";
+        if self.backend.properties().append_only {
+            return Err(Error::new(Kind::Forbidden, what)
+                .why("the store is append-only: the slots of before could not be removed")
+                .hint(
+                    "do it with a key that may delete, from a machine that others cannot reach",
+                ));
+        }
+        // They would go on under the keys of before, and not understand what others store.
+        let others = self.others_at_work(None, monitor)?;
+        if !others.is_empty() {
+            return Err(in_use(what, &others));
+        }
+        let slots = self.owned_slots(secrets)?;
+        refuse_to_rotate(&slots, secrets.len(), without_others).within(|| what)?;
+        let (keys, epoch) = self.next_keys(&slots).within(|| what)?;
+        for number in 0..secrets.len() {
+            self.renew(&slots, (number, secrets), &keys)?;
+        }
+        self.prove(secrets, epoch).within(|| "make sure that the new keys open it")?;
+        let mut removed = Vec::new();
+        for one in slots.into_iter().filter(|one| one.slot.epoch != epoch) {
+            self.backend.remove(&FileName::new(FileKind::Key, one.id))?;
+            removed.push((one.id, one.slot));
+        }
+        Ok(Rotated { epoch, renewed: self.key_slots()?, removed })
+    }
+
+    fn owned_slots(&self, secrets: &[Secret]) -> Result<Vec<Owned>> {
+        let backend = self.backend.as_ref();
+        let mut slots = Vec::new();
+        for (name, size) in slot_names(backend)? {
+            let stored = read_slot(backend, &name, size)?;
+            let slot = describe_slot(&stored).within(|| format!("read {name}"))?;
+            let mut opened = None;
+            for (number, secret) in secrets.iter().enumerate() {
+                if let Some(keys) = open_slot(&stored, secret)? {
+                    opened = Some((number, keys));
+                    break;
+                }
+            }
+            slots.push(Owned { id: name.id, slot, opened });
+        }
+        Ok(slots)
+    }
+
+    /// The keys from now on: one more, or those of a rotation that was interrupted.
+    fn next_keys(&self, slots: &[Owned]) -> Result<(Keys, u16)> {
+        let newest = slots.iter().map(|one| one.slot.epoch).max().unwrap_or_default();
+        let opened =
+            || slots.iter().filter_map(|one| Some((one.slot.epoch, &one.opened.as_ref()?.1)));
+        let Some((_, keys)) = opened().find(|(epoch, _)| *epoch == newest) else {
+            return Err(Error::new(Kind::Password, "take up a rotation that was interrupted")
+                .why("the newest keys are in a slot that none of the secrets given opens")
+                .hint("'ghostsnap key list' shows whose it is; give that one as well"));
+        };
+        let keys = of_masters(keys);
+        if slots.iter().any(|one| one.slot.epoch != newest) {
+            return Ok((keys, newest));
+        }
+        let epoch = newest + 1;
+        if epoch >= limits::EPOCHS_MAX {
+            return Err(Error::new(Kind::Limit, "make one more key")
+                .why(format!("they were rotated {newest} times already"))
+                .hint("'ghostsnap copy' into a new repository starts anew"));
+        }
+        Ok((keys.rotated(MasterKey::new(self.world.random_32()?)), epoch))
+    }
+
+    /// Stores a slot of a secret with the new keys, unless it has one.
+    fn renew(
+        &self,
+        slots: &[Owned],
+        (number, secrets): (usize, &[Secret]),
+        keys: &Keys,
+    ) -> Result<()> {
+        let mine = || {
+            slots
+                .iter()
+                .filter(|one| one.opened.as_ref().is_some_and(|(whose, _)| *whose == number))
+        };
+        let (Some(newest), Some(secret)) =
+            (mine().max_by_key(|one| one.slot.created), secrets.get(number))
+        else {
+            return Ok(());
+        };
+        if mine().any(|one| one.slot.epoch == keys.newest_epoch()) {
+            return Ok(());
+        }
+        self.store_slot(keys, secret, &newest.slot.label).map(drop)
+    }
+
+    /// Opens the repository by each secret and the newest keys, as the next run will.
+    fn prove(&self, secrets: &[Secret], epoch: u16) -> Result<()> {
+        let slots = self.owned_slots(secrets)?;
+        let has = |number| {
+            let mut mine = slots.iter().filter_map(|one| one.opened.as_ref());
+            mine.any(|(whose, keys)| *whose == number && keys.newest_epoch() == epoch)
+        };
+        if (0..secrets.len()).all(has) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Disk, "read the new key slots back").why("one of them is not there"))
+    }
+}
+
+/// The same keys once more: they are not meant to be copied about.
+fn of_masters(keys: &Keys) -> Keys {
+    let mut masters = keys.masters().cloned();
+    let first = Keys::new(masters.next().unwrap_or_else(|| MasterKey::new([0; 32])));
+    masters.fold(first, Keys::rotated)
+}
+
+fn refuse_to_rotate(slots: &[Owned], secrets: usize, without_others: bool) -> Result<()> {
+    let opens = |number| {
+        slots.iter().any(|one| one.opened.as_ref().is_some_and(|(whose, _)| *whose == number))
+    };
+    if let Some(number) = (0..secrets).find(|number| !opens(*number)) {
+        return Err(Error::new(Kind::Password, "give the new key to all secrets")
+            .why(format!("number {} of them opens none of the key slots", number + 1)));
+    }
+    let others: Vec<String> = slots
+        .iter()
+        .filter(|one| one.opened.is_none())
+        .map(|one| format!("{} ({})", one.id.short(), one.slot.label.escape_debug()))
+        .collect();
+    if others.is_empty() || without_others {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Forbidden, "leave the keys of others behind")
+        .why(format!("what is stored from now on would not open with {}", others.join(", ")))
+        .hint("give their secrets with --also, or let them go with --drop-others"))
 }

@@ -21,9 +21,9 @@ pub use writer::{Bundle, Writer, WriterOptions};
 
 use crate::backend::{Backend, FileKind, FileName, read_all};
 use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, World, limits};
-use crate::crypto::{KdfParams, Keys, MasterKey};
+use crate::crypto::{Keys, MasterKey};
 use crate::format::chunker::ChunkSizes;
-use crate::format::keyslot::{self, KeySlot, Secret};
+use crate::format::keyslot::{self, Secret};
 use crate::format::{Chunker, Config, Header, IndexSegment, RecordKind, envelope, pack};
 use fence::Relied;
 use foreseen::Foreseen;
@@ -56,24 +56,17 @@ impl Repository {
         let what = || format!("make a repository at {}", backend.location());
         refuse_to_init(backend.as_ref()).within(what)?;
         let master = MasterKey::new(world.random_32()?);
-        let slot = KeySlot {
-            label: label.to_owned(),
-            created: world.now(),
-            kdf: match secret {
-                Secret::Password(_) => Some(KdfParams::STANDARD),
-                Secret::KeyFile(_) => None,
-            },
-        };
+        let slot = keys::new_slot(secret, label, &world);
+        let keys = Keys::new(master);
         // Slots that an interrupted init left wrap another key: they would only look like keys.
         let stale = backend.list(FileKind::Key)?;
-        let stored = keyslot::seal_slot(&master, secret, &slot, &world)?;
+        let stored = keyslot::seal_slot(&keys, secret, &slot, &world)?;
         store_named(backend.as_ref(), FileKind::Key, &stored).within(what)?;
         let config = Config {
             repository_id: FileId(world.random_32()?),
             created: world.now(),
             file_chunks: ChunkSizes::FILES,
         };
-        let keys = Keys::new(master);
         let salt = world.random_32()?;
         let stored = envelope::seal_record(&keys, RecordKind::Config, salt, &config.encode())?;
         backend.create(&FileName::CONFIG, &stored).within(what)?;

@@ -185,7 +185,7 @@ impl<'r> Writer<'r> {
         let salt = self.repository.world().random_32_for(class.kind().word())?;
         // The last blob may pass the target by its own size.
         let room = units::length(target) + limits::BLOB_PLAIN_BYTES_MAX / 2;
-        Ok(PackWriter::new(self.repository.keys(), class, salt, room))
+        PackWriter::new(self.repository.keys(), class, salt, room)
     }
 
     fn send(&self, class: PackClass, writer: PackWriter) -> Result<()> {

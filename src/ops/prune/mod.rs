@@ -62,6 +62,7 @@ pub fn prune(
     let now = repository.world().now().seconds;
     let mut options = *options;
     options.busy_since = since(&others);
+    options.epoch = repository.keys().newest_epoch();
     // With somebody at work nothing goes at once, and what is young may be theirs.
     let is_wanted_now = options.now;
     options.now &= others.is_empty();

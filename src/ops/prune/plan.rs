@@ -4,6 +4,7 @@
 
 use super::needed::Needed;
 use crate::base::{Error, FileId, Kind, Result, limits, units};
+use crate::format::envelope::epoch_of;
 use crate::format::{Note, NoteKind, PackClass};
 use crate::repo::Index;
 use crate::repo::index::Pack;
@@ -20,6 +21,11 @@ pub struct PruneOptions {
     pub max_unused: u64,
     /// Bytes of packs that may be written anew in this run.
     pub max_repack: Option<u64>,
+    /// Bytes of packs that are sealed under keys from before a rotation and may be written anew in
+    /// this run because of that.
+    pub max_reseal: u64,
+    /// The epoch of the newest keys. The prune fills it in.
+    pub epoch: u16,
     /// How long what nothing needs stays marked before it is removed.
     pub grace_seconds: i64,
     /// Remove what is marked in this very run, if nobody else is at work.
@@ -40,6 +46,8 @@ impl Default for PruneOptions {
         Self {
             max_unused: 50,
             max_repack: None,
+            max_reseal: limits::RESEAL_BYTES,
+            epoch: 0,
             grace_seconds: limits::PRUNE_GRACE_SECONDS,
             now: false,
             may_empty: false,
@@ -160,6 +168,8 @@ pub struct Plan {
     pub used: Needed,
     /// Stored bytes of what is needed, as near as can be told without reading.
     pub needed_bytes: u64,
+    /// Packs, and their bytes, that stay sealed under keys from before a rotation.
+    pub of_old_keys: (u64, u64),
     /// Packs and bytes of each fate.
     sums: HashMap<Fate, (u64, u64)>,
     /// Files and bytes of each fate that no segment names.
@@ -256,11 +266,16 @@ pub fn plan(
         strays,
         used,
         needed_bytes,
+        of_old_keys: (0, 0),
         sums: HashMap::new(),
         stray_sums: HashMap::new(),
     };
     for (pack, fate) in index.packs().iter().zip(&plan.fates) {
         add(&mut plan.sums, *fate, pack.size);
+        if matches!(fate, Fate::Keep | Fate::Rescue) && epoch_of(&pack.header) < options.epoch {
+            plan.of_old_keys.0 += 1;
+            plan.of_old_keys.1 += pack.size;
+        }
     }
     for (_, size, fate) in &plan.strays {
         add(&mut plan.stray_sums, *fate, *size);
@@ -339,8 +354,8 @@ fn lost(index: &Index, row: usize) -> Error {
         .hint("nothing was changed; 'ghostsnap check' names what is lost")
 }
 
-/// Packs with the greatest share of what nobody needs, until little enough is left; and small ones
-/// of which a full one can be made.
+/// Packs with the greatest share of what nobody needs, until little enough is left; small ones of
+/// which a full one can be made; and some of those that are sealed under keys from before.
 fn choose_repacks(
     index: &Index,
     uses: &[Use],
@@ -386,6 +401,18 @@ fn choose_repacks(
             for (place, _) in small {
                 set(fates, place, Fate::Repack);
             }
+        }
+    }
+    let is_old = |pack: &Pack| epoch_of(&pack.header) < options.epoch && may_move(pack);
+    let old: Vec<(usize, u64)> = kept(index, fates)
+        .filter(|(place, pack)| is_old(pack) && uses.get(*place).is_some_and(|one| one.used > 0))
+        .map(|(place, pack)| (place, pack.size))
+        .collect();
+    let mut room = room.min(options.max_reseal);
+    for (place, size) in old {
+        if size <= room {
+            room -= size;
+            set(fates, place, Fate::Repack);
         }
     }
 }

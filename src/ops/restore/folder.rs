@@ -440,9 +440,10 @@ impl Restore<'_> {
     fn run_batch(&mut self) -> Result<()> {
         let files = std::mem::take(&mut self.files);
         let mut parts = std::mem::take(&mut self.parts);
-        let longest = match self.repository.backend().properties().is_far {
-            true => limits::COALESCE_FAR_READ_BYTES,
-            false => limits::COALESCE_READ_BYTES,
+        let longest = if self.repository.backend().properties().is_far {
+            limits::COALESCE_FAR_READ_BYTES
+        } else {
+            limits::COALESCE_READ_BYTES
         };
         let reads = reads(self.repository.index(), &mut parts, longest)?;
         let cores = self.repository.world().cores();
