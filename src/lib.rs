@@ -26,6 +26,7 @@
 //! - `base/error.rs`: `Error` with what, why, hint and kind; `Kind` and its exit codes
 //! - `base/id.rs`: `ChunkId` and `FileId`
 //! - `base/limits.rs`: every bound of the program, with its reason
+//! - `base/notify_limits.rs`: the same of notifications
 //! - `base/monitor.rs`: counts, stages, warnings and the wish to stop; nothing is printed
 //! - `base/pace.rs`: a rate that several threads keep together
 //! - `base/path.rs`: `RelPath`, raw bytes that never leave their tree; display without deceit
@@ -225,6 +226,17 @@
 //! - `hestia/queue/schedule.rs`: what is done again and again; what is due
 //! - `hestia/queue/when.rs`: cron expressions and their like
 //! - `hestia/queue/rules.rs`: the settings of the queue
+//! - `hestia/notify/mod.rs`: telling people how backups are
+//! - `hestia/notify/rules.rs`: who is told what and where, in the settings
+//! - `hestia/notify/target.rs`: everybody who is told
+//! - `hestia/notify/look.rs`: one look at all users and repositories
+//! - `hestia/notify/trouble.rs`: what is wrong, one by one
+//! - `hestia/notify/plan.rs`: who is told what of it now
+//! - `hestia/notify/told.rs`: what was told already
+//! - `hestia/notify/message.rs`: what a message says
+//! - `hestia/notify/dress.rs`: the same for mail, the panel, and each sort of webhook
+//! - `hestia/notify/send.rs`: sends one message to one receiver
+//! - `hestia/notify/pass.rs`: sends everything, and notes what arrived
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
 //! - `hestia/jobs/files.rs`: files of a user: list, put back in place, compare
 //! - `hestia/jobs/answers.rs`: automatic answers of mail accounts, which Hestia's backup loses
@@ -295,6 +307,7 @@
 //! - `cli/table_queue.rs`: the rows that hand jobs to the queue, with their shims
 //! - `cli/table_jobs.rs`: the rows that look at the queue
 //! - `cli/table_schedules.rs`: the rows of what is done again and again
+//! - `cli/table_notify.rs`: the rows that tell people how backups are
 //! - `cli/table_repositories.rs`: the rows for repositories that have a name, with their shims
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
@@ -321,6 +334,7 @@
 //! - `cli/tended.rs`: notes of checks and prunes
 //! - `cli/panel_rehearsal.rs`: backups proven by a rehearsal of their restore
 //! - `cli/panel_undo.rs`: list restores, take one back
+//! - `cli/notify.rs`: telling people how backups are, by itself and after runs
 //! - `cli/named.rs`: add, list, change, delete and test repositories that have a name
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it

@@ -75,6 +75,8 @@ run_dpkg -i "$package"
 # Before Debian 13 it is in /lib.
 [ -e "$root/usr/lib/systemd/system/ghostsnap-jobs.service" ] ||
 	[ -e "$root/lib/systemd/system/ghostsnap-jobs.service" ] || fail "the service is missing"
+[ -e "$root/usr/lib/systemd/system/ghostsnap-notify.timer" ] ||
+	[ -e "$root/lib/systemd/system/ghostsnap-notify.timer" ] || fail "the timer is missing"
 for file in ../etc/cron.d/ghostsnap share/man/man1/ghostsnap.1.gz share/man/man8/v-ghostsnap-backup-user.8.gz \
 	share/bash-completion/completions/ghostsnap share/doc/ghostsnap/examples/ghostsnap.toml; do
 	[ -e "$root/usr/$file" ] || fail "/usr/$file is missing"

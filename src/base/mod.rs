@@ -5,6 +5,7 @@ pub mod error;
 pub mod id;
 pub mod limits;
 pub mod monitor;
+pub mod notify_limits;
 pub mod pace;
 pub mod path;
 pub mod units;

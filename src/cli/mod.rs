@@ -19,6 +19,7 @@ pub mod generate_shims;
 mod job_note;
 mod kit;
 mod named;
+mod notify;
 pub mod output;
 pub mod panel;
 mod panel_backup;
@@ -49,6 +50,7 @@ mod table_health;
 pub mod table_hestia;
 mod table_jobs;
 pub mod table_keys;
+mod table_notify;
 mod table_queue;
 mod table_rehearsal;
 mod table_repair;
@@ -88,6 +90,12 @@ impl Context {
     /// The monitor of a long job.
     pub fn progress(&self) -> Progress<'_> {
         Progress::new(&self.output, &self.stop, &self.world).beside(self.note.clone())
+    }
+
+    /// The same once more.
+    fn again(&self) -> Self {
+        let (world, output) = (Arc::clone(&self.world), Arc::clone(&self.output));
+        Self { world, output, stop: self.stop.clone(), note: None }
     }
 
     /// How stores are reached: with the keys of the environment.
@@ -158,14 +166,16 @@ fn run_command(call: &Invocation) -> u8 {
     {
         context.output.note(&line);
     }
-    match result.and_then(|()| context.output.end(None)) {
+    let code = match result.and_then(|()| context.output.end(None)) {
         Ok(_) => 0,
         Err(_) if context.output.is_closed() => 0,
         Err(error) => {
             context.output.error(&error);
             error.kind().exit_code()
         }
-    }
+    };
+    notify::after_run(&context, call);
+    code
 }
 
 fn style_of(call: &Invocation) -> Style {

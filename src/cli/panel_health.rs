@@ -11,10 +11,11 @@ use crate::base::units::bytes;
 use crate::base::{Error, FileId, Kind, Monitor, Result};
 use crate::format::Snapshot;
 use crate::hestia::UserName;
-use crate::hestia::inventory;
+use crate::hestia::inventory::{self, User};
 use crate::hestia::jobs::Server;
 use crate::hestia::jobs::health::{self, Health, Known};
 use crate::hestia::named::DEFAULT;
+use crate::hestia::notify::UserLook;
 use crate::hestia::records::Records;
 use std::collections::BTreeMap;
 
@@ -31,27 +32,14 @@ pub fn status(context: &Context, call: &Invocation) -> Result<()> {
         let named = wanted.into_iter().map(|name| inventory::named(&server.hestia, name));
         named.map(|user| user.map(|user| user.name)).collect::<Result<_>>()?
     };
+    let users = users.iter().map(|name| inventory::user(&server.hestia, name));
+    let users = users.collect::<Result<Vec<_>>>()?;
     let progress = context.progress();
-    let mut repositories: BTreeMap<String, Listed> = BTreeMap::new();
-    let mut found: Vec<(UserName, Health)> = Vec::new();
-    let (now, records) = (server.world.now(), Records::new(&server.settings.state_folder));
-    for name in users {
-        let user = inventory::user(&server.hestia, &name)?;
-        let mut all = Vec::new();
-        for place in places_of(call, &server, &name) {
-            let listed = repositories
-                .entry(place.clone())
-                .or_insert_with(|| snapshots_in(context, call, &server, &place, &progress));
-            let id = listed.as_ref().ok().and_then(|(id, _)| *id);
-            let known = Known {
-                run: records.run(&name, &progress),
-                rehearsed: id.and_then(|id| records.rehearsed(&id, &name, &progress)),
-            };
-            let listed = listed.as_ref().map(|(_, all)| all.as_slice());
-            all.push((place, health::of_user(&server.settings, &user, listed, known, now)));
-        }
-        found.extend(health::worst(all).map(|health| (name, health)));
-    }
+    let looks = look_at_users(context, call, &server, users, &progress);
+    let found: Vec<(UserName, Health)> = looks
+        .into_iter()
+        .filter_map(|one| Some((one.user.name, health::worst(one.places)?)))
+        .collect();
     progress.finish();
     let mut rows = context.output.rows(call.command().columns);
     for (name, health) in &found {
@@ -63,6 +51,36 @@ pub fn status(context: &Context, call: &Invocation) -> Result<()> {
     }
     let all = found.iter().map(|(name, health)| (name.as_str(), health));
     health::verdict(all).map_or(Ok(()), Err)
+}
+
+/// Looks at these users, in all the repositories that each is backed up into; each repository is
+/// opened once.
+pub(super) fn look_at_users(
+    context: &Context,
+    call: &Invocation,
+    server: &Server,
+    users: Vec<User>,
+    monitor: &dyn Monitor,
+) -> Vec<UserLook> {
+    let mut repositories: BTreeMap<String, Listed> = BTreeMap::new();
+    let (now, records) = (server.world.now(), Records::new(&server.settings.state_folder));
+    let look = |user: User| {
+        let mut all = Vec::new();
+        for place in places_of(call, server, &user.name) {
+            let listed = repositories
+                .entry(place.clone())
+                .or_insert_with(|| snapshots_in(context, call, server, &place, monitor));
+            let id = listed.as_ref().ok().and_then(|(id, _)| *id);
+            let known = Known {
+                run: records.run(&user.name, monitor),
+                rehearsed: id.and_then(|id| records.rehearsed(&id, &user.name, monitor)),
+            };
+            let listed = listed.as_ref().map(|(_, all)| all.as_slice());
+            all.push((place, health::of_user(&server.settings, &user, listed, known, now)));
+        }
+        UserLook::new(user, all)
+    };
+    users.into_iter().map(look).collect()
 }
 
 /// The repositories that a user is backed up into.
@@ -85,7 +103,11 @@ fn snapshots_in(
         return Ok((None, Vec::new()));
     }
     match repository::open_by_text(context, call, &server.settings, place, false) {
-        Err(error) if error.kind() == Kind::NotFound && call.text("repository").is_none() => {
+        Err(error)
+            if error.kind() == Kind::NotFound
+                && call.text("repository").is_none()
+                && !repository::was_made(context, call, place) =>
+        {
             Ok((None, Vec::new()))
         }
         opened => {

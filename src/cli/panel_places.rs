@@ -6,15 +6,18 @@ use super::args::Invocation;
 use super::panel::server;
 use super::repository;
 use super::rows::Cell;
+use crate::backend::place_of;
 use crate::base::units::bytes;
 use crate::base::{Error, Kind, Monitor, Result, Timestamp};
 use crate::hestia::jobs::Server;
 use crate::hestia::jobs::health::Light;
 use crate::hestia::jobs::health_places::light;
 use crate::hestia::named::{self, DEFAULT, RepositoryName};
+use crate::hestia::notify::trouble::{Disk, PlaceState};
 use crate::hestia::records::{Care, Records, Tended};
 use crate::ops::stats::{Stats, stats};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// A repository, and how well it is.
 struct Place {
@@ -54,6 +57,69 @@ pub fn status(context: &Context, call: &Invocation) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(Kind::Partial, "find every repository well").why(bad.join("; ")))
+}
+
+/// Looks at the repositories without their indexes, which is all that notifications need. One that
+/// the first backup will make is none yet.
+pub(super) fn states(
+    context: &Context,
+    call: &Invocation,
+    server: &Server,
+    monitor: &dyn Monitor,
+) -> Result<Vec<PlaceState>> {
+    let mut states = Vec::new();
+    for name in names(call, server)? {
+        let is_set_up = || repository::is_set_up(context, call, &server.settings, None);
+        if name != DEFAULT || is_set_up().unwrap_or(true) {
+            states.extend(state(context, call, server, name, monitor));
+        }
+    }
+    Ok(states)
+}
+
+fn state(
+    context: &Context,
+    call: &Invocation,
+    server: &Server,
+    name: String,
+    monitor: &dyn Monitor,
+) -> Option<PlaceState> {
+    let records = Records::new(&server.settings.state_folder);
+    let opened = repository::open_by_text(context, call, &server.settings, &name, false);
+    let disk = repository::by_text(context, call, &name).ok();
+    let disk = disk.and_then(|meant| disk_of(&meant.address));
+    Some(match opened {
+        Err(error)
+            if error.kind() == Kind::NotFound && !repository::was_made(context, call, &name) =>
+        {
+            return None;
+        }
+        Err(error) => {
+            PlaceState { name, light: Err(error.one_line()), check: None, prune: None, disk }
+        }
+        Ok(opened) => {
+            let id = opened.config().repository_id;
+            let check = records.tended(Care::Check, &id, monitor);
+            let prune = records.tended(Care::Prune, &id, monitor);
+            let light = light(&server.settings, check.as_ref(), server.world.now());
+            PlaceState { name, light: Ok(light), check, prune, disk }
+        }
+    })
+}
+
+/// The disk of a repository that lies in a folder of this machine.
+fn disk_of(address: &str) -> Option<Disk> {
+    if place_of(address) != "folder" {
+        return None;
+    }
+    let folder = Path::new(address.strip_prefix("file://").unwrap_or(address));
+    let stat = nix::sys::statvfs::statvfs(folder).ok()?;
+    let block = stat.fragment_size();
+    let blocks = |number: u64| number.saturating_mul(block);
+    // As df counts: what only root may use is neither used nor free.
+    let reserved = stat.blocks_free().saturating_sub(stat.blocks_available());
+    let bytes = blocks(stat.blocks().saturating_sub(reserved));
+    Some(Disk { bytes, free: blocks(stat.blocks_available()) })
 }
 
 /// The one that is asked for, else that of the settings and all that have a name.

@@ -215,6 +215,13 @@ pub fn is_set_up(
     Ok(backend.size(&FileName::CONFIG)?.is_some())
 }
 
+/// Whether the repository of this name or address was there once, as its key file shows: if it is
+/// gone now, a disk is not mounted or worse.
+pub fn was_made(context: &Context, call: &Invocation, text: &str) -> bool {
+    let meant = by_text(context, call, text).ok();
+    meant.and_then(|meant| meant.key_file()).is_some_and(|path| path.exists())
+}
+
 /// Opens the repository of this server, or of one user of it, with the key file of the settings or
 /// of the repository's entry; `-r` and `--key-file` take their place. `make` says that the first
 /// backup may make both; a repository that somebody gave by its address is never made by the way.

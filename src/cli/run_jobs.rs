@@ -9,7 +9,7 @@ use super::panel::server;
 use super::panel_queue::spool;
 use super::rows::Format;
 use super::table::command;
-use super::{Context, panel_schedules, repository};
+use super::{Context, notify, panel_schedules, repository};
 use crate::base::monitor::{Stage, Stop};
 use crate::base::{Counter, Error, Kind, Monitor, Result, WhatIo, World, limits};
 use crate::hestia::queue::child::Again;
@@ -231,6 +231,9 @@ pub fn run_job(context: &Context, call: &Invocation) -> Result<()> {
     let result = become_command(context, call, &job, &note, &spool.result_path(&id));
     let code = result.as_ref().map_or_else(|error| error.kind().exit_code(), |()| 0);
     note.end(code, result.as_ref().err());
+    if let Ok(inner) = invocation(call, &job) {
+        notify::after_run(context, &inner);
+    }
     result
 }
 

@@ -277,7 +277,12 @@ fn said_by(words: &[String]) -> Result<Zeroizing<String>> {
 /// Finds a secret of a repository with a name. Errors say where it was looked for, never what was
 /// found.
 pub fn find_secret(entry: &Entry, key: &str, place: &SecretPlace) -> Result<Zeroizing<String>> {
-    let doing = || format!("find {key} of the repository {} in the {place}", entry.name);
+    find_secret_for(&format!("find {key} of the repository {}", entry.name), place)
+}
+
+/// The same of anything; the text says what for.
+pub fn find_secret_for(what: &str, place: &SecretPlace) -> Result<Zeroizing<String>> {
+    let doing = || format!("{what} in the {place}");
     let text = match place {
         SecretPlace::File(path) => named::read_private(path).within(doing)?.map(Zeroizing::new),
         SecretPlace::Environment(name) => std::env::var(name).ok().map(Zeroizing::new),

@@ -8,6 +8,7 @@ use super::args::Invocation;
 use super::table_engine::ENGINE;
 use super::table_files::FILES;
 use super::table_hestia::HESTIA;
+use super::table_notify::NOTIFY;
 use super::table_queue::QUEUE;
 use super::table_repositories::REPOSITORIES;
 use super::table_schedules::SCHEDULES;
@@ -380,7 +381,8 @@ pub const GROUPS: &[(&str, &str)] = &[
 
 /// Every command.
 pub fn commands() -> impl Iterator<Item = &'static Command> {
-    ENGINE.iter().chain(REPOSITORIES).chain(HESTIA).chain(FILES).chain(QUEUE).chain(SCHEDULES)
+    let engine = ENGINE.iter().chain(REPOSITORIES);
+    engine.chain(HESTIA).chain(FILES).chain(QUEUE).chain(SCHEDULES).chain(NOTIFY)
 }
 
 /// Every shim with the command it belongs to, sorted by name.

@@ -37,6 +37,8 @@ pub struct Call {
     pub low_priority: bool,
     /// Longest time it may take.
     pub limit: Duration,
+    /// What it reads on standard input; nothing, if `None`.
+    pub input: Option<Vec<u8>>,
 }
 
 impl Call {
@@ -60,6 +62,7 @@ impl Call {
             environment: Vec::new(),
             low_priority: false,
             limit: Duration::from_secs(600),
+            input: None,
         }
     }
 
@@ -195,7 +198,16 @@ impl SystemCaller {
             command.env("TZ", zone);
         }
         command.envs(call.environment.iter().map(|(key, value)| (key, value)));
-        command.stdin(Stdio::null()).stdout(both()?).stderr(both()?);
+        let input = match &call.input {
+            None => Stdio::null(),
+            Some(bytes) => {
+                let what = || format!("hand something over to {}", call.name());
+                let mut file = unnamed_file()?;
+                file.write_all(bytes).and_then(|()| file.rewind()).what_io(what)?;
+                file.into()
+            }
+        };
+        command.stdin(input).stdout(both()?).stderr(both()?);
         // Its own group, so that a stop reaches its children and a Ctrl-C only us.
         command.current_dir("/").process_group(0);
         Ok(command)
@@ -430,14 +442,35 @@ pub fn notify(
     monitor: &dyn Monitor,
 ) {
     if super::inventory::exists(hestia, user) {
-        let body = format!("<p>{}</p>", html(text));
-        let topic = topic.replace(['"', '\n', '\r'], " ");
-        let call = Call::hestia(hestia, "v-add-user-notification", [user.as_str(), &topic, &body]);
+        let call = bell(hestia, user, topic, &[text.to_owned()]);
         warn_if_failed(caller, &call, monitor);
     }
 }
 
-fn html(text: &str) -> String {
+/// The call that rings the bell of a user's panel, with a paragraph for each of these texts.
+/// Hestia's lists of notifications are JSON in which nothing is escaped: a backslash would break
+/// all of it.
+pub fn bell(hestia: &Hestia, user: &UserName, topic: &str, paragraphs: &[String]) -> Call {
+    let harmless = |text: &str| text.replace('\\', "\u{ff3c}");
+    let paragraph = |text: &String| format!("<p>{}</p>", harmless(&html(text)));
+    let body: String = paragraphs.iter().map(paragraph).collect();
+    let topic = harmless(&topic.replace(['"', '\n', '\r'], " "));
+    Call::hestia(hestia, "v-add-user-notification", [user.as_str(), &topic, &body])
+}
+
+/// The call that hands a mail over to Hestia's own way of sending. It makes HTML of the body, and
+/// says that all is well whatever becomes of the mail. A third word after the subject would be
+/// taken for a wish to send nothing.
+pub fn mail(hestia: &Hestia, to: &str, subject: &str, body: &str) -> Call {
+    let program = hestia.root.join("web/inc/mail-wrapper.php");
+    let subject = subject.replace(['\n', '\r'], " ");
+    let mut call = Call::program(program, ["-s", &subject, to]);
+    call.input = Some(body.as_bytes().to_vec());
+    call
+}
+
+/// Text in HTML, between tags or in an attribute, on one line.
+pub fn html(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -28,6 +28,7 @@ pub mod jobs;
 mod keep;
 pub mod layout;
 pub mod named;
+pub mod notify;
 pub mod objects;
 pub mod paths;
 mod pgsql_extensions;

@@ -528,6 +528,11 @@ pub(super) fn write_private(folder: &Path, path: &Path, bytes: &[u8], new: bool)
 /// Reads a text file that is nobody else's to read or write; `None` if there is none. What is
 /// checked is what is read: the opened file, not its name.
 pub fn read_private(path: &Path) -> Result<Option<String>> {
+    read_private_within(path, limits::SECRET_FILE_BYTES_MAX)
+}
+
+/// The same of a file that may be longer: so many bytes of it.
+pub(super) fn read_private_within(path: &Path, bytes_max: u64) -> Result<Option<String>> {
     let what = || format!("read {}", path.display());
     let mut options = OpenOptions::new();
     options.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
@@ -542,7 +547,7 @@ pub fn read_private(path: &Path) -> Result<Option<String>> {
         return Err(Error::new(Kind::Invalid, what()).why("it is no plain file"));
     }
     let mut text = String::new();
-    file.take(limits::SECRET_FILE_BYTES_MAX).read_to_string(&mut text).what_io(what)?;
+    file.take(bytes_max).read_to_string(&mut text).what_io(what)?;
     Ok(Some(text))
 }
 

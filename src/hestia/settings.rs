@@ -9,6 +9,9 @@ use super::conf;
 use super::keep::{self, WrittenKeep, WrittenPackage};
 use super::layout::UserName;
 use super::named::{DEFAULT, RepositoryName};
+use super::notify::rules::{
+    self as notify, NotifyRules, WrittenCustomer, WrittenMetrics, WrittenNotify,
+};
 use super::queue::{self, Rules, WrittenQueue};
 use crate::backend::throttle::Rates;
 use crate::base::units::ByteSize;
@@ -142,6 +145,10 @@ pub struct Settings {
     pub compression_level: i32,
     /// When to ring the bell.
     pub notify: Notify,
+    /// Who else is told what, and where.
+    pub notifications: NotifyRules,
+    /// The file that metrics are written into after each run.
+    pub metrics_file: Option<PathBuf>,
     /// What to do with suspended users.
     pub suspended_users: Suspended,
     /// Whether backups run with the lowest priority.
@@ -194,6 +201,8 @@ impl Default for Settings {
             keep_tarballs: 3,
             compression_level: 3,
             notify: Notify::default(),
+            notifications: NotifyRules::default(),
+            metrics_file: None,
             suspended_users: Suspended::default(),
             low_priority: true,
             backup_limit: hours(24),
@@ -256,6 +265,10 @@ struct Written {
     #[serde(default)]
     queue: WrittenQueue,
     #[serde(default)]
+    notifications: WrittenNotify,
+    #[serde(default)]
+    metrics: WrittenMetrics,
+    #[serde(default)]
     packages: BTreeMap<String, WrittenPackage>,
     #[serde(default)]
     users: BTreeMap<Spanned<String>, WrittenUser>,
@@ -270,6 +283,7 @@ struct WrittenUser {
     also: Option<Spanned<Vec<String>>>,
     exclude: Option<Spanned<Vec<String>>>,
     keep: Option<Spanned<WrittenKeep>>,
+    notifications: Option<WrittenCustomer>,
 }
 
 impl Settings {
@@ -290,19 +304,12 @@ impl Settings {
     /// Reads the text of a settings file; `path` is for the messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let place = Place { text, path };
-        let written: Written = toml::from_str(text)
-            .map_err(|error| place.error(error.span().map(|span| span.start), error.message()))?;
+        let written: Written = toml::from_str(text).map_err(|error| {
+            let at = error.span().map(|span| span.start);
+            place.error(at, &without_value(error.message()))
+        })?;
         let mut settings = Self::default();
-        if let Some(repository) = written.repository {
-            place.check(&repository, "a path, a URL or the name of a repository", |value| {
-                !RepositoryName::is_meant(value) || is_name(value)
-            })?;
-            if let (true, Some(key)) = (is_name(repository.get_ref()), &written.key_file) {
-                let why = "a repository with a name has its key file in its own entry";
-                return Err(place.error(Some(key.span().start), why));
-            }
-            settings.repository = repository.into_inner();
-        }
+        place.repository(&mut settings, written.repository, written.key_file.as_ref())?;
         for (written, setting) in [
             (written.key_file, &mut settings.key_file),
             (written.log_folder, &mut settings.log_folder),
@@ -347,6 +354,13 @@ impl Settings {
         settings.queue = queue::rules(&place, &written.queue)?;
         let days = [written.safety_days, written.verify_days, written.check_days];
         place.days(&mut settings, days)?;
+        let single = written
+            .users
+            .iter()
+            .filter_map(|(name, user)| user.notifications.map(|own| (name.get_ref().clone(), own)));
+        let single = single.collect();
+        settings.notifications = notify::rules(&place, written.notifications, single)?;
+        settings.metrics_file = notify::metrics_file(&place, written.metrics)?;
         settings.users = place.users(written.users)?;
         settings.mode = written.mode.unwrap_or(settings.mode);
         settings.default_excludes = written.default_excludes.unwrap_or(settings.default_excludes);
@@ -401,6 +415,17 @@ impl Settings {
     }
 }
 
+/// What a parser says of text that is in the wrong place, without the text: it may be a secret.
+fn without_value(message: &str) -> String {
+    match (message.find("string \""), message.rfind("\", expected")) {
+        (Some(start), Some(end)) if start < end => {
+            let (before, after) = (message.get(..start), message.get(end + 1..));
+            format!("{}text{}", before.unwrap_or_default(), after.unwrap_or_default())
+        }
+        _ => message.to_owned(),
+    }
+}
+
 fn is_name(text: &str) -> bool {
     text != DEFAULT && RepositoryName::parse(text).is_ok()
 }
@@ -425,11 +450,35 @@ impl Place<'_> {
         .why(why.trim().replace('\n', "; "))
     }
 
-    fn check<T>(&self, value: &Spanned<T>, allowed: &str, good: impl Fn(&T) -> bool) -> Result<()> {
+    pub(super) fn check<T>(
+        &self,
+        value: &Spanned<T>,
+        allowed: &str,
+        good: impl Fn(&T) -> bool,
+    ) -> Result<()> {
         if good(value.get_ref()) {
             return Ok(());
         }
         Err(self.error(Some(value.span().start), &format!("this must be {allowed}")))
+    }
+
+    /// The repository; one with a name says itself what opens it.
+    fn repository(
+        &self,
+        settings: &mut Settings,
+        repository: Option<Spanned<String>>,
+        key_file: Option<&Spanned<PathBuf>>,
+    ) -> Result<()> {
+        let Some(repository) = repository else { return Ok(()) };
+        self.check(&repository, "a path, a URL or the name of a repository", |value| {
+            !RepositoryName::is_meant(value) || is_name(value)
+        })?;
+        if let (true, Some(key)) = (is_name(repository.get_ref()), key_file) {
+            let why = "a repository with a name has its key file in its own entry";
+            return Err(self.error(Some(key.span().start), why));
+        }
+        settings.repository = repository.into_inner();
+        Ok(())
     }
 
     /// Which backups are kept, and when too few are there.

@@ -54,6 +54,7 @@ impl Machine {
             hestia.tools.clone(),
             hestia.admin_tools.clone(),
             hestia.etc.clone(),
+            hestia.root.join("web/inc"),
         ] {
             fs::create_dir_all(path).unwrap();
         }
@@ -68,6 +69,7 @@ impl Machine {
                 matches!(name.as_str(), "mariadb" | "mariadb-dump" | "psql" | "pg_dump");
             let to = match name.as_str() {
                 "chpasswd" => hestia.admin_tools.join(name),
+                "mail-wrapper.php" => hestia.root.join("web/inc").join(name),
                 _ if is_client => hestia.tools.join(name),
                 _ => hestia.command(&name),
             };

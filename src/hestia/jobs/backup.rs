@@ -168,7 +168,7 @@ impl Run<'_> {
         let spent = server.world.ticks().saturating_sub(started);
         outcome.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
         if !matches!(outcome.state, State::Skipped(_)) {
-            server.tell(user, &news_of(&outcome, request.notify), monitor);
+            server.tell_of_backup(user, &news_of(&outcome, request.notify), monitor);
         }
         last_run::note(server, user, &outcome, monitor);
         outcome

@@ -43,6 +43,8 @@ pub struct Health {
     pub reason: String,
     /// Why the backups are not known, if so.
     pub trouble: Option<String>,
+    /// Whether nothing is known of the backups.
+    pub is_unknown: bool,
     /// The newest backup of this person.
     pub newest: Option<(FileId, Snapshot)>,
     /// The newest complete one.
@@ -59,6 +61,21 @@ pub struct Health {
     pub last_run: Option<LastRun>,
     /// When a rehearsal succeeded last.
     pub verified: Option<Timestamp>,
+    /// The day since which many files look encrypted, if they do.
+    pub alarm: Option<String>,
+    /// What rehearsals say against it.
+    pub proof: Option<Unproven>,
+}
+
+/// What rehearsals say against a user's backups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unproven {
+    /// Red if one failed, yellow if none has succeeded of late.
+    pub light: Light,
+    /// What everybody may know of it.
+    pub reason: String,
+    /// What administrators may know beside.
+    pub trouble: Option<String>,
 }
 
 /// What is noted of a user.
@@ -87,6 +104,7 @@ pub fn of_user(
             let mut health = of_snapshots(settings, &[], now);
             health.reason = String::from("the backups cannot be read at this moment");
             health.trouble = Some(error.one_line());
+            health.is_unknown = true;
             health.last_run = last_run;
             return health;
         }
@@ -130,10 +148,9 @@ fn of_snapshots(settings: &Settings, own: &[&(FileId, Snapshot)], now: Timestamp
     let week = 7 * 24;
     let young = own.iter().filter(|(_, one)| hours(one) < week);
     let (mut light, mut reason) = judge(settings, newest.map(|(_, one)| one), age_hours);
-    if let Some((_, one)) =
-        own.iter().filter(|(_, one)| one.has_alarm()).max_by_key(|one| one.1.time)
-    {
-        let day = one.time.local().strftime("%Y-%m-%d");
+    let alarm = own.iter().filter(|(_, one)| one.has_alarm()).max_by_key(|one| one.1.time);
+    let alarm = alarm.map(|(_, one)| one.time.local().strftime("%Y-%m-%d").to_string());
+    if let Some(day) = &alarm {
         light = Light::Red;
         reason = format!("many files look encrypted since {day}; look, then 'ghostsnap alarm-off'");
     }
@@ -141,6 +158,7 @@ fn of_snapshots(settings: &Settings, own: &[&(FileId, Snapshot)], now: Timestamp
         light,
         reason,
         trouble: None,
+        is_unknown: false,
         newest: newest.map(|one| (*one).clone()),
         good: good.map(|one| (*one).clone()),
         age_hours,
@@ -149,6 +167,8 @@ fn of_snapshots(settings: &Settings, own: &[&(FileId, Snapshot)], now: Timestamp
         growth: growth(own),
         last_run: None,
         verified: None,
+        alarm,
+        proof: None,
     }
 }
 
@@ -182,7 +202,7 @@ fn take_rehearsal(
     if let Some(failed) = failed {
         let reason = format!("the rehearsal of {} failed", failed.moment.name);
         let why = failed.reasons.first().map_or_else(String::new, |why| format!(": {why}"));
-        worsen(health, Light::Red, &reason, Some(format!("{reason}{why}")));
+        unproven(health, Light::Red, reason.clone(), Some(format!("{reason}{why}")));
         return;
     }
     let days = |time: Timestamp| now.seconds.saturating_sub(time.seconds).max(0) / 86_400;
@@ -190,14 +210,20 @@ fn take_rehearsal(
     match health.verified {
         _ if most == 0 || own.is_empty() => {}
         None => {
-            worsen(health, Light::Yellow, "no rehearsal of a restore has succeeded", None);
+            let reason = "no rehearsal of a restore has succeeded".to_owned();
+            unproven(health, Light::Yellow, reason, None);
         }
         Some(time) if days(time) >= most => {
             let reason = format!("the last rehearsal that succeeded is {} days old", days(time));
-            worsen(health, Light::Yellow, &reason, None);
+            unproven(health, Light::Yellow, reason, None);
         }
         Some(_) => {}
     }
+}
+
+fn unproven(health: &mut Health, light: Light, reason: String, trouble: Option<String>) {
+    worsen(health, light, &reason, trouble.clone());
+    health.proof = Some(Unproven { light, reason, trouble });
 }
 
 /// Makes a light worse, or adds a reason to one that is as bad.

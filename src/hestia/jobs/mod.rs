@@ -97,14 +97,29 @@ impl Server {
     /// Writes what a job did into Hestia's history and, where the settings or the command ask for
     /// it, rings the user's bell.
     fn tell(&self, user: &UserName, news: &News<'_>, monitor: &dyn Monitor) {
-        let level = if news.is_problem { Level::Error } else { Level::Info };
-        let caller = self.caller.as_ref();
-        call::log_action(caller, &self.hestia, user, level, &news.text, monitor);
         let rings = match self.settings.notify {
             Notify::Always => true,
             Notify::Problems => news.is_problem,
             Notify::Never => false,
         };
+        self.tell_and_ring(user, news, rings, monitor);
+    }
+
+    /// The same of a backup. Where the panel shows what notifications tell, which is told once and
+    /// not every night, the bell does not ring for the same beside.
+    fn tell_of_backup(&self, user: &UserName, news: &News<'_>, monitor: &dyn Monitor) {
+        let is_told = news.is_problem && self.settings.notifications.of_user(user.as_str()).panel;
+        if is_told {
+            self.tell_and_ring(user, news, false, monitor);
+        } else {
+            self.tell(user, news, monitor);
+        }
+    }
+
+    fn tell_and_ring(&self, user: &UserName, news: &News<'_>, rings: bool, monitor: &dyn Monitor) {
+        let level = if news.is_problem { Level::Error } else { Level::Info };
+        let caller = self.caller.as_ref();
+        call::log_action(caller, &self.hestia, user, level, &news.text, monitor);
         if rings || news.asked_for {
             call::notify(caller, &self.hestia, user, news.topic, &news.text, monitor);
         }

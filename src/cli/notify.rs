@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+//! Telling people how backups are: `ghostsnap hestia notify`, `notifications` and
+//! `test-notification`; and the same at the end of runs, where it may neither fail nor take long.
+
+use super::args::{Invocation, Parsed, parse_words};
+use super::output::Output;
+use super::panel::server;
+use super::rows::Cell;
+use super::secret::find_secret_for;
+use super::{Context, engine_look, panel_health, panel_places};
+use crate::base::monitor::Collect;
+use crate::base::{Error, Kind, Monitor, Result, Timestamp, notify_limits};
+use crate::hestia::UserName;
+use crate::hestia::jobs::Server;
+use crate::hestia::named::SecretPlace;
+use crate::hestia::notify::message::Writer;
+use crate::hestia::notify::pass::{Pass, Sent, log_line};
+use crate::hestia::notify::send::Sender;
+use crate::hestia::notify::{Book, BookPlace, Look, Target, look, targets};
+use std::ffi::OsString;
+use std::time::Duration;
+
+/// Looks at all users and repositories.
+pub(super) fn look_at_all(
+    context: &Context,
+    call: &Invocation,
+    server: &Server,
+    monitor: &dyn Monitor,
+) -> Result<Look> {
+    let users = look::users(&server.hestia, &server.settings, monitor)?;
+    let users = panel_health::look_at_users(context, call, server, users, monitor);
+    let places = panel_places::states(context, call, server, monitor)?;
+    Ok(Look { users, places })
+}
+
+fn book_place(server: &Server) -> BookPlace {
+    BookPlace::new(&server.settings.state_folder, &server.settings.run_folder)
+}
+
+/// A secret of a receiver.
+fn secret(what: &str, place: &SecretPlace) -> Result<zeroize::Zeroizing<String>> {
+    find_secret_for(&format!("{what}: find its secret"), place)
+}
+
+/// Everybody who is told.
+fn receivers(server: &Server, monitor: &dyn Monitor) -> Result<Vec<Target>> {
+    let users = look::users(&server.hestia, &server.settings, monitor)?;
+    let root = look::root(&server.hestia)?;
+    Ok(targets(&server.settings.notifications, root.as_ref(), &users))
+}
+
+/// `ghostsnap hestia notify`.
+pub fn notify(context: &Context, call: &Invocation) -> Result<()> {
+    let server = server(context, call)?;
+    server.hestia.check_installed()?;
+    let progress = context.progress();
+    let sent = pass(context, call, &server, notify_limits::TIMER_WAIT, &progress);
+    progress.finish();
+    let sent = sent?;
+    let mut rows = context.output.rows(call.command().columns);
+    for one in &sent {
+        let error = one.error.as_ref().map(Error::one_line).unwrap_or_default();
+        rows.row(&[
+            one.target.name.as_str().into(),
+            one.target.way.word().into(),
+            if one.error.is_some() { "failed" } else { "sent" }.into(),
+            one.titles.join("; ").into(),
+            error.into(),
+        ])?;
+    }
+    rows.finish()?;
+    ending(&sent)
+}
+
+fn ending(sent: &[Sent]) -> Result<()> {
+    let failed: Vec<&str> =
+        sent.iter().filter(|one| one.error.is_some()).map(|one| one.target.name.as_str()).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Partial, "tell everybody").why(format!("not {}", failed.join(", not "))))
+}
+
+/// Looks, and tells. Whoever comes while somebody else does waits a while; what was seen by the
+/// other one may be older than what has just happened.
+fn pass(
+    context: &Context,
+    call: &Invocation,
+    server: &Server,
+    time: Duration,
+    monitor: &dyn Monitor,
+) -> Result<Vec<Sent>> {
+    if !server.settings.notifications.tell_anybody() {
+        return Ok(Vec::new());
+    }
+    let place = book_place(server);
+    let Some(_held) = place.lock(&server.world)? else {
+        return Err(Error::new(Kind::InUse, "tell anybody how backups are")
+            .why("somebody else does, for quite a while"));
+    };
+    let look = look_at_all(context, call, server, monitor)?;
+    let targets = receivers(server, monitor)?;
+    Pass { server, secrets: &secret, targets, time, monitor }.tell(&look, &place)
+}
+
+/// `ghostsnap hestia notifications`.
+pub fn list(context: &Context, call: &Invocation) -> Result<()> {
+    let server = server(context, call)?;
+    let progress = context.progress();
+    let all = receivers(&server, &progress)?;
+    let book = book_place(&server).read(&progress);
+    progress.finish();
+    let mut rows = context.output.rows(call.command().columns);
+    for target in &all {
+        rows.row(&row(target, &book))?;
+    }
+    rows.finish()
+}
+
+fn row(target: &Target, book: &Book) -> [Cell; 8] {
+    let told = book.receivers.get(&target.name).cloned().unwrap_or_default();
+    let arrived = told.arrived.map(Timestamp::from_seconds).map(engine_look::day_and_time);
+    let (day, time) = arrived.unwrap_or_default();
+    let state = match (&told.failing, told.arrived) {
+        (Some(_), _) => "failing",
+        (None, Some(_)) => "well",
+        (None, None) => "",
+    };
+    let open = told.troubles.iter().filter(|one| one.is_open).count();
+    [
+        target.name.as_str().into(),
+        target.way.word().into(),
+        target.of.as_ref().map_or("", UserName::as_str).into(),
+        state.into(),
+        day.into(),
+        time.into(),
+        crate::base::units::bytes(open).into(),
+        told.failing.map(|failing| failing.reason).unwrap_or_default().into(),
+    ]
+}
+
+/// `ghostsnap hestia test-notification`.
+pub fn test(context: &Context, call: &Invocation) -> Result<()> {
+    let server = server(context, call)?;
+    server.hestia.check_installed()?;
+    let progress = context.progress();
+    let wanted = call.text("RECEIVER").unwrap_or_default();
+    let user = call.text("user").map(UserName::parse).transpose()?;
+    let is_meant = |one: &Target| {
+        let short = one.name.split_once(' ').map_or("", |(_, name)| name);
+        one.of == user && (wanted.is_empty() || [one.name.as_str(), short].contains(&wanted))
+    };
+    let mut all = receivers(&server, &progress)?;
+    all.retain(|one| is_meant(one) || (user.is_none() && one.name == wanted));
+    if all.is_empty() {
+        return Err(Error::new(Kind::NotFound, "find whom to tell")
+            .why(if wanted.is_empty() {
+                "the settings name nobody".to_owned()
+            } else {
+                format!("the settings name no '{wanted}'")
+            })
+            .hint("'ghostsnap hestia notifications' lists everybody who is told"));
+    }
+    let host = server.world.host();
+    let writer = Writer { host: &host, now: server.world.now() };
+    let until = server.world.ticks() + notify_limits::TIMER_WAIT;
+    let sender = Sender { server: &server, secrets: &secret, until, monitor: &progress };
+    let mut rows = context.output.rows(call.command().columns);
+    let mut failed = None;
+    for target in &all {
+        let result = sender.send(target, &writer.test(target));
+        let (state, why) = match &result {
+            Ok(()) => ("sent", String::new()),
+            Err(error) => ("failed", error.one_line()),
+        };
+        rows.row(&[
+            target.name.as_str().into(),
+            target.way.word().into(),
+            state.into(),
+            why.into(),
+        ])?;
+        failed = failed.or(result.err());
+    }
+    progress.finish();
+    rows.finish()?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// Commands after which people are told, and metrics are written.
+const TELLING: [&str; 7] = [
+    "hestia backup",
+    "hestia verify-user",
+    "hestia verify-users",
+    "hestia forget",
+    "check",
+    "prune",
+    "repair packs",
+];
+
+/// Whether people are told after this command.
+pub(super) fn is_telling(call: &Invocation) -> bool {
+    TELLING.contains(&call.command().name) && !call.has("dry-run")
+}
+
+/// Tells people after a run. Whatever goes wrong here is one line in the log, and changes nothing
+/// of how the run went.
+pub(super) fn after_run(context: &Context, call: &Invocation) {
+    if !is_telling(call) || context.stop.asked() {
+        return;
+    }
+    let Some(own) = of_its_own(call, "notify") else { return };
+    let Ok(server) = server(context, &own) else { return };
+    if server.hestia.check_installed().is_err() {
+        return;
+    }
+    // What is said meanwhile must not be mistaken for what the run said.
+    let quiet = Context { output: std::sync::Arc::new(Output::silent()), ..context.again() };
+    let heard = Collect::default();
+    let result = pass(&quiet, &own, &server, notify_limits::RUN_WAIT, &heard);
+    let told = heard.into_warnings();
+    let lines = told.iter().map(Error::one_line).chain(result.err().map(|error| error.one_line()));
+    for line in lines {
+        // The last place to say anything: if that is full too, the timer says it on its own log.
+        drop(log_line(&server, &line));
+    }
+}
+
+/// Another command of ours with the same settings and the same Hestia, and nothing else of it.
+fn of_its_own(call: &Invocation, command: &str) -> Option<Invocation> {
+    let words = ["hestia", command].map(OsString::from);
+    let env = |name: &str| match name {
+        "GHOSTSNAP_CONFIG" => call.path("config").map(|path| path.as_os_str().to_owned()),
+        "GHOSTSNAP_HESTIA_BELOW" => call.path("hestia-below").map(Into::into),
+        _ => None,
+    };
+    match parse_words(&words, &env) {
+        Parsed::Run(own) => Some(*own),
+        Parsed::Text(_) | Parsed::Refused { .. } => None,
+    }
+}

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: MIT
+//! Notifications through the program itself, against a double of HestiaCP and a receiver on
+//! loopback: who is told what and when, and that nothing of it harms a backup or tells a secret.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
+
+#[path = "common/hestia.rs"]
+mod double;
+#[path = "common/receiver.rs"]
+mod receiver;
+
+use double::*;
+use receiver::{Answer, Receiver};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+
+/// What would be the key to somebody's chat.
+const SECRET: &str = "T0kenThatNobodyMaySee";
+
+/// A machine, a receiver, and everything that was said.
+struct Site {
+    machine: Machine,
+    receiver: Receiver,
+    said: Mutex<String>,
+}
+
+impl Site {
+    /// With these settings; `HOOK` in them is the file with the receiver's URL.
+    fn new(settings: &str) -> Self {
+        let machine = machine();
+        machine.add_user("admin");
+        let receiver = Receiver::start();
+        let site = Self { machine, receiver, said: Mutex::default() };
+        fs::create_dir_all(site.machine.path("etc/ghostsnap")).unwrap();
+        let url = format!("{}/services/{SECRET}?key={SECRET}", site.receiver.url);
+        let hook = site.secret("hook.url", &url);
+        let hook = format!("url_file = '{hook}'\nallow_http = true");
+        site.set(&settings.replace("HOOK", &hook));
+        site
+    }
+
+    fn secret(&self, name: &str, text: &str) -> String {
+        let path = self.machine.path(&format!("etc/ghostsnap/{name}"));
+        fs::write(&path, format!("{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    }
+
+    fn set(&self, settings: &str) {
+        fs::write(self.machine.path("etc/ghostsnap/ghostsnap.toml"), settings).unwrap();
+    }
+
+    fn run(&self, args: &[&str]) -> (i32, String) {
+        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_ghostsnap"))
+            .args(args)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("GHOSTSNAP_HESTIA_BELOW", self.machine.folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let (stdout, stderr) =
+            (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+        self.said.lock().unwrap().push_str(&format!("{stdout}\n{stderr}\n"));
+        (status.code().unwrap(), stdout)
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let (code, text) = self.run(args);
+        assert_eq!(code, 0, "{args:?}: {text}");
+        text
+    }
+
+    fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.machine.path(name)).unwrap_or_default()
+    }
+
+    /// Titles of what has come since the last time.
+    fn titles(&self) -> Vec<String> {
+        let title = |one: receiver::Received| one.json()["title"].as_str().unwrap().to_owned();
+        self.receiver.take().into_iter().map(title).map(|title| without_host(&title)).collect()
+    }
+
+    /// No word that was said, and no file beside the secret's own, holds the secret.
+    fn assert_no_secret_was_told(&self) {
+        assert!(!self.said.lock().unwrap().contains(SECRET));
+        let mut folders = vec![self.machine.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_symlink() || path.extension().is_some_and(|end| end == "url") {
+                    continue;
+                }
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let bytes = fs::read(&path).unwrap();
+                let found = String::from_utf8_lossy(&bytes).contains(SECRET);
+                assert!(!found, "{}", path.display());
+            }
+        }
+    }
+}
+
+fn without_host(title: &str) -> String {
+    let rest = title.strip_prefix("Ghostsnap on ").and_then(|rest| rest.split_once(": "));
+    rest.map_or(title, |(_, rest)| rest).to_owned()
+}
+
+fn rows(text: &str) -> Vec<Value> {
+    let rows: Value = serde_json::from_str(text).unwrap();
+    rows.as_object().unwrap().values().cloned().collect()
+}
+
+const ALL_WAYS: &str = "[notifications]\npanel = true\nmail = ['ops@a.example']\n\
+                        [notifications.webhooks.ops]\nHOOK\n";
+
+#[test]
+fn trouble_is_told_once_by_every_way_and_so_is_its_end() {
+    let site = Site::new(ALL_WAYS);
+    site.ok(&["hestia", "backup"]);
+    assert_eq!(site.titles(), [""; 0], "all is well");
+    site.machine.fault("dump-breaks-alice_wp");
+    let (code, _) = site.run(&["--panel", "v-ghostsnap-backup-user", "alice"]);
+    assert_eq!(code, 30);
+    let told = site.receiver.take();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].path.starts_with(&format!("/services/{SECRET}?key=")));
+    let message = told[0].json();
+    assert_eq!((&message["event"], &message["light"]), (&"trouble".into(), &"yellow".into()));
+    assert_eq!(message["troubles"][0]["name"], "alice");
+    let line = message["text"][0].as_str().unwrap();
+    assert!(line.starts_with("alice: the last backup is not complete: "), "{line}");
+    assert!(line.contains("alice_wp"), "{line}");
+    let mails = site.file("mails");
+    assert!(mails.starts_with("To: ops@a.example\nSubject: Ghostsnap on "), "{mails}");
+    assert!(mails.contains("alice_wp"), "{mails}");
+    let bells = site.file("bells");
+    assert!(bells.contains("admin: Ghostsnap on ") && bells.contains("<p>alice: "), "{bells}");
+    // The same night after night is not told again.
+    site.run(&["hestia", "backup", "--user", "alice"]);
+    site.ok(&["hestia", "notify"]);
+    assert_eq!(site.titles(), [""; 0]);
+    assert_eq!(site.file("mails"), mails);
+    // Its end is.
+    site.machine.heal();
+    site.ok(&["hestia", "backup", "--user", "alice"]);
+    assert_eq!(site.titles(), ["1 problem is over"]);
+    assert!(site.file("mails").contains("Over: alice: the last backup is complete"));
+    site.ok(&["hestia", "notify"]);
+    assert_eq!(site.titles(), [""; 0]);
+    site.assert_no_secret_was_told();
+}
+
+#[test]
+fn a_receiver_that_hangs_or_fails_harms_no_backup_and_is_told_of() {
+    let settings = ALL_WAYS.replace("panel = true", "panel = true\ntimeout_seconds = 1");
+    let site = Site::new(&settings);
+    site.receiver.answer(Answer::Never);
+    site.machine.fault("mail-fails");
+    site.ok(&["hestia", "backup", "--user", "alice"]);
+    // Bob and the administrator have no backup; the panel was told, the others were tried.
+    assert!(site.file("bells").contains("there is no backup"));
+    assert_eq!(site.receiver.take().len(), 3, "tried three times");
+    site.receiver.answer(Answer::Status(500));
+    let (code, text) = site.run(&["hestia", "notify", "--json"]);
+    assert_eq!(code, 30);
+    assert!(text.contains("it answers 500"), "{text}");
+    assert_eq!(site.receiver.take().len(), 3);
+    let listed = rows(&site.ok(&["--panel", "v-ghostsnap-list-notifications", "json"]));
+    let states: Vec<&str> = listed.iter().map(|row| row["STATE"].as_str().unwrap()).collect();
+    assert_eq!(states, ["well", "failing", "failing"]);
+    let log = site.file("var/log/ghostsnap/notifications.log");
+    assert!(log.contains("webhook ops: cannot send to webhook ops: it answers 500"), "{log}");
+    // Twice in a row is a trouble of its own, which whoever can be told is told.
+    site.run(&["hestia", "notify"]);
+    assert!(site.file("bells").contains("notifications to webhook ops: they do not arrive"));
+    // What did not arrive arrives later.
+    site.receiver.take();
+    site.receiver.answer(Answer::Status(204));
+    site.machine.heal();
+    site.ok(&["hestia", "notify"]);
+    assert_eq!(site.titles(), ["3 problems"], "two users, and the mail");
+    assert!(site.file("mails").contains("there is no backup"));
+    site.ok(&["hestia", "notify"]);
+    assert!(site.file("bells").contains("Over: notifications to webhook ops: they arrive again"));
+    site.assert_no_secret_was_told();
+}
+
+#[test]
+fn a_redirect_takes_no_secret_to_somebody_else() {
+    let site = Site::new("[notifications.webhooks.ops]\nHOOK\n");
+    let other = Receiver::start();
+    site.receiver.answer(Answer::Redirect(format!("{}/x", other.url)));
+    let (code, text) = site.run(&["--panel", "v-ghostsnap-test-notification", "ops", "json"]);
+    assert_eq!(code, 15);
+    assert!(text.contains("307, a redirect, and those are not followed"), "{text}");
+    assert_eq!((site.receiver.take().len(), other.take().len()), (1, 0));
+    site.assert_no_secret_was_told();
+}
+
+#[test]
+fn each_preset_speaks_as_its_receiver_does() {
+    let site = Site::new(
+        "[notifications.webhooks.slack]\nHOOK\npreset = 'slack'\n\
+         [notifications.webhooks.discord]\nHOOK\npreset = 'discord'\n\
+         [notifications.webhooks.telegram]\nHOOK\npreset = 'telegram'\nchat_id = '-100'\n\
+         [notifications.webhooks.ntfy]\nHOOK\npreset = 'ntfy'\ntoken_env = 'NONE'\n",
+    );
+    let test = |name: &str| {
+        site.ok(&["hestia", "test-notification", name]);
+        site.receiver.take().remove(0).json()
+    };
+    assert!(test("slack")["text"].as_str().unwrap().contains("a test"));
+    assert_eq!(test("discord")["allowed_mentions"]["parse"].as_array().unwrap().len(), 0);
+    assert_eq!(test("telegram")["chat_id"], "-100");
+    // A token that is not there is told, and nothing is sent without it.
+    let (code, text) = site.run(&["hestia", "test-notification", "ntfy", "--json"]);
+    assert_eq!(code, 9, "{text}");
+    assert_eq!(site.receiver.take().len(), 0);
+    let token = site.secret("token.url", SECRET);
+    let hook = site.machine.path("etc/ghostsnap/hook.url").display().to_string();
+    site.set(&format!(
+        "[notifications.webhooks.ntfy]\npreset = 'ntfy'\nurl_file = '{hook}'\nallow_http = true\n\
+         token_file = '{token}'\n"
+    ));
+    site.ok(&["hestia", "test-notification"]);
+    let received = site.receiver.take().remove(0);
+    assert_eq!(received.path, "/services", "the topic goes along as JSON");
+    assert_eq!(received.json()["topic"], SECRET);
+    assert!(received.headers.to_lowercase().contains("authorization: bearer "));
+    let (code, text) = site.run(&["hestia", "test-notification", "nobody"]);
+    assert_eq!((code, text.as_str()), (3, ""));
+    site.assert_no_secret_was_told();
+}
+
+#[test]
+fn a_customer_is_told_what_is_theirs_and_nothing_of_the_servers() {
+    let site = Site::new(
+        "[notifications.users]\npanel = true\nmail = true\n\
+         [users.bob]\nnotifications = { mail = false }\n\
+         [notifications.webhooks.alice]\nHOOK\nuser = 'alice'\n",
+    );
+    site.ok(&["hestia", "backup"]);
+    // The repository is gone: the server's trouble.
+    let place = site.machine.path("var/lib/ghostsnap/repository");
+    let aside = site.machine.path("aside");
+    fs::rename(&place, &aside).unwrap();
+    let (code, _) = site.run(&["hestia", "backup"]);
+    assert_ne!(code, 0);
+    let message = site.receiver.take().remove(0);
+    assert!(message.body.contains("the backups could not be stored"), "{}", message.body);
+    for hidden in ["/var/lib", "repository", "default", "bob"] {
+        assert!(!message.body.contains(hidden), "{hidden}: {}", message.body);
+        assert!(!site.file("mails").contains(hidden), "{hidden}: {}", site.file("mails"));
+    }
+    assert!(
+        site.file("mails").contains("To: alice@a.example\nSubject: Backups of alice: 1 problem")
+    );
+    assert!(!site.file("mails").contains("bob@"), "bob wants no mails");
+    let bells = site.file("bells");
+    assert!(bells.contains("bob: Backups of bob: 1 problem"), "{bells}");
+    // It comes back.
+    fs::rename(&aside, &place).unwrap();
+    site.ok(&["hestia", "backup"]);
+    assert_eq!(site.titles(), ["Backups of alice: 1 problem is over"]);
+    site.assert_no_secret_was_told();
+}
+
+#[test]
+fn hostile_names_stay_text() {
+    let site = Site::new(ALL_WAYS);
+    let home = site.machine.hestia.user_home(&user("bob"));
+    // A file that cannot be read, with a name that means something in HTML, shells and headers.
+    let name = "<img src=x onerror=alert(1)>\"'$(id)`id`\r\nBcc: all@b.example\u{202e}\\";
+    std::os::unix::fs::symlink("x", home.join("link")).unwrap();
+    nix::unistd::mkfifo(&home.join("My Files/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::create_dir(home.join(name)).unwrap();
+    let run = serde_json::json!({
+        "identity": "2026-11-22T07:03:50", "time": 2_000_000_000, "milliseconds": 1,
+        "result": "failed", "reasons": [format!("cannot read {name}")],
+        "is_of_server": false, "repositories": [],
+    });
+    site.ok(&["hestia", "backup"]);
+    site.receiver.take();
+    let runs = site.machine.path("var/lib/ghostsnap/runs/bob.json");
+    fs::write(&runs, run.to_string()).unwrap();
+    site.ok(&["hestia", "notify"]);
+    let mails = site.file("mails");
+    assert!(mails.contains("&lt;img src=x onerror=alert(1)&gt;&quot;&#39;$(id)`id`"), "{mails}");
+    assert!(!mails.contains("<img") && !mails.contains("\nBcc:"), "{mails}");
+    assert!(!mails.contains('\u{202e}'), "{mails}");
+    let bells = site.file("bells");
+    assert!(!bells.contains("<img") && !bells.contains('\\') && !bells.contains('\r'), "{bells}");
+    assert!(bells.contains("&lt;img"), "{bells}");
+    assert_eq!(site.receiver.take().len(), 1);
+}
+
+#[test]
+fn summaries_are_sent_when_they_are_due() {
+    let site = Site::new(
+        "[notifications]\ndigest = 'daily'\n[notifications.webhooks.ops]\nHOOK\n\
+         [notifications.users]\nmail = true\ndigest = 'weekly'\n",
+    );
+    site.ok(&["hestia", "backup"]);
+    assert_eq!(site.titles(), [""; 0], "not before the first one is due");
+    let book = site.machine.path("var/lib/ghostsnap/notifications/told.json");
+    let mut told: Value = serde_json::from_str(&fs::read_to_string(&book).unwrap()).unwrap();
+    for receiver in told["receivers"].as_object_mut().unwrap().values_mut() {
+        receiver["digest"] = 1_700_000_000.into();
+    }
+    fs::write(&book, told.to_string()).unwrap();
+    site.ok(&["hestia", "notify"]);
+    let message = site.receiver.take().remove(0).json();
+    assert_eq!(
+        without_host(message["title"].as_str().unwrap()),
+        "summary: 3 green, 0 yellow, 0 red"
+    );
+    assert_eq!(message["text"][2], "Nothing is wrong.");
+    let mails = site.file("mails");
+    assert!(mails.contains("To: bob@a.example\nSubject: Backups of bob: summary"), "{mails}");
+    assert!(mails.contains("The last complete backup is of 20"), "{mails}");
+    site.ok(&["hestia", "notify"]);
+    assert_eq!(site.receiver.take().len(), 0);
+    assert_eq!(site.file("mails"), mails);
+}
+
+#[test]
+fn a_repository_that_cannot_be_read_is_one_line_whoever_it_is_about() {
+    let site = Site::new(ALL_WAYS);
+    site.ok(&["hestia", "backup"]);
+    site.titles();
+    fs::rename(site.machine.path("var/lib/ghostsnap/repository"), site.machine.path("aside"))
+        .unwrap();
+    site.ok(&["hestia", "notify"]);
+    let message = site.receiver.take().remove(0).json();
+    let lines = message["text"].as_array().unwrap();
+    assert_eq!(lines.len(), 1, "{message}");
+    assert!(lines[0].as_str().unwrap().starts_with("repository default: cannot "), "{message}");
+    fs::rename(site.machine.path("aside"), site.machine.path("var/lib/ghostsnap/repository"))
+        .unwrap();
+    site.ok(&["hestia", "notify"]);
+    assert_eq!(site.titles(), ["1 problem is over"]);
+}
