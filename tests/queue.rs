@@ -741,3 +741,15 @@ fn ids_that_are_none_are_not_looked_for() {
     assert!(JobId::parse(&id(7)).is_ok());
     assert!(JobId::parse(&format!("{}\n", id(7))).is_err());
 }
+
+#[test]
+fn requests_that_never_get_written_do_not_pile_up() {
+    let Some(machine) = with_accounts("requests_that_never_get_written_do_not_pile_up") else {
+        return;
+    };
+    machine.shell_as(ALICE, r#"cd "$1" && for n in {1..300}; do echo x > .new-$n; done"#);
+    machine.call_as(BOB, &["--panel", "v-ghostsnap-schedule-user-backup", "bob"]);
+    assert_eq!(machine.worked_off(), [pair("bob", "cron")]);
+    let left = fs::read_dir(machine.requests()).unwrap().count();
+    assert!((1..=8).contains(&left), "{left} are there yet");
+}

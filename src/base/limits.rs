@@ -306,6 +306,8 @@ pub const REQUESTS_AT_ONCE: usize = 1000;
 pub const REQUESTS_LOOKED_AT: usize = 50_000;
 /// How long a request may be in the writing: it is one write.
 pub const REQUEST_DRAFT_SECONDS: u64 = 60;
+/// Requests that one account may be writing at the same time.
+pub const REQUEST_DRAFTS_OF_OWNER: usize = 8;
 /// Refused ones of them that are named in the log.
 pub const REQUESTS_REFUSED_TOLD: usize = 10;
 /// Longest request: a user's name has 30 letters.

@@ -112,6 +112,7 @@ pub fn open_or_make(place: &Place, access: &Access) -> Result<Opened> {
     let backend = backend::open(&place.address, access)?;
     let world = Arc::clone(&access.world);
     let key_file = &place.key_file;
+    let made = Made { key_file: key_file.clone(), repository: place.address.clone() };
     if let Some(secret) = read_key(key_file)? {
         let repository = Repository::open(backend, &secret, world).map_err(|error| {
             let gone = error.kind() == Kind::NotFound;
@@ -119,7 +120,15 @@ pub fn open_or_make(place: &Place, access: &Access) -> Result<Opened> {
         })?;
         return Ok(Opened { repository, made: None });
     }
+    let draft = draft_of(key_file);
     if backend.size(&backend::FileName::CONFIG)?.is_some() {
+        // The first time was interrupted when all but this was done.
+        if let Ok(Some(secret)) = read_key(&draft)
+            && let Ok(repository) = Repository::open(Arc::clone(&backend), &secret, world)
+        {
+            keep_key(&draft, key_file)?;
+            return Ok(Opened { repository, made: Some(made) });
+        }
         return Err(Error::new(Kind::Password, format!("open the repository {}", place.address))
             .why(format!("its key file {} is missing", key_file.display()))
             .hint("put the copy of it back; a new key would not open the old backups"));
@@ -130,10 +139,37 @@ pub fn open_or_make(place: &Place, access: &Access) -> Result<Opened> {
             "give an empty or new folder: ghostsnap repository change {name} url=/FOLDER"
         )),
     })?;
-    let secret = make_key(key_file, &world)?;
+    // Under another name until there is a repository: a key says that there was one.
+    let secret = match read_key(&draft) {
+        Ok(Some(secret)) => secret,
+        // One that was cut off opens nothing, as it is durable before anything is sealed with it.
+        unusable => {
+            if unusable.is_err() {
+                std::fs::remove_file(&draft)
+                    .what_io(|| format!("remove the unfinished key file {}", draft.display()))?;
+            }
+            make_key(&draft, &world)?
+        }
+    };
     let repository = Repository::init(backend, &secret, "this server's key file", world)?;
-    let made = Made { key_file: key_file.clone(), repository: place.address.clone() };
+    keep_key(&draft, key_file)?;
     Ok(Opened { repository, made: Some(made) })
+}
+
+/// Where a key is until the repository is made that it opens.
+fn draft_of(key_file: &Path) -> PathBuf {
+    let mut name = key_file.as_os_str().to_owned();
+    name.push(".new");
+    PathBuf::from(name)
+}
+
+/// Gives the key of a repository that was made its own name, never over another.
+fn keep_key(draft: &Path, key_file: &Path) -> Result<()> {
+    let what = || format!("make the key file {}", key_file.display());
+    std::fs::hard_link(draft, key_file).what_io(what)?;
+    std::fs::remove_file(draft).what_io(what)?;
+    let folder = key_file.parent().unwrap_or(Path::new("/"));
+    File::open(folder).and_then(|folder| folder.sync_all()).what_io(what)
 }
 
 /// Reads a key file; `None` if there is none. One that others can read is refused.
@@ -207,6 +243,36 @@ mod tests {
         assert_eq!(mode(settings.key_file.parent().unwrap()), 0o700);
         assert_eq!(open_or_make(&place(&settings), &access()).unwrap().made, None);
         open(&place(&settings), &access()).unwrap();
+    }
+
+    #[test]
+    fn a_first_time_that_was_cut_off_anywhere_is_taken_up() {
+        let again = |prepare: &dyn Fn(&Settings)| {
+            let (_folder, settings) = fixture();
+            fs::create_dir_all(settings.key_file.parent().unwrap()).unwrap();
+            prepare(&settings);
+            assert!(open_or_make(&place(&settings), &access()).unwrap().made.is_some());
+            assert!(!draft_of(&settings.key_file).exists());
+            assert_eq!(open_or_make(&place(&settings), &access()).unwrap().made, None);
+        };
+        let draft = |settings: &Settings| {
+            make_key(&draft_of(&settings.key_file), &World::system()).unwrap()
+        };
+        let store = |settings: &Settings| backend::open(&settings.repository, &access()).unwrap();
+        // In the key, behind the key, in the repository, behind it.
+        again(&|settings| fs::write(draft_of(&settings.key_file), "ghostsnap-key").unwrap());
+        again(&|settings| drop(draft(settings)));
+        again(&|settings| {
+            let secret = draft(settings);
+            let world = Arc::new(World::system());
+            Repository::init(store(settings), &secret, "x", world).unwrap();
+            store(settings).remove(&backend::FileName::CONFIG).unwrap();
+        });
+        again(&|settings| {
+            let secret = draft(settings);
+            let world = Arc::new(World::system());
+            Repository::init(store(settings), &secret, "x", world).unwrap();
+        });
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::hestia::{Hestia, UserName, inventory};
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -131,9 +132,14 @@ impl Collector<'_> {
             (Vec::new(), Vec::new(), 0);
         // Whoever has asked too often asks no more questions of the disk in this look.
         let mut answered: Vec<UserName> = Vec::new();
+        let mut drafts: HashMap<u32, usize> = HashMap::new();
         for entry in entries.take(limits::REQUESTS_LOOKED_AT) {
             let entry = entry.what_io(what)?;
-            if self.is_being_written(&entry.path()) {
+            // Who has many at once writes none: they would only hide what others ask for.
+            if let Some(owner) = self.writer_of(&entry.path())
+                && *drafts.entry(owner).and_modify(|count| *count += 1).or_insert(1)
+                    <= limits::REQUEST_DRAFTS_OF_OWNER
+            {
                 continue;
             }
             seen += 1;
@@ -165,17 +171,17 @@ impl Collector<'_> {
         Ok((accepted, seen > limits::REQUESTS_AT_ONCE))
     }
 
-    /// Somebody may be at it this moment.
-    fn is_being_written(&self, path: &Path) -> bool {
-        let is_draft = path
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(DRAFT.as_bytes()));
+    /// Who may be writing at it this moment.
+    fn writer_of(&self, path: &Path) -> Option<u32> {
+        let name = path.file_name()?;
+        if !name.as_encoded_bytes().starts_with(DRAFT.as_bytes()) {
+            return None;
+        }
+        let data = path.symlink_metadata().ok().filter(fs::Metadata::is_file)?;
         // Not when it was changed: that can be put off for ever.
-        let made = |data: fs::Metadata| data.created().ok()?.duration_since(UNIX_EPOCH).ok();
-        let made = path.symlink_metadata().ok().filter(fs::Metadata::is_file).and_then(made);
+        let made = data.created().ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs();
         let now = u64::try_from(self.world.now().seconds).unwrap_or(0);
-        let young = limits::REQUEST_DRAFT_SECONDS;
-        is_draft && made.is_some_and(|made| now.saturating_sub(made.as_secs()) < young)
+        (now.saturating_sub(made) < limits::REQUEST_DRAFT_SECONDS).then(|| data.uid())
     }
 
     /// Reads an entry and removes it, whatever it is.

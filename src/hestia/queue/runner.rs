@@ -64,6 +64,10 @@ struct Running {
     stop: Option<(Stopping, Duration)>,
     /// Whether it is stopped because it took too long.
     late: bool,
+    /// When this runner saw it first, and how long it had run by then as far as the clock tells.
+    /// From then on the clock is not asked: somebody may set it.
+    seen: Duration,
+    ran_before: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -211,6 +215,8 @@ impl Runner<'_> {
             process: None,
             stop: None,
             late: false,
+            seen: self.world.ticks(),
+            ran_before: self.ran_by_the_clock(job),
         });
         let late = known.late;
         if let Some(process) = &mut known.process {
@@ -224,14 +230,19 @@ impl Runner<'_> {
             state.running.remove(&job.id);
             return self.settle(job, None, late);
         }
-        let now = millis(self.world.now());
         let longest = job.seconds_max.unwrap_or(self.rules.seconds_max);
-        let ran = job.begun.map_or(0, |begun| now.saturating_sub(begun).max(0));
-        known.late |= u64::try_from(ran).unwrap_or(0) / 1000 > longest;
+        let ran = known.ran_before + self.world.ticks().saturating_sub(known.seen);
+        known.late |= ran.as_secs() > longest;
         if job.cancel.is_some() || known.late {
             self.stop(job, known);
         }
         Ok(())
+    }
+
+    fn ran_by_the_clock(&self, job: &Job) -> Duration {
+        let now = millis(self.world.now());
+        let ran = job.begun.map_or(0, |begun| now.saturating_sub(begun));
+        Duration::from_millis(u64::try_from(ran).unwrap_or(0))
     }
 
     /// Asks, then urges, then kills.
@@ -331,7 +342,13 @@ impl Runner<'_> {
         let Some(job) = job? else { return Ok(()) };
         match self.launch.launch(&self.spool, &job) {
             Ok(process) => {
-                let one = Running { process: Some(process), stop: None, late: false };
+                let one = Running {
+                    process: Some(process),
+                    stop: None,
+                    late: false,
+                    seen: self.world.ticks(),
+                    ran_before: Duration::ZERO,
+                };
                 running.insert(job.id, one);
                 Ok(())
             }
