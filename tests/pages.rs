@@ -93,6 +93,17 @@ fn all_php_is_php() {
 }
 
 #[test]
+fn the_package_has_every_folder_of_pages() {
+    let list = fs::read_to_string(project("debian/ghostsnap.install")).unwrap();
+    for entry in fs::read_dir(project("web-panel-templates")).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let line = format!("web-panel-templates/{name} usr/share/ghostsnap/web\n");
+        assert!(!entry.path().is_dir() || list.contains(&line), "{name}");
+    }
+}
+
+#[test]
 fn the_catalogue_of_words_is_current() {
     let script = project("web-panel-templates/pot.sh");
     let output = Command::new("bash").arg(script).arg("--check").output().unwrap();
@@ -801,12 +812,35 @@ fn before_the_first_backup_an_administrator_is_told_what_to_do() {
     let site = Site::start();
     let browser = site.browser_of("admin", "");
     browser.follow(&site.url("/list/ghostsnap/"));
-    for words in ["Three steps", "repository.key", "copy it off this server"] {
+    browser.click_away(".ghostsnap-steps a");
+    for words in ["copy it off this server", "ghostsnap key kit", "Every night at 02:30"] {
         assert!(browser.text().contains(words), "{words}: {}", browser.text());
     }
     browser.picture("first-steps");
+    // Each step is done with its button, and the page says so.
+    let marks = || {
+        browser.value(
+            "[...document.querySelectorAll('.ghostsnap-steps h3 .ghostsnap-light')]\
+             .map(one => one.innerText.trim())",
+        )
+    };
+    assert_eq!(marks(), serde_json::json!(["To do", "To do", "To do", "Yours to do"]));
+    browser.click_away(".ghostsnap-steps form[action='/add/ghostsnap/'] button");
+    assert!(browser.text().contains("default can be used"), "{}", browser.text());
+    browser.click_away(".ghostsnap-steps form[action='/edit/ghostsnap/'] button");
+    assert!(browser.text().contains("nightly: Every day at 02:30"), "{}", browser.text());
+    browser.value("document.querySelector('#ghostsnap-of').value = 'bob'");
+    browser.click_away(".ghostsnap-first button");
+    browser.wait_for("document.querySelector('.ghostsnap-job').innerText.includes('Done')");
+    assert_eq!(site.snapshots("bob").len(), 1);
+    browser.follow(&site.url("/list/ghostsnap/setup/"));
+    assert_eq!(marks(), serde_json::json!(["Done", "Done", "Done", "Yours to do"]));
+    browser.picture("first-steps-done");
+    browser.follow(&site.url("/list/ghostsnap/server/"));
+    assert!(!browser.has(".ghostsnap-steps"), "{}", browser.text());
+    browser.assert_content();
     // A customer is told that there is nothing yet.
-    let customer = site.browser_of("bob", "");
+    let customer = site.browser_of("alice", "");
     customer.follow(&site.url("/list/ghostsnap/"));
     assert!(customer.text().contains("No backup yet"), "{}", customer.text());
     customer.picture("nothing-yet");
@@ -843,17 +877,137 @@ fn repositories_are_added_and_tried_out_by_administrators() {
 }
 
 #[test]
+fn schedules_are_added_changed_done_now_and_deleted_by_administrators() {
+    let site = site();
+    let browser = site.browser_of("admin", "");
+    browser.follow(&site.url("/list/ghostsnap/schedules/"));
+    assert!(browser.text().contains("Nothing is done by itself"), "{}", browser.text());
+    browser.picture("schedules-none");
+    browser.click_away("a[href='/edit/ghostsnap/']");
+    // Fields that are for something else are out of the way.
+    let is_seen = |field: &str| {
+        browser.value(&format!("document.querySelector('[name={field}]').offsetParent !== null"))
+    };
+    assert_eq!([is_seen("time"), is_seen("cron"), is_seen("include")], [true, false, true]);
+    let choose = |field: &str, value: &str| {
+        browser.value(&format!(
+            "(() => {{ const one = document.querySelector('[name={field}]'); one.value = '{value}'; \
+             one.dispatchEvent(new Event('change', {{bubbles: true}})); }})()"
+        ))
+    };
+    choose("rhythm", "cron");
+    choose("do", "verify");
+    assert_eq!([is_seen("time"), is_seen("cron"), is_seen("include")], [false, true, false]);
+    // What is refused is not lost.
+    browser.fill("[name=name]", "<b>drill");
+    browser.fill("[name=cron]", "0 25 * * *");
+    browser.click_away("button[form='ghostsnap-schedule']");
+    assert!(browser.has(".inline-alert-danger"), "{}", browser.text());
+    assert_eq!(browser.value("document.querySelector('[name=name]').value"), "<b>drill");
+    assert_eq!(browser.value("document.querySelector('[name=cron]').value"), "0 25 * * *");
+    browser.fill("[name=name]", "night");
+    choose("do", "backup");
+    choose("rhythm", "weekly");
+    choose("weekday", "wed");
+    choose("time", "03:15");
+    browser.fill("[name=include]", "bob  al*");
+    browser.fill("[name=exclude]", "alice");
+    browser.fill("[name=hours_max]", "5");
+    browser.picture("schedule-form");
+    browser.click_away("button[form='ghostsnap-schedule']");
+    let row = || browser.value("document.querySelector('.units-table-row').innerText");
+    let said = |part: &str| {
+        let text = row();
+        assert!(text.as_str().unwrap().contains(part), "{part}: {text}");
+    };
+    ["night", "Wednesday at 03:15", "bob,al* without alice", "Never"]
+        .iter()
+        .for_each(|part| said(part));
+    browser.picture("schedules");
+    let listed = || {
+        let output = site.command("v-ghostsnap-list-schedules", &["json"]);
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let first = listed()["night"].clone();
+    assert_eq!(first["WHEN"], "weekly wed 03:15");
+    assert_eq!([&first["HOURS_MAX"], &first["ENABLED"]], ["5", "yes"]);
+    // Saved unchanged it is what it was; then it becomes something else.
+    browser.click_away(".units-table-heading-cell a");
+    browser.click_away("button[form='ghostsnap-schedule']");
+    assert_eq!(listed()["night"], first);
+    browser.click_away("a[title='Change']");
+    choose("do", "check");
+    choose("rhythm", "monthly");
+    browser.fill("[name=day]", "7");
+    browser.fill("[name=subset]", "day/30");
+    browser.click_away("button[form='ghostsnap-schedule']");
+    assert_eq!(listed()["night"]["WHEN"], "monthly 7 03:15");
+    assert_eq!([&listed()["night"]["SUBSET"], &listed()["night"]["INCLUDE"]], ["day/30", ""]);
+    ["Check the repository", "Every month on day 7 at 03:15"].iter().for_each(|part| said(part));
+    browser.click_away("button[title='Switch off']");
+    said("Off");
+    browser.click_away("button[title='Switch on']");
+    browser.click_away("button[title='Do it now']");
+    assert!(browser.text().contains("Care of the repository"), "{}", browser.text());
+    browser.follow(&site.url("/list/ghostsnap/schedules/"));
+    browser.click_away("a[title='Delete']");
+    assert!(listed().get("night").is_some(), "it is only asked");
+    browser.picture("schedule-delete");
+    browser.click_away(".button-danger");
+    assert_eq!(listed(), serde_json::json!({}));
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn pages_of_the_server_hold_together_in_the_dark_and_on_a_phone() {
+    let site = site();
+    let added = site.command("v-ghostsnap-add-schedule", &["nightly", "exclude=test-*"]);
+    assert!(added.status.success(), "{added:?}");
+    for (theme, size, label) in [("dark", DESKTOP, "dark"), ("", PHONE, "phone")] {
+        let browser = site.browser_of("admin", theme);
+        browser.resize(size);
+        for (name, page) in [
+            ("server", "/list/ghostsnap/server/"),
+            ("setup", "/list/ghostsnap/setup/"),
+            ("schedules", "/list/ghostsnap/schedules/"),
+            ("schedule-form", "/edit/ghostsnap/?name=nightly"),
+            ("schedule-delete", "/list/ghostsnap/schedules/?delete=nightly"),
+            ("repositories", "/list/ghostsnap/repositories/"),
+            ("add-repository", "/add/ghostsnap/"),
+        ] {
+            browser.follow(&site.url(page));
+            browser.picture(&format!("{name}-{label}"));
+            let wide = browser.value("document.documentElement.scrollWidth - innerWidth");
+            assert!(wide.as_i64().unwrap() <= 0, "{name} {label} is {wide} pixels too wide");
+            assert_eq!(browser.value(UNNAMED), serde_json::json!([]), "{name} {label}");
+        }
+        browser.assert_content();
+    }
+    site.assert_quiet();
+}
+
+#[test]
 fn pages_of_the_server_are_shut_to_customers() {
     let site = site();
     let browser = site.browser_of("bob", "");
     let before = fs::read_dir(site.machine.path("etc")).unwrap().count();
-    for page in ["server/", "repositories/", "growth/?of=alice", "jobs/?of=all"] {
+    for page in
+        ["server/", "repositories/", "growth/?of=alice", "jobs/?of=all", "setup/", "schedules/"]
+    {
         let (_, address, text) = browser.fetch(&format!("/list/ghostsnap/{page}"), None);
         assert!(!text.contains("alice") && !text.contains("repository.key"), "{page}: {text}");
         assert!(page.starts_with("jobs") || address.ends_with("/list/ghostsnap/"), "{address}");
     }
-    let (_, address, _) = browser.fetch("/add/ghostsnap/", None);
-    assert!(address.ends_with("/list/ghostsnap/"), "{address}");
+    for page in ["/add/ghostsnap/", "/edit/ghostsnap/"] {
+        let (_, address, _) = browser.fetch(page, None);
+        assert!(address.ends_with("/list/ghostsnap/"), "{address}");
+    }
+    for action in ["add", "run", "delete"] {
+        let values = [("name", "evil"), ("do", "backup"), ("time", "01:00"), ("action", action)];
+        let (_, address, _) = browser.fetch("/edit/ghostsnap/", form(&browser, &values));
+        assert!(address.ends_with("/list/ghostsnap/"), "{address}");
+    }
     let elsewhere = site.machine.path("evil").display().to_string();
     for action in ["", "test"] {
         let values = [("name", "evil"), ("url", elsewhere.as_str()), ("action", action)];

@@ -22,7 +22,7 @@ if (Ghostsnap\given($_POST, "action") === "test") {
 		"error" => $answer->problem(),
 		"rows" => array_slice($answer->rows, 0, 20),
 	];
-	Ghostsnap\go("/list/ghostsnap/repositories/");
+	Ghostsnap\go(Ghostsnap\given($_POST, "from") === "setup" ? "/list/ghostsnap/setup/" : "/list/ghostsnap/repositories/");
 }
 
 $options = [];

@@ -7,7 +7,7 @@
 if ($_SERVER["REQUEST_METHOD"] === "GET" && empty($_SERVER["HTTP_REFERER"])) {
 	$target = htmlspecialchars($_SERVER["REQUEST_URI"], ENT_QUOTES | ENT_SUBSTITUTE | ENT_HTML5, "UTF-8");
 	// Two slashes in front would lead to another machine.
-	if (!preg_match('#^/(list|add)/ghostsnap/#', $target)) {
+	if (!preg_match('#^/(list|add|edit)/ghostsnap/#', $target)) {
 		$target = "/list/ghostsnap/";
 	}
 	header("Content-Type: text/html; charset=utf-8");

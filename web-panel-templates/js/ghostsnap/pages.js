@@ -31,6 +31,18 @@
 		target.addEventListener('input', () => (copy.checked = true));
 	}
 
+	// Fields that are for another choice than the one that is made are out of the way.
+	for (const form of document.querySelectorAll('form.js-ghostsnap-choices')) {
+		const choose = () => {
+			for (const part of form.querySelectorAll('[data-ghostsnap-field]')) {
+				const chosen = form.elements[part.dataset.ghostsnapField].value;
+				part.hidden = !part.dataset.ghostsnapFor.split(' ').includes(chosen);
+			}
+		};
+		form.addEventListener('change', choose);
+		choose();
+	}
+
 	// A job that is under way is asked how it goes, until it has ended; then the page shows its result.
 	const job = document.querySelector('.js-ghostsnap-job');
 	if (job) {

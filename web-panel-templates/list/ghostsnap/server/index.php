@@ -5,7 +5,6 @@ include $_SERVER["DOCUMENT_ROOT"] . "/inc/ghostsnap/page.php";
 
 Ghostsnap\only_for_admins();
 $health = Ghostsnap\ask_slowly_all("v-ghostsnap-list-health", "json");
-$repositories = Ghostsnap\ask("v-ghostsnap-list-repositories", "json");
 $rows = array_filter($health->rows, fn($row) => Ghostsnap\may_see(Ghostsnap\key_of($row)));
 // What needs a look comes first.
 $order = array_flip(["red", "yellow", "green", "off"]);
@@ -14,6 +13,5 @@ usort($rows, fn($a, $b) => [$order[$a["LIGHT"]] ?? 9, Ghostsnap\key_of($a)] <=> 
 Ghostsnap\show("server", [
 	"rows" => $rows,
 	"problem" => $health->problem(),
-	"repositories" => $repositories->rows,
 	"is_new" => array_filter($rows, fn($row) => (int) $row["BACKUPS"] > 0) === [],
 ]);

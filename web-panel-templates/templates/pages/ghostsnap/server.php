@@ -5,7 +5,6 @@ namespace Ghostsnap;
 
 $rows = $view["rows"];
 $counts = array_count_values(array_column($rows, "LIGHT"));
-$default = array_values(array_filter($view["repositories"], fn($row) => $row["DEFAULT"] === "yes"))[0] ?? [];
 $has_drills = isset($rows[0]["VERIFIED"]);
 ?>
 <link rel="stylesheet" href="<?= h(asset("/css/ghostsnap/pages.css")) ?>">
@@ -13,6 +12,7 @@ $has_drills = isset($rows[0]["VERIFIED"]);
 	<div class="toolbar-inner">
 		<div class="toolbar-buttons">
 			<?= toolbar_link("/list/ghostsnap/jobs/?of=all", "fa-list-check", "icon-blue", say("Jobs")) ?>
+			<?= toolbar_link("/list/ghostsnap/schedules/", "fa-calendar-days", "icon-orange", say("Schedules")) ?>
 			<?= toolbar_link("/list/ghostsnap/repositories/", "fa-database", "icon-purple", say("Repositories")) ?>
 			<?= toolbar_link("/list/ghostsnap/?view=own", "fa-user", "icon-green", say("My own snapshots")) ?>
 		</div>
@@ -35,23 +35,9 @@ $has_drills = isset($rows[0]["VERIFIED"]);
 
 	<?php if ($view["is_new"] && $view["problem"] === "") { ?>
 		<section class="ghostsnap-steps" aria-label="<?= h(say("First steps")) ?>">
-			<h2><?= h(say("There is no backup yet. Three steps:")) ?></h2>
-			<ol>
-				<li>
-					<h3><?= h(say("Where to")) ?></h3>
-					<p><?= h(say("Backups go to %s. A place on the same disk protects against mistakes, not against the loss of the disk.", $default["URL"] ?? "/var/lib/ghostsnap/repository")) ?></p>
-					<p><?= h(say("For another place, give it a name under Repositories and write that name as `repository` into /etc/ghostsnap/ghostsnap.toml.")) ?>
-						<a href="/list/ghostsnap/repositories/"><?= h(say("Repositories")) ?></a></p>
-				</li>
-				<li>
-					<h3><?= h(say("The key")) ?></h3>
-					<p><?= h(say("The first backup makes the key file %s. Without it nobody can read the backups, you included: copy it off this server.", $default["KEY_FILE"] ?? "/etc/ghostsnap/repository.key")) ?></p>
-				</li>
-				<li>
-					<h3><?= h(say("The first backup")) ?></h3>
-					<p><?= h(say("Start with one user below. The first one takes longest; later ones store only what changed.")) ?></p>
-				</li>
-			</ol>
+			<h2><?= h(say("There is no backup yet.")) ?></h2>
+			<p class="u-mb10"><?= h(say("Four steps lead to the first one: where to, every night, the backup itself, and its key.")) ?></p>
+			<a class="button" href="/list/ghostsnap/setup/"><?= icon("fa-shoe-prints") ?><?= h(say("First steps")) ?></a>
 		</section>
 	<?php } ?>
 

@@ -1,0 +1,23 @@
+<?php
+// SPDX-License-Identifier: MIT
+// For the administrator: from nothing to the first backup. What is done already is seen from the server
+// itself, so the page can be left and come back to at any time.
+include $_SERVER["DOCUMENT_ROOT"] . "/inc/ghostsnap/page.php";
+require_once __DIR__ . "/../../../inc/ghostsnap/schedules.php";
+
+Ghostsnap\only_for_admins();
+$tried = $_SESSION["ghostsnap_tried"] ?? null;
+unset($_SESSION["ghostsnap_tried"]);
+$repositories = Ghostsnap\ask("v-ghostsnap-list-repositories", "json");
+$schedules = Ghostsnap\ask("v-ghostsnap-list-schedules", "json");
+$health = Ghostsnap\ask_slowly_all("v-ghostsnap-list-health", "json");
+$users = array_filter($health->rows, fn($row) => Ghostsnap\may_see(Ghostsnap\key_of($row)));
+$is_nightly = fn($row) => $row["DO"] === "backup" && $row["ENABLED"] === "yes";
+Ghostsnap\show("setup", [
+	"default" => array_values(array_filter($repositories->rows, fn($row) => $row["DEFAULT"] === "yes"))[0] ?? [],
+	"schedule" => array_values(array_filter($schedules->rows, $is_nightly))[0] ?? null,
+	"users" => array_values($users),
+	"backed_up" => count(array_filter($users, fn($row) => (int) $row["BACKUPS"] > 0)),
+	"problems" => array_filter([$repositories->problem(), $schedules->problem(), $health->problem()], fn($text) => $text !== ""),
+	"tried" => $tried,
+]);
