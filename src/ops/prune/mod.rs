@@ -179,8 +179,8 @@ fn since(others: &[Found]) -> Option<i64> {
 }
 
 /// A prune that died while it removed packs has left some that do not count though they are there.
-/// A backup may have claimed one of them at that very moment, so all of them count again and are
-/// judged anew.
+/// A backup may have claimed one of them at that very moment, so all of them are only marked again,
+/// and judged anew.
 fn take_back_drops(repository: &mut IndexedRepository, monitor: &dyn Monitor) -> Result<()> {
     let dropped = Notes::of(repository.index()).drops;
     let there = packs(repository)?;
@@ -190,8 +190,11 @@ fn take_back_drops(repository: &mut IndexedRepository, monitor: &dyn Monitor) ->
         return Ok(());
     }
     let mut book = Book::new(repository, Notes::of(repository.index()));
+    let now = repository.world().now().seconds;
     for id in &left {
         book.notes.drops.remove(id);
+        // Whoever looks meanwhile counts on none of them: another machine's prune may be at it.
+        book.notes.marks.insert(*id, now);
     }
     book.store()?;
     repository.reload(monitor)
