@@ -134,7 +134,10 @@ fn a_site_that_is_encrypted_in_place_raises_the_alarm_in_that_run() {
         let (snapshot, warnings) = site.backup();
         assert_eq!(snapshot.tags, ["alarm"]);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].contains("160 files of the backup before"), "{warnings:?}");
+        // A test for chance takes some of what is random for something else.
+        let (_, told) = warnings[0].split_once("backed up: ").unwrap();
+        let told: u32 = told.split_once(" files of the backup before").unwrap().0.parse().unwrap();
+        assert!((150..=160).contains(&told), "{warnings:?}");
         // The backup was made, and is whole.
         assert_eq!((snapshot.warnings, snapshot.totals.files), (0, 160));
         // The last good one is pinned, and no rule drops any.
