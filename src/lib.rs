@@ -237,6 +237,8 @@
 //! - `hestia/notify/dress.rs`: the same for mail, the panel, and each sort of webhook
 //! - `hestia/notify/send.rs`: sends one message to one receiver
 //! - `hestia/notify/pass.rs`: sends everything, and notes what arrived
+//! - `hestia/notify/ping.rs`: who outside is told that a run began and ended
+//! - `hestia/notify/metrics.rs`: how all is, in numbers
 //! - `hestia/jobs/mod.rs`: what a job is given: the server, the repository, a monitor
 //! - `hestia/jobs/files.rs`: files of a user: list, put back in place, compare
 //! - `hestia/jobs/answers.rs`: automatic answers of mail accounts, which Hestia's backup loses
@@ -308,6 +310,7 @@
 //! - `cli/table_jobs.rs`: the rows that look at the queue
 //! - `cli/table_schedules.rs`: the rows of what is done again and again
 //! - `cli/table_notify.rs`: the rows that tell people how backups are
+//! - `cli/table_monitoring.rs`: the rows for programs that watch
 //! - `cli/table_repositories.rs`: the rows for repositories that have a name, with their shims
 //! - `cli/table_flags.rs`: options and arguments that several rows share
 //! - `cli/args.rs`: from words to an invocation
@@ -334,7 +337,9 @@
 //! - `cli/tended.rs`: notes of checks and prunes
 //! - `cli/panel_rehearsal.rs`: backups proven by a rehearsal of their restore
 //! - `cli/panel_undo.rs`: list restores, take one back
-//! - `cli/notify.rs`: telling people how backups are, by itself and after runs
+//! - `cli/notify.rs`: telling people how backups are
+//! - `cli/around.rs`: the same before and after runs, and pings
+//! - `cli/monitoring.rs`: metrics, and an answer for Nagios
 //! - `cli/named.rs`: add, list, change, delete and test repositories that have a name
 //! - `cli/tools.rs`: completions, generate
 //! - `cli/repository.rs`: which repository is meant, and opening it

@@ -75,6 +75,7 @@ run_dpkg -i "$package"
 # Before Debian 13 it is in /lib.
 [ -e "$root/usr/lib/systemd/system/ghostsnap-jobs.service" ] ||
 	[ -e "$root/lib/systemd/system/ghostsnap-jobs.service" ] || fail "the service is missing"
+[ -e "$root/usr/share/ghostsnap/grafana-dashboard.json" ] || fail "the dashboard is missing"
 [ -e "$root/usr/lib/systemd/system/ghostsnap-notify.timer" ] ||
 	[ -e "$root/lib/systemd/system/ghostsnap-notify.timer" ] || fail "the timer is missing"
 for file in ../etc/cron.d/ghostsnap share/man/man1/ghostsnap.1.gz share/man/man8/v-ghostsnap-backup-user.8.gz \

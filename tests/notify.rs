@@ -345,3 +345,93 @@ fn a_repository_that_cannot_be_read_is_one_line_whoever_it_is_about() {
     site.ok(&["hestia", "notify"]);
     assert_eq!(site.titles(), ["1 problem is over"]);
 }
+
+const PINGS: &str = "[notifications.pings.nightly]\nHOOK\n\
+                     [notifications.pings.alice]\nHOOK\nuser = 'alice'\n";
+
+#[test]
+fn somebody_outside_hears_that_a_run_begins_and_how_it_ends() {
+    let site = Site::new(PINGS);
+    let pinged = |args: &[&str]| {
+        site.run(args);
+        let received = site.receiver.take();
+        let one = |one: &receiver::Received| {
+            let path = one.path.replace(SECRET, "X");
+            format!("{path} {}", one.body).replace("/services/X", "").trim().to_owned()
+        };
+        received.iter().map(one).collect::<Vec<_>>()
+    };
+    let (start, end) = ("/start?key=X", "?key=X");
+    assert_eq!(
+        pinged(&["hestia", "backup"]),
+        [start, start, &format!("{end} the backup succeeded"), &format!("{end} it ended well")]
+    );
+    // Of one user's run only the one about that user hears, and of others' nobody.
+    site.machine.fault("dump-breaks-alice_wp");
+    let alone = pinged(&["--panel", "v-ghostsnap-backup-user", "alice"]);
+    assert_eq!((alone.len(), alone[0].as_str()), (2, start));
+    assert!(alone[1].starts_with("/fail?key=X partial: "), "{alone:?}");
+    assert_eq!(pinged(&["hestia", "backup", "--user", "bob"]), [""; 0]);
+    // Somebody who does not answer changes nothing.
+    site.machine.heal();
+    site.receiver.answer(Answer::Status(404));
+    site.ok(&["hestia", "backup"]);
+    let log = site.file("var/log/ghostsnap/notifications.log");
+    assert!(log.contains("cannot ping nightly: it answers 404"), "{log}");
+    site.assert_no_secret_was_told();
+}
+
+#[test]
+fn metrics_are_printed_and_refreshed_after_each_run() {
+    let site = Site::new("");
+    let file = site.machine.path("g.prom");
+    site.set(&format!("[metrics]\nfile = '{}'\n", file.display()));
+    site.ok(&["hestia", "backup", "--user", "alice"]);
+    let refreshed = fs::read_to_string(&file).unwrap();
+    let printed = site.ok(&["metrics"]);
+    for text in [&refreshed, &printed] {
+        for line in [
+            "ghostsnap_user_health{user=\"alice\"} 0",
+            "ghostsnap_user_health{user=\"bob\"} 2",
+            "ghostsnap_user_backups{user=\"alice\",repository=\"default\"} 1",
+            "ghostsnap_user_last_run_result{user=\"alice\"} 0",
+            "ghostsnap_repository_health{repository=\"default\"} 0",
+            "ghostsnap_repository_snapshots{repository=\"default\"} 1",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}:\n{text}");
+        }
+        assert!(text.contains("ghostsnap_repository_disk_free_bytes{"), "{text}");
+    }
+    // A place that cannot be written harms no backup.
+    site.set("[metrics]\nfile = '/proc/none/g.prom'\n");
+    site.ok(&["hestia", "backup", "--user", "alice"]);
+    assert!(site.file("var/log/ghostsnap/notifications.log").contains("cannot write the metrics"));
+}
+
+#[test]
+fn nagios_gets_its_own_codes_and_one_line() {
+    let site = Site::new("");
+    let check = || site.run(&["hestia", "check-health"]);
+    let (code, line) = check();
+    assert_eq!(code, 2, "{line}");
+    assert!(
+        line.starts_with("GHOSTSNAP CRITICAL - 3 users: admin: there is no backup; "),
+        "{line}"
+    );
+    site.ok(&["hestia", "backup"]);
+    let (code, line) = check();
+    let is_well =
+        "GHOSTSNAP OK - 3 users: all is well | green=3;;;0 yellow=0;0;;0 red=0;;0;0 off=0;;;0 ";
+    assert!(code == 0 && line.starts_with(is_well), "{line}");
+    assert!(line.trim_end().ends_with("s;93600;180000;0") && line.lines().count() == 1, "{line}");
+    site.machine.fault("dump-breaks-alice_wp");
+    site.run(&["hestia", "backup", "--user", "alice"]);
+    let (code, line) = check();
+    assert!(code == 1 && line.starts_with("GHOSTSNAP WARNING - 3 users: alice: "), "{line}");
+    site.set("this is no setting\n");
+    let (code, line) = check();
+    assert!(
+        code == 3 && line.starts_with("GHOSTSNAP UNKNOWN - cannot read the settings"),
+        "{line}"
+    );
+}

@@ -4,6 +4,7 @@
 //! ([`generate`]), and the functions behind the commands.
 
 pub mod args;
+mod around;
 pub mod engine;
 mod engine_backup;
 pub mod engine_care;
@@ -18,6 +19,7 @@ pub mod generate_docs;
 pub mod generate_shims;
 mod job_note;
 mod kit;
+mod monitoring;
 mod named;
 mod notify;
 pub mod output;
@@ -50,6 +52,7 @@ mod table_health;
 pub mod table_hestia;
 mod table_jobs;
 pub mod table_keys;
+mod table_monitoring;
 mod table_notify;
 mod table_queue;
 mod table_rehearsal;
@@ -65,6 +68,7 @@ pub mod words;
 use crate::backend::{Access, Variables};
 use crate::base::{Error, Kind, Result, WhatIo, World};
 use args::{Invocation, Parsed};
+use around::Around;
 use job_note::JobNote;
 use output::{Output, Style};
 use progress::{Progress, StoreMonitor};
@@ -160,21 +164,23 @@ fn run_command(call: &Invocation) -> u8 {
         }
     };
     let context = Context { world: Arc::new(World::system()), output, stop, note: None };
+    let around = Around::begin(&context, call);
     let result = (call.command().run)(&context, call);
+    let told = result.as_ref().err().map(Error::retold);
     if call.command().long
         && let Some(line) = context.output.traffic_line()
     {
         context.output.note(&line);
     }
     let code = match result.and_then(|()| context.output.end(None)) {
-        Ok(_) => 0,
+        Ok(_) => context.output.exit_code(),
         Err(_) if context.output.is_closed() => 0,
         Err(error) => {
             context.output.error(&error);
             error.kind().exit_code()
         }
     };
-    notify::after_run(&context, call);
+    around.end(&context, call, told.as_ref());
     code
 }
 

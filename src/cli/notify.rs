@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: MIT
 //! Telling people how backups are: `ghostsnap hestia notify`, `notifications` and
-//! `test-notification`; and the same at the end of runs, where it may neither fail nor take long.
+//! `test-notification`.
 
-use super::args::{Invocation, Parsed, parse_words};
-use super::output::Output;
+use super::args::Invocation;
 use super::panel::server;
+use super::panel_places::{self, Want};
 use super::rows::Cell;
 use super::secret::find_secret_for;
-use super::{Context, engine_look, panel_health, panel_places};
-use crate::base::monitor::Collect;
+use super::{Context, engine_look, monitoring, panel_health};
 use crate::base::{Error, Kind, Monitor, Result, Timestamp, notify_limits};
 use crate::hestia::UserName;
 use crate::hestia::jobs::Server;
 use crate::hestia::named::SecretPlace;
 use crate::hestia::notify::message::Writer;
-use crate::hestia::notify::pass::{Pass, Sent, log_line};
+use crate::hestia::notify::pass::{Pass, Sent};
 use crate::hestia::notify::send::Sender;
 use crate::hestia::notify::{Book, BookPlace, Look, Target, look, targets};
-use std::ffi::OsString;
 use std::time::Duration;
 
 /// Looks at all users and repositories.
@@ -25,25 +23,26 @@ pub(super) fn look_at_all(
     context: &Context,
     call: &Invocation,
     server: &Server,
+    want: Want,
     monitor: &dyn Monitor,
 ) -> Result<Look> {
     let users = look::users(&server.hestia, &server.settings, monitor)?;
     let users = panel_health::look_at_users(context, call, server, users, monitor);
-    let places = panel_places::states(context, call, server, monitor)?;
+    let places = panel_places::states(context, call, server, want, monitor)?;
     Ok(Look { users, places })
 }
 
-fn book_place(server: &Server) -> BookPlace {
+pub(super) fn book_place(server: &Server) -> BookPlace {
     BookPlace::new(&server.settings.state_folder, &server.settings.run_folder)
 }
 
 /// A secret of a receiver.
-fn secret(what: &str, place: &SecretPlace) -> Result<zeroize::Zeroizing<String>> {
+pub(super) fn secret(what: &str, place: &SecretPlace) -> Result<zeroize::Zeroizing<String>> {
     find_secret_for(&format!("{what}: find its secret"), place)
 }
 
 /// Everybody who is told.
-fn receivers(server: &Server, monitor: &dyn Monitor) -> Result<Vec<Target>> {
+pub(super) fn receivers(server: &Server, monitor: &dyn Monitor) -> Result<Vec<Target>> {
     let users = look::users(&server.hestia, &server.settings, monitor)?;
     let root = look::root(&server.hestia)?;
     Ok(targets(&server.settings.notifications, root.as_ref(), &users))
@@ -81,16 +80,18 @@ fn ending(sent: &[Sent]) -> Result<()> {
     Err(Error::new(Kind::Partial, "tell everybody").why(format!("not {}", failed.join(", not "))))
 }
 
-/// Looks, and tells. Whoever comes while somebody else does waits a while; what was seen by the
-/// other one may be older than what has just happened.
-fn pass(
+/// Looks, tells, and writes the metrics. Whoever comes while somebody else does waits a while; what
+/// was seen by the other one may be older than what has just happened.
+pub(super) fn pass(
     context: &Context,
     call: &Invocation,
     server: &Server,
     time: Duration,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Sent>> {
-    if !server.settings.notifications.tell_anybody() {
+    let is_telling = server.settings.notifications.tell_anybody();
+    let metrics = server.settings.metrics_file.as_deref();
+    if !is_telling && metrics.is_none() {
         return Ok(Vec::new());
     }
     let place = book_place(server);
@@ -98,9 +99,20 @@ fn pass(
         return Err(Error::new(Kind::InUse, "tell anybody how backups are")
             .why("somebody else does, for quite a while"));
     };
-    let look = look_at_all(context, call, server, monitor)?;
+    let want = if metrics.is_some() { Want::Sizes } else { Want::State };
+    let look = look_at_all(context, call, server, want, monitor)?;
     let targets = receivers(server, monitor)?;
-    Pass { server, secrets: &secret, targets, time, monitor }.tell(&look, &place)
+    let told = if is_telling {
+        Pass { server, secrets: &secret, targets: targets.clone(), time, monitor }
+            .tell(&look, &place)
+    } else {
+        Ok(Vec::new())
+    };
+    if let Some(file) = metrics {
+        let text = monitoring::text(server, &look, &targets, monitor);
+        monitoring::write(file, &text)?;
+    }
+    told
 }
 
 /// `ghostsnap hestia notifications`.
@@ -184,57 +196,4 @@ pub fn test(context: &Context, call: &Invocation) -> Result<()> {
     progress.finish();
     rows.finish()?;
     failed.map_or(Ok(()), Err)
-}
-
-/// Commands after which people are told, and metrics are written.
-const TELLING: [&str; 7] = [
-    "hestia backup",
-    "hestia verify-user",
-    "hestia verify-users",
-    "hestia forget",
-    "check",
-    "prune",
-    "repair packs",
-];
-
-/// Whether people are told after this command.
-pub(super) fn is_telling(call: &Invocation) -> bool {
-    TELLING.contains(&call.command().name) && !call.has("dry-run")
-}
-
-/// Tells people after a run. Whatever goes wrong here is one line in the log, and changes nothing
-/// of how the run went.
-pub(super) fn after_run(context: &Context, call: &Invocation) {
-    if !is_telling(call) || context.stop.asked() {
-        return;
-    }
-    let Some(own) = of_its_own(call, "notify") else { return };
-    let Ok(server) = server(context, &own) else { return };
-    if server.hestia.check_installed().is_err() {
-        return;
-    }
-    // What is said meanwhile must not be mistaken for what the run said.
-    let quiet = Context { output: std::sync::Arc::new(Output::silent()), ..context.again() };
-    let heard = Collect::default();
-    let result = pass(&quiet, &own, &server, notify_limits::RUN_WAIT, &heard);
-    let told = heard.into_warnings();
-    let lines = told.iter().map(Error::one_line).chain(result.err().map(|error| error.one_line()));
-    for line in lines {
-        // The last place to say anything: if that is full too, the timer says it on its own log.
-        drop(log_line(&server, &line));
-    }
-}
-
-/// Another command of ours with the same settings and the same Hestia, and nothing else of it.
-fn of_its_own(call: &Invocation, command: &str) -> Option<Invocation> {
-    let words = ["hestia", command].map(OsString::from);
-    let env = |name: &str| match name {
-        "GHOSTSNAP_CONFIG" => call.path("config").map(|path| path.as_os_str().to_owned()),
-        "GHOSTSNAP_HESTIA_BELOW" => call.path("hestia-below").map(Into::into),
-        _ => None,
-    };
-    match parse_words(&words, &env) {
-        Parsed::Run(own) => Some(*own),
-        Parsed::Text(_) | Parsed::Refused { .. } => None,
-    }
 }

@@ -17,7 +17,7 @@ use std::io::{self, IsTerminal, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Bytes of rows that are collected before they are written.
@@ -59,6 +59,8 @@ pub struct Output {
     result_file: Option<Mutex<File>>,
     /// Whether nothing is printed at all.
     is_silent: bool,
+    /// What a command that went well ends with.
+    exit_code: AtomicU8,
 }
 
 /// What is counted of the traffic with stores.
@@ -90,6 +92,7 @@ impl Output {
             traffic: Counts::default(),
             result_file: None,
             is_silent: false,
+            exit_code: AtomicU8::new(0),
         }
     }
 
@@ -109,6 +112,17 @@ impl Output {
         options.write(true).create(true).truncate(true).mode(0o600);
         let file = options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(result).what_io(what)?;
         Ok(Self { result_file: Some(Mutex::new(file)), ..Self::new(style) })
+    }
+
+    /// Lets a command that goes well end with another code than 0, because those who ask it have
+    /// codes of their own.
+    pub fn end_with(&self, code: u8) {
+        self.exit_code.store(code, Ordering::Relaxed);
+    }
+
+    /// What a command that went well ends with.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code.load(Ordering::Relaxed)
     }
 
     /// What stores were asked for while the command ran.

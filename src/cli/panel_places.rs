@@ -13,9 +13,10 @@ use crate::hestia::jobs::Server;
 use crate::hestia::jobs::health::Light;
 use crate::hestia::jobs::health_places::light;
 use crate::hestia::named::{self, DEFAULT, RepositoryName};
-use crate::hestia::notify::trouble::{Disk, PlaceState};
+use crate::hestia::notify::trouble::{Disk, PlaceState, Sizes};
 use crate::hestia::records::{Care, Records, Tended};
 use crate::ops::stats::{Stats, stats};
+use crate::repo::Repository;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -28,6 +29,15 @@ struct Place {
     users: usize,
     check: Option<Tended>,
     prune: Option<Tended>,
+}
+
+/// How much somebody wants to know of repositories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    /// How well they are.
+    State,
+    /// Their sizes too, for which indexes are read.
+    Sizes,
 }
 
 /// `ghostsnap hestia repository-status`.
@@ -59,19 +69,20 @@ pub fn status(context: &Context, call: &Invocation) -> Result<()> {
     Err(Error::new(Kind::Partial, "find every repository well").why(bad.join("; ")))
 }
 
-/// Looks at the repositories without their indexes, which is all that notifications need. One that
-/// the first backup will make is none yet.
+/// Looks at the repositories, without their indexes unless sizes are wanted. One that the first
+/// backup will make is none yet.
 pub(super) fn states(
     context: &Context,
     call: &Invocation,
     server: &Server,
+    want: Want,
     monitor: &dyn Monitor,
 ) -> Result<Vec<PlaceState>> {
     let mut states = Vec::new();
     for name in names(call, server)? {
         let is_set_up = || repository::is_set_up(context, call, &server.settings, None);
         if name != DEFAULT || is_set_up().unwrap_or(true) {
-            states.extend(state(context, call, server, name, monitor));
+            states.extend(state(context, call, server, (name, want), monitor));
         }
     }
     Ok(states)
@@ -81,7 +92,7 @@ fn state(
     context: &Context,
     call: &Invocation,
     server: &Server,
-    name: String,
+    (name, want): (String, Want),
     monitor: &dyn Monitor,
 ) -> Option<PlaceState> {
     let records = Records::new(&server.settings.state_folder);
@@ -95,16 +106,39 @@ fn state(
             return None;
         }
         Err(error) => {
-            PlaceState { name, light: Err(error.one_line()), check: None, prune: None, disk }
+            let light = Err(error.one_line());
+            PlaceState { name, light, check: None, prune: None, disk, sizes: None }
         }
         Ok(opened) => {
             let id = opened.config().repository_id;
             let check = records.tended(Care::Check, &id, monitor);
             let prune = records.tended(Care::Prune, &id, monitor);
             let light = light(&server.settings, check.as_ref(), server.world.now());
-            PlaceState { name, light: Ok(light), check, prune, disk }
+            let sizes = (want == Want::Sizes).then(|| sizes_of(opened, monitor)).transpose();
+            match sizes {
+                Ok(sizes) => PlaceState { name, light: Ok(light), check, prune, disk, sizes },
+                Err(error) => {
+                    let light = Err(error.one_line());
+                    PlaceState { name, light, check, prune, disk, sizes: None }
+                }
+            }
         }
     })
+}
+
+fn sizes_of(opened: Repository, monitor: &dyn Monitor) -> Result<Sizes> {
+    let (stats, users) = sizes(opened, monitor)?;
+    let Stats { snapshots, bytes_source, bytes_stored, .. } = stats;
+    Ok(Sizes { snapshots, users, bytes_source, bytes_stored })
+}
+
+/// How large a repository is, by its index, and of how many users.
+fn sizes(opened: Repository, monitor: &dyn Monitor) -> Result<(Stats, usize)> {
+    let opened = opened.indexed(monitor)?;
+    let all = opened.readable_snapshots(monitor)?;
+    let users: BTreeSet<&str> = all.iter().map(|(_, one)| one.user.as_str()).collect();
+    let users = users.iter().filter(|user| !user.is_empty()).count();
+    Ok((stats(&opened, monitor)?, users))
 }
 
 /// The disk of a repository that lies in a folder of this machine.
@@ -150,11 +184,7 @@ fn look(
         let id = opened.config().repository_id;
         check = records.tended(Care::Check, &id, monitor);
         prune = records.tended(Care::Prune, &id, monitor);
-        let opened = opened.indexed(monitor)?;
-        let all = opened.readable_snapshots(monitor)?;
-        let users: BTreeSet<&str> = all.iter().map(|(_, one)| one.user.as_str()).collect();
-        let users = users.iter().filter(|user| !user.is_empty()).count();
-        Ok((stats(&opened, monitor)?, users))
+        sizes(opened, monitor)
     });
     match read {
         Ok((stats, users)) => {

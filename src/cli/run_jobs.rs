@@ -3,13 +3,14 @@
 //! panel's command that the job is, and notes how it ended.
 
 use super::args::{Invocation, Parsed, parse_words};
+use super::around::Around;
 use super::job_note::JobNote;
 use super::output::{Output, Style};
 use super::panel::server;
 use super::panel_queue::spool;
 use super::rows::Format;
 use super::table::command;
-use super::{Context, notify, panel_schedules, repository};
+use super::{Context, panel_schedules, repository};
 use crate::base::monitor::{Stage, Stop};
 use crate::base::{Counter, Error, Kind, Monitor, Result, WhatIo, World, limits};
 use crate::hestia::queue::child::Again;
@@ -228,24 +229,22 @@ pub fn run_job(context: &Context, call: &Invocation) -> Result<()> {
     }
     let note = Arc::new(JobNote::new(spool.clone(), id.clone(), job.attempt, &context.world));
     note.begin();
-    let result = become_command(context, call, &job, &note, &spool.result_path(&id));
+    let inner = invocation(call, &job)?;
+    let around = Around::begin(context, &inner);
+    let result = become_command(context, &inner, &note, &spool.result_path(&id));
     let code = result.as_ref().map_or_else(|error| error.kind().exit_code(), |()| 0);
     note.end(code, result.as_ref().err());
-    if let Ok(inner) = invocation(call, &job) {
-        notify::after_run(context, &inner);
-    }
+    around.end(context, &inner, result.as_ref().err());
     result
 }
 
 /// Does what the job says, as if the panel had called.
 fn become_command(
     context: &Context,
-    call: &Invocation,
-    job: &Job,
+    inner: &Invocation,
     note: &Arc<JobNote>,
     result: &std::path::Path,
 ) -> Result<()> {
-    let inner = invocation(call, job)?;
     let style = Style { format: Some(Format::Json), panel: true, ..Style::default() };
     let output = Arc::new(Output::of_job(style, result)?);
     let inner_context = Context {
@@ -254,7 +253,7 @@ fn become_command(
         stop: context.stop.clone(),
         note: Some(Arc::clone(note)),
     };
-    (inner.command().run)(&inner_context, &inner)
+    (inner.command().run)(&inner_context, inner)
 }
 
 fn invocation(call: &Invocation, job: &Job) -> Result<Invocation> {

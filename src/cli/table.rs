@@ -8,6 +8,7 @@ use super::args::Invocation;
 use super::table_engine::ENGINE;
 use super::table_files::FILES;
 use super::table_hestia::HESTIA;
+use super::table_monitoring::MONITORING;
 use super::table_notify::NOTIFY;
 use super::table_queue::QUEUE;
 use super::table_repositories::REPOSITORIES;
@@ -382,7 +383,7 @@ pub const GROUPS: &[(&str, &str)] = &[
 /// Every command.
 pub fn commands() -> impl Iterator<Item = &'static Command> {
     let engine = ENGINE.iter().chain(REPOSITORIES);
-    engine.chain(HESTIA).chain(FILES).chain(QUEUE).chain(SCHEDULES).chain(NOTIFY)
+    engine.chain(HESTIA).chain(FILES).chain(QUEUE).chain(SCHEDULES).chain(NOTIFY).chain(MONITORING)
 }
 
 /// Every shim with the command it belongs to, sorted by name.

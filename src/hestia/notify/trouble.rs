@@ -293,6 +293,21 @@ pub struct PlaceState {
     pub prune: Option<Tended>,
     /// How full the disk is that it lies on, if it lies on one of this machine.
     pub disk: Option<Disk>,
+    /// How large it is, if anybody wanted to know.
+    pub sizes: Option<Sizes>,
+}
+
+/// How large a repository is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Snapshots in it.
+    pub snapshots: u64,
+    /// Users who have some.
+    pub users: usize,
+    /// Content of all of them, each counted alone.
+    pub bytes_source: u64,
+    /// What is stored for them.
+    pub bytes_stored: u64,
 }
 
 /// A disk.
@@ -456,8 +471,14 @@ mod tests {
         let error = crate::base::Error::new(crate::base::Kind::Connect, "open it");
         let health = health::of_user(&settings, &user, Err(&error), Known::default(), NOW);
         assert_eq!(words(&of_user(&settings, &user, &[("default".into(), health)], NOW)), "");
-        let place =
-            |light| PlaceState { name: "box".into(), light, check: None, prune: None, disk: None };
+        let place = |light| PlaceState {
+            name: "box".into(),
+            light,
+            check: None,
+            prune: None,
+            disk: None,
+            sizes: None,
+        };
         let unreadable = of_place(&settings, &place(Err("gone".into())));
         assert_eq!(words(&unreadable), "red unreadable");
         assert_eq!(unreadable[0].own, None);
@@ -469,7 +490,14 @@ mod tests {
         let full = |percent: u64, full_percent| {
             let disk = Some(Disk { bytes: 1000, free: 1000 - percent * 10 });
             let light = Ok((Light::Green, String::new()));
-            let place = PlaceState { name: "box".into(), light, check: None, prune: None, disk };
+            let place = PlaceState {
+                name: "box".into(),
+                light,
+                check: None,
+                prune: None,
+                disk,
+                sizes: None,
+            };
             let mut settings = Settings::default();
             settings.notifications.full_percent = full_percent;
             words(&of_place(&settings, &place))
