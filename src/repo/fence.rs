@@ -77,9 +77,7 @@ impl News {
                 return Ok(());
             }
         }
-        Err(Error::new(Kind::InUse, "look through the index")
-            .why("its segments kept changing")
-            .hint("run the command again"))
+        Err(kept_changing())
     }
 
     /// The new segments that nobody has taken over.
@@ -143,7 +141,7 @@ impl IndexedRepository {
         let mut counted = self.relied_packs();
         // What this run has stored may have been marked as well, if it takes very long.
         counted.extend(self.fresh.own_packs());
-        self.check_named(&news, &counted)?;
+        self.check_named(&mut news, &counted)?;
         let marked = news.noted(|kind| kind == NoteKind::Mark);
         let leaving: Vec<FileId> = counted.into_iter().filter(|id| marked.contains(id)).collect();
         if leaving.is_empty() {
@@ -159,7 +157,7 @@ impl IndexedRepository {
             stored => drop(stored?),
         }
         news.look(self)?;
-        self.check_named(&news, &leaving)
+        self.check_named(&mut news, &leaving)
     }
 
     /// The packs that somebody has counted on since the index was loaded.
@@ -168,8 +166,20 @@ impl IndexedRepository {
         places.filter(|(place, _)| self.relied.has(*place)).map(|(_, pack)| pack.id).collect()
     }
 
-    /// Whether each of these packs is still named by a segment, and dropped by none.
-    fn check_named(&self, news: &News, wanted: &[FileId]) -> Result<()> {
+    /// Whether each of these packs is still named by a segment, and dropped by none. A segment that
+    /// vanishes meanwhile was taken over, by one that the next look sees.
+    fn check_named(&self, news: &mut News, wanted: &[FileId]) -> Result<()> {
+        for _ in 0..limits::INDEX_LISTINGS_MAX {
+            if self.is_named(news, wanted)? {
+                return Ok(());
+            }
+            news.look(self)?;
+        }
+        Err(kept_changing())
+    }
+
+    /// The same; `false` if it cannot be told yet.
+    fn is_named(&self, news: &News, wanted: &[FileId]) -> Result<bool> {
         let dropped = news.noted(NoteKind::takes_out);
         let own = self.fresh.own_packs();
         if let Some(id) = own.iter().find(|id| dropped.contains(*id)) {
@@ -180,35 +190,50 @@ impl IndexedRepository {
         let kept = |segment: &&super::index::Segment| news.listed.contains(&segment.id);
         let is_all_kept = self.index().segments().iter().all(|one| kept(&one));
         if !is_all_kept {
-            named.extend(self.packs_of_kept_segments(news)?);
+            let Some(packs) = self.packs_of_kept_segments(news)? else { return Ok(false) };
+            named.extend(packs);
         }
         let is_gone =
             |id: &&FileId| dropped.contains(*id) || (!is_all_kept && !named.contains(*id));
         let gone = wanted.iter().filter(is_gone).count();
         if gone == 0 {
-            return Ok(());
+            return Ok(true);
         }
         Err(self::gone(format!("{gone} packs that this run counts on were removed while it ran")))
     }
 
     /// Which packs the segments name that were there when the index was loaded and still are.
-    fn packs_of_kept_segments(&self, news: &News) -> Result<Vec<FileId>> {
+    /// `None` if one of them is gone by now.
+    fn packs_of_kept_segments(&self, news: &News) -> Result<Option<Vec<FileId>>> {
         let mut packs = Vec::new();
         for segment in self.index().segments() {
             if segment.is_replaced || !news.listed.contains(&segment.id) {
                 continue;
             }
             let name = FileName::new(FileKind::Index, segment.id);
-            let plain = self.load_record(RecordKind::Index, &name.id)?;
+            let plain = match self.load_record(RecordKind::Index, &name.id) {
+                Err(error)
+                    if error.kind() == Kind::NotFound && self.backend().size(&name)?.is_none() =>
+                {
+                    return Ok(None);
+                }
+                plain => plain?,
+            };
             packs.extend(IndexSegment::decode(&plain)?.packs.into_iter().map(|pack| pack.id));
         }
-        Ok(packs)
+        Ok(Some(packs))
     }
 
     /// Whether a chunk is stored and will stay; who asks counts on it from now on.
     pub(super) fn rely_on(&self, id: &ChunkId) -> bool {
         self.index().lasting(id).inspect(|pack| self.relied.note(*pack)).is_some()
     }
+}
+
+fn kept_changing() -> Error {
+    Error::new(Kind::InUse, "look through the index")
+        .why("its segments kept changing")
+        .hint("run the command again")
 }
 
 fn gone(why: String) -> Error {
