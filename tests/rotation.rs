@@ -51,6 +51,13 @@ fn check_whole(backend: &Arc<dyn Backend>, secret: &Secret) {
     assert!(!found.is_damaged(), "{:?}", found.findings);
 }
 
+/// A lock of a process that is dead, as its machine recognises it.
+fn bury(backend: &dyn Backend) {
+    for (name, _) in backend.list(FileKind::Lock).unwrap() {
+        backend.remove(&name).unwrap();
+    }
+}
+
 fn epochs(backend: &dyn Backend, kind: FileKind) -> Vec<u8> {
     let names = backend.list(kind).unwrap();
     let mut found: Vec<u8> =
@@ -162,12 +169,14 @@ fn somebody_at_work_holds_a_rotation_up() {
 #[test]
 fn a_rotation_that_dies_anywhere_leaves_a_repository_that_opens_and_is_ended_by_the_next() {
     let both = [key_file(1), key_file(2)];
+    let mut news = Vec::new();
     for step in 0.. {
         let bench = bench();
         opened(&bench.backend, &key_file(1)).unwrap().add_key(&key_file(2), "kit").unwrap();
         let dies: Arc<dyn Backend> =
             Arc::new(Faulty::new(Arc::clone(&bench.backend), Fault::DieBefore(step)));
         let is_over = rotate(&dies, &both, false).is_ok();
+        bury(bench.backend.as_ref());
         for secret in &both {
             check_whole(&bench.backend, secret);
             bench.change(u8::try_from(step).unwrap());
@@ -176,15 +185,51 @@ fn a_rotation_that_dies_anywhere_leaves_a_repository_that_opens_and_is_ended_by_
         }
         if is_over {
             assert!(step > 3, "it died {step} times");
+            // Before the first slot was stored nothing had begun, behind the last nothing is left.
+            assert!(news.contains(&true) && news.contains(&false), "{news:?}");
             return;
         }
         let rotated = rotate(&bench.backend, &both, false).unwrap();
         assert_eq!((rotated.epoch, rotated.renewed.len()), (1, 2), "step {step}");
+        news.push(rotated.is_new);
         for secret in &both {
             check_whole(&bench.backend, secret);
             back_up(&bench.backend, secret, &bench.source()).unwrap();
         }
     }
+}
+
+#[test]
+fn who_is_let_go_does_not_keep_the_key_of_an_interrupted_rotation() {
+    let both = [key_file(1), key_file(2)];
+    let mut let_go = 0;
+    for step in 1..20 {
+        let bench = bench();
+        opened(&bench.backend, &key_file(1)).unwrap().add_key(&key_file(2), "kit").unwrap();
+        let dies: Arc<dyn Backend> =
+            Arc::new(Faulty::new(Arc::clone(&bench.backend), Fault::DieBefore(step)));
+        let _ = rotate(&dies, &both, false);
+        bury(bench.backend.as_ref());
+        // Where the other one alone has the newest key, it cannot be left behind like this.
+        let Ok(rotated) = rotate(&bench.backend, &[key_file(1)], true) else { continue };
+        let_go += 1;
+        assert_eq!(rotated.renewed.len(), 1, "step {step}");
+        let error = opened(&bench.backend, &key_file(2)).map(drop).unwrap_err();
+        assert_eq!(error.kind(), Kind::Password, "step {step}");
+        check_whole(&bench.backend, &key_file(1));
+    }
+    assert!(let_go > 15, "only {let_go} times");
+}
+
+#[test]
+fn no_slot_is_made_of_keys_that_are_not_the_newest() {
+    let bench = bench();
+    let before = opened(&bench.backend, &key_file(1)).unwrap();
+    rotate(&bench.backend, &[key_file(1)], false).unwrap();
+    let error = before.add_key(&key_file(2), "kit").unwrap_err();
+    assert_eq!(error.kind(), Kind::InUse, "{error}");
+    opened(&bench.backend, &key_file(1)).unwrap().add_key(&key_file(2), "kit").unwrap();
+    check_whole(&bench.backend, &key_file(2));
 }
 
 /// Of two slots of one secret the old one may be found first; then it is said what to do.

@@ -308,6 +308,8 @@ pub fn whole(name: &FileName, most: u64, answer: Answer) -> Result<Vec<u8>> {
         (416, Some(0)) => Ok(Vec::new()),
         (200 | 206, Some(size)) if size > most => Err(too_large(name, size)),
         (200 | 206, Some(size)) if size == length_of(answer.body.len()) => Ok(answer.body),
+        // Sent in pieces to its end, without a word of how much it is.
+        (200, None) if length_of(answer.body.len()) <= most => Ok(answer.body),
         (_, size) => Err(Error::new(Kind::Connect, format!("read {name}"))
             .why(format!("{} of {} bytes came", answer.body.len(), size.unwrap_or(0)))
             .transient()),

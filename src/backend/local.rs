@@ -192,7 +192,12 @@ impl Backend for Local {
     }
 
     fn properties(&self) -> Properties {
-        Properties { connections: 2, append_only: false, is_far: false }
+        Properties {
+            connections: 2,
+            append_only: false,
+            is_far: false,
+            listed_at_once: limits::LISTED_AT_ONCE,
+        }
     }
 
     fn location(&self) -> String {

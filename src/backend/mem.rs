@@ -105,7 +105,12 @@ impl Backend for Mem {
     }
 
     fn properties(&self) -> Properties {
-        Properties { connections: 1, append_only: false, is_far: false }
+        Properties {
+            connections: 1,
+            append_only: false,
+            is_far: false,
+            listed_at_once: crate::base::limits::LISTED_AT_ONCE,
+        }
     }
 
     fn location(&self) -> String {

@@ -101,6 +101,8 @@ pub struct Properties {
     pub append_only: bool,
     /// Each request is a journey, and often a bill: few large ones are better than many small.
     pub is_far: bool,
+    /// How many files one request of a listing names, about.
+    pub listed_at_once: usize,
 }
 
 /// A store of immutable files. All methods are required: a wrapper that forgot to forward one

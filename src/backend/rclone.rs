@@ -311,7 +311,13 @@ impl Backend for Rclone {
     }
 
     fn properties(&self) -> Properties {
-        Properties { connections: 2, append_only: self.append_only, is_far: true }
+        // rclone asks its remote for us, however often that takes.
+        Properties {
+            connections: 2,
+            append_only: self.append_only,
+            is_far: true,
+            listed_at_once: usize::MAX,
+        }
     }
 
     fn location(&self) -> String {

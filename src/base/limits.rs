@@ -51,7 +51,7 @@ pub const CHECKPOINT_SHARE: u64 = 16;
 pub const CHECKPOINT_FAR_SPAN: std::time::Duration = std::time::Duration::from_secs(30);
 /// How long a listing that was taken ahead may be used: no longer than one may take.
 pub const FORESEEN_SPAN: std::time::Duration = std::time::Duration::from_secs(10);
-/// Files that a store far away names in one answer: S3's number, and no other's is smaller.
+/// Files that a bucket names in one answer: what S3 allows.
 pub const LISTED_AT_ONCE: usize = 1000;
 /// Most chunks in one index segment that is merged at the end of a backup.
 pub const INDEX_SEGMENT_CHUNKS: usize = 500_000;

@@ -137,6 +137,12 @@ pub fn rotate(context: &Context, call: &Invocation) -> Result<()> {
         rows.row(&[id, label, method, result.into()])?;
     }
     rows.finish()?;
+    if !rotated.is_new {
+        context.output.important(
+            "A rotation that was interrupted has been ended, with its key. If that is not new enough, \
+             run it again.",
+        );
+    }
     context.output.note(&format!(
         "sealed under new keys from now on (epoch {}); each 'ghostsnap prune' renews some of what \
          was stored before",

@@ -66,6 +66,7 @@ impl Purpose {
 }
 
 /// The sub-keys of one master key.
+#[derive(Clone)]
 struct Epoch {
     master: MasterKey,
     purposes: [(Purpose, Zeroizing<[u8; 32]>); 6],
@@ -79,6 +80,7 @@ impl Epoch {
 }
 
 /// All keys of a repository, derived once.
+#[derive(Clone)]
 pub struct Keys {
     /// By number, the first one too.
     epochs: Vec<Epoch>,

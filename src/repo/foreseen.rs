@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Listings that will be asked for in a moment, taken together: in a store far away each is a
-//! journey of its own. Each is given out once, and only while it is young.
+//! journey of its own. Each is given out once, and only while it is young; never to whoever removes
+//! something by it.
 
 use super::Repository;
 use crate::backend::{FileKind, FileName};

@@ -130,12 +130,13 @@ impl Fresh {
     /// Looks whether a store far away has what it said it had stored: each pack by itself, or all
     /// in one listing where that is fewer requests.
     fn have_arrived(&self, packs: &[PackEntry]) -> Result<()> {
-        if !self.backend.properties().is_far {
+        let properties = self.backend.properties();
+        if !properties.is_far {
             return Ok(());
         }
         let name = |pack: &PackEntry| FileName::new(FileKind::Pack, pack.id);
         let there = self.packs_before + lock(&self.packs).own.len();
-        let pages = there / limits::LISTED_AT_ONCE + 1;
+        let pages = there / properties.listed_at_once.max(1) + 1;
         if packs.len() <= pages {
             return packs.iter().try_for_each(|pack| {
                 super::has_arrived(&name(pack), self.backend.size(&name(pack))?, pack.size)

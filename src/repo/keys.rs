@@ -2,7 +2,7 @@
 //! Key slots of a repository: open with one, list, add, change and remove, and rotate the keys in
 //! them. The data never changes when a password does; the last slot cannot be removed.
 
-use super::locks::in_use;
+use super::locks::{Held, in_use};
 use super::{Repository, store_named};
 use crate::backend::{Backend, FileKind, FileName};
 use crate::base::{Error, FileId, Kind, Result, Within, limits};
@@ -99,7 +99,19 @@ impl Repository {
             return Err(Error::new(Kind::Limit, "add a key slot")
                 .why(format!("there are {} already", limits::KEY_SLOTS_MAX)));
         }
+        self.refuse_old_keys().within(|| "add a key slot")?;
         self.store_slot(&self.keys, secret, label)
+    }
+
+    /// A slot made of old keys would open nothing of what others store, and look as if it did.
+    fn refuse_old_keys(&self) -> Result<()> {
+        let slots = self.key_slots()?;
+        if slots.iter().all(|(_, slot)| slot.epoch <= self.keys.newest_epoch()) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::InUse, "use keys of before a rotation")
+            .why("other slots hold newer keys than the one that opened the repository")
+            .hint("'ghostsnap key rotate' ends a rotation that was interrupted"))
     }
 
     fn store_slot(&self, keys: &Keys, secret: &Secret, label: &str) -> Result<FileId> {
@@ -176,6 +188,8 @@ pub(super) fn new_slot(secret: &Secret, label: &str, world: &World) -> KeySlot {
 pub struct Rotated {
     /// The epoch under which everything is sealed from now on.
     pub epoch: u16,
+    /// Whether its key is new, and not that of a rotation that was interrupted.
+    pub is_new: bool,
     /// The slots that hold its key.
     pub renewed: Vec<(FileId, KeySlot)>,
     /// The slots that are gone: those that were renewed, and those of others.
@@ -208,14 +222,17 @@ impl Repository {
                     "do it with a key that may delete, from a machine that others cannot reach",
                 ));
         }
-        // They would go on under the keys of before, and not understand what others store.
-        let others = self.others_at_work(None, monitor)?;
+        // Two rotations at a time would make two keys of one epoch. And whoever writes would go on
+        // under the keys of before, and not understand what others store.
+        let held = self.lock("rotation")?;
+        let others = self.others_at_work(held.as_ref().map(Held::id), monitor)?;
         if !others.is_empty() {
             return Err(in_use(what, &others));
         }
         let slots = self.owned_slots(secrets)?;
         refuse_to_rotate(&slots, secrets.len(), without_others).within(|| what)?;
         let (keys, epoch) = self.next_keys(&slots).within(|| what)?;
+        let is_new = slots.iter().all(|one| one.slot.epoch < epoch);
         for number in 0..secrets.len() {
             self.renew(&slots, (number, secrets), &keys)?;
         }
@@ -225,7 +242,7 @@ impl Repository {
             self.backend.remove(&FileName::new(FileKind::Key, one.id))?;
             removed.push((one.id, one.slot));
         }
-        Ok(Rotated { epoch, renewed: self.key_slots()?, removed })
+        Ok(Rotated { epoch, is_new, renewed: self.key_slots()?, removed })
     }
 
     fn owned_slots(&self, secrets: &[Secret]) -> Result<Vec<Owned>> {
@@ -256,8 +273,10 @@ impl Repository {
                 .why("the newest keys are in a slot that none of the secrets given opens")
                 .hint("'ghostsnap key list' shows whose it is; give that one as well"));
         };
-        let keys = of_masters(keys);
-        if slots.iter().any(|one| one.slot.epoch != newest) {
+        let keys = keys.clone();
+        // One that others have as well must not be the last for those who go on without them.
+        let is_ours = slots.iter().all(|one| one.opened.is_some() || one.slot.epoch != newest);
+        if is_ours && slots.iter().any(|one| one.slot.epoch != newest) {
             return Ok((keys, newest));
         }
         let epoch = newest + 1;
@@ -306,20 +325,15 @@ impl Repository {
     }
 }
 
-/// The same keys once more: they are not meant to be copied about.
-fn of_masters(keys: &Keys) -> Keys {
-    let mut masters = keys.masters().cloned();
-    let first = Keys::new(masters.next().unwrap_or_else(|| MasterKey::new([0; 32])));
-    masters.fold(first, Keys::rotated)
-}
-
 fn refuse_to_rotate(slots: &[Owned], secrets: usize, without_others: bool) -> Result<()> {
     let opens = |number| {
         slots.iter().any(|one| one.opened.as_ref().is_some_and(|(whose, _)| *whose == number))
     };
     if let Some(number) = (0..secrets).find(|number| !opens(*number)) {
-        return Err(Error::new(Kind::Password, "give the new key to all secrets")
-            .why(format!("number {} of them opens none of the key slots", number + 1)));
+        return Err(Error::new(Kind::Password, "give the new key to all secrets").why(format!(
+            "number {} of them opens none of the key slots, or is there twice",
+            number + 1
+        )));
     }
     let others: Vec<String> = slots
         .iter()

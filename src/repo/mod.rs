@@ -73,14 +73,11 @@ impl Repository {
         for (name, _) in stale {
             backend.remove(&name).within(what)?;
         }
-        Ok(Self {
-            backend,
-            keys: Arc::new(keys),
-            config,
-            world,
-            copy: None,
-            foreseen: Foreseen::default(),
-        })
+        Ok(Self::of(backend, Arc::new(keys), config, world))
+    }
+
+    fn of(backend: Arc<dyn Backend>, keys: Arc<Keys>, config: Config, world: Arc<World>) -> Self {
+        Self { backend, keys, config, world, copy: None, foreseen: Foreseen::default() }
     }
 
     /// Opens a repository with a password or key file.
@@ -108,14 +105,7 @@ impl Found {
         let Self { backend, config: stored } = self;
         let what = || format!("open the repository at {}", backend.location());
         let (keys, config) = keys::unlock(backend.as_ref(), secret, &stored).within(what)?;
-        Ok(Repository {
-            backend,
-            keys: Arc::new(keys),
-            config,
-            world,
-            copy: None,
-            foreseen: Foreseen::default(),
-        })
+        Ok(Repository::of(backend, Arc::new(keys), config, world))
     }
 }
 
@@ -302,14 +292,10 @@ impl IndexedRepository {
     }
 
     fn closed(&self) -> Repository {
-        Repository {
-            backend: Arc::clone(&self.backend),
-            keys: Arc::clone(&self.keys),
-            config: self.config.clone(),
-            world: Arc::clone(&self.world),
-            copy: self.copy.clone(),
-            foreseen: Foreseen::default(),
-        }
+        let (backend, keys) = (Arc::clone(&self.backend), Arc::clone(&self.keys));
+        let world = Arc::clone(&self.world);
+        let copy = self.copy.clone();
+        Repository { copy, ..Repository::of(backend, keys, self.config.clone(), world) }
     }
 
     /// The same index over another store: what was known of a repository, and what it is now.

@@ -11,7 +11,7 @@ impl Repository {
     /// list must know all of them.
     pub fn snapshots(&self) -> Result<Vec<(FileId, Snapshot)>> {
         let mut found = Vec::new();
-        for (name, snapshot) in self.each_snapshot()? {
+        for (name, snapshot) in self.each_snapshot(self.backend.list(FileKind::Snapshot)?) {
             match snapshot {
                 // Forgotten by another process since the listing.
                 Err(error)
@@ -23,24 +23,26 @@ impl Repository {
         Ok(found)
     }
 
-    /// Every snapshot that the store lists, read as they are asked for.
-    fn each_snapshot(&self) -> Result<impl Iterator<Item = (FileName, Result<Snapshot>)>> {
-        let listed = self.list(FileKind::Snapshot)?;
+    /// Every snapshot of a listing, read as they are asked for.
+    fn each_snapshot(
+        &self,
+        listed: Vec<(FileName, u64)>,
+    ) -> impl Iterator<Item = (FileName, Result<Snapshot>)> {
         if let Some(copy) = self.copy() {
             copy.keep_only(FileKind::Snapshot, &listed.iter().map(|(name, _)| *name).collect());
         }
-        Ok(listed.into_iter().map(|(name, size)| {
+        listed.into_iter().map(|(name, size)| {
             let plain = self.load_listed(RecordKind::Snapshot, (name, size));
             let what = || format!("read snapshot {}", name.id);
             (name, plain.and_then(|plain| Snapshot::decode(&plain).within(what)))
-        }))
+        })
     }
 
     /// All snapshots that can be read, oldest first; the others are warnings. For lists and for
     /// finding a parent.
     pub fn readable_snapshots(&self, monitor: &dyn Monitor) -> Result<Vec<(FileId, Snapshot)>> {
         let mut found = Vec::new();
-        for (name, snapshot) in self.each_snapshot()? {
+        for (name, snapshot) in self.each_snapshot(self.list(FileKind::Snapshot)?) {
             match snapshot {
                 Ok(snapshot) => found.push((name.id, snapshot)),
                 // Forgotten by another process since the listing.

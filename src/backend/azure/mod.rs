@@ -230,7 +230,12 @@ impl Backend for Azure {
     }
 
     fn properties(&self) -> Properties {
-        Properties { connections: 4, append_only: self.options.append_only, is_far: true }
+        Properties {
+            connections: 4,
+            append_only: self.options.append_only,
+            is_far: true,
+            listed_at_once: limits::LISTED_AT_ONCE,
+        }
     }
 
     fn location(&self) -> String {

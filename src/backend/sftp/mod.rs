@@ -294,7 +294,13 @@ impl Backend for Sftp {
     }
 
     fn properties(&self) -> Properties {
-        Properties { connections: 2, append_only: self.options.append_only, is_far: true }
+        // Packs are listed folder by folder, which takes hundreds of requests.
+        Properties {
+            connections: 2,
+            append_only: self.options.append_only,
+            is_far: true,
+            listed_at_once: 1,
+        }
     }
 
     fn location(&self) -> String {
