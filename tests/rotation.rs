@@ -208,7 +208,7 @@ fn who_is_let_go_does_not_keep_the_key_of_an_interrupted_rotation() {
         opened(&bench.backend, &key_file(1)).unwrap().add_key(&key_file(2), "kit").unwrap();
         let dies: Arc<dyn Backend> =
             Arc::new(Faulty::new(Arc::clone(&bench.backend), Fault::DieBefore(step)));
-        let _ = rotate(&dies, &both, false);
+        drop(rotate(&dies, &both, false));
         bury(bench.backend.as_ref());
         // Where the other one alone has the newest key, it cannot be left behind like this.
         let Ok(rotated) = rotate(&bench.backend, &[key_file(1)], true) else { continue };

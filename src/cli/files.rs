@@ -4,7 +4,7 @@
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::day_and_time;
-use super::output::end_with_the_reader;
+use super::output::{end_with_the_reader, stop_with_the_reader};
 use super::panel::{open, server};
 use super::panel_look::{self, visible};
 use super::panel_undo::{job_of, tell_way_back};
@@ -215,6 +215,7 @@ fn tell(
 /// `ghostsnap hestia download-file`.
 pub fn download(context: &Context, call: &Invocation) -> Result<()> {
     let progress = context.progress();
+    stop_with_the_reader()?;
     let meant = meant(context, call, &progress)?;
     let request = DownloadRequest {
         snapshot: meant.snapshot.0.to_string(),

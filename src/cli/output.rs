@@ -12,6 +12,8 @@ use indicatif::ProgressBar;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Seek, Write};
 use std::os::fd::AsFd;
@@ -415,6 +417,19 @@ pub fn to_stdout(text: &str) -> io::Result<()> {
 /// Ends the program as soon as nobody reads its output any more: the panel gives a look up that
 /// takes too long, and nothing shall work on for nobody. Only for what changes nothing.
 pub fn end_with_the_reader() -> Result<()> {
+    when_nobody_reads(|| std::process::exit(i32::from(Kind::Cancelled.exit_code())))
+}
+
+/// The same for what has begun something that must be taken back: it stops as if somebody had
+/// asked it to.
+pub fn stop_with_the_reader() -> Result<()> {
+    // To itself, so that it arrives.
+    when_nobody_reads(|| {
+        kill(Pid::this(), Signal::SIGTERM).ok();
+    })
+}
+
+fn when_nobody_reads(act: impl FnOnce() + Send + 'static) -> Result<()> {
     let output = std::io::stdout();
     let gone = move || {
         let mut watched = [PollFd::new(output.as_fd(), PollFlags::empty())];
@@ -422,7 +437,7 @@ pub fn end_with_the_reader() -> Result<()> {
         let told =
             watched.iter().filter_map(PollFd::revents).fold(PollFlags::empty(), |a, b| a | b);
         if told.contains(PollFlags::POLLERR) {
-            std::process::exit(i32::from(Kind::Cancelled.exit_code()));
+            act();
         }
     };
     std::thread::Builder::new()

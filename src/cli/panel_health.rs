@@ -3,6 +3,7 @@
 
 use super::Context;
 use super::args::Invocation;
+use super::output::end_with_the_reader;
 use super::panel::server;
 use super::repository;
 use super::rows::Cell;
@@ -24,6 +25,7 @@ type Listed = std::result::Result<(Option<FileId>, Vec<(FileId, Snapshot)>), Err
 
 /// `ghostsnap hestia status`.
 pub fn status(context: &Context, call: &Invocation) -> Result<()> {
+    end_with_the_reader()?;
     let server = server(context, call)?;
     let wanted = call.texts("USER");
     let users = if wanted.is_empty() {
@@ -146,7 +148,7 @@ fn row(call: &Invocation, server: &Server, name: &UserName, health: &Health) -> 
         time.into(),
         health.age_hours.map_or_else(String::new, |hours| hours.to_string()).into(),
         status.into(),
-        bytes(health.backups).into(),
+        if health.is_unknown { Cell::empty() } else { bytes(health.backups).into() },
         newest.map_or(0, |one| one.totals.bytes).into(),
         added(newest.map_or(0, |one| one.totals.bytes_stored)),
         added(health.added_week),

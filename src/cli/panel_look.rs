@@ -4,6 +4,7 @@
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::day_and_time;
+use super::output::end_with_the_reader;
 use super::panel::{open, server, user_of};
 use super::repository;
 use super::rows::Cell;
@@ -128,6 +129,7 @@ pub(super) fn tell_unusable(context: &Context, server: &Server) -> Result<()> {
 
 /// `ghostsnap hestia list-backups`.
 pub fn list_backups(context: &Context, call: &Invocation) -> Result<()> {
+    end_with_the_reader()?;
     let user = user_of(call, "user")?;
     let server = server(context, call)?;
     let progress = context.progress();
@@ -185,6 +187,7 @@ fn is_ours(tag: &str) -> bool {
 
 /// `ghostsnap hestia show-backup`.
 pub fn show_backup(context: &Context, call: &Invocation) -> Result<()> {
+    end_with_the_reader()?;
     let user = user_of(call, "user")?;
     let server = server(context, call)?;
     let repository = open(context, call, &server, user.as_ref(), false)?;

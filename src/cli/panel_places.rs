@@ -3,6 +3,7 @@
 
 use super::Context;
 use super::args::Invocation;
+use super::output::end_with_the_reader;
 use super::panel::server;
 use super::repository;
 use super::rows::Cell;
@@ -42,6 +43,7 @@ pub(super) enum Want {
 
 /// `ghostsnap hestia repository-status`.
 pub fn status(context: &Context, call: &Invocation) -> Result<()> {
+    end_with_the_reader()?;
     let server = server(context, call)?;
     let progress = context.progress();
     let mut places = Vec::new();

@@ -19,7 +19,7 @@ const COLUMNS: &[Column] = &[
     col("TIME", Holds::Text, "the time of that day"),
     col("AGE", Holds::Text, "its age in hours"),
     col("STATUS", Holds::Text, "of the last backup: `complete`, `partial` or `none`"),
-    col("BACKUPS", Holds::Count, "how many there are"),
+    col("BACKUPS", Holds::Count, "how many there are; empty if that cannot be told"),
     col("SIZE", Holds::Bytes, "bytes of content in the last one"),
     wide("STORED", Holds::Bytes, "bytes that the last one added; empty for customers"),
     col("WEEK", Holds::Bytes, "bytes that those of seven days added; empty for customers"),

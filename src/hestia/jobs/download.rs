@@ -7,6 +7,7 @@ use super::export::{Draft, open_to_panel};
 use super::files::find_for;
 use super::{Server, manage};
 use crate::base::error::io_error;
+use crate::base::monitor::check_cancelled;
 use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, limits, units};
 use crate::format::{Node, NodeKind, Snapshot};
 use crate::hestia::layout::{Hestia, UserName};
@@ -99,8 +100,8 @@ pub fn download(
     let file = draft.file.try_clone().what_io(what)?;
     let mut out = BufWriter::with_capacity(256 * 1024, file);
     if form == Form::Raw {
-        io::copy(&mut FileReader::new(&reader, &node)?, &mut out)
-            .map_err(|e| io_error(e, what()))?;
+        let mut content = Heeding { content: FileReader::new(&reader, &node)?, monitor };
+        io::copy(&mut content, &mut out).map_err(|e| io_error(e, what()))?;
         out.flush().what_io(what)?;
     } else {
         let top = RelPath::root().join(path.name().unwrap_or(b"files"))?;
@@ -247,6 +248,19 @@ fn check_room(
             units::ByteSize(needed)
         ))
         .hint("choose less, or restore it in place"))
+}
+
+/// Content that ends with an error when somebody says stop.
+struct Heeding<'m, R> {
+    content: R,
+    monitor: &'m dyn Monitor,
+}
+
+impl<R: Read> Read for Heeding<'_, R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        check_cancelled(self.monitor)?;
+        self.content.read(to)
+    }
 }
 
 /// Puts everything below a folder of this name.

@@ -8,19 +8,22 @@ Ghostsnap\only_for_admins();
 $list = "/list/ghostsnap/schedules/";
 if ($_SERVER["REQUEST_METHOD"] !== "POST") {
 	$name = Ghostsnap\given($_GET, "name");
-	$rows = $name === "" ? [] : Ghostsnap\ask("v-ghostsnap-list-schedules", "json")->rows;
-	$found = array_values(array_filter($rows, fn($row) => Ghostsnap\key_of($row) === $name))[0] ?? null;
+	$answer = $name === "" ? null : Ghostsnap\ask("v-ghostsnap-list-schedules", "json");
+	$found = array_values(array_filter($answer?->rows ?? [], fn($row) => Ghostsnap\key_of($row) === $name))[0] ?? null;
 	if ($name !== "" && $found === null) {
-		Ghostsnap\leave_note("danger", Ghostsnap\say("There is no such schedule."));
+		Ghostsnap\leave_note("danger", $answer->failed() ? $answer->problem() : Ghostsnap\say("There is no such schedule."));
 		Ghostsnap\go($list);
 	}
 	$usual = ["name" => "nightly", "do" => "backup", "enabled" => "yes"] + Ghostsnap\when_fields("daily 02:30");
 	$form = $_SESSION["ghostsnap_form"] ?? ($found === null ? $usual : Ghostsnap\fields_of_schedule($found));
 	unset($_SESSION["ghostsnap_form"]);
+	$repositories = Ghostsnap\ask("v-ghostsnap-list-repositories", "json");
 	Ghostsnap\show("edit_schedule", [
 		"form" => $form,
 		"is_new" => $found === null,
-		"repositories" => array_map(Ghostsnap\key_of(...), Ghostsnap\ask("v-ghostsnap-list-repositories", "json")->rows),
+		"repositories" => array_map(Ghostsnap\key_of(...), $repositories->rows),
+		"problem" => $repositories->problem(),
+		"spread" => $found["SPREAD"] ?? "",
 	]);
 	exit();
 }
@@ -46,6 +49,10 @@ if ($answer->failed()) {
 		Ghostsnap\go(Ghostsnap\address("/edit/ghostsnap/", ["name" => $action === "change" ? $name : ""]));
 	}
 	Ghostsnap\go($list);
+}
+if ($action === "run" && $answer->rows === []) {
+	Ghostsnap\leave_note("warning", Ghostsnap\say("What the schedule %s does waits or runs already.", $name));
+	Ghostsnap\go("/list/ghostsnap/jobs/?of=all");
 }
 Ghostsnap\leave_note("success", match ($action) {
 	"add" => Ghostsnap\say("The schedule %s has been added.", $name),

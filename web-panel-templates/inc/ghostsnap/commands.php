@@ -9,6 +9,9 @@ use function Hestiacp\quoteshellarg\quoteshellarg;
 /** Rows of a folder or a comparison that a page shows. */
 const ROWS_PER_PAGE = 500;
 
+/** After which time a list is cut off; most come in less than one. */
+const LIST_SECONDS = 20;
+
 /** Characters kept of what a command says that is no row. */
 const MOST_TEXT = 4000;
 
@@ -58,16 +61,20 @@ final class Answer {
 	}
 }
 
-/** Asks a command; the last argument of one that prints rows is `json`. */
+/**
+ * Asks a command; the last argument of one that prints rows is `json`. A list may need a repository that
+ * does not answer, and no worker waits for that without end.
+ */
 function ask(string $command, string ...$arguments): Answer {
-	return ask_some($command, $arguments, 0, PHP_INT_MAX);
+	$seconds = str_starts_with($command, "v-ghostsnap-list-") ? LIST_SECONDS : null;
+	return ask_some($command, $arguments, 0, PHP_INT_MAX, null, $seconds);
 }
 
 /**
  * Asks a command and keeps the rows from $first on that $wanted lets through, $most of them. A folder
  * may hold more entries than PHP has memory for, so rows are read one at a time: commands indent the
  * braces of a row by four spaces and what is in it by eight. With $seconds the answer is cut off then;
- * the command, which has nobody to tell it to any more, ends as well.
+ * a command that only looks, or makes a file for nobody but the reader, ends as well.
  */
 function ask_some(string $command, array $arguments, int $first, int $most, ?callable $wanted = null, ?int $seconds = null): Answer {
 	$line = \HESTIA_CMD . $command;
@@ -171,21 +178,13 @@ function names(string $list): array {
 	return array_values(array_filter(explode(",", $list), fn($name) => $name !== ""));
 }
 
-/** The snapshot of the account that this name or id means; null if the account has none such. */
-function snapshot(string $wanted): ?array {
-	if ($wanted === "") {
-		return null;
-	}
-	$answer = ask("v-ghostsnap-list-user-backup", account(), $wanted, "json");
-	return $answer->failed() ? null : $answer->row();
-}
-
 /** The snapshot that the request names; without it there is nothing to show. */
 function wanted_snapshot(array $from): array {
-	$found = snapshot(given($from, "snapshot"));
-	if ($found === null) {
-		leave_note("danger", say("There is no such snapshot."));
+	$wanted = given($from, "snapshot");
+	$answer = $wanted === "" ? null : ask("v-ghostsnap-list-user-backup", account(), $wanted, "json");
+	if ($answer === null || $answer->row() === []) {
+		leave_note("danger", $answer?->is_cut ? $answer->problem() : say("There is no such snapshot."));
 		go("/list/ghostsnap/?view=own");
 	}
-	return $found;
+	return $answer->row();
 }

@@ -98,6 +98,22 @@ function result_rows(array $job): array {
 	return array_values(array_filter(array_map($with_key, array_keys($rows), $rows)));
 }
 
+/** The job without what it says of users whom the administrator may not see; jobs of all users name them. */
+function seen_job(array $job): array {
+	if ($job["USER"] !== "" || may_see(root_user())) {
+		return $job;
+	}
+	$rows = json_decode($job["RESULT"] ?? "", true);
+	if (is_array($rows)) {
+		$job["RESULT"] = json_encode(array_diff_key($rows, [root_user() => 1]));
+	}
+	if (str_contains($job["ERROR"], root_user())) {
+		$job["ERROR"] = say("Not everything went well.");
+	}
+	// A text in which anybody may be named.
+	return ["LOG" => "", "OBJECT" => ""] + $job;
+}
+
 /**
  * What a job is about, without what a person does not ask for: that somebody is told, and the digits of
  * a snapshot, which the page of the snapshot's day says better.

@@ -3,7 +3,7 @@
 // Looks that may take long: they read a repository, which may be far away, or a whole home. The panel
 // has four workers for all of its visitors, and who opens four tabs must not hold all of them. So one
 // look of a user runs at a time, two of everybody, and none for longer than a bound; what comes beside
-// waits a moment and then gets a page that says so. The session is free meanwhile: the other pages of
+// waits a moment and then gets a page that says so; administrators have a turn more. The session is free meanwhile: the other pages of
 // the same login need not wait.
 namespace Ghostsnap;
 
@@ -35,56 +35,67 @@ function ask_some_slowly(string $command, array $arguments, int $first, int $mos
 
 /** Does something that takes a while, when its turn comes, and says to it how many seconds it has. */
 function slowly(callable $look): mixed {
+	return in_turn($look, say_busy(...));
+}
+
+/** The same; what happens if the turn does not come, and why it does not, is told to $busy. */
+function in_turn(callable $look, callable $busy): mixed {
 	// What another tab stores meanwhile is read again afterwards.
 	session_write_close();
 	$turn = take_turn((string) $_SESSION["user"]);
 	try {
 		$result = is_array($turn) ? $look(LOOK_SECONDS) : null;
 	} finally {
-		// Said, not left to the closing: a command that is left to itself may have the file open, too.
 		array_map(fn($lock) => flock($lock, LOCK_UN), is_array($turn) ? $turn : []);
 		session_start();
 	}
-	return is_array($turn) ? $result : say_busy($turn);
+	return is_array($turn) ? $result : $busy($turn);
 }
 
 /** The locks of a turn; if it does not come, why not. Not escaped. */
 function take_turn(string $user): array|string {
 	$until = microtime(true) + TURN_SECONDS;
 	$own = wait_for_lock(["user-" . bin2hex($user)], $until);
-	if ($own === null) {
-		return say("Another look of yours is still running");
+	if (is_string($own)) {
+		return $own !== "" ? $own : say("Another look of yours is still running");
 	}
 	$slots = array_map(fn($number) => "slot-" . $number, range(1, LOOKS_AT_ONCE));
-	$slot = wait_for_lock($slots, $until);
-	if ($slot === null) {
+	// Customers who look without end do not lock out who could do something about it.
+	$slot = wait_for_lock(is_admin() ? ["slot-admin", ...$slots] : $slots, $until);
+	if (is_string($slot)) {
 		flock($own, LOCK_UN);
-		return say("Others are looking at this moment");
+		return $slot !== "" ? $slot : say("Others are looking at this moment");
 	}
 	return [$own, $slot];
 }
 
-/** The first of these locks that is free; the kernel frees those of a worker that dies. */
+/** The first of these locks that is free; the kernel frees those of a worker that dies. Else what is wrong, or "". */
 function wait_for_lock(array $names, float $until): mixed {
-	// The folder of the sessions is the panel's alone: in one for everybody anybody could hold them.
-	$files = array_map(fn($name) => fopen(session_save_path() . "/ghostsnap-look-" . $name, "c"), $names);
+	// The folder of the sessions is the panel's alone: in one for everybody anybody could hold them. A
+	// command that is left to itself must not have them open, hence the e.
+	$files = array_filter(array_map(fn($name) => @fopen(session_save_path() . "/ghostsnap-look-" . $name, "ce"), $names));
+	if ($files === []) {
+		return say("No lock can be made in the panel's folder of sessions");
+	}
 	do {
 		foreach ($files as $file) {
-			if ($file !== false && flock($file, LOCK_EX | LOCK_NB)) {
+			if (flock($file, LOCK_EX | LOCK_NB)) {
 				return $file;
 			}
 		}
 		usleep(50_000);
 	} while (microtime(true) < $until);
-	return null;
+	return "";
 }
 
 /** Ends the request with a page that says why. */
 function say_busy(string $why): never {
 	if ($_SERVER["REQUEST_METHOD"] === "POST") {
 		leave_note("warning", say("%s. Try again in a minute.", $why));
-		go("/list/ghostsnap/?view=own");
+		go("/list/ghostsnap/");
 	}
-	show("busy", ["why" => $why, "again" => $_SERVER["REQUEST_URI"]]);
+	// Two slashes in front would lead to another machine.
+	$is_ours = preg_match('~^/(list|add|edit)/ghostsnap/~', $_SERVER["REQUEST_URI"]) === 1;
+	show("busy", ["why" => $why, "again" => $is_ours ? $_SERVER["REQUEST_URI"] : "/list/ghostsnap/"]);
 	exit();
 }

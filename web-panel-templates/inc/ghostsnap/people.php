@@ -34,14 +34,15 @@ function root_user(): string {
 	return (string) ($_SESSION["ROOT_USER"] ?? "admin");
 }
 
+/** What is known of whoever is logged in, asked once. */
+function suspension(): Answer {
+	static $answer = null;
+	return $answer ??= ask("v-ghostsnap-list-user", (string) $_SESSION["user"], "json");
+}
+
 /** Whether whoever is logged in is suspended. One of whom that cannot be learned counts as such. */
 function is_suspended(): bool {
-	static $known = null;
-	if ($known === null) {
-		$answer = ask("v-ghostsnap-list-user", (string) $_SESSION["user"], "json");
-		$known = ($answer->row()["SUSPENDED"] ?? "") !== "no";
-	}
-	return $known;
+	return (suspension()->row()["SUSPENDED"] ?? "") !== "no";
 }
 
 /**
@@ -49,10 +50,17 @@ function is_suspended(): bool {
  * it shows its frame, which is too late for a page that acts or that prints before.
  */
 function only_if_let_in(): void {
-	if (is_suspended() && !has_policy("USER_VIEW_SUSPENDED") && (string) ($_SESSION["look"] ?? "") === "") {
-		// A page of HestiaCP's own, which logs the user out.
-		go("/list/backup/");
+	// The policy first: it needs no command.
+	if (has_policy("USER_VIEW_SUSPENDED") || (string) ($_SESSION["look"] ?? "") !== "" || !is_suspended()) {
+		return;
 	}
+	if (suspension()->failed()) {
+		// Nobody is taken for somebody who may, and nobody is sent away without a word.
+		http_response_code(503);
+		exit(h(say("Who you are cannot be looked up: %s", suspension()->problem())));
+	}
+	// A page of HestiaCP's own, which logs the user out.
+	go("/list/backup/");
 }
 
 /** Whether this session looks at the protected account of the server, and at nothing else. */

@@ -41,10 +41,13 @@ function rhythms(): array {
 /** What the fields of a form show for a time that the command wrote. */
 function when_fields(string $when): array {
 	$fields = ["rhythm" => "cron", "time" => "02:30", "weekday" => "sun", "day" => "1", "cron" => ""];
+	// The command takes capitals as well, and keeps what was written.
+	$when = strtolower($when);
+	$days = implode("|", array_keys(weekdays()));
 	return match (true) {
 		$when === "hourly" => ["rhythm" => "hourly"] + $fields,
 		preg_match('/^daily (\d\d:\d\d)$/', $when, $at) === 1 => ["rhythm" => "daily", "time" => $at[1]] + $fields,
-		preg_match('/^weekly (\w{3}) (\d\d:\d\d)$/', $when, $at) === 1 => ["rhythm" => "weekly", "weekday" => $at[1], "time" => $at[2]] + $fields,
+		preg_match("/^weekly ($days) (\\d\\d:\\d\\d)$/", $when, $at) === 1 => ["rhythm" => "weekly", "weekday" => $at[1], "time" => $at[2]] + $fields,
 		preg_match('/^monthly (\d+) (\d\d:\d\d)$/', $when, $at) === 1 => ["rhythm" => "monthly", "day" => $at[1], "time" => $at[2]] + $fields,
 		default => ["cron" => $when] + $fields,
 	};
@@ -82,8 +85,11 @@ function schedule_words(array $form): array {
 		$is_meant = (OF_ONE_TASK[$key] ?? $task) === $task;
 		$value = $key === "repositories" && is_array($form[$key] ?? null)
 			? implode(",", array_filter($form[$key], "is_string"))
-			: preg_replace('/[\s,]+/', ",", trim(given($form, $key)));
-		$words[] = $key . "=" . ($is_meant ? trim($value, ",") : "");
+			: trim(given($form, $key));
+		if (in_array($key, ["include", "exclude", "repositories"], true)) {
+			$value = trim(preg_replace('/[\s,]+/', ",", $value), ",");
+		}
+		$words[] = $key . "=" . ($is_meant ? $value : "");
 	}
 	return $words;
 }

@@ -20,7 +20,7 @@ if ($answer->failed() || $answer->rows === [] || ($of_all && !Ghostsnap\may_see(
 	http_response_code(404);
 	exit("{}");
 }
-$job = $answer->row();
+$job = $of_all ? Ghostsnap\seen_job($answer->row()) : $answer->row();
 echo json_encode([
 	"active" => Ghostsnap\is_active($job),
 	"state" => Ghostsnap\state_of_job($job),

@@ -22,4 +22,4 @@ if ($answer->failed() || $answer->rows === [] || ($of_all && !Ghostsnap\may_see(
 	Ghostsnap\leave_note("danger", Ghostsnap\say("There is no such job."));
 	Ghostsnap\go("/list/ghostsnap/jobs/");
 }
-Ghostsnap\show("job", ["job" => $answer->row(), "of_all" => $of_all]);
+Ghostsnap\show("job", ["job" => $of_all ? Ghostsnap\seen_job($answer->row()) : $answer->row(), "of_all" => $of_all]);

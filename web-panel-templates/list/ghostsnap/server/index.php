@@ -13,5 +13,6 @@ usort($rows, fn($a, $b) => [$order[$a["LIGHT"]] ?? 9, Ghostsnap\key_of($a)] <=> 
 Ghostsnap\show("server", [
 	"rows" => $rows,
 	"problem" => $health->problem(),
-	"is_new" => array_filter($rows, fn($row) => (int) $row["BACKUPS"] > 0) === [],
+	// Where it cannot be told, there may be hundreds.
+	"is_new" => array_filter($rows, fn($row) => $row["BACKUPS"] !== "0") === [],
 ]);

@@ -45,6 +45,9 @@ $select = function (string $key, string $label, array $choices, string $attribut
 		<?= hidden(["action" => $is_new ? "add" : "change"] + ($is_new ? [] : ["name" => $value("name")])) ?>
 		<h1 class="u-mb20"><?= name($is_new ? say("Add a schedule") : say("Change the schedule %s", $value("name"))) ?></h1>
 		<?= note() ?>
+		<?php if ($view["problem"] !== "") { ?>
+			<?= alert("warning", $view["problem"]) ?>
+		<?php } ?>
 		<?php
 		if ($is_new) {
 			$field("name", say("Name"), "");
@@ -53,7 +56,11 @@ $select = function (string $key, string $label, array $choices, string $attribut
 		$select("rhythm", say("How often"), rhythms());
 		$select("weekday", say("Day of the week (for every week)"), weekdays(), $only("rhythm", "weekly"));
 		$field("day", say("Day of the month (for every month)"), "", $only("rhythm", "monthly"));
-		$field("time", say("Time of day"), say("Servers are spread over an hour after it, each always by the same."), $only("rhythm", "daily weekly monthly"), "time");
+		$field("time", say("Time of day"), match ($view["spread"]) {
+			"" => say("Servers are spread over an hour after it, each always by the same."),
+			"0" => "",
+			default => say("Servers are spread over %s minutes after it, each always by the same.", $view["spread"]),
+		}, $only("rhythm", "daily weekly monthly"), "time");
 		$field("cron", say("Cron expression"), say("Minute, hour, day, month, day of the week."), $only("rhythm", "cron"));
 		$field("include", say("Only these users (for a backup)"), say("Names or globs such as prod-*, with blanks between; all without any."), $only("do", "backup"));
 		$field("exclude", say("Without these users (for a backup)"), "", $only("do", "backup"));
@@ -62,7 +69,7 @@ $select = function (string $key, string $label, array $choices, string $attribut
 		?>
 		<fieldset class="ghostsnap-choices u-mb20">
 			<legend class="form-label"><?= h(say("Repositories; without a choice those of each user")) ?></legend>
-			<?php foreach ($view["repositories"] as $repository) { ?>
+			<?php foreach (array_unique([...$view["repositories"], ...$chosen]) as $repository) { ?>
 				<div class="form-check u-mb10">
 					<input class="form-check-input" type="checkbox" name="repositories[]" id="ghostsnap-repository-<?= h($repository) ?>" value="<?= h($repository) ?>" <?= in_array($repository, $chosen, true) ? "checked" : "" ?>>
 					<label for="ghostsnap-repository-<?= h($repository) ?>"><?= name($repository) ?></label>

@@ -3,7 +3,7 @@
 // The first steps, each with what is to do and whether it is done.
 namespace Ghostsnap;
 
-$default = $view["default"] + ["NAME" => "", "URL" => "/var/lib/ghostsnap/repository", "KEY_FILE" => "/etc/ghostsnap/repository.key"];
+$default = $view["default"] + ["URL" => "", "KEY_FILE" => ""];
 $name = key_of($view["default"]);
 $schedule = $view["schedule"];
 $tried = $view["tried"];
@@ -34,12 +34,14 @@ $step = function (string $title, ?bool $is_done): string {
 		<ol>
 			<li>
 				<?= $step(say("Where to"), $has_backups || ($tried["ok"] ?? false)) ?>
+				<?php if ($default["URL"] !== "") { ?>
 				<p><?= name(say("Backups go to %s. A place on the same disk protects against mistakes, not against the loss of the disk.", $default["URL"])) ?></p>
+				<?php } ?>
 				<?php if (is_array($tried)) { ?>
 					<?= alert($tried["ok"] ? "success" : "danger", $tried["ok"] ? say("%s can be used.", $tried["name"]) : say("%s cannot be used: %s", $tried["name"], $tried["error"])) ?>
 				<?php } ?>
 				<div class="ghostsnap-buttons">
-					<?= post_button("/add/ghostsnap/", ["action" => "test", "name" => $name, "from" => "setup"], "fa-plug-circle-check", "icon-green", say("Test this place")) ?>
+					<?= $name === "" ? "" : post_button("/add/ghostsnap/", ["action" => "test", "name" => $name, "from" => "setup"], "fa-plug-circle-check", "icon-green", say("Test this place")) ?>
 					<?= toolbar_link("/add/ghostsnap/", "fa-circle-plus", "icon-green", say("Add another place")) ?>
 				</div>
 				<p><?= h(say("To use another place for everybody, add it and write its name as `repository` into /etc/ghostsnap/ghostsnap.toml.")) ?></p>
@@ -80,7 +82,9 @@ $step = function (string $title, ?bool $is_done): string {
 			</li>
 			<li>
 				<?= $step(say("The key"), null) ?>
-				<p><?= name(say("The first backup makes the key file %s. Without it nobody can read the backups, you included: copy it off this server.", $default["KEY_FILE"])) ?></p>
+				<?php if ($default["KEY_FILE"] !== "") { ?>
+					<p><?= name(say("The first backup makes the key file %s. Without it nobody can read the backups, you included: copy it off this server.", $default["KEY_FILE"])) ?></p>
+				<?php } ?>
 				<p><?= h(say("A recovery kit is a page with a key of its own, for paper and a safe. Secrets do not pass through the panel, so make it on the shell:")) ?></p>
 				<pre class="ghostsnap-shell">ghostsnap key kit -o /root/recovery-kit.txt
 ghostsnap key test /root/recovery-kit.txt</pre>
