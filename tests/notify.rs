@@ -252,7 +252,7 @@ fn a_customer_is_told_what_is_theirs_and_nothing_of_the_servers() {
     let (code, _) = site.run(&["hestia", "backup"]);
     assert_ne!(code, 0);
     let message = site.receiver.take().remove(0);
-    assert!(message.body.contains("the backups could not be stored"), "{}", message.body);
+    assert!(message.body.contains("the administrator knows"), "{}", message.body);
     for hidden in ["/var/lib", "repository", "default", "bob"] {
         assert!(!message.body.contains(hidden), "{hidden}: {}", message.body);
         assert!(!site.file("mails").contains(hidden), "{hidden}: {}", site.file("mails"));
@@ -271,6 +271,30 @@ fn a_customer_is_told_what_is_theirs_and_nothing_of_the_servers() {
 }
 
 #[test]
+fn a_customer_reads_nothing_of_a_second_repository_that_is_gone() {
+    let site = Site::new("[notifications.webhooks.alice]\nHOOK\nuser = 'alice'\n");
+    let second = site.machine.path("srv/second-place");
+    fs::create_dir_all(second.parent().unwrap()).unwrap();
+    let second = second.display().to_string();
+    site.ok(&["repository", "add", "offsite", &second]);
+    let path = site.machine.path("etc/ghostsnap/ghostsnap.toml");
+    let settings = format!("also = ['offsite']\n{}", fs::read_to_string(&path).unwrap());
+    fs::write(&path, settings).unwrap();
+    site.ok(&["hestia", "backup"]);
+    fs::rename(&second, site.machine.path("aside")).unwrap();
+    site.machine.fault("dump-breaks-alice_wp");
+    let (code, _) = site.run(&["hestia", "backup", "--user", "alice"]);
+    assert_eq!(code, 30);
+    let message = site.receiver.take().remove(0);
+    assert!(message.body.contains("alice_wp"), "what is alice's own: {}", message.body);
+    for hidden in ["second-place", "offsite", "default", "/srv"] {
+        assert!(!message.body.contains(hidden), "{hidden}: {}", message.body);
+    }
+    let looked = site.ok(&["--panel", "v-ghostsnap-list-user-health", "alice", "json"]);
+    assert!(looked.contains("alice_wp") && !looked.contains("second-place"), "{looked}");
+}
+
+#[test]
 fn hostile_names_stay_text() {
     let site = Site::new(ALL_WAYS);
     let home = site.machine.hestia.user_home(&user("bob"));
@@ -282,7 +306,7 @@ fn hostile_names_stay_text() {
     let run = serde_json::json!({
         "identity": "2026-11-22T07:03:50", "time": 2_000_000_000, "milliseconds": 1,
         "result": "failed", "reasons": [format!("cannot read {name}")],
-        "is_of_server": false, "repositories": [],
+        "own": [format!("cannot read {name}")], "repositories": [],
     });
     site.ok(&["hestia", "backup"]);
     site.receiver.take();
@@ -346,6 +370,51 @@ fn a_repository_that_cannot_be_read_is_one_line_whoever_it_is_about() {
     assert_eq!(site.titles(), ["1 problem is over"]);
 }
 
+#[test]
+fn a_summary_never_says_that_all_is_well_of_what_nobody_knows() {
+    let site = Site::new(
+        "[notifications]\ndigest = 'daily'\n[notifications.webhooks.ops]\nHOOK\n\
+         [notifications.webhooks.alice]\nHOOK\nuser = 'alice'\ndigest = 'daily'\n",
+    );
+    site.ok(&["hestia", "backup"]);
+    fs::rename(site.machine.path("var/lib/ghostsnap/repository"), site.machine.path("aside"))
+        .unwrap();
+    let book = site.machine.path("var/lib/ghostsnap/notifications/told.json");
+    let mut told: Value = serde_json::from_str(&fs::read_to_string(&book).unwrap()).unwrap();
+    for receiver in told["receivers"].as_object_mut().unwrap().values_mut() {
+        receiver["digest"] = 1_700_000_000.into();
+    }
+    fs::write(&book, told.to_string()).unwrap();
+    site.ok(&["hestia", "notify"]);
+    let said: Vec<Value> = site.receiver.take().iter().map(|one| one.json()).collect();
+    let digests: Vec<&Value> = said.iter().filter(|one| one["event"] == "digest").collect();
+    assert_eq!(digests.len(), 2, "{said:?}");
+    for digest in digests {
+        assert_ne!(digest["light"], "green", "{digest}");
+        assert!(!digest["text"].to_string().contains("Nothing is wrong"), "{digest}");
+    }
+    let alice = said.iter().find(|one| one["host"].is_null()).unwrap();
+    assert!(alice["text"].to_string().contains("cannot be read at this moment"), "{alice}");
+}
+
+#[test]
+fn settings_that_are_wrong_do_not_repeat_what_may_be_a_secret() {
+    let site = Site::new("");
+    for wrong in [
+        format!("[notifications.webhooks.ops]\nHOOK\npreset = '{SECRET}'\n"),
+        format!("[notifications]\ndigest = '{SECRET}'\n"),
+        format!("[notifications]\nmail = '{SECRET}'\n"),
+    ] {
+        site.set(&wrong.replace("HOOK", "url_file = '/x'"));
+        let (code, _) = site.run(&["hestia", "notify"]);
+        assert_ne!(code, 0, "{wrong}");
+    }
+    site.set("[notifications]\nmail = ['a@b.example', 'a@b.example']\n");
+    assert_ne!(site.run(&["hestia", "notify"]).0, 0);
+    let said = site.said.lock().unwrap();
+    assert!(said.contains("different mail addresses") && !said.contains(SECRET), "{said}");
+}
+
 const PINGS: &str = "[notifications.pings.nightly]\nHOOK\n\
                      [notifications.pings.alice]\nHOOK\nuser = 'alice'\n";
 
@@ -359,12 +428,17 @@ fn somebody_outside_hears_that_a_run_begins_and_how_it_ends() {
             let path = one.path.replace(SECRET, "X");
             format!("{path} {}", one.body).replace("/services/X", "").trim().to_owned()
         };
-        received.iter().map(one).collect::<Vec<_>>()
+        // Those of one moment are sent at the same time, in no order.
+        let mut said = received.iter().map(one).collect::<Vec<_>>();
+        said.sort_by_key(|said| (!said.starts_with("/start"), said.clone()));
+        said
     };
     let (start, end) = ("/start?key=X", "?key=X");
+    // Whoever a run leaves out did not succeed in it, and a part is not everybody.
+    assert_eq!(pinged(&["hestia", "backup", "--exclude", "alice"]), [start]);
     assert_eq!(
         pinged(&["hestia", "backup"]),
-        [start, start, &format!("{end} the backup succeeded"), &format!("{end} it ended well")]
+        [start, start, &format!("{end} it ended well"), &format!("{end} the backup succeeded")]
     );
     // Of one user's run only the one about that user hears, and of others' nobody.
     site.machine.fault("dump-breaks-alice_wp");
@@ -372,8 +446,8 @@ fn somebody_outside_hears_that_a_run_begins_and_how_it_ends() {
     assert_eq!((alone.len(), alone[0].as_str()), (2, start));
     assert!(alone[1].starts_with("/fail?key=X partial: "), "{alone:?}");
     assert_eq!(pinged(&["hestia", "backup", "--user", "bob"]), [""; 0]);
-    // Somebody who does not answer changes nothing.
     site.machine.heal();
+    // Somebody who does not answer changes nothing.
     site.receiver.answer(Answer::Status(404));
     site.ok(&["hestia", "backup"]);
     let log = site.file("var/log/ghostsnap/notifications.log");
@@ -406,6 +480,23 @@ fn metrics_are_printed_and_refreshed_after_each_run() {
     site.set("[metrics]\nfile = '/proc/none/g.prom'\n");
     site.ok(&["hestia", "backup", "--user", "alice"]);
     assert!(site.file("var/log/ghostsnap/notifications.log").contains("cannot write the metrics"));
+}
+
+#[test]
+fn a_user_who_is_new_is_no_problem_yet() {
+    let site = Site::new("[notifications.webhooks.ops]\nHOOK\n");
+    site.ok(&["hestia", "backup"]);
+    site.machine.add_user("carol");
+    let conf = site.machine.path("usr/local/hestia/data/users/carol/user.conf");
+    let made = jiff::Zoned::now().strftime("TIME='%H:%M:%S'\nDATE='%Y-%m-%d'").to_string();
+    let text = fs::read_to_string(&conf).unwrap();
+    let new = text.replace("TIME='07:03:50'\nDATE='2026-11-22'", &made);
+    assert_ne!(new, text);
+    fs::write(&conf, new).unwrap();
+    let (code, line) = site.run(&["hestia", "check-health"]);
+    assert_eq!(code, 0, "{line}");
+    site.ok(&["hestia", "notify"]);
+    assert_eq!(site.titles(), [""; 0]);
 }
 
 #[test]

@@ -10,9 +10,13 @@ pub const REQUEST_WAIT: std::time::Duration = std::time::Duration::from_secs(10)
 pub const TRIES: u32 = 3;
 /// See [`TRIES`].
 pub const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
-/// How long all notifications at the end of a run may take; what is left is sent by the next one.
-pub const RUN_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
-/// The same for the timer, which holds nobody up.
+/// How long the pings at the end of a run may take, all at the same time.
+pub const RUN_WAIT: std::time::Duration = std::time::Duration::from_secs(40);
+/// How long a run waits for the process that tells people. What takes longer goes on without it.
+pub const PASS_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+/// How often it looks.
+pub const PASS_LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+/// How long messages may take; what is left is sent by the next one.
 pub const TIMER_WAIT: std::time::Duration = std::time::Duration::from_secs(600);
 /// How long a command of Hestia may take that hands a mail or a notification over.
 pub const CALL_WAIT: std::time::Duration = std::time::Duration::from_secs(30);

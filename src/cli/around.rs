@@ -4,11 +4,11 @@
 //! is one line in a log.
 
 use super::args::{Invocation, Parsed, parse_words};
-use super::output::Output;
 use super::panel::server;
+use super::run_jobs::again;
 use super::{Context, notify};
 use crate::base::monitor::Collect;
-use crate::base::{Error, notify_limits};
+use crate::base::{Error, Result, notify_limits};
 use crate::hestia::UserName;
 use crate::hestia::jobs::Server;
 use crate::hestia::notify::dress;
@@ -16,9 +16,9 @@ use crate::hestia::notify::pass::log_line;
 use crate::hestia::notify::ping::{self, Ending, Run};
 use crate::hestia::notify::rules::{PingUrl, Pinged};
 use crate::hestia::notify::send::Sender;
+use crate::hestia::queue::child::beside;
 use crate::hestia::records::Records;
 use std::ffi::OsString;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// Commands around which this happens, and what pings call them.
@@ -37,8 +37,8 @@ pub(super) struct Around(Option<Begun>);
 
 struct Begun {
     server: Server,
-    /// `hestia notify` as if somebody had called it with the same settings.
-    own: Invocation,
+    /// Options that say which settings and which Hestia are meant.
+    options: Vec<OsString>,
     pings: Vec<(String, PingUrl)>,
     /// When it began, in seconds since 1970.
     started: i64,
@@ -78,14 +78,17 @@ impl Begun {
         if !is_wanted || server.hestia.check_installed().is_err() {
             return None;
         }
-        let pings = of.map(|of| ping::meant(rules, &Run { of, users: users_of(call) }));
+        let is_part = !call.texts("include").is_empty() || !call.texts("exclude").is_empty();
+        let run = |of| Run { of, users: users_of(call), is_part };
+        let pings = of.map(|of| ping::meant(rules, &run(of)));
         let pings = pings.unwrap_or_default();
         let (started, first) = (server.world.now().seconds, first_pings(&server, &pings));
-        Some(Self { server, own, pings, started, first })
+        let options = again(&own).ok()?.options;
+        Some(Self { server, options, pings, started, first })
     }
 
-    fn end(self, context: &Context, error: Option<&Error>) {
-        if let Some(thread) = self.first {
+    fn end(mut self, context: &Context, error: Option<&Error>) {
+        if let Some(thread) = self.first.take() {
             // It has said in the log what went wrong, and a panic is no reason to say less here.
             drop(thread.join());
         }
@@ -95,24 +98,34 @@ impl Begun {
         };
         let records = Records::new(&self.server.settings.state_folder);
         let heard = Collect::default();
-        send(&self.server, &self.pings, |ping| match &ping.user {
-            None => (whole.word(), whole.text.clone()),
+        send(&self.server, &self.pings, &|ping| match &ping.user {
+            None => Some((whole.word(), whole.text.clone())),
             Some(user) => {
                 let noted = records.run(user, &heard);
-                let ending = ping::of_user(&whole, noted.as_ref(), self.started);
-                (ending.word(), ending.text)
+                let ending = ping::of_user(&whole, noted.as_ref(), self.started)?;
+                Some((ending.word(), ending.text))
             }
         });
         if context.stop.asked() {
             return;
         }
-        // What is said meanwhile must not be mistaken for what the run said.
-        let quiet = Context { output: Arc::new(Output::silent()), ..context.again() };
-        let time = notify_limits::RUN_WAIT;
-        let result = notify::pass(&quiet, &self.own, &self.server, time, &heard);
-        for error in heard.into_warnings().iter().chain(result.err().as_ref()) {
-            note(&self.server, error);
+        if let Err(error) = self.tell(context) {
+            note(&self.server, &error);
         }
+    }
+
+    /// Tells people by a process of its own. It is waited for as long as it usually takes; whatever
+    /// it meets that does not answer holds up nobody.
+    fn tell(&self, context: &Context) -> Result<()> {
+        let mut child = beside(&["hestia", "notify", "--behind"], &self.options)?;
+        let until = context.world.ticks() + notify_limits::PASS_WAIT;
+        while context.world.ticks() < until && !context.stop.asked() {
+            if child.ended()?.is_some() {
+                return Ok(());
+            }
+            context.world.sleep(notify_limits::PASS_LOOK);
+        }
+        Ok(())
     }
 }
 
@@ -123,26 +136,32 @@ fn first_pings(server: &Server, pings: &[(String, PingUrl)]) -> Option<JoinHandl
     }
     let (server, pings) = (server.clone(), pings.to_vec());
     let thread = std::thread::Builder::new().name("pings".to_owned());
-    let work = move || send(&server, &pings, |_| ("start", String::new()));
+    let work = move || send(&server, &pings, &|_| Some(("start", String::new())));
     // Without a thread there is no first ping; the last one says what matters.
     thread.spawn(work).ok()
 }
 
+/// Sends pings at the same time: one that does not answer holds no other one up.
 fn send(
     server: &Server,
     pings: &[(String, PingUrl)],
-    what: impl Fn(&PingUrl) -> (&'static str, String),
+    what: &dyn Fn(&PingUrl) -> Option<(&'static str, String)>,
 ) {
     let heard = Collect::default();
     let until = server.world.ticks() + notify_limits::RUN_WAIT;
     let sender = Sender { server, secrets: &notify::secret, until, monitor: &heard };
-    for (name, ping) in pings {
-        let (word, text) = what(ping);
-        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        if let Err(error) = sender.ping(name, &ping.address, word, &dress::ping(&lines)) {
-            note(server, &error);
+    std::thread::scope(|scope| {
+        for (name, ping) in pings {
+            let Some((word, text)) = what(ping) else { continue };
+            let sender = &sender;
+            scope.spawn(move || {
+                let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+                if let Err(error) = sender.ping(name, &ping.address, word, &dress::ping(&lines)) {
+                    note(server, &error);
+                }
+            });
         }
-    }
+    });
 }
 
 /// The last place to say anything: if that is full too, the timer says it in the journal.

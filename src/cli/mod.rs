@@ -96,12 +96,6 @@ impl Context {
         Progress::new(&self.output, &self.stop, &self.world).beside(self.note.clone())
     }
 
-    /// The same once more.
-    fn again(&self) -> Self {
-        let (world, output) = (Arc::clone(&self.world), Arc::clone(&self.output));
-        Self { world, output, stop: self.stop.clone(), note: None }
-    }
-
     /// How stores are reached: with the keys of the environment.
     pub fn access(&self) -> Access {
         Access {

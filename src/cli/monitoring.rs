@@ -117,12 +117,16 @@ fn judged(context: &Context, call: &Invocation) -> Result<(Verdict, String)> {
     // What is odd about one file is none of this line.
     let heard = crate::base::monitor::Collect::default();
     let look = look_at_all(context, call, &server, Want::State, &heard)?;
-    let book = book_place(&server).read(&heard);
+    let mut book = book_place(&server).read(&heard);
+    let targets = receivers(&server, &heard)?;
+    // Whoever is not told any more cannot fail to be.
+    book.receivers.retain(|name, _| targets.iter().any(|one| one.name == *name));
     let now = server.world.now();
     let seen = look.seen(&server.settings, &book, now);
+    // As notifications have it: whoever is new has time for a first backup.
     let worst = seen.troubles.iter().map(|one| one.light);
-    let lights = look.users.iter().map(|one| one.light);
-    let worst = worst.chain(lights).max().unwrap_or(Light::Green);
+    let unknown = (!seen.unknown.is_empty()).then_some(Light::Yellow);
+    let worst = worst.chain(unknown).max().unwrap_or(Light::Green);
     let verdict = match worst {
         _ if look.users.is_empty() => Verdict::Unknown,
         Light::Red => Verdict::Critical,

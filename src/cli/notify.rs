@@ -8,11 +8,13 @@ use super::panel_places::{self, Want};
 use super::rows::Cell;
 use super::secret::find_secret_for;
 use super::{Context, engine_look, monitoring, panel_health};
+use crate::base::monitor::Collect;
 use crate::base::{Error, Kind, Monitor, Result, Timestamp, notify_limits};
 use crate::hestia::UserName;
 use crate::hestia::jobs::Server;
 use crate::hestia::named::SecretPlace;
 use crate::hestia::notify::message::Writer;
+use crate::hestia::notify::pass::log_line;
 use crate::hestia::notify::pass::{Pass, Sent};
 use crate::hestia::notify::send::Sender;
 use crate::hestia::notify::{Book, BookPlace, Look, Target, look, targets};
@@ -52,9 +54,18 @@ pub(super) fn receivers(server: &Server, monitor: &dyn Monitor) -> Result<Vec<Ta
 pub fn notify(context: &Context, call: &Invocation) -> Result<()> {
     let server = server(context, call)?;
     server.hestia.check_installed()?;
+    if call.has("behind") {
+        return behind(context, call, &server);
+    }
     let progress = context.progress();
-    let sent = pass(context, call, &server, notify_limits::TIMER_WAIT, &progress);
+    let sent = match book_place(&server).lock(&server.world, notify_limits::LOCK_WAIT)? {
+        Some(_held) => pass(context, call, &server, &progress),
+        None => Err(Error::new(Kind::InUse, "tell anybody how backups are")
+            .why("somebody else does, for quite a while")),
+    };
     progress.finish();
+    // Whoever came meanwhile has left word and gone.
+    let later = look_while_asked(context, call, &server);
     let sent = sent?;
     let mut rows = context.output.rows(call.command().columns);
     for one in &sent {
@@ -68,7 +79,8 @@ pub fn notify(context: &Context, call: &Invocation) -> Result<()> {
         ])?;
     }
     rows.finish()?;
-    ending(&sent)
+    ending(&sent)?;
+    later
 }
 
 fn ending(sent: &[Sent]) -> Result<()> {
@@ -80,13 +92,38 @@ fn ending(sent: &[Sent]) -> Result<()> {
     Err(Error::new(Kind::Partial, "tell everybody").why(format!("not {}", failed.join(", not "))))
 }
 
-/// Looks, tells, and writes the metrics. Whoever comes while somebody else does waits a while; what
-/// was seen by the other one may be older than what has just happened.
-pub(super) fn pass(
+/// The same after a run, where nobody hears what is said: that goes into the log. Who comes while
+/// somebody else is at it leaves word, and that one looks once more: many runs at a time make few
+/// looks.
+fn behind(context: &Context, call: &Invocation, server: &Server) -> Result<()> {
+    book_place(server).ask_again()?;
+    look_while_asked(context, call, server)
+}
+
+fn look_while_asked(context: &Context, call: &Invocation, server: &Server) -> Result<()> {
+    let (place, heard) = (book_place(server), Collect::default());
+    let mut result = Ok(());
+    while place.is_asked() {
+        let Some(held) = place.lock(&server.world, Duration::ZERO)? else { break };
+        place.answer()?;
+        // Whom it could not tell is in the log by then.
+        result = pass(context, call, server, &heard).map(drop);
+        drop(held);
+        if result.is_err() {
+            break;
+        }
+    }
+    for error in heard.into_warnings().iter().chain(result.as_ref().err()) {
+        log_line(server, &error.one_line())?;
+    }
+    result
+}
+
+/// Looks, tells, and writes the metrics. Whoever calls it holds the lock.
+fn pass(
     context: &Context,
     call: &Invocation,
     server: &Server,
-    time: Duration,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Sent>> {
     let is_telling = server.settings.notifications.tell_anybody();
@@ -94,11 +131,7 @@ pub(super) fn pass(
     if !is_telling && metrics.is_none() {
         return Ok(Vec::new());
     }
-    let place = book_place(server);
-    let Some(_held) = place.lock(&server.world)? else {
-        return Err(Error::new(Kind::InUse, "tell anybody how backups are")
-            .why("somebody else does, for quite a while"));
-    };
+    let (place, time) = (book_place(server), notify_limits::TIMER_WAIT);
     let want = if metrics.is_some() { Want::Sizes } else { Want::State };
     let look = look_at_all(context, call, server, want, monitor)?;
     let targets = receivers(server, monitor)?;

@@ -59,8 +59,6 @@ pub struct Output {
     traffic: Counts,
     /// Where the rows of a job go, apart from what else it says.
     result_file: Option<Mutex<File>>,
-    /// Whether nothing is printed at all.
-    is_silent: bool,
     /// What a command that went well ends with.
     exit_code: AtomicU8,
 }
@@ -93,16 +91,7 @@ impl Output {
             bar: Mutex::new(None),
             traffic: Counts::default(),
             result_file: None,
-            is_silent: false,
             exit_code: AtomicU8::new(0),
-        }
-    }
-
-    /// One that says nothing, for what is done beside a command.
-    pub fn silent() -> Self {
-        Self {
-            is_silent: true,
-            ..Self::new(Style { quiet: true, panel: true, ..Style::default() })
         }
     }
 
@@ -224,9 +213,6 @@ impl Output {
 
     /// Prints bytes as they are, such as a file's content.
     pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
-        if self.is_silent {
-            return Ok(());
-        }
         if let Some(file) = &self.result_file {
             let what = || "write the result of a job";
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);

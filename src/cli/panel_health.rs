@@ -164,9 +164,7 @@ fn row(call: &Invocation, server: &Server, name: &UserName, health: &Health) -> 
 fn last_error(health: &Health, is_customer: bool) -> String {
     match &health.last_run {
         Some(run) if run.result == "succeeded" => String::new(),
-        Some(run) if run.is_of_server && is_customer => {
-            "the backups could not be stored at that moment".to_owned()
-        }
+        Some(run) if is_customer => run.told_to_customer(),
         Some(run) => run.reasons.join("; "),
         None => String::new(),
     }

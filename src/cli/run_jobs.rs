@@ -229,7 +229,13 @@ pub fn run_job(context: &Context, call: &Invocation) -> Result<()> {
     }
     let note = Arc::new(JobNote::new(spool.clone(), id.clone(), job.attempt, &context.world));
     note.begin();
-    let inner = invocation(call, &job)?;
+    let inner = match invocation(call, &job) {
+        Ok(inner) => inner,
+        Err(error) => {
+            note.end(error.kind().exit_code(), Some(&error));
+            return Err(error);
+        }
+    };
     let around = Around::begin(context, &inner);
     let result = become_command(context, &inner, &note, &spool.result_path(&id));
     let code = result.as_ref().map_or_else(|error| error.kind().exit_code(), |()| 0);

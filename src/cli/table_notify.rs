@@ -46,6 +46,10 @@ const TELL: Command = Command {
               every hour, so that a night without any backup is told as well. What could not be \
               sent is sent by the next run.",
     examples: &["ghostsnap hestia notify"],
+    flags: &[Flag::new(
+        "behind",
+        "as after a run: only the log hears what goes wrong, and nobody is waited for",
+    )],
     effect: Effect::Write,
     columns: SENT_COLUMNS,
     run: notify::notify,

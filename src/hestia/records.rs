@@ -71,10 +71,21 @@ pub struct LastRun {
     pub result: String,
     /// Why it did not succeed.
     pub reasons: Vec<String>,
-    /// Whether that is the server's trouble and not the user's: nothing for a customer to read.
-    pub is_of_server: bool,
+    /// Those of the reasons that are about what the customer has, and for the customer to read.
+    pub own: Vec<String>,
     /// What became of it in each repository.
     pub repositories: Vec<InRepository>,
+}
+
+impl LastRun {
+    /// Why it did not succeed, for the customer. Where the server stores backups, and why it
+    /// cannot, is the administrator's.
+    pub fn told_to_customer(&self) -> String {
+        match self.own.as_slice() {
+            [] => "the backup could not be made as it should; the administrator knows".to_owned(),
+            own => own.join("; "),
+        }
+    }
 }
 
 /// What became of a run in one repository.

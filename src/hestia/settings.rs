@@ -417,6 +417,12 @@ impl Settings {
 
 /// What a parser says of text that is in the wrong place, without the text: it may be a secret.
 fn without_value(message: &str) -> String {
+    if let (Some(start), Some(end)) = (message.find("variant `"), message.rfind("`, expected"))
+        && start < end
+    {
+        let (before, after) = (message.get(..start), message.get(end + 1..));
+        return format!("{}word{}", before.unwrap_or_default(), after.unwrap_or_default());
+    }
     match (message.find("string \""), message.rfind("\", expected")) {
         (Some(start), Some(end)) if start < end => {
             let (before, after) = (message.get(..start), message.get(end + 1..));

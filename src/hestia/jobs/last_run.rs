@@ -26,10 +26,22 @@ pub(super) fn note(server: &Server, user: &UserName, outcome: &UserOutcome, moni
         milliseconds: outcome.milliseconds,
         result: outcome.state.word().to_owned(),
         reasons: kept_reasons(&outcome.reasons()),
+        own: kept_reasons(&own_reasons(outcome)),
         repositories: places.collect(),
         ..new(server, user)
     };
     store(server, user, &run, monitor);
+}
+
+/// What is not in a backup that was stored. Why one could not be stored, in this repository or in
+/// any, names places of the server.
+fn own_reasons(outcome: &UserOutcome) -> Vec<String> {
+    if !matches!(outcome.state, State::Partial) {
+        return Vec::new();
+    }
+    let stored = outcome.places.iter().filter(|place| place.snapshot.is_some());
+    let stored: Vec<&String> = stored.flat_map(|place| &place.warnings).collect();
+    outcome.warnings.iter().filter(|one| stored.contains(one)).cloned().collect()
 }
 
 /// Notes that a run did not come as far as these users, because of the server.
@@ -41,7 +53,6 @@ pub fn note_failure(server: &Server, users: &[UserName], error: &Error, monitor:
         let run = LastRun {
             result: "failed".to_owned(),
             reasons: kept_reasons(&[error.one_line()]),
-            is_of_server: true,
             ..new(server, user)
         };
         store(server, user, &run, monitor);

@@ -157,12 +157,23 @@ impl Writer<'_> {
             .map(|one| News { trouble: one.clone(), since: 0, is_again: false })
             .collect();
         lines.extend(lines_of(of, &troubles));
+        let is_unknown =
+            theirs.iter().any(|one| seen.unknown.contains(&Subject::User(one.user.name.clone())));
         if troubles.is_empty() {
-            lines.push("Nothing is wrong.".to_owned());
+            lines.push(
+                match (is_unknown, red + yellow > 0) {
+                    (true, _) => "The backups cannot be read at this moment.",
+                    // Whoever is new has time for it.
+                    (false, true) => "A first backup has not been made yet.",
+                    (false, false) => "Nothing is wrong.",
+                }
+                .to_owned(),
+            );
         }
         let mut message = self.message(Event::Digest, of, &title, lines);
         let worst = troubles.iter().map(|one| one.trouble.light).max();
-        message.light = worst.unwrap_or(Light::Green);
+        let otherwise = if is_unknown { Light::Yellow } else { Light::Green };
+        message.light = worst.unwrap_or(otherwise);
         let items = troubles.iter().map(|one| Item {
             state: one.trouble.light.word(),
             ..item(&one.trouble.subject, one.trouble.sort, text_of(of, &one.trouble), 0)

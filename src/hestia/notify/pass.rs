@@ -9,7 +9,7 @@ use super::send::{Secrets, Sender};
 use super::target::{Target, Way};
 use super::told::{Book, BookPlace, Failing, Told};
 use super::trouble::Seen;
-use crate::base::{Error, Monitor, Result, Timestamp, WhatIo, notify_limits};
+use crate::base::{Error, Kind, Monitor, Result, Timestamp, WhatIo, notify_limits};
 use crate::hestia::call::private_folder;
 use crate::hestia::jobs::Server;
 use nix::fcntl::OFlag;
@@ -71,8 +71,8 @@ impl Pass<'_> {
             let plan = plan(target, &seen, &before, &settings.notifications, now);
             let messages = messages_of(&writer, target, &plan, look, &seen);
             if messages.is_empty() {
-                // Nothing is left that did not arrive.
-                let after = Told { failing: None, ..plan.after };
+                // Whoever could not be reached is not known to be reached again.
+                let after = Told { failing: before.failing, ..plan.after };
                 book.receivers.insert(target.name.clone(), after);
             } else {
                 errands.push(Errand { target, plan, messages });
@@ -106,10 +106,8 @@ impl Pass<'_> {
                 threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
             });
             for (errand, result) in group.iter().zip(results) {
-                let panicked = || {
-                    let kind = crate::base::Kind::Internal;
-                    Err(Error::new(kind, format!("send to {}", errand.target.name)))
-                };
+                let panicked =
+                    || Err(Error::new(Kind::Internal, format!("send to {}", errand.target.name)));
                 sent.push(self.note(errand, result.unwrap_or_else(|_| panicked()), book, now));
             }
         }
@@ -141,6 +139,8 @@ impl Pass<'_> {
                     Told { arrived: Some(now.seconds), failing: None, ..errand.plan.after.clone() };
                 format!("{name}: sent: {}", titles.join("; "))
             }
+            // Nobody has tried: the next pass does.
+            Err(error) if error.kind() == Kind::Load => format!("{name}: {}", error.one_line()),
             Err(error) => {
                 let (since, times) = match &told.failing {
                     Some(before) => (before.since.min(now.seconds), before.times),

@@ -11,8 +11,10 @@ use crate::hestia::records::LastRun;
 pub struct Run {
     /// What is done.
     pub of: Pinged,
-    /// For whom; for everybody, if `None`.
+    /// For whom; `None` if it names nobody.
     pub users: Option<Vec<UserName>>,
+    /// Whether it leaves some out by a pattern.
+    pub is_part: bool,
 }
 
 /// The pings that are about a run: those of everybody only if it is for everybody.
@@ -20,7 +22,8 @@ pub fn meant(rules: &NotifyRules, run: &Run) -> Vec<(String, PingUrl)> {
     let is_meant = |ping: &PingUrl| {
         ping.of == run.of
             && match (&ping.user, &run.users) {
-                (_, None) => true,
+                (None, None) => !run.is_part,
+                (Some(_), None) => true,
                 (Some(user), Some(users)) => users.contains(user),
                 (None, Some(_)) => false,
             }
@@ -45,19 +48,19 @@ impl Ending {
     }
 }
 
-/// How a run ended for one user. What is noted of it counts if it is of this run; what is the
-/// server's is nothing for whoever reads the pings of a customer.
-pub fn of_user(whole: &Ending, noted: Option<&LastRun>, started: i64) -> Ending {
+/// How a run ended for one user, in words for the customer. What is noted of it counts if it is of
+/// this run. If nothing is, the user had no part in a run that went well: then nothing is known of
+/// the user, and whoever waits for a ping should hear none.
+pub fn of_user(whole: &Ending, noted: Option<&LastRun>, started: i64) -> Option<Ending> {
     let Some(run) = noted.filter(|run| run.time >= started) else {
-        let text = if whole.is_well { "the run ended well" } else { "the run failed" };
-        return Ending { is_well: whole.is_well, text: text.to_owned() };
+        let text = "the run failed".to_owned();
+        return (!whole.is_well).then_some(Ending { is_well: false, text });
     };
-    let text = match (run.result.as_str(), run.is_of_server) {
-        ("succeeded", _) => "the backup succeeded".to_owned(),
-        (_, true) => "the backups could not be stored at that moment".to_owned(),
-        (result, false) => format!("{result}: {}", run.reasons.join("; ")),
+    let text = match run.result.as_str() {
+        "succeeded" => "the backup succeeded".to_owned(),
+        result => format!("{result}: {}", run.told_to_customer()),
     };
-    Ending { is_well: run.result == "succeeded", text }
+    Some(Ending { is_well: run.result == "succeeded", text })
 }
 
 #[cfg(test)]
@@ -76,12 +79,15 @@ mod tests {
         let of = |of, users: Option<&[&str]>| {
             let parse = |name: &&str| UserName::parse(name).unwrap();
             let users = users.map(|users| users.iter().map(parse).collect());
-            let names = meant(&rules, &Run { of, users }).into_iter().map(|(name, _)| name);
+            let names =
+                meant(&rules, &Run { of, users, is_part: false }).into_iter().map(|(name, _)| name);
             names.collect::<Vec<_>>().join(" ")
         };
         assert_eq!(of(Pinged::Backup, None), "alice all");
         assert_eq!(of(Pinged::Backup, Some(&["alice"])), "alice");
         assert_eq!(of(Pinged::Backup, Some(&["bob"])), "");
+        let part = Run { of: Pinged::Backup, users: None, is_part: true };
+        assert_eq!(meant(&rules, &part).len(), 1, "everybody is not all who fit a pattern");
         assert_eq!(
             (of(Pinged::Check, None), of(Pinged::Prune, None)),
             ("look".into(), String::new())
@@ -91,17 +97,21 @@ mod tests {
     #[test]
     fn a_user_failed_if_the_run_says_so_of_the_user() {
         let whole = Ending { is_well: false, text: "1 failed".into() };
-        let run = |result: &str, is_of_server| LastRun {
+        let run = |result: &str| LastRun {
             time: 10,
             result: result.into(),
-            reasons: vec!["/srv/secret".into()],
-            is_of_server,
+            reasons: vec!["/srv/secret".into(), "x cannot be read".into()],
+            own: vec!["x cannot be read".into()],
             ..LastRun::default()
         };
-        assert!(of_user(&whole, Some(&run("succeeded", false)), 9).is_well);
-        assert!(!of_user(&whole, Some(&run("succeeded", false)), 11).is_well, "of an earlier run");
-        assert!(of_user(&whole, Some(&run("failed", false)), 9).text.contains("/srv/secret"));
-        assert!(!of_user(&whole, Some(&run("failed", true)), 9).text.contains("/srv/secret"));
-        assert_eq!(of_user(&whole, None, 0).word(), "fail");
+        let of = |noted: Option<&LastRun>, started| of_user(&whole, noted, started).unwrap();
+        assert!(of(Some(&run("succeeded")), 9).is_well);
+        assert!(!of(Some(&run("succeeded")), 11).is_well, "of an earlier run");
+        assert_eq!(of(Some(&run("partial")), 9).text, "partial: x cannot be read");
+        assert_eq!(of(None, 0).word(), "fail");
+        // Left out, suspended, or a name that nobody has: that is no success.
+        let well = Ending { is_well: true, text: String::new() };
+        assert_eq!(of_user(&well, Some(&run("succeeded")), 11), None);
+        assert!(of_user(&well, Some(&run("succeeded")), 9).unwrap().is_well);
     }
 }

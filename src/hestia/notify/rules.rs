@@ -8,7 +8,7 @@ use crate::hestia::layout::UserName;
 use crate::hestia::named::SecretPlace;
 use crate::hestia::settings::Place;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
@@ -292,9 +292,13 @@ pub(in crate::hestia) fn rules(
     rules.panel = written.panel.unwrap_or(false);
     rules.digest = written.digest.unwrap_or_default();
     if let Some(mail) = written.mail {
-        let allowed = format!("a list of at most {} mail addresses", notify_limits::TARGETS_MAX);
+        let allowed =
+            format!("a list of at most {} different mail addresses", notify_limits::TARGETS_MAX);
         let fits = |list: &Vec<String>| {
-            list.len() <= notify_limits::TARGETS_MAX && list.iter().all(|one| is_mail(one))
+            let different: BTreeSet<&String> = list.iter().collect();
+            list.len() <= notify_limits::TARGETS_MAX
+                && different.len() == list.len()
+                && list.iter().all(|one| is_mail(one))
         };
         place.check(&mail, &allowed, fits)?;
         rules.mail = mail.into_inner();

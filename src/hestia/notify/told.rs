@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A trouble as it was told.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -105,6 +106,7 @@ pub struct BookPlace {
     usual: PathBuf,
     meanwhile: PathBuf,
     lock: PathBuf,
+    asked: PathBuf,
 }
 
 const FILE: &str = "told.json";
@@ -116,11 +118,33 @@ impl BookPlace {
             usual: state_folder.join("notifications").join(FILE),
             meanwhile: run_folder.join(FILE),
             lock: run_folder.join("notifications.lock"),
+            asked: run_folder.join("notifications.again"),
+        }
+    }
+
+    /// Leaves word that somebody should look, from now on.
+    pub fn ask_again(&self) -> Result<()> {
+        let folder = self.asked.parent().unwrap_or(Path::new("/"));
+        write_private(folder, &self.asked, b"", false)
+    }
+
+    /// Whether somebody has left word.
+    pub fn is_asked(&self) -> bool {
+        self.asked.symlink_metadata().is_ok()
+    }
+
+    /// Takes the word: what is looked at from now on is what was asked for.
+    pub fn answer(&self) -> Result<()> {
+        match std::fs::remove_file(&self.asked) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(io_error(error, format!("remove {}", self.asked.display())))
+            }
+            _ => Ok(()),
         }
     }
 
     /// Waits until nobody else tells anything. `None` if somebody does for too long.
-    pub fn lock(&self, world: &World) -> Result<Option<Flock<File>>> {
+    pub fn lock(&self, world: &World, patience: Duration) -> Result<Option<Flock<File>>> {
         let what = || format!("lock {}", self.lock.display());
         private_folder(self.lock.parent().unwrap_or(Path::new("/")))?;
         let mut options = OpenOptions::new();
@@ -134,7 +158,7 @@ impl BookPlace {
                 Err((file, Errno::EWOULDBLOCK)) => file,
                 Err((_, errno)) => return Err(io_error(errno.into(), what())),
             };
-            if world.ticks().saturating_sub(started) > notify_limits::LOCK_WAIT {
+            if world.ticks().saturating_sub(started) >= patience {
                 return Ok(None);
             }
             world.sleep(notify_limits::LOCK_LOOK);
@@ -242,10 +266,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = BookPlace::new(folder.path(), &folder.path().join("run"));
         let world = World::seeded(1);
-        let held = place.lock(&world).unwrap();
+        let held = place.lock(&world, notify_limits::LOCK_WAIT).unwrap();
         assert!(held.is_some());
-        assert!(place.lock(&world).unwrap().is_none(), "it waits, but not for ever");
+        assert!(
+            place.lock(&world, notify_limits::LOCK_WAIT).unwrap().is_none(),
+            "it waits, but not for ever"
+        );
         drop(held);
-        assert!(place.lock(&world).unwrap().is_some());
+        assert!(place.lock(&world, notify_limits::LOCK_WAIT).unwrap().is_some());
     }
 }

@@ -157,9 +157,6 @@ pub struct Seen {
     pub unknown: BTreeSet<Subject>,
 }
 
-/// What is told to customers of what is nobody's fault but the server's.
-const OF_SERVER: &str = "the backups could not be stored at that moment; the administrator knows";
-
 /// What is wrong with a user's backups. `places` are the user's repositories, the first one first.
 pub fn of_user(
     settings: &Settings,
@@ -255,7 +252,7 @@ impl Found<'_> {
             return;
         }
         let reasons = run.reasons.join("; ");
-        let own = if run.is_of_server { OF_SERVER } else { reasons.as_str() };
+        let own = run.told_to_customer();
         match run.result.as_str() {
             "failed" => {
                 let (own, full) =
@@ -266,7 +263,7 @@ impl Found<'_> {
                 let text = |why: &str| format!("the last backup is not complete: {why}");
                 let light = self.troubles.remove(&Sort::Partial).map(|before| before.light);
                 let light = light.unwrap_or(Light::Yellow);
-                self.add(Sort::Partial, light, "", (&text(own), &text(&reasons)));
+                self.add(Sort::Partial, light, "", (&text(&own), &text(&reasons)));
             }
             _ => {}
         }
@@ -398,17 +395,12 @@ mod tests {
         (FileId([u8::try_from(hours_ago % 256).unwrap(); 32]), one)
     }
 
-    fn run(user: &User, result: &str, hours_ago: i64, is_of_server: bool) -> LastRun {
+    fn run(user: &User, result: &str, hours_ago: i64, is_own: bool) -> LastRun {
         let time = NOW.seconds - hours_ago * HOUR + 60;
         let (identity, reasons) = (user.identity.clone(), vec!["/srv/secret is full".to_owned()]);
-        LastRun {
-            identity,
-            time,
-            result: result.into(),
-            reasons,
-            is_of_server,
-            ..LastRun::default()
-        }
+        let own = if is_own { reasons.clone() } else { Vec::new() };
+        let result = result.into();
+        LastRun { identity, time, result, reasons, own, ..LastRun::default() }
     }
 
     fn seen(user: &User, all: &[(FileId, Snapshot)], run: Option<LastRun>) -> Vec<Trouble> {
@@ -458,8 +450,8 @@ mod tests {
     fn a_customer_is_not_told_what_is_the_servers() {
         let user = alice(1000);
         let all = [snapshot(3, 0, &user)];
-        let of = |is_of_server| seen(&user, &all, Some(run(&user, "failed", 1, is_of_server)));
-        let (servers, own) = (of(true), of(false));
+        let of = |is_own| seen(&user, &all, Some(run(&user, "failed", 1, is_own)));
+        let (servers, own) = (of(false), of(true));
         assert!(servers[0].full.contains("/srv/secret"));
         assert!(!servers[0].own.as_ref().unwrap().contains("/srv/secret"));
         assert!(own[0].own.as_ref().unwrap().contains("is full"));

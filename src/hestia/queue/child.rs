@@ -19,12 +19,12 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const NICE: &str = "/usr/bin/nice";
 const IONICE: &str = "/usr/bin/ionice";
 const BASH: &str = "/bin/bash";
-/// Closes what the caller had open and detaches: a lock that a script of the administrator holds
+const SETSID: &str = "/usr/bin/setsid";
+/// Closes what the caller had open: a lock that a script of the administrator holds
 /// around the call, or a pipe that the panel reads to its end, must not stay open until the queue
 /// is empty. Closing a file by its number is nothing that safe Rust can do.
-const DETACH: &str = "for file in /proc/$$/fd/*; do file=${file##*/}; \
-                      [ \"$file\" -le 2 ] || eval \"exec $file>&-\"; done; \
-                      exec /usr/bin/setsid --fork \"$@\"";
+const ALONE: &str = "for file in /proc/$$/fd/*; do file=${file##*/}; \
+                     [ \"$file\" -le 2 ] || eval \"exec $file>&-\"; done; exec \"$@\"";
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
 /// The service that works the queue off where systemd runs.
 const SERVICE: &str = "ghostsnap-jobs.service";
@@ -79,7 +79,8 @@ impl Again {
             command.stdout(Stdio::null()).stderr(Stdio::null());
             command
         } else {
-            let mut command = self.command(&[BASH, "-c", DETACH, "bash"]);
+            let before = [BASH, "-c", ALONE, "bash", SETSID, "--fork"];
+            let mut command = self.command(&before);
             command.args(["hestia", "run-jobs", "--until-empty"]).args(&self.options);
             let log = self.log.parent().map(super::super::call::private_folder);
             log.transpose()?;
@@ -92,6 +93,16 @@ impl Again {
         }
         Err(Error::new(Kind::Internal, what()).why(format!("it ended with {status}")))
     }
+}
+
+/// This program once more beside this one, in the same environment: it finds the same secrets. It
+/// goes on if this one ends before it, and hears no Ctrl-C that was meant for this one.
+pub fn beside(words: &[&str], options: &[OsString]) -> Result<Box<dyn Process>> {
+    let mut command = Command::new(BASH);
+    command.args(["-c", ALONE, "bash"]).arg(Again::program()).args(words).args(options);
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.process_group(0).spawn();
+    Ok(Box::new(Started(child.what_io(|| format!("start 'ghostsnap {}'", words.join(" ")))?)))
 }
 
 impl Launch for Again {
