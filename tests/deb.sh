@@ -79,7 +79,8 @@ run_dpkg -i "$package"
 [ -e "$root/usr/lib/systemd/system/ghostsnap-notify.timer" ] ||
 	[ -e "$root/lib/systemd/system/ghostsnap-notify.timer" ] || fail "the timer is missing"
 for file in ../etc/cron.d/ghostsnap share/man/man1/ghostsnap.1.gz share/man/man8/v-ghostsnap-backup-user.8.gz \
-	share/bash-completion/completions/ghostsnap share/doc/ghostsnap/examples/ghostsnap.toml; do
+	share/bash-completion/completions/ghostsnap share/doc/ghostsnap/examples/ghostsnap.toml \
+	share/doc/ghostsnap/docs/disaster-recovery.md; do
 	[ -e "$root/usr/$file" ] || fail "/usr/$file is missing"
 done
 
