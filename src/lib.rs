@@ -41,6 +41,7 @@
 //! - `crypto/kdf.rs`: passwords into keys by Argon2id, with floor and ceiling; key files
 //! - `crypto/keys.rs`: the master keys, their sub-keys, file keys, chunk ids, the chunker's table
 //! - `crypto/seal.rs`: ChaCha20-Poly1305 with counted nonces
+//! - `crypto/sign.rs`: signatures of those who write
 //!
 //! # backend: named immutable files somewhere
 //!
@@ -68,6 +69,7 @@
 //! - `backend/throttle.rs`: no faster than asked for
 //! - `backend/worded.rs`: errors in the words of whoever set the options
 //! - `backend/probe.rs`: tries out what a repository will ask of its place
+//! - `backend/private_file.rs`: a small file of this machine that is nobody else's
 //! - `backend/fault.rs`: fails on purpose: dies at the n-th change, full disk, cut listing, lost
 //!   answers
 //!
@@ -83,6 +85,7 @@
 //! - `format/keyslot.rs`: the master keys wrapped under a password or key file
 //! - `format/kit.rs`: the key of a recovery kit, typed from paper
 //! - `format/lock.rs`: who is writing at this moment
+//! - `format/history.rs`: who stored and removed what, signed
 //! - `format/pack.rs`: blobs, the sealed end, the footer
 //! - `format/rows.rs`: SQL dumps: groups of rows, row tables, row maps
 //! - `format/index.rs`: index segments
@@ -101,6 +104,9 @@
 //! - `repo/foreseen.rs`: listings taken together, where each is a journey
 //! - `repo/fresh.rs`: what this process has stored since: shared by all its writers
 //! - `repo/locks.rs`: notes of who is writing; nobody waits for them
+//! - `repo/history.rs`: signs what is stored and removed, and refuses what was rolled back
+//! - `repo/ledger.rs`: all entries side by side, and what is wrong with them
+//! - `repo/diary.rs`: what this machine remembers of them
 //! - `repo/fence.rs`: the last look before a snapshot is stored: was anything pruned?
 //! - `repo/writer.rs`: chunk, blob, pack, verify, upload, index; `finish` makes all durable
 //! - `repo/reader.rs`: chunks and trees back, with a cache of blobs
@@ -305,6 +311,7 @@
 //! - `cli/table_restore.rs`: the panel's commands that restore
 //! - `cli/table_undo.rs`: the rows that list restores and take them back
 //! - `cli/table_keys.rs`: those of the commands about keys
+//! - `cli/table_history.rs`: that of the history
 //! - `cli/table_repair.rs`: those of the commands that mend a repository
 //! - `cli/table_queue.rs`: the rows that hand jobs to the queue, with their shims
 //! - `cli/table_jobs.rs`: the rows that look at the queue
@@ -322,6 +329,7 @@
 //! - `cli/engine_copy.rs`: copy between repositories
 //! - `cli/kit.rs`: the page of a recovery kit
 //! - `cli/engine_keys.rs`: key list, add, change, remove
+//! - `cli/engine_history.rs`: history
 //! - `cli/files.rs`: files, folders and mail accounts of Hestia users
 //! - `cli/panel.rs`: the commands for Hestia users
 //! - `cli/panel_backup.rs`: their backup, each into the repositories that are theirs

@@ -49,6 +49,7 @@ impl Desk {
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("GHOSTSNAP_REPOSITORY", self.path("repository"))
+            .env("GHOSTSNAP_STATE_DIR", self.path("state"))
             .env("GHOSTSNAP_PASSWORD", "correct horse")
             .current_dir(self.0.path())
             .stdin(Stdio::null());
@@ -474,6 +475,14 @@ fn without_any_snapshot_nothing_is_pruned_unasked_and_pins_are_kept() {
     assert_eq!(desk.ok(&["snapshots", "--format", "plain"]).lines().count(), 1);
     fs::remove_dir_all(desk.path("repository/snapshots")).unwrap();
     fs::create_dir(desk.path("repository/snapshots")).unwrap();
+    // This machine has seen some there; somebody has to say that they are gone for good.
+    let refused = desk.run(&["prune", "--now", "--force"]);
+    assert_eq!(code(&refused), 31, "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("ghostsnap history --accept"), "{}", stderr(&refused));
+    assert_eq!(code(&desk.run(&["history"])), 31);
+    assert_eq!(code(&desk.run(&["history", "--accept"])), 1, "nobody was asked");
+    desk.ok(&["history", "--accept", "--force"]);
+    desk.ok(&["history"]);
     let refused = desk.run(&["prune", "--now"]);
     assert_eq!(code(&refused), 3, "{}", stderr(&refused));
     let rows = desk.json(&["prune", "--now", "--force", "--format", "json"]);

@@ -262,6 +262,7 @@ fn processes_share_a_repository() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ghostsnap"));
         command.args(arguments).arg("--repository").arg(&root).arg("--key-file").arg(&key);
         command.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null());
+        command.env("GHOSTSNAP_STATE_DIR", folder.path().join("state"));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     };

@@ -19,11 +19,12 @@ use ghostsnap::ops::prune::{PruneOptions, prune};
 use ghostsnap::ops::repair::rebuild_index;
 use ghostsnap::ops::restore::to_folder;
 use ghostsnap::repo::Repository;
+use ghostsnap::repo::diary::Diary;
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
 const HOUR: u64 = 3600;
@@ -212,8 +213,15 @@ fn world_at(seed: u64, seconds: u64) -> Arc<World> {
     Arc::new(world)
 }
 
+/// Opens it as a machine that remembers what it has seen; each seed is a machine.
 fn opened(backend: Arc<dyn Backend>, world: Arc<World>) -> Result<Repository> {
-    Repository::open(backend, &secret(), world)
+    static MEMORIES: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+    let machine = world.machine_id();
+    let repository = Repository::open(backend, &secret(), world)?;
+    let id = repository.config().repository_id;
+    let diary = Diary::new(&MEMORIES.path().join(&machine), &id, &machine);
+    diary.prepare()?;
+    Ok(repository.with_diary(diary))
 }
 
 fn small_packs() -> PruneOptions {
@@ -325,6 +333,13 @@ fn play(seed: u64) {
             Run { work: *work, world, home, scene: &scene }
         })
         .collect();
+    for run in &runs {
+        // All of them have seen what there is, and will miss what goes.
+        let repository = opened(Arc::clone(&scene.disk), Arc::clone(&run.world)).unwrap();
+        repository.snapshots().unwrap();
+        repository.check_history().unwrap();
+        assert!(!repository.memory().unwrap().heads.is_empty());
+    }
     let floor = Arc::new(Floor::new(dice, runs.len()));
     let ended: Vec<Result<Option<FileId>>> = std::thread::scope(|scope| {
         let threads: Vec<_> = runs

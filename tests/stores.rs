@@ -52,6 +52,7 @@ impl Desk {
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", self.folder.path())
+            .env("GHOSTSNAP_STATE_DIR", self.folder.path().join("state"))
             .env("GHOSTSNAP_REPOSITORY", address)
             .env("GHOSTSNAP_PASSWORD", "correct horse")
             .env("RUST_LOG", "trace")

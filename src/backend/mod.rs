@@ -9,6 +9,7 @@ pub mod http;
 pub mod local;
 pub mod mem;
 pub mod open;
+pub mod private_file;
 pub mod probe;
 pub mod rclone;
 pub mod retry;
@@ -38,12 +39,21 @@ pub enum FileKind {
     Pack,
     /// Lock records.
     Lock,
+    /// Entries of the history.
+    History,
 }
 
 impl FileKind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Config, Self::Key, Self::Snapshot, Self::Index, Self::Pack, Self::Lock];
+    pub const ALL: [Self; 7] = [
+        Self::Config,
+        Self::Key,
+        Self::Snapshot,
+        Self::Index,
+        Self::Pack,
+        Self::Lock,
+        Self::History,
+    ];
 
     /// The folder's name; the config file's for [`FileKind::Config`].
     pub const fn folder(self) -> &'static str {
@@ -54,6 +64,7 @@ impl FileKind {
             Self::Index => "index",
             Self::Pack => "packs",
             Self::Lock => "locks",
+            Self::History => "history",
         }
     }
 }

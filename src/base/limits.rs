@@ -453,3 +453,16 @@ pub const SFTP_PACKET_BYTES_MAX: usize = 256 * 1024;
 pub const SFTP_FOLDERS_AT_ONCE: usize = 32;
 /// How long the last words of a program that has ended may take to arrive.
 pub const LAST_WORDS_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
+/// How long a process waits for another of this machine that has a private file: as long as storing
+/// a snapshot may take.
+pub const PRIVATE_FILE_WAIT: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+/// How often it looks.
+pub const PRIVATE_FILE_LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+/// Bytes of what a machine remembers of a repository: a hundred thousand removed ranges fit.
+pub const MEMORY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Chains of others that an entry of the history names.
+pub const HISTORY_SEEN_MAX: usize = 64;
+/// How often a history that looks wrong is looked at before somebody is told.
+pub const HISTORY_LOOKS: usize = 3;
+/// How long one waits between two such looks.
+pub const HISTORY_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);

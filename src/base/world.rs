@@ -139,6 +139,17 @@ impl World {
         Ok(bytes)
     }
 
+    /// What tells this machine from others of the same name; empty if nothing does.
+    pub fn machine_id(&self) -> String {
+        match &self.0 {
+            Inner::System { .. } => {
+                let id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+                id.trim().to_owned()
+            }
+            Inner::Seeded { seed, .. } => format!("seeded {seed}"),
+        }
+    }
+
     /// The name of this machine, `localhost` if it has none.
     pub fn host(&self) -> String {
         match &self.0 {

@@ -40,7 +40,9 @@ pub fn packs(context: &Context, call: &Invocation) -> Result<()> {
         Some(text) => {
             let meant = repository::by_text(context, call, text)?;
             let other = repository::open_meant(context, call, &meant)?.repository;
-            Some(other.without_copy().indexed_to_read("repair", &progress)?)
+            // It may be an older copy of this one's files.
+            let other = other.without_copy().without_diary();
+            Some(other.indexed_to_read("repair", &progress)?)
         }
     };
     let options = PackOptions { dry_run, level };

@@ -19,6 +19,7 @@ use crate::hestia::queue::Folders;
 use crate::hestia::settings::SETTINGS_FILE;
 use crate::hestia::setup::Place;
 use crate::hestia::{Settings, UserName, setup};
+use crate::repo::diary::Diary;
 use crate::repo::{Found, IndexedRepository, LocalCopy, Repository};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -348,6 +349,8 @@ struct Dressing {
     rates: Rates,
     /// The folder for copies of what is far away, if this is.
     copies: Option<PathBuf>,
+    /// The folder where this machine remembers what it has seen of repositories.
+    memories: Option<PathBuf>,
 }
 
 impl Dressing {
@@ -363,7 +366,7 @@ impl Dressing {
         };
         let is_wanted = is_far(&meant.address) && !call.has("no-cache");
         let copies = if is_wanted { cache_folder(call, settings) } else { None };
-        Ok(Self { rates, copies })
+        Ok(Self { rates, copies, memories: memory_folder(call, settings) })
     }
 
     fn put_on(self, context: &Context, repository: Repository) -> Repository {
@@ -371,10 +374,45 @@ impl Dressing {
         let rates = self.rates;
         let repository =
             repository.through(|store| Throttled::wrap(store, rates, &context.world, &stop));
+        let repository = match &self.memories {
+            Some(folder) => with_memory(context, repository, folder),
+            None => repository,
+        };
         let Some(folder) = self.copies else { return repository };
         let copy = LocalCopy::new(&folder, &repository.config().repository_id, limits::COPY_BYTES);
         repository.with_copy(copy)
     }
+}
+
+/// A repository that this machine remembers, if it can. Without that only the memory is lost.
+fn with_memory(context: &Context, repository: Repository, folder: &Path) -> Repository {
+    let machine = format!("{} {}", context.world.host(), context.world.machine_id());
+    let diary = Diary::new(folder, &repository.config().repository_id, &machine);
+    match diary.prepare() {
+        Ok(()) => repository.with_diary(diary),
+        Err(error) => {
+            let what = "remember on this machine which backups there are";
+            context.output.warning(&error.within(what));
+            repository
+        }
+    }
+}
+
+/// Where this machine remembers what it has seen of repositories.
+fn memory_folder(call: &Invocation, settings: &Settings) -> Option<PathBuf> {
+    let states = match call.path("state-dir") {
+        Some(folder) => Some(folder.to_owned()),
+        None if nix::unistd::Uid::effective().is_root() => Some(settings.state_folder.clone()),
+        None => of_home("XDG_STATE_HOME", ".local/state").map(|states| states.join("ghostsnap")),
+    };
+    states.map(|states| states.join("history"))
+}
+
+/// A folder of somebody who is not root: as a variable says, or below the home.
+fn of_home(variable: &str, usual: &str) -> Option<PathBuf> {
+    let path =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|one| one.is_absolute());
+    path(variable).or_else(|| path("HOME").map(|home| home.join(usual)))
 }
 
 /// Where copies of far repositories lie: as the options or settings say; for somebody who is not
@@ -386,10 +424,7 @@ fn cache_folder(call: &Invocation, settings: &Settings) -> Option<PathBuf> {
     if nix::unistd::Uid::effective().is_root() {
         return Some(settings.cache_folder.clone());
     }
-    let home =
-        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|one| one.is_absolute());
-    let caches = home("XDG_CACHE_HOME").or_else(|| home("HOME").map(|home| home.join(".cache")));
-    caches.map(|caches| caches.join("ghostsnap"))
+    of_home("XDG_CACHE_HOME", ".cache").map(|caches| caches.join("ghostsnap"))
 }
 
 /// The repository that is meant. The one of the settings counts if there are settings, or if it

@@ -10,7 +10,7 @@ use super::table_flags::{
 };
 use super::table_hestia::SHIM;
 use super::{
-    engine, engine_copy, engine_look, table_care as care, table_keys as keys,
+    engine, engine_copy, engine_look, table_care as care, table_history, table_keys as keys,
     table_repair as repair, tools,
 };
 
@@ -333,6 +333,7 @@ pub const ENGINE: &[Command] = &[
     repair::REPAIR_PACKS,
     repair::REPAIR_SNAPSHOTS,
     care::UNLOCK,
+    table_history::HISTORY,
     keys::LIST,
     keys::ADD,
     keys::CHANGE,

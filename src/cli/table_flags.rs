@@ -34,6 +34,9 @@ pub const GLOBAL: &[Flag] = &[
     Flag::new("cache-dir", "keep copies of a far repository's index and trees here")
         .value("DIR", Value::Path)
         .env(&["GHOSTSNAP_CACHE_DIR"]),
+    Flag::new("state-dir", "remember here which backups this machine has seen in repositories")
+        .value("DIR", Value::Path)
+        .env(&["GHOSTSNAP_STATE_DIR"]),
     Flag::new("no-cache", "read everything from the repository itself"),
     Flag::new("json", "print JSON; long jobs write one line per event and the result last"),
     Flag::new("format", "how to print rows; a terminal gets a table, anything else shell columns")

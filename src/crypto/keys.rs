@@ -47,6 +47,8 @@ pub enum Purpose {
     Config,
     /// Lock records.
     Lock,
+    /// Entries of the history that are files of their own.
+    History,
 }
 
 impl Purpose {
@@ -58,18 +60,26 @@ impl Purpose {
             Self::Snapshot => "ghostsnap v1 snapshot",
             Self::Config => "ghostsnap v1 config",
             Self::Lock => "ghostsnap v1 lock",
+            Self::History => "ghostsnap v1 history",
         }
     }
 
-    const ALL: [Self; 6] =
-        [Self::DataPack, Self::MetaPack, Self::Index, Self::Snapshot, Self::Config, Self::Lock];
+    const ALL: [Self; 7] = [
+        Self::DataPack,
+        Self::MetaPack,
+        Self::Index,
+        Self::Snapshot,
+        Self::Config,
+        Self::Lock,
+        Self::History,
+    ];
 }
 
 /// The sub-keys of one master key.
 #[derive(Clone)]
 struct Epoch {
     master: MasterKey,
-    purposes: [(Purpose, Zeroizing<[u8; 32]>); 6],
+    purposes: [(Purpose, Zeroizing<[u8; 32]>); 7],
 }
 
 impl Epoch {

@@ -5,6 +5,7 @@
 pub mod kdf;
 pub mod keys;
 pub mod seal;
+pub mod sign;
 
 pub use kdf::KdfParams;
 pub use keys::{Keys, MasterKey, Purpose};

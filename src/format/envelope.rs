@@ -38,10 +38,12 @@ pub enum RecordKind {
     MetaPack,
     /// A running operation.
     Lock,
+    /// An entry of the history.
+    History,
 }
 
 impl RecordKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Config,
         Self::KeySlot,
         Self::Snapshot,
@@ -49,6 +51,7 @@ impl RecordKind {
         Self::DataPack,
         Self::MetaPack,
         Self::Lock,
+        Self::History,
     ];
 
     const fn code(self) -> u8 {
@@ -60,6 +63,7 @@ impl RecordKind {
             Self::DataPack => 5,
             Self::MetaPack => 6,
             Self::Lock => 7,
+            Self::History => 8,
         }
     }
 
@@ -73,6 +77,7 @@ impl RecordKind {
             Self::DataPack => "data pack",
             Self::MetaPack => "meta pack",
             Self::Lock => "lock",
+            Self::History => "entry of the history",
         }
     }
 
@@ -86,6 +91,7 @@ impl RecordKind {
             Self::DataPack => Some(Purpose::DataPack),
             Self::MetaPack => Some(Purpose::MetaPack),
             Self::Lock => Some(Purpose::Lock),
+            Self::History => Some(Purpose::History),
         }
     }
 }

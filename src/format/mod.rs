@@ -7,6 +7,7 @@ pub mod chunker;
 pub mod compress;
 pub mod config;
 pub mod envelope;
+pub mod history;
 pub mod index;
 pub mod keyslot;
 pub mod kit;

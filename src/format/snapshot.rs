@@ -3,6 +3,7 @@
 //! shows, so that listing reads no trees.
 
 use super::damaged;
+use super::history::{SignedEntry, SignedRecord};
 use super::tree::ids_from;
 use crate::base::id::{ChunkId, FileId};
 use crate::base::{Result, Timestamp};
@@ -47,6 +48,8 @@ pub struct Snapshot {
     pub before: Option<Before>,
     /// Of a copy: the snapshot it was made of.
     pub origin: Option<Origin>,
+    /// The entry of the history that stored it; none if its writer kept no history.
+    pub history: Option<SignedEntry>,
 }
 
 /// The snapshot that a copy was made of, in the repository where it was made first.
@@ -168,6 +171,8 @@ struct SnapshotRecord {
     before: Option<BeforeRecord>,
     #[prost(message, optional, tag = "24")]
     origin: Option<OriginRecord>,
+    #[prost(message, optional, tag = "25")]
+    history: Option<SignedRecord>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -301,6 +306,7 @@ impl Snapshot {
                 repository: one.repository.as_bytes().to_vec(),
                 snapshot: one.snapshot.as_bytes().to_vec(),
             }),
+            history: self.history.as_ref().map(SignedEntry::record),
         }
         .encode_to_vec()
     }
@@ -345,6 +351,7 @@ impl Snapshot {
                 let snapshot = FileId::from_slice(&one.snapshot)?;
                 Some(Origin { repository, snapshot })
             }),
+            history: record.history.map(SignedEntry::of_record),
         })
     }
 }

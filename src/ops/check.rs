@@ -13,6 +13,7 @@ use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
 use crate::format::{
     BlobEntry, IndexSegment, Node, NodeKind, NoteKind, PackEntry, PackReader, RecordKind,
 };
+use crate::repo::ledger::Problem;
 use crate::repo::writer::check_chunks;
 use crate::repo::{IndexedRepository, Reader, Repository};
 use std::collections::{HashMap, HashSet};
@@ -126,6 +127,7 @@ pub fn check(repository: Repository, read: ReadData, monitor: &dyn Monitor) -> R
     };
     repository.leave_out_removed_packs(&removed);
     check_snapshots(&repository, &snapshots, &mut report, monitor)?;
+    check_history(&repository, &mut report)?;
     check_data(&repository, &listed, read, &mut report, monitor)?;
     Ok(report)
 }
@@ -274,6 +276,24 @@ fn check_snapshots(
         report.snapshots += 1;
         let label = if snapshot.name.is_empty() { name.id.short() } else { snapshot.name.clone() };
         trees.folder(&snapshot.tree, &label, &RelPath::root(), report)?;
+    }
+    Ok(())
+}
+
+/// Whether anything was taken away behind everybody's back, and whether all is signed by whoever is
+/// said to have written it.
+fn check_history(repository: &Repository, report: &mut CheckReport) -> Result<()> {
+    let (ledger, unreadable) = repository.ledger(&repository.memory()?, true)?;
+    for file in &ledger.forged {
+        let why = "its entry of the history is not signed by its writer, or is of something else";
+        report.add(Severity::Damaged, format!("history of {file}"), why);
+    }
+    // The numbers of files that cannot be read: those are findings of their own.
+    let is_damage = ledger.gone() <= unreadable;
+    for problem in ledger.problems() {
+        if !(is_damage && matches!(problem, Problem::Gone { .. })) {
+            report.add(Severity::Damaged, "history", problem.to_string());
+        }
     }
     Ok(())
 }

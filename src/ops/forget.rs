@@ -2,7 +2,7 @@
 //! Which snapshots to keep: a pure plan with a reason for each, then the removal. Data is not
 //! touched here; prune frees it later.
 
-use crate::base::{Error, FileId, Kind, Result, Timestamp, limits};
+use crate::base::{Error, FileId, Kind, Result, Timestamp, limits, units};
 use crate::format::Snapshot;
 use crate::repo::Repository;
 use std::collections::BTreeMap;
@@ -200,12 +200,13 @@ fn keep_by_itself(verdict: &mut Verdict, policy: &Policy, newest: i64) {
 
 /// Removes the snapshots of a plan that are not kept; returns how many went.
 pub fn execute(repository: &Repository, plan: &[Verdict]) -> Result<u64> {
-    let mut removed = 0;
-    for verdict in plan.iter().filter(|verdict| !verdict.is_kept()) {
-        repository.remove_snapshot(&verdict.id)?;
-        removed += 1;
-    }
-    Ok(removed)
+    repository.check_history()?;
+    let going = || plan.iter().filter(|verdict| !verdict.is_kept());
+    // One without a tree stands for one that cannot be read.
+    let readable = |one: &'_ Verdict| !one.snapshot.tree.is_empty();
+    repository
+        .remove_snapshots(going().map(|one| (one.id, readable(one).then_some(&one.snapshot))))?;
+    Ok(units::bytes(going().count()))
 }
 
 #[cfg(test)]

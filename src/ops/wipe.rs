@@ -9,8 +9,9 @@ use crate::repo::Repository;
 use crate::repo::locks::in_use;
 
 /// Snapshots first, as nothing may refer to what is gone; what opens it last.
-const ORDER: [FileKind; 6] = [
+const ORDER: [FileKind; 7] = [
     FileKind::Snapshot,
+    FileKind::History,
     FileKind::Index,
     FileKind::Pack,
     FileKind::Lock,

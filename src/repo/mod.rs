@@ -3,11 +3,14 @@
 //! of a backed-up tree, never a Hestia word.
 
 mod chunk_table;
+pub mod diary;
 mod fence;
 mod foreseen;
 mod fresh;
+pub mod history;
 pub mod index;
 pub mod keys;
+pub mod ledger;
 pub mod local_copy;
 pub mod locks;
 pub mod reader;
@@ -25,9 +28,11 @@ use crate::crypto::{Keys, MasterKey};
 use crate::format::chunker::ChunkSizes;
 use crate::format::keyslot::{self, Secret};
 use crate::format::{Chunker, Config, Header, IndexSegment, RecordKind, envelope, pack};
+use diary::Diary;
 use fence::Relied;
 use foreseen::Foreseen;
 use fresh::Fresh;
+use history::Judgement;
 use locks::Held;
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
@@ -41,6 +46,8 @@ pub struct Repository {
     config: Config,
     world: Arc<World>,
     copy: Option<Arc<LocalCopy>>,
+    diary: Option<Arc<Diary>>,
+    judgement: Judgement,
     foreseen: Foreseen,
 }
 
@@ -77,7 +84,8 @@ impl Repository {
     }
 
     fn of(backend: Arc<dyn Backend>, keys: Arc<Keys>, config: Config, world: Arc<World>) -> Self {
-        Self { backend, keys, config, world, copy: None, foreseen: Foreseen::default() }
+        let (foreseen, judgement) = (Foreseen::default(), Judgement::default());
+        Self { backend, keys, config, world, copy: None, diary: None, judgement, foreseen }
     }
 
     /// Opens a repository with a password or key file.
@@ -294,8 +302,10 @@ impl IndexedRepository {
     fn closed(&self) -> Repository {
         let (backend, keys) = (Arc::clone(&self.backend), Arc::clone(&self.keys));
         let world = Arc::clone(&self.world);
-        let copy = self.copy.clone();
-        Repository { copy, ..Repository::of(backend, keys, self.config.clone(), world) }
+        let (copy, diary) = (self.copy.clone(), self.diary.clone());
+        let judgement = self.judgement.clone();
+        let closed = Repository::of(backend, keys, self.config.clone(), world);
+        Repository { copy, diary, judgement, ..closed }
     }
 
     /// The same index over another store: what was known of a repository, and what it is now.
@@ -377,6 +387,7 @@ fn file_kind(kind: RecordKind) -> FileKind {
         RecordKind::Index => FileKind::Index,
         RecordKind::DataPack | RecordKind::MetaPack => FileKind::Pack,
         RecordKind::Lock => FileKind::Lock,
+        RecordKind::History => FileKind::History,
     }
 }
 

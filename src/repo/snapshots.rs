@@ -20,11 +20,12 @@ impl Repository {
             }
         }
         sort(&mut found);
+        self.note_history(&found, 0);
         Ok(found)
     }
 
     /// Every snapshot of a listing, read as they are asked for.
-    fn each_snapshot(
+    pub(super) fn each_snapshot(
         &self,
         listed: Vec<(FileName, u64)>,
     ) -> impl Iterator<Item = (FileName, Result<Snapshot>)> {
@@ -41,16 +42,23 @@ impl Repository {
     /// All snapshots that can be read, oldest first; the others are warnings. For lists and for
     /// finding a parent.
     pub fn readable_snapshots(&self, monitor: &dyn Monitor) -> Result<Vec<(FileId, Snapshot)>> {
-        let mut found = Vec::new();
+        let (mut found, mut unreadable) = (Vec::new(), 0u64);
         for (name, snapshot) in self.each_snapshot(self.list(FileKind::Snapshot)?) {
             match snapshot {
                 Ok(snapshot) => found.push((name.id, snapshot)),
                 // Forgotten by another process since the listing.
                 Err(error) if error.kind() == Kind::NotFound => {}
-                Err(error) => monitor.warn(error),
+                Err(error) => {
+                    unreadable = unreadable.saturating_add(1);
+                    monitor.warn(error);
+                }
             }
         }
         sort(&mut found);
+        self.note_history(&found, unreadable);
+        if let Err(error) = self.check_history() {
+            monitor.warn(error);
+        }
         Ok(found)
     }
 
@@ -64,6 +72,10 @@ impl Repository {
     /// be durable before. `is_seen`: others see that somebody is at work here, and leave the
     /// repository where it is; far away, that is enough.
     pub(super) fn save_snapshot(&self, snapshot: &Snapshot, is_seen: bool) -> Result<FileId> {
+        self.with_entry(snapshot, |snapshot| self.store_snapshot(snapshot, is_seen))
+    }
+
+    fn store_snapshot(&self, snapshot: &Snapshot, is_seen: bool) -> Result<FileId> {
         let stored = self.seal(RecordKind::Snapshot, snapshot.features, &snapshot.encode())?;
         let name = FileName::new(FileKind::Snapshot, pack::file_id(&stored));
         self.backend.create(&name, &stored)?;
@@ -84,11 +96,6 @@ impl Repository {
             copy.keep(&name, &stored);
         }
         Ok(name.id)
-    }
-
-    /// Removes a snapshot; what only it used becomes garbage for prune.
-    pub fn remove_snapshot(&self, id: &FileId) -> Result<()> {
-        self.backend.remove(&FileName::new(FileKind::Snapshot, *id))
     }
 }
 

@@ -68,6 +68,7 @@ pub fn prune(
     options.now &= others.is_empty();
     // The snapshots first: whatever one of these needs was in the index before it.
     let snapshots = repository.snapshots().within(what)?;
+    repository.check_history().within(what)?;
     let mut repository = repository.indexed_under(held, monitor)?;
     if snapshots.is_empty() && !repository.index().packs().is_empty() && !options.may_empty {
         return Err(Error::new(Kind::NotFound, "find any snapshot")

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: MIT
+//! All entries of a repository's history side by side, and what is wrong with them. Pure.
+//!
+//! Every number of a chain, up to the highest that anybody has seen, is there, or somebody has
+//! said that it was removed, or its own writer that it was never stored. What is none of it was
+//! taken away behind everybody's back.
+
+use crate::base::{FileId, Timestamp};
+use crate::crypto::sign::WriterId;
+use crate::format::history::{Entry, Head, Memory, Removed, SignedEntry, Spans};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// What is wrong with a history.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Problem {
+    /// These numbers of a chain are gone, and nobody says that they were removed.
+    Gone {
+        /// Whose.
+        writer: WriterId,
+        /// The machine, if anything of that chain is left.
+        host: String,
+        /// The first one.
+        first: u64,
+        /// The last one.
+        last: u64,
+    },
+    /// There are two histories from this number on.
+    Forked {
+        /// Whose.
+        writer: WriterId,
+        /// The machine.
+        host: String,
+        /// The first number that differs.
+        number: u64,
+    },
+}
+
+impl Problem {
+    /// Whose chain it is.
+    pub const fn writer(&self) -> &WriterId {
+        let (Self::Gone { writer, .. } | Self::Forked { writer, .. }) = self;
+        writer
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Gone { host, .. } | Self::Forked { host, .. }) = self;
+        let host = if host.is_empty() { "a machine" } else { host };
+        match self {
+            Self::Gone { first, last, .. } if first == last => {
+                write!(f, "entry {first} ")?;
+            }
+            Self::Gone { first, last, .. } => write!(f, "entries {first} to {last} ")?,
+            Self::Forked { number, .. } => write!(f, "entry {number} ")?,
+        }
+        write!(f, "of {host} ({}) ", self.writer().short())?;
+        match self {
+            Self::Gone { first, last, .. } if first == last => {
+                f.write_str("is gone, and nobody says that it was removed")
+            }
+            Self::Gone { .. } => f.write_str("are gone, and nobody says that they were removed"),
+            Self::Forked { .. } => {
+                f.write_str("is another one than it was: there are two histories")
+            }
+        }
+    }
+}
+
+/// One writer's entries.
+#[derive(Debug, Default)]
+pub struct Chain {
+    /// The machine.
+    pub host: String,
+    /// When its last entry that is there was made.
+    pub time: Timestamp,
+    /// What is there.
+    pub live: BTreeMap<u64, FileId>,
+    /// What was never stored, as its writer says.
+    skipped: Spans,
+    /// The highest number that anybody has seen.
+    pub top: u64,
+    forks: BTreeSet<u64>,
+}
+
+/// The history of a repository.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// By writer.
+    pub chains: BTreeMap<WriterId, Chain>,
+    /// What was removed, as far as anybody says so.
+    pub removed: Removed,
+    /// What named entries that must be there.
+    pointers: Vec<(WriterId, Head)>,
+    /// Files whose entry counts for nothing: nobody signed it, or it is of something else.
+    pub forged: Vec<FileId>,
+}
+
+impl Ledger {
+    /// One that begins with what a machine remembers.
+    pub fn new(memory: &Memory) -> Self {
+        let pointers = memory.heads.iter().map(|(writer, head)| (*writer, *head)).collect();
+        Self { removed: memory.removed.clone(), pointers, ..Self::default() }
+    }
+
+    /// Adds the entry of a file. `content` is what the snapshot that carries it holds.
+    pub fn add(
+        &mut self,
+        file: FileId,
+        signed: &SignedEntry,
+        content: Option<FileId>,
+        is_signed: impl Fn(&Entry) -> bool,
+    ) {
+        let entry = match signed.entry() {
+            Ok(entry) if entry.content == content && is_signed(&entry) => entry,
+            _ => {
+                self.forged.push(file);
+                return;
+            }
+        };
+        let digest = signed.digest();
+        let chain = self.chains.entry(entry.writer).or_default();
+        if chain.live.insert(entry.number, digest).is_some_and(|before| before != digest) {
+            chain.forks.insert(entry.number);
+        }
+        if chain.live.last_key_value().is_some_and(|(last, _)| *last == entry.number) {
+            chain.host.clone_from(&entry.host);
+            chain.time = entry.time;
+        }
+        let before = entry.before.map_or(0, |head| head.number);
+        chain.skipped.add(before.saturating_add(1), entry.number.saturating_sub(1));
+        self.pointers.extend(entry.before.map(|head| (entry.writer, head)));
+        self.pointers.extend(entry.seen);
+        for (writer, spans) in &entry.removed {
+            self.removed.entry(*writer).or_default().add_all(spans);
+        }
+    }
+
+    /// Compares all with what named it, once everything was added.
+    pub fn settle(&mut self) {
+        for (writer, head) in std::mem::take(&mut self.pointers) {
+            let chain = self.chains.entry(writer).or_default();
+            chain.top = chain.top.max(head.number);
+            if chain.live.get(&head.number).is_some_and(|digest| *digest != head.digest) {
+                chain.forks.insert(head.number);
+            }
+        }
+        for chain in self.chains.values_mut() {
+            let last = chain.live.last_key_value().map_or(0, |(last, _)| *last);
+            chain.top = chain.top.max(last);
+        }
+    }
+
+    /// The numbers of a chain that somebody accounts for.
+    fn accounted(&self, writer: &WriterId, chain: &Chain) -> Spans {
+        let mut spans = chain.skipped.clone();
+        if let Some(removed) = self.removed.get(writer) {
+            spans.add_all(removed);
+        }
+        spans.add_all(&Spans::of(chain.live.keys().map(|number| (*number, *number))));
+        spans
+    }
+
+    /// What is wrong.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for (writer, chain) in &self.chains {
+            let (writer, host) = (*writer, chain.host.clone());
+            let removed = self.removed.get(&writer);
+            let is_removed = |number: &&u64| removed.is_some_and(|spans| spans.has(**number));
+            if let Some(number) = chain.forks.iter().find(|number| !is_removed(number)) {
+                found.push(Problem::Forked { writer, host: host.clone(), number: *number });
+            }
+            let accounted = self.accounted(&writer, chain);
+            found.extend(accounted.gaps(chain.top).map(|(first, last)| Problem::Gone {
+                writer,
+                host: host.clone(),
+                first,
+                last,
+            }));
+        }
+        found
+    }
+
+    /// How many entries are gone.
+    pub fn gone(&self) -> u64 {
+        let gone = |problem: &Problem| match problem {
+            Problem::Gone { first, last, .. } => (last - first).saturating_add(1),
+            Problem::Forked { .. } => 0,
+        };
+        self.problems().iter().map(gone).fold(0, u64::saturating_add)
+    }
+
+    /// What would have to be removed for all to be well: what somebody signs who has looked at it.
+    pub fn removed_if_accepted(&self) -> Removed {
+        let mut removed = self.removed.clone();
+        for problem in self.problems() {
+            let (writer, first, last) = match problem {
+                Problem::Gone { writer, first, last, .. } => (writer, first, last),
+                Problem::Forked { writer, number, .. } => (writer, number, number),
+            };
+            removed.entry(writer).or_default().add(first, last);
+        }
+        for (writer, chain) in &self.chains {
+            for number in &chain.forks {
+                removed.entry(*writer).or_default().add(*number, *number);
+            }
+        }
+        removed
+    }
+
+    /// Where each chain is.
+    pub fn heads(&self) -> BTreeMap<WriterId, Head> {
+        let head = |chain: &Chain| {
+            let (number, digest) = chain.live.last_key_value()?;
+            Some(Head { number: *number, digest: *digest })
+        };
+        self.chains.iter().filter_map(|(writer, chain)| Some((*writer, head(chain)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::sign::WriterKey;
+    use proptest::prelude::*;
+    use zeroize::Zeroizing;
+
+    const HERE: FileId = FileId([9; 32]);
+
+    fn key(number: u8) -> WriterKey {
+        WriterKey::new(&Zeroizing::new([number; 32]))
+    }
+
+    fn entry(key: &WriterKey, number: u64, before: Option<&SignedEntry>) -> Entry {
+        let before = before.map(|one| {
+            let entry = one.entry().unwrap();
+            Head { number: entry.number, digest: one.digest() }
+        });
+        Entry {
+            writer: key.writer(),
+            host: "web1".to_owned(),
+            number,
+            before,
+            time: Timestamp::from_seconds(7),
+            content: None,
+            removed: Removed::new(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    fn chain(key: &WriterKey, count: u64) -> Vec<SignedEntry> {
+        let mut all: Vec<SignedEntry> = Vec::new();
+        for number in 1..=count {
+            let next = entry(key, number, all.last()).sign(key, &HERE);
+            all.push(next);
+        }
+        all
+    }
+
+    fn ledger(memory: &Memory, entries: &[SignedEntry]) -> Ledger {
+        let mut ledger = Ledger::new(memory);
+        for one in entries {
+            ledger.add(FileId([1; 32]), one, None, |entry| one.is_signed(entry, &HERE));
+        }
+        ledger.settle();
+        ledger
+    }
+
+    fn remembered(entries: &[SignedEntry]) -> Memory {
+        Memory { heads: ledger(&Memory::default(), entries).heads(), ..Memory::default() }
+    }
+
+    #[test]
+    fn what_is_taken_away_is_noticed() {
+        let key = key(1);
+        let all = chain(&key, 10);
+        let memory = remembered(&all);
+        assert_eq!(ledger(&memory, &all).problems(), []);
+        // From the middle, by anybody; from the end, by whoever has seen it.
+        let holed: Vec<_> = all.iter().take(3).chain(&all[5..]).cloned().collect();
+        let text = ledger(&Memory::default(), &holed).problems()[0].to_string();
+        let writer = key.writer().short();
+        assert_eq!(
+            text,
+            format!(
+                "entries 4 to 5 of web1 ({writer}) are gone, and nobody says that they were removed"
+            )
+        );
+        assert_eq!(ledger(&Memory::default(), &all[..7]).problems(), []);
+        let cut = ledger(&memory, &all[..7]);
+        assert!(matches!(cut.problems()[..], [Problem::Gone { first: 8, last: 10, .. }]));
+        assert_eq!(cut.gone(), 3);
+        // Everything of a writer.
+        assert_eq!(ledger(&memory, &[]).gone(), 10);
+        // Once somebody has looked at it, all is well, for everybody.
+        let other = super::tests::key(2);
+        let mut accepted = entry(&other, 1, None);
+        accepted.removed = cut.removed_if_accepted();
+        let entries = [&all[..7], &[accepted.sign(&other, &HERE)]].concat();
+        assert_eq!(ledger(&memory, &entries).problems(), []);
+    }
+
+    #[test]
+    fn another_history_is_noticed() {
+        let key = key(1);
+        let all = chain(&key, 5);
+        let mut other = all[..3].to_vec();
+        let mut four = entry(&key, 4, all.get(2));
+        four.host = "evil".to_owned();
+        other.push(four.sign(&key, &HERE));
+        let forked = ledger(&remembered(&all[..4]), &other).problems();
+        assert!(matches!(forked[..], [Problem::Forked { number: 4, .. }]), "{forked:?}");
+        let both = [all.clone(), other[3..].to_vec()].concat();
+        let forked = ledger(&Memory::default(), &both);
+        assert!(matches!(forked.problems()[..], [Problem::Forked { number: 4, .. }]));
+        let accepted = Memory { removed: forked.removed_if_accepted(), ..remembered(&all) };
+        assert_eq!(ledger(&accepted, &both).problems(), []);
+    }
+
+    #[test]
+    fn what_a_writer_never_stored_and_what_others_saw_count() {
+        let key = key(1);
+        let mut all = chain(&key, 3);
+        // Number 4 could not be stored.
+        all.push(entry(&key, 5, all.last()).sign(&key, &HERE));
+        assert_eq!(ledger(&Memory::default(), &all).problems(), []);
+        // A second machine has seen the fifth, so nobody can hide it any more.
+        let other = super::tests::key(2);
+        let mut seeing = entry(&other, 1, None);
+        seeing.seen = ledger(&Memory::default(), &all).heads();
+        let seeing = seeing.sign(&other, &HERE);
+        let cut = ledger(&Memory::default(), &[&all[..3], &[seeing]].concat());
+        assert!(matches!(cut.problems()[..], [Problem::Gone { first: 4, last: 5, .. }]));
+    }
+
+    #[test]
+    fn an_entry_that_its_writer_did_not_sign_counts_for_nothing() {
+        let (key, thief) = (key(1), super::tests::key(2));
+        let forged = entry(&key, 1, None).sign(&thief, &HERE);
+        let elsewhere = entry(&key, 1, None).sign(&key, &FileId([8; 32]));
+        let found = ledger(&Memory::default(), &[forged, elsewhere]);
+        assert_eq!((found.forged.len(), found.chains.len()), (2, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_goes_unsaid_is_found_and_whatever_is_said_is_not(
+            count in 1u64..20, gone in prop::collection::btree_set(1u64..20, 0..8),
+            said in prop::collection::btree_set(1u64..20, 0..8),
+        ) {
+            let key = key(1);
+            let all = chain(&key, count);
+            let mut memory = remembered(&all);
+            for number in &said {
+                memory.removed.entry(key.writer()).or_default().add(*number, *number);
+            }
+            let left: Vec<_> = all.iter().filter(|one| {
+                !gone.contains(&one.entry().unwrap().number)
+            }).cloned().collect();
+            let expected: u64 =
+                gone.iter().filter(|one| **one <= count && !said.contains(one)).map(|_| 1).sum();
+            prop_assert_eq!(ledger(&memory, &left).gone(), expected);
+        }
+    }
+}
