@@ -27,6 +27,7 @@
 //! - `base/id.rs`: `ChunkId` and `FileId`
 //! - `base/limits.rs`: every bound of the program, with its reason
 //! - `base/notify_limits.rs`: the same of notifications
+//! - `base/settings_limits.rs`: the same of what is set by commands
 //! - `base/monitor.rs`: counts, stages, warnings and the wish to stop; nothing is printed
 //! - `base/pace.rs`: a rate that several threads keep together
 //! - `base/path.rs`: `RelPath`, raw bytes that never leave their tree; display without deceit
@@ -190,6 +191,9 @@
 //! - `hestia/inventory.rs`: users and what belongs to them
 //! - `hestia/select.rs`: the arguments WEB DNS MAIL DB CRON UDIR
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
+//! - `hestia/setting_keys.rs`: all of its keys: what they mean, and who may change them
+//! - `hestia/setting_edit.rs`: one value of a text exchanged, all else as it was written
+//! - `hestia/setting_file.rs`: that for the file
 //! - `hestia/keep.rs`: which backups are kept, as the settings say it
 //! - `hestia/named.rs`: repositories with a name, in `/etc/ghostsnap/repositories`
 //! - `hestia/records.rs`: what runs and rehearsals came to, noted for lists
@@ -316,6 +320,7 @@
 //! - `cli/table_queue.rs`: the rows that hand jobs to the queue, with their shims
 //! - `cli/table_jobs.rs`: the rows that look at the queue
 //! - `cli/table_schedules.rs`: the rows of what is done again and again
+//! - `cli/table_settings.rs`: the rows that list and change the settings
 //! - `cli/table_notify.rs`: the rows that tell people how backups are
 //! - `cli/table_monitoring.rs`: the rows for programs that watch
 //! - `cli/table_repositories.rs`: the rows for repositories that have a name, with their shims
@@ -345,6 +350,7 @@
 //! - `cli/tended.rs`: notes of checks and prunes
 //! - `cli/panel_rehearsal.rs`: backups proven by a rehearsal of their restore
 //! - `cli/panel_undo.rs`: list restores, take one back
+//! - `cli/settings.rs`: list and change the settings
 //! - `cli/notify.rs`: telling people how backups are
 //! - `cli/around.rs`: the same before and after runs, and pings
 //! - `cli/monitoring.rs`: metrics, and an answer for Nagios

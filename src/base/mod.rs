@@ -8,6 +8,7 @@ pub mod monitor;
 pub mod notify_limits;
 pub mod pace;
 pub mod path;
+pub mod settings_limits;
 pub mod units;
 pub mod world;
 

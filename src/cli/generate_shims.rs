@@ -105,9 +105,9 @@ fn action(command: &Command, shim: &Shim) -> String {
             "[ \"$code\" -eq 0 ] || log_event \"$code\" \"${ARGUMENTS//[[:cntrl:]]/?}\""
         }
         // Among the words of somebody who does not know better may be a secret, which is refused.
-        Effect::Write if shim.args.iter().any(|arg| arg.many) => {
+        Effect::Write if shim.args.iter().any(|arg| arg.many || arg.name == "VALUE") => {
             "# Not every word: a secret among them is refused, and must not stand in the log.\n\
-             log_event \"$code\" \" '$1'\""
+             log_event \"$code\" \" '${1//[[:cntrl:]]/?}'\""
         }
         Effect::Write | Effect::Destroy => "log_event \"$code\" \"${ARGUMENTS//[[:cntrl:]]/?}\"",
     };

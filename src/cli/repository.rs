@@ -133,7 +133,7 @@ impl Opened {
 }
 
 /// The settings file. With `--hestia-below` the usual one lies below that folder too.
-fn settings_file(call: &Invocation) -> PathBuf {
+pub fn settings_file(call: &Invocation) -> PathBuf {
     let path = call.path("config").unwrap_or(Path::new(SETTINGS_FILE));
     match call.path("hestia-below") {
         Some(folder) if path == Path::new(SETTINGS_FILE) => below(folder, path),
@@ -164,9 +164,13 @@ pub fn settings(call: &Invocation) -> Result<Settings> {
             .why("there is no such file")
             .hint("check --config and GHOSTSNAP_CONFIG"));
     }
-    let Some(folder) = call.path("hestia-below") else { return Settings::read(path) };
+    Settings::read(&settings_file(call)).map(|settings| placed(call, settings))
+}
+
+/// Settings with everything that they name by default below the folder of `--hestia-below`.
+pub fn placed(call: &Invocation, mut settings: Settings) -> Settings {
+    let Some(folder) = call.path("hestia-below") else { return settings };
     let below = |path: &Path| below(folder, path);
-    let mut settings = Settings::read(&settings_file(call))?;
     let usual = Settings::default();
     if settings.repository == usual.repository {
         settings.repository = below(Path::new(&usual.repository)).display().to_string();
@@ -184,7 +188,7 @@ pub fn settings(call: &Invocation) -> Result<Settings> {
         settings.state_folder = below(&usual.state_folder);
     }
     settings.run_folder = below(&usual.run_folder);
-    Ok(settings)
+    settings
 }
 
 /// The settings, or the usual ones for somebody who may not read them and has a repository of

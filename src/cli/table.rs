@@ -13,6 +13,7 @@ use super::table_notify::NOTIFY;
 use super::table_queue::QUEUE;
 use super::table_repositories::REPOSITORIES;
 use super::table_schedules::SCHEDULES;
+use super::table_settings::SETTINGS;
 use super::{Context, table_flags};
 use crate::base::Result;
 
@@ -383,7 +384,8 @@ pub const GROUPS: &[(&str, &str)] = &[
 /// Every command.
 pub fn commands() -> impl Iterator<Item = &'static Command> {
     let engine = ENGINE.iter().chain(REPOSITORIES);
-    engine.chain(HESTIA).chain(FILES).chain(QUEUE).chain(SCHEDULES).chain(NOTIFY).chain(MONITORING)
+    let panel = HESTIA.iter().chain(FILES).chain(QUEUE).chain(SCHEDULES).chain(SETTINGS);
+    engine.chain(panel).chain(NOTIFY).chain(MONITORING)
 }
 
 /// Every shim with the command it belongs to, sorted by name.

@@ -389,7 +389,8 @@ fn on_the_command_line(what: String, key: &str) -> Error {
         ))
 }
 
-fn check_url(url: &str) -> Result<(), String> {
+/// Says what is wrong with an address, if anything is.
+pub fn check_url(url: &str) -> Result<(), String> {
     if RepositoryName::is_meant(url) {
         return Err("url must be a path such as /srv/backups, or s3:https://host/bucket".to_owned());
     }
