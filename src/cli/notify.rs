@@ -162,7 +162,7 @@ pub fn list(context: &Context, call: &Invocation) -> Result<()> {
     rows.finish()
 }
 
-fn row(target: &Target, book: &Book) -> [Cell; 8] {
+fn row(target: &Target, book: &Book) -> [Cell; 9] {
     let told = book.receivers.get(&target.name).cloned().unwrap_or_default();
     let arrived = told.arrived.map(Timestamp::from_seconds).map(engine_look::day_and_time);
     let (day, time) = arrived.unwrap_or_default();
@@ -171,6 +171,10 @@ fn row(target: &Target, book: &Book) -> [Cell; 8] {
         (None, Some(_)) => "well",
         (None, None) => "",
     };
+    let since = told.failing.as_ref().map(|failing| {
+        let (day, time) = engine_look::day_and_time(Timestamp::from_seconds(failing.since));
+        format!("{day} {time}")
+    });
     let open = told.troubles.iter().filter(|one| one.is_open).count();
     [
         target.name.as_str().into(),
@@ -181,6 +185,7 @@ fn row(target: &Target, book: &Book) -> [Cell; 8] {
         time.into(),
         crate::base::units::bytes(open).into(),
         told.failing.map(|failing| failing.reason).unwrap_or_default().into(),
+        since.unwrap_or_default().into(),
     ]
 }
 

@@ -28,6 +28,7 @@ const COLUMNS: &[Column] = &[
     wide("TIME", Holds::Text, "the time of that day"),
     col("OPEN", Holds::Count, "troubles that were told and are not over"),
     col("ERROR", Holds::Text, "why nothing arrives"),
+    wide("SINCE", Holds::Text, "since when nothing arrives, local time"),
 ];
 
 const TEST_COLUMNS: &[Column] = &[

@@ -12,6 +12,7 @@ $tried = $view["tried"];
 		<div class="toolbar-buttons">
 			<?= back_link("/list/ghostsnap/server/") ?>
 			<?= toolbar_link("/add/ghostsnap/", "fa-circle-plus", "icon-green", say("Add a repository"), "js-button-create") ?>
+			<?= toolbar_link(address("/edit/ghostsnap/setting/", ["key" => "repository"]), "fa-location-dot", "icon-orange", say("Choose a repository")) ?>
 		</div>
 	</div>
 </div>

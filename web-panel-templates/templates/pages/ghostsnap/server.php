@@ -14,6 +14,8 @@ $has_drills = isset($rows[0]["VERIFIED"]);
 			<?= toolbar_link("/list/ghostsnap/jobs/?of=all", "fa-list-check", "icon-blue", say("Jobs")) ?>
 			<?= toolbar_link("/list/ghostsnap/schedules/", "fa-calendar-days", "icon-orange", say("Schedules")) ?>
 			<?= toolbar_link("/list/ghostsnap/repositories/", "fa-database", "icon-purple", say("Repositories")) ?>
+			<?= toolbar_link("/list/ghostsnap/notifications/", "fa-bell", "icon-orange", say("Notifications")) ?>
+			<?= toolbar_link("/list/ghostsnap/settings/", "fa-gear", "icon-maroon", say("Settings")) ?>
 			<?= toolbar_link("/list/ghostsnap/?view=own", "fa-user", "icon-green", say("My own snapshots")) ?>
 		</div>
 	</div>

@@ -44,7 +44,7 @@ $step = function (string $title, ?bool $is_done): string {
 					<?= $name === "" ? "" : post_button("/add/ghostsnap/", ["action" => "test", "name" => $name, "from" => "setup"], "fa-plug-circle-check", "icon-green", say("Test this place")) ?>
 					<?= toolbar_link("/add/ghostsnap/", "fa-circle-plus", "icon-green", say("Add another place")) ?>
 				</div>
-				<p><?= h(say("To use another place for everybody, add it and write its name as `repository` into /etc/ghostsnap/ghostsnap.toml.")) ?></p>
+				<p><?= h(say("To use another place for everybody, add it and choose it.")) ?> <a href="<?= h(address("/edit/ghostsnap/setting/", ["key" => "repository"])) ?>"><?= h(say("Choose a repository")) ?></a></p>
 			</li>
 			<li>
 				<?= $step(say("Every night"), $schedule !== null) ?>

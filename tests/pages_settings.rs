@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+//! The pages of settings and notifications, in a real browser: what administrators set there, and
+//! what nobody else can by any parameter. Pictures of the pages are kept below target/pages.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
+
+#[path = "common/browser.rs"]
+mod browser;
+#[path = "common/hestia.rs"]
+mod double;
+#[path = "common/site.rs"]
+mod site;
+
+use browser::{Browser, DESKTOP, PHONE};
+use serde_json::{Value, json};
+use site::{Site, form};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+/// What a person who does not see the page would meet without a name.
+const UNNAMED: &str = "[...document.querySelectorAll('.app-content :is(a, button, input, select, \
+     textarea):not([type=hidden])')].filter(one => !one.textContent.trim() && !one.title && \
+     !one.labels?.length && !one.getAttribute('aria-label')).map(one => one.outerHTML)";
+
+/// A site with these settings.
+fn site(text: &str) -> Site {
+    let site = Site::start();
+    let folder = site.machine.path("etc/ghostsnap");
+    fs::create_dir_all(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(folder.join("ghostsnap.toml"), text).unwrap();
+    site
+}
+
+fn written(site: &Site) -> String {
+    fs::read_to_string(site.machine.path("etc/ghostsnap/ghostsnap.toml")).unwrap()
+}
+
+/// The text of the row about a setting or receiver.
+fn row(browser: &Browser, about: &str) -> String {
+    let found = browser.value(&format!(
+        "[...document.querySelectorAll('.units-table-row')].find(row => \
+         row.innerText.includes({})).innerText.replace(/\\s+/g, ' ')",
+        json!(about)
+    ));
+    found.as_str().unwrap().to_owned()
+}
+
+/// Clicks on what stands in that row.
+fn click_in(browser: &Browser, about: &str, what: &str) {
+    browser.leave(|| {
+        browser.value(&format!(
+            "[...document.querySelectorAll('.units-table-row')].find(row => \
+             row.innerText.includes({})).querySelector({}).click()",
+            json!(about),
+            json!(what)
+        ));
+    });
+}
+
+#[test]
+fn settings_are_shown_in_groups_and_changed_one_form_at_a_time() {
+    let text = "# By hand.\njobs = 2 # why\n\n[users.alice]\nexclude = ['<b>x', '*.{a,b}']\n";
+    let site = site(text);
+    let browser = site.browser_of("admin", "");
+    browser.follow(&site.url("/list/ghostsnap/server/"));
+    browser.click_away("a[href='/list/ghostsnap/settings/']");
+    let jobs = "Users backed up at the same time";
+    assert!(row(&browser, jobs).contains("jobs 2 set 1"), "{}", row(&browser, jobs));
+    assert!(row(&browser, "users.alice.exclude").contains("<b>x,*.{a,b}"));
+    assert!(row(&browser, "key_file").contains("by root, at a shell"));
+    browser.picture("settings");
+    // What is refused is said as the command says it, and what was typed is not lost.
+    click_in(&browser, jobs, "a[title=Change]");
+    browser.picture("setting");
+    browser.fill("[name=value]", "99");
+    browser.click_away("button[form='ghostsnap-setting']");
+    assert!(browser.text().contains("a number from 1 to 16"), "{}", browser.text());
+    assert_eq!(browser.value("document.querySelector('[name=value]').value"), "99");
+    assert_eq!(written(&site), text);
+    browser.fill("[name=value]", "4");
+    browser.click_away("button[form='ghostsnap-setting']");
+    assert!(browser.text().contains("jobs has been changed"), "{}", browser.text());
+    assert_eq!(written(&site), text.replace("jobs = 2 #", "jobs = 4 #"));
+    // Back to the default.
+    click_in(&browser, jobs, "a[title=Change]");
+    browser.click_away("button[name=action][value=reset]");
+    assert_eq!(written(&site), text.replace("jobs = 2 # why", "# why"));
+    // Saved unchanged it is what it was, and a switch is one click.
+    click_in(&browser, "users.alice.exclude", "a[title=Change]");
+    browser.click_away("button[form='ghostsnap-setting']");
+    assert!(written(&site).contains("[\"<b>x\", \"*.{a,b}\"]"), "{}", written(&site));
+    click_in(&browser, "tripwire", "button[title='Switch off']");
+    assert!(written(&site).contains("tripwire = false\n"), "{}", written(&site));
+    click_in(&browser, "compression", "a[title=Change]");
+    browser.click_away("button[form='ghostsnap-setting']");
+    assert!(!written(&site).contains("compression"), "nothing is the default");
+    // Words to choose from.
+    click_in(&browser, "Read the live user", "a[title=Change]");
+    browser.value("document.querySelector('[name=value]').value = 'tarball'");
+    browser.click_away("button[form='ghostsnap-setting']");
+    assert!(written(&site).contains("mode = \"tarball\"\n"), "{}", written(&site));
+    // For one user.
+    browser.click_away("a[href='/edit/ghostsnap/setting/']");
+    browser.fill("[name=key]", "users.bob.shoes");
+    browser.fill("[name=value]", "<i>42");
+    browser.click_away("button[form='ghostsnap-setting']");
+    assert!(browser.text().contains("find the setting 'users.bob.shoes'"), "{}", browser.text());
+    assert_eq!(browser.value("document.querySelector('[name=value]').value"), "<i>42");
+    browser.fill("[name=key]", "users.bob.keep.daily");
+    browser.fill("[name=value]", "30");
+    browser.click_away("button[form='ghostsnap-setting']");
+    assert!(written(&site).contains("[users.bob.keep]\ndaily = 30\n"), "{}", written(&site));
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn another_repository_is_chosen_and_the_page_says_what_that_means() {
+    let site = site("");
+    site.back_up("alice");
+    let folder = site.machine.path("offsite").display().to_string();
+    let added = site.command("v-ghostsnap-add-repository", &["offsite", &folder]);
+    assert!(added.status.success(), "{added:?}");
+    let browser = site.browser_of("admin", "");
+    browser.follow(&site.url("/list/ghostsnap/repositories/"));
+    browser.click_away("a[href*='setting/?key=repository']");
+    for words in ["stay where they are", "not listed any more", "a first one"] {
+        assert!(browser.text().contains(words), "{words}: {}", browser.text());
+    }
+    browser.picture("setting-repository");
+    browser.value("document.querySelector('[name=value]').value = 'offsite'");
+    browser.click_away("button[form='ghostsnap-setting']");
+    assert_eq!(written(&site), "repository = \"offsite\"\n");
+    assert_eq!(site.snapshots("alice").len(), 0);
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn receivers_are_shown_with_what_is_wrong_and_get_a_test() {
+    let site = site(
+        "[notifications]\npanel = true\nmail = ['ops@example.com']\ntimeout_seconds = 1\n\
+         [notifications.webhooks.ops]\nurl_file = '/nonexistent/ops.url'\n",
+    );
+    let browser = site.browser_of("admin", "");
+    browser.follow(&site.url("/list/ghostsnap/notifications/"));
+    assert!(row(&browser, "webhook ops").contains("Nothing to tell yet"));
+    click_in(&browser, "webhook ops", "button[title='Send a test']");
+    assert!(browser.text().contains("No test reached webhook ops: "), "{}", browser.text());
+    click_in(&browser, "mail ops@example.com", "button[title='Send a test']");
+    assert!(browser.text().contains("A test was sent to mail ops@example.com"));
+    browser.click_away(".toolbar form button");
+    for words in ["No test reached webhook ops", "A test was sent to panel", "sent to mail ops"] {
+        assert!(browser.text().contains(words), "{words}: {}", browser.text());
+    }
+    // Somebody who is not told stands first, with since when and why.
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ghostsnap"))
+        .args(["hestia", "notify"])
+        .env_clear()
+        .env("GHOSTSNAP_HESTIA_BELOW", site.machine.folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(30), "{output:?}");
+    browser.follow(&site.url("/list/ghostsnap/notifications/"));
+    let first = browser.value("document.querySelector('.units-table-row').innerText");
+    for words in ["webhook ops", "Does not arrive", "since 20", "no such file"] {
+        assert!(first.as_str().unwrap().contains(words), "{words}: {first}");
+    }
+    browser.picture("notifications");
+    // What is told is set here, and the form leads back here.
+    click_in(&browser, "notifications.users.panel", "button[title='Switch on']");
+    assert!(browser.address().ends_with("/list/ghostsnap/notifications/"), "{}", browser.address());
+    assert!(written(&site).contains("[notifications.users]\npanel = true\n"), "{}", written(&site));
+    click_in(&browser, "by mail and webhooks", "a[title=Change]");
+    browser.value("document.querySelector('[name=value]').value = 'weekly'");
+    browser.click_away("button[form='ghostsnap-setting']");
+    assert!(written(&site).contains("digest = \"weekly\"\n"), "{}", written(&site));
+    assert!(browser.address().ends_with("/list/ghostsnap/notifications/"), "{}", browser.address());
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn pages_of_settings_hold_together_in_the_dark_and_on_a_phone() {
+    let site = site(
+        "[notifications]\npanel = true\nmail = ['somebody.with.a.long.name@mail.example.com']\n\
+         [users.alice]\nexclude = ['/web/shop.example/public_html/videos/of/the/last/ten/years']\n",
+    );
+    for (theme, size, label) in [("dark", DESKTOP, "dark"), ("", PHONE, "phone")] {
+        let browser = site.browser_of("admin", theme);
+        browser.resize(size);
+        for (name, page) in [
+            ("settings", "/list/ghostsnap/settings/"),
+            ("setting", "/edit/ghostsnap/setting/?key=mode"),
+            ("setting-new", "/edit/ghostsnap/setting/"),
+            ("setting-repository", "/edit/ghostsnap/setting/?key=repository"),
+            ("notifications", "/list/ghostsnap/notifications/"),
+        ] {
+            browser.follow(&site.url(page));
+            browser.picture(&format!("{name}-{label}"));
+            let wide = browser.value("document.documentElement.scrollWidth - innerWidth");
+            assert!(wide.as_i64().unwrap() <= 0, "{name} {label} is {wide} pixels too wide");
+            assert_eq!(browser.value(UNNAMED), json!([]), "{name} {label}");
+        }
+        // And the keyboard alone leads on.
+        browser.follow(&site.url("/edit/ghostsnap/setting/?key=jobs"));
+        browser.fill("[name=value]", "3");
+        browser.leave(|| browser.press("Enter"));
+        assert!(written(&site).contains("jobs = 3\n"), "{}", written(&site));
+        browser.assert_content();
+    }
+    site.assert_quiet();
+}
+
+#[test]
+fn settings_are_shut_to_customers_and_to_whoever_has_no_token() {
+    let text = "# mine\njobs = 2\n[notifications]\nmail = ['ops@example.com']\n";
+    let site = site(text);
+    let bob = site.browser_of("bob", "");
+    for page in [
+        "/list/ghostsnap/settings/",
+        "/list/ghostsnap/notifications/",
+        "/edit/ghostsnap/setting/?key=jobs",
+        "/edit/ghostsnap/notification/",
+    ] {
+        let (_, address, seen) = bob.fetch(page, None);
+        assert!(address.ends_with("/list/ghostsnap/"), "{page}: {address}");
+        assert!(!seen.contains("ops@example.com"), "{page}: {seen}");
+    }
+    let values = [("key", "jobs"), ("value", "9"), ("receiver", "mail ops@example.com")];
+    for page in ["/edit/ghostsnap/setting/", "/edit/ghostsnap/notification/"] {
+        let (_, address, _) = bob.fetch(page, form(&bob, &values));
+        assert!(address.ends_with("/list/ghostsnap/"), "{page}: {address}");
+    }
+    // An administrator whose token is not that of the session, or who only looks.
+    let admin = site.browser_of("admin", "");
+    for page in ["/edit/ghostsnap/setting/", "/edit/ghostsnap/notification/"] {
+        let mut values: Option<Value> = form(&admin, &values);
+        values.as_mut().unwrap()["token"] = "guessed".into();
+        let (_, address, _) = admin.fetch(page, values);
+        assert!(address.contains("/login/"), "{page}: {address}");
+    }
+    let (_, _, _) = admin.fetch("/edit/ghostsnap/setting/?key=jobs&value=9", None);
+    // Keys that are for a shell or an editor are not asked for.
+    for key in ["key_file", "notifications.webhooks.x.url_file", "nothing", "<b>"] {
+        let page = format!("/edit/ghostsnap/setting/?key={key}");
+        let (_, address, seen) = admin.fetch(&page, None);
+        assert!(address.ends_with("/list/ghostsnap/settings/"), "{key}: {address}");
+        assert!(seen.contains("That is not changed here"), "{key}");
+    }
+    assert_eq!(written(&site), text);
+    assert!(!site.machine.path("mails").exists(), "nothing was sent");
+    site.assert_quiet();
+}
