@@ -188,9 +188,11 @@
 //! - `hestia/layout.rs`: every path of Hestia; user names
 //! - `hestia/conf.rs`: `KEY='value'` files, read and never run
 //! - `hestia/excludes.rs`: what a user has taken out of the backups
+//! - `hestia/customers.rs`: what customers decide about their own backups, if they may
 //! - `hestia/inventory.rs`: users and what belongs to them
 //! - `hestia/select.rs`: the arguments WEB DNS MAIL DB CRON UDIR
 //! - `hestia/settings.rs`: `/etc/ghostsnap/ghostsnap.toml`
+//! - `hestia/setting_place.rs`: where in the file something is wrong
 //! - `hestia/setting_keys.rs`: all of its keys: what they mean, and who may change them
 //! - `hestia/setting_edit.rs`: one value of a text exchanged, all else as it was written
 //! - `hestia/setting_file.rs`: that for the file
@@ -320,6 +322,7 @@
 //! - `cli/table_queue.rs`: the rows that hand jobs to the queue, with their shims
 //! - `cli/table_jobs.rs`: the rows that look at the queue
 //! - `cli/table_schedules.rs`: the rows of what is done again and again
+//! - `cli/table_own.rs`: the rows of what customers decide themselves
 //! - `cli/table_settings.rs`: the rows that list and change the settings
 //! - `cli/table_notify.rs`: the rows that tell people how backups are
 //! - `cli/table_monitoring.rs`: the rows for programs that watch
@@ -350,6 +353,7 @@
 //! - `cli/tended.rs`: notes of checks and prunes
 //! - `cli/panel_rehearsal.rs`: backups proven by a rehearsal of their restore
 //! - `cli/panel_undo.rs`: list restores, take one back
+//! - `cli/panel_own.rs`: a customer's own schedule and exclusions
 //! - `cli/settings.rs`: list and change the settings
 //! - `cli/notify.rs`: telling people how backups are
 //! - `cli/around.rs`: the same before and after runs, and pings

@@ -252,3 +252,148 @@ fn settings_are_shut_to_customers_and_to_whoever_has_no_token() {
     assert!(!site.machine.path("mails").exists(), "nothing was sent");
     site.assert_quiet();
 }
+
+#[test]
+fn a_customer_decides_what_is_allowed_and_sees_nothing_of_it_else() {
+    let site = site("");
+    site.back_up("alice");
+    let browser = site.browser_of("alice", "");
+    browser.follow(&site.url("/list/ghostsnap/"));
+    assert!(!browser.has("a[href='/list/ghostsnap/own/']"));
+    let (_, address, text) = browser.fetch("/list/ghostsnap/own/", None);
+    assert!(address.ends_with("/list/ghostsnap/?view=own"), "{address}");
+    assert!(text.contains("The administrator decides"), "{text}");
+    let values = [("action", "excludes"), ("excludes", "videos")];
+    let (_, _, text) = browser.fetch("/edit/ghostsnap/own/", form(&browser, &values));
+    assert!(text.contains("The administrator decides"), "{text}");
+    assert!(!site.machine.path("etc/ghostsnap/customers").exists());
+    // Allowed.
+    let set = |key: &str| {
+        let set = site.command("v-ghostsnap-change-setting", &[key, "yes"]);
+        assert!(set.status.success(), "{set:?}");
+    };
+    set("users.alice.customer.exclude");
+    browser.follow(&site.url("/list/ghostsnap/"));
+    browser.click_away("a[href='/list/ghostsnap/own/']");
+    assert!(!browser.has("#ghostsnap-own-schedule"));
+    set("customers.schedule");
+    browser.follow(&site.url("/list/ghostsnap/own/"));
+    assert_eq!(
+        browser.value("document.querySelector('#ghostsnap-time').offsetParent"),
+        Value::Null
+    );
+    let choose = |field: &str, value: &str| {
+        browser.value(&format!(
+            "(() => {{ const one = document.querySelector('[name={field}]'); one.value = '{value}'; \
+             one.dispatchEvent(new Event('change', {{bubbles: true}})); }})()"
+        ))
+    };
+    choose("rhythm", "weekly");
+    choose("weekday", "wed");
+    choose("time", "03:15");
+    browser.picture("own");
+    browser.click_away("#ghostsnap-own-schedule button[type=submit]");
+    assert!(browser.text().contains("own schedule has been changed"), "{}", browser.text());
+    assert!(browser.text().contains("Next: 20"), "{}", browser.text());
+    let kept = || {
+        let file = site.machine.path("etc/ghostsnap/customers/alice.toml");
+        fs::read_to_string(file).unwrap()
+    };
+    assert!(kept().contains("when = \"weekly wed 03:15\""), "{}", kept());
+    // What is refused is not lost.
+    let fill = |text: &str| {
+        browser
+            .value(&format!("document.querySelector('[name=excludes]').value = {}", json!(text)));
+        browser.click_away("#ghostsnap-own-excludes button[type=submit]");
+    };
+    fill("*\n</textarea><script>window.isOwned=1</script>");
+    assert!(browser.text().contains("leaves everything out"), "{}", browser.text());
+    let shown = || browser.value("document.querySelector('[name=excludes]').value");
+    assert_eq!(shown(), "*\n</textarea><script>window.isOwned=1</script>");
+    fill("</textarea><script>window.isOwned=1</script>\n\n  My Files/videos  \n--help");
+    assert!(browser.text().contains("exclusions have been changed"), "{}", browser.text());
+    assert_eq!(shown(), "</textarea><script>window.isOwned=1</script>\nMy Files/videos\n--help");
+    assert_eq!(browser.value("window.isOwned"), Value::Null);
+    choose("rhythm", "never");
+    browser.click_away("#ghostsnap-own-schedule button[type=submit]");
+    assert!(kept().contains("when = \"\""), "{}", kept());
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
+fn nobody_sees_or_changes_what_another_customer_decided() {
+    let site = site("[customers]\nschedule = true\nexclude = true\n");
+    let own = site.command("v-ghostsnap-change-user-excludes", &["alice", "secret-project"]);
+    assert!(own.status.success(), "{own:?}");
+    let own = site.command("v-ghostsnap-change-user-schedule", &["alice", "daily 03:00"]);
+    assert!(own.status.success(), "{own:?}");
+    let file = site.machine.path("etc/ghostsnap/customers/alice.toml");
+    let before = fs::read_to_string(&file).unwrap();
+    let bob = site.browser_of("bob", "");
+    for page in
+        ["?user=alice", "?of=alice", "?account=alice", "?look=alice", "alice/", "?view=alice"]
+    {
+        let (_, _, text) = bob.fetch(&format!("/list/ghostsnap/own/{page}"), None);
+        assert!(!text.contains("secret-project") && !text.contains("03:00"), "{page}");
+    }
+    for action in ["excludes", "schedule"] {
+        for name in ["user", "of", "account", "look", "USER"] {
+            let values = [
+                (name, "alice"),
+                ("action", action),
+                ("excludes", "mine"),
+                ("rhythm", "daily"),
+                ("time", "05:00"),
+            ];
+            bob.fetch("/edit/ghostsnap/own/", form(&bob, &values));
+            assert_eq!(fs::read_to_string(&file).unwrap(), before, "{action} {name}");
+        }
+        let mut values = form(&bob, &[("action", action), ("excludes", "other")]);
+        values.as_mut().unwrap()["token"] = "guessed".into();
+        let (_, address, _) = bob.fetch("/edit/ghostsnap/own/", values);
+        assert!(address.contains("/login/"), "{address}");
+    }
+    let of_bob = fs::read_to_string(site.machine.path("etc/ghostsnap/customers/bob.toml")).unwrap();
+    assert!(of_bob.contains("mine") && of_bob.contains("daily 05:00"), "{of_bob}");
+    // An administrator who looks after a customer has that customer's page.
+    let admin = site.browser_of("admin", "");
+    let token = admin.value("document.querySelector('#token').getAttribute('token')");
+    admin.follow(&site.url(&format!("/login/?loginas=alice&token={}", token.as_str().unwrap())));
+    admin.follow(&site.url("/list/ghostsnap/own/"));
+    assert_eq!(admin.value("document.querySelector('[name=excludes]').value"), "secret-project");
+    // Who is looked at only, changes nothing.
+    site.set("POLICY_USER_VIEW_SUSPENDED=yes");
+    site.change("bob", "SUSPENDED", "yes");
+    let values = [("action", "excludes"), ("excludes", "later")];
+    let (_, _, text) = bob.fetch("/edit/ghostsnap/own/", form(&bob, &values));
+    assert!(text.contains("can only be looked at"), "{text}");
+    assert!(
+        !fs::read_to_string(site.machine.path("etc/ghostsnap/customers/bob.toml"))
+            .unwrap()
+            .contains("later")
+    );
+    site.assert_quiet();
+}
+
+#[test]
+fn the_page_of_a_customer_holds_together_in_the_dark_and_on_a_phone() {
+    let site = site("[customers]\nschedule = true\nexclude = true\n");
+    site.back_up("alice");
+    let excludes = ["alice", "/web/shop.example/public_html/videos/of/the/last/ten/years", "*.iso"];
+    let own = site.command("v-ghostsnap-change-user-excludes", &excludes);
+    assert!(own.status.success(), "{own:?}");
+    for (theme, size, label) in [("dark", DESKTOP, "dark"), ("", PHONE, "phone")] {
+        let browser = site.browser_of("alice", theme);
+        browser.resize(size);
+        browser.follow(&site.url("/list/ghostsnap/"));
+        browser.picture(&format!("list-own-{label}"));
+        browser.click_away("a[href='/list/ghostsnap/own/']");
+        browser.picture(&format!("own-{label}"));
+        let wide = browser.value("document.documentElement.scrollWidth - innerWidth");
+        assert!(wide.as_i64().unwrap() <= 0, "{label} is {wide} pixels too wide");
+        assert_eq!(browser.value(UNNAMED), json!([]), "{label}");
+        browser.assert_content();
+    }
+    site.assert_quiet();
+}

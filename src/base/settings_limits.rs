@@ -8,3 +8,13 @@ use std::time::Duration;
 pub const LOCK_LOOK: Duration = Duration::from_millis(20);
 /// How long that may take: a page of the panel waits for it.
 pub const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// How many exclusions a customer may have: more is a list that nobody reads, and each is compared
+/// with every file.
+pub const WISHES_EXCLUDES_MAX: usize = 50;
+/// How long one may be.
+pub const WISHES_EXCLUDE_BYTES_MAX: usize = 200;
+/// How long what a customer says of a time may be.
+pub const WISHES_WHEN_BYTES_MAX: usize = 40;
+/// What a customer's file may hold: all of these, escaped.
+pub const WISHES_BYTES_MAX: u64 = 64 * 1024;

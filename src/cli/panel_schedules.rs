@@ -8,7 +8,7 @@ use super::engine_look::day_and_time;
 use super::panel_queue::{asked_by, spool};
 use super::rows::Cell;
 use super::words::split_words;
-use super::{repository, run_jobs};
+use super::{panel_own, repository, run_jobs};
 use crate::base::units::{bytes, number_of};
 use crate::base::{Error, Kind, Monitor, Result, Timestamp};
 use crate::hestia::queue::job::{millis, time_of};
@@ -24,7 +24,7 @@ fn folder(call: &Invocation) -> PathBuf {
 }
 
 /// The clock of this machine; `wait` is for how many seconds a high load puts off.
-fn clock(context: &Context, wait: i64) -> Clock {
+pub(super) fn clock(context: &Context, wait: i64) -> Clock {
     Clock {
         now: context.world.now(),
         zone: TimeZone::system(),
@@ -127,16 +127,17 @@ fn print(context: &Context, call: &Invocation, spool: &Spool, all: &[Schedule]) 
     rows.finish()
 }
 
+pub(super) fn moment(time: Timestamp) -> String {
+    let (day, time) = day_and_time(time);
+    format!("{day} {time}")
+}
+
 fn row(
     spool: &Spool,
     one: &Schedule,
     memory: Option<&Memory>,
     next: Option<Timestamp>,
 ) -> [Cell; 16] {
-    let moment = |time: Timestamp| {
-        let (day, time) = day_and_time(time);
-        format!("{day} {time}")
-    };
     let list = |words: &[String]| Cell::list(words.iter().map(String::as_str));
     let number = |number: Option<u16>| number.map_or_else(Cell::empty, |n| u64::from(n).into());
     let done = memory.and_then(|memory| memory.done);
@@ -162,7 +163,7 @@ fn row(
 }
 
 /// Of several jobs the one that needs looking at.
-fn state(spool: &Spool, jobs: &[String]) -> &'static str {
+pub(super) fn state(spool: &Spool, jobs: &[String]) -> &'static str {
     let job = |id: &String| spool.find(&JobId::parse(id).ok()?, None).ok();
     let states = jobs.iter().filter_map(job).map(|job: Job| job.state);
     states.max_by_key(|state| state.concern()).map_or("", |state| state.word())
@@ -209,19 +210,25 @@ pub(super) fn hand_in_due(
     call: &Invocation,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Job>> {
-    let (all, problems) = schedule::read_all(&folder(call))?;
+    let (mut all, problems) = schedule::read_all(&folder(call))?;
     for problem in problems {
         monitor.warn(problem);
     }
+    let settings = repository::settings(call)?;
+    all.extend(panel_own::schedules(call, &settings, monitor)?);
     let spool = spool(context, call);
-    let wait = repository::settings(call)?.load_wait.as_secs();
+    let wait = settings.load_wait.as_secs();
     let clock = clock(context, i64::try_from(wait).unwrap_or(i64::MAX));
     let mut memories = schedule::memories(&spool);
     let before = memories.clone();
     let due = clock.due(&all, &mut memories);
     let mut jobs = Vec::new();
     for one in all.iter().filter(|one| due.contains(&one.name)) {
-        match hand_in(&spool, one, &format!("schedule {}", one.name), clock.now) {
+        let by = match &one.of {
+            Some((user, _)) => user.to_string(),
+            None => format!("schedule {}", one.name),
+        };
+        match hand_in(&spool, one, &by, clock.now) {
             Ok(more) => jobs.extend(more),
             Err(error) => {
                 // It stays due.

@@ -18,7 +18,7 @@ use crate::hestia::named::{self, DEFAULT, Entry, RepositoryName};
 use crate::hestia::queue::Folders;
 use crate::hestia::settings::SETTINGS_FILE;
 use crate::hestia::setup::Place;
-use crate::hestia::{Settings, UserName, setup};
+use crate::hestia::{Settings, UserName, customers, setup};
 use crate::repo::diary::Diary;
 use crate::repo::{Found, IndexedRepository, LocalCopy, Repository};
 use std::collections::BTreeMap;
@@ -147,7 +147,7 @@ fn below(folder: &Path, path: &Path) -> PathBuf {
 
 /// The folder of the repositories that have a name, beside the settings file.
 pub fn entries_folder(call: &Invocation) -> PathBuf {
-    settings_file(call).parent().unwrap_or(Path::new("/")).join(named::FOLDER)
+    beside(call, named::FOLDER)
 }
 
 /// The folders of the queue.
@@ -164,7 +164,14 @@ pub fn settings(call: &Invocation) -> Result<Settings> {
             .why("there is no such file")
             .hint("check --config and GHOSTSNAP_CONFIG"));
     }
-    Settings::read(&settings_file(call)).map(|settings| placed(call, settings))
+    let mut settings = placed(call, Settings::read(&settings_file(call))?);
+    settings.customers_folder = beside(call, customers::FOLDER);
+    Ok(settings)
+}
+
+/// A folder beside the settings file.
+fn beside(call: &Invocation, name: &str) -> PathBuf {
+    settings_file(call).parent().unwrap_or(Path::new("/")).join(name)
 }
 
 /// Settings with everything that they name by default below the folder of `--hestia-below`.

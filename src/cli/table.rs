@@ -10,6 +10,7 @@ use super::table_files::FILES;
 use super::table_hestia::HESTIA;
 use super::table_monitoring::MONITORING;
 use super::table_notify::NOTIFY;
+use super::table_own::OWN;
 use super::table_queue::QUEUE;
 use super::table_repositories::REPOSITORIES;
 use super::table_schedules::SCHEDULES;
@@ -384,7 +385,7 @@ pub const GROUPS: &[(&str, &str)] = &[
 /// Every command.
 pub fn commands() -> impl Iterator<Item = &'static Command> {
     let engine = ENGINE.iter().chain(REPOSITORIES);
-    let panel = HESTIA.iter().chain(FILES).chain(QUEUE).chain(SCHEDULES).chain(SETTINGS);
+    let panel = HESTIA.iter().chain(FILES).chain(QUEUE).chain(SCHEDULES).chain(OWN).chain(SETTINGS);
     engine.chain(panel).chain(NOTIFY).chain(MONITORING)
 }
 

@@ -5,8 +5,10 @@
 
 use super::call::{self, DeputyCall};
 use super::conf;
+use super::customers;
 use super::direct::DEFAULT_EXCLUDES;
 use super::excludes::Excludes;
+use super::inventory;
 use super::jobs::Server;
 use super::layout::{Hestia, UserName};
 use crate::base::{Error, Kind, Monitor, RelPath, Result, WhatIo, World};
@@ -108,6 +110,15 @@ pub fn restore(
 /// What backups of this user leave out below the home, near this place.
 fn left_out(server: &Server, user: &UserName, target: &RelPath) -> Result<Selection> {
     let mut globs = server.settings.exclude_of(user.as_str());
+    // Whether or not the wish counts today, it did when the backup was made; and one that cannot be
+    // read must not lead to files being removed that no backup has.
+    match inventory::user(&server.hestia, user) {
+        Ok(user) => {
+            globs.extend(customers::read(&server.settings.customers_folder, &user)?.exclude);
+        }
+        Err(error) if error.kind() == Kind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     if server.settings.default_excludes {
         globs.extend(DEFAULT_EXCLUDES.iter().map(|&glob| glob.to_owned()));
     }

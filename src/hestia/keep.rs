@@ -2,6 +2,7 @@
 //! How many backups are kept: a rule for the server, for a package and for a user, as the settings
 //! have them.
 
+use super::customers::WrittenMay;
 use super::settings::Place;
 use crate::base::Result;
 use crate::ops::forget::Policy;
@@ -27,6 +28,7 @@ pub(super) struct WrittenKeep {
 #[serde(deny_unknown_fields)]
 pub(super) struct WrittenPackage {
     pub(super) keep: Option<Spanned<WrittenKeep>>,
+    pub(super) customers: Option<WrittenMay>,
 }
 
 /// Reads a rule. One that keeps nothing is an error: it would drop all but the newest.

@@ -57,7 +57,7 @@ pub fn change(
 }
 
 /// Two that change at the same time must not each undo what the other has done.
-fn lock(folder: &Path, world: &World) -> Result<Flock<File>> {
+pub(super) fn lock(folder: &Path, world: &World) -> Result<Flock<File>> {
     let what = || format!("lock {}", folder.display());
     let mut file = File::open(folder).what_io(what)?;
     let started = world.ticks();

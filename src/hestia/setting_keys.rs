@@ -132,6 +132,7 @@ pub const GROUPS: &[(&str, &[SettingKey])] = &[
     ("keep", KEEP),
     ("watch", WATCH),
     ("queue", QUEUE),
+    ("customers", CUSTOMERS),
     ("notifications", NOTIFICATIONS),
     ("folders", FOLDERS),
     ("users", USERS),
@@ -295,6 +296,11 @@ const NOTIFICATIONS: &[SettingKey] = &[
     key("notifications.users.digest", DIGESTS, "never", "a summary for customers, by mail"),
 ];
 
+const CUSTOMERS: &[SettingKey] = &[
+    key("customers.schedule", Holds::YesNo, "no", "customers say when their own backup begins"),
+    key("customers.exclude", Holds::YesNo, "no", "customers leave files of their own out"),
+];
+
 const FOLDERS: &[SettingKey] = &[
     key("log_folder", Holds::Text, "/var/log/ghostsnap", "the folder of the logs")
         .only(Change::Shell),
@@ -319,6 +325,13 @@ const USERS: &[SettingKey] = &[
     key("users.NAME.keep.yearly", Holds::Number, "", "of how many years the newest is kept"),
     key("users.NAME.keep.within_days", Holds::Number, "", "for how many days every one is kept"),
     key("users.NAME.keep.tags", Holds::List, "", "backups with one of these tags are kept"),
+    key(
+        "users.NAME.customer.schedule",
+        Holds::YesNo,
+        "",
+        "this user says when the own backup begins",
+    ),
+    key("users.NAME.customer.exclude", Holds::YesNo, "", "this user leaves own files out"),
     key("users.NAME.notifications.panel", Holds::YesNo, "", "tell this user in the panel"),
     key("users.NAME.notifications.mail", Holds::YesNo, "", "tell this user by mail"),
     key("users.NAME.notifications.digest", DIGESTS, "", "a summary for this user, by mail"),
@@ -333,6 +346,13 @@ const PACKAGES: &[SettingKey] = &[
     key("packages.NAME.keep.yearly", Holds::Number, "", "of how many years the newest is kept"),
     key("packages.NAME.keep.within_days", Holds::Number, "", "for how many days every one is kept"),
     key("packages.NAME.keep.tags", Holds::List, "", "backups with one of these tags are kept"),
+    key(
+        "packages.NAME.customers.schedule",
+        Holds::YesNo,
+        "",
+        "they say when their own backup begins",
+    ),
+    key("packages.NAME.customers.exclude", Holds::YesNo, "", "they leave files of their own out"),
 ];
 
 const PRESETS: Holds = Holds::Choice(&["json", "slack", "discord", "telegram", "ntfy"]);

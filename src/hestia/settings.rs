@@ -6,6 +6,7 @@
 //! The annotated example is `hestia-plugin/conf/ghostsnap.toml`; a test holds it to this file.
 
 use super::conf;
+use super::customers::{Allowed, WrittenMay};
 use super::keep::{self, WrittenKeep, WrittenPackage};
 use super::layout::UserName;
 use super::named::{DEFAULT, RepositoryName};
@@ -13,6 +14,8 @@ use super::notify::rules::{
     self as notify, NotifyRules, WrittenCustomer, WrittenMetrics, WrittenNotify,
 };
 use super::queue::{self, Rules, WrittenQueue};
+pub(super) use super::setting_place::Place;
+use super::setting_place::without_value;
 use crate::backend::throttle::Rates;
 use crate::base::units::ByteSize;
 use crate::base::{Error, Kind, Result, limits};
@@ -137,6 +140,8 @@ pub struct Settings {
     pub deleted_user_days: Option<u16>,
     /// How the queue of jobs is worked off.
     pub queue: Rules,
+    /// What customers may decide about their own backups.
+    pub customers: Allowed,
     /// What is set for single users, by their names.
     pub users: BTreeMap<String, UserSettings>,
     /// How many tarballs of a user `--cleanup` leaves in the folder of Hestia's backups.
@@ -171,6 +176,8 @@ pub struct Settings {
     pub cache_folder: PathBuf,
     /// Where it is noted what runs, checks and rehearsals came to.
     pub state_folder: PathBuf,
+    /// Where it is kept what customers decide; not a setting either.
+    pub customers_folder: PathBuf,
     /// This program, to start it again; not a setting either.
     pub program: PathBuf,
 }
@@ -197,6 +204,7 @@ impl Default for Settings {
             packages: BTreeMap::new(),
             deleted_user_days: None,
             queue: Rules::default(),
+            customers: Allowed::default(),
             users: BTreeMap::new(),
             keep_tarballs: 3,
             compression_level: 3,
@@ -214,6 +222,7 @@ impl Default for Settings {
             run_folder: super::userlock::RUN_FOLDER.into(),
             cache_folder: "/var/cache/ghostsnap".into(),
             state_folder: "/var/lib/ghostsnap".into(),
+            customers_folder: "/etc/ghostsnap/customers".into(),
             program: "/proc/self/exe".into(),
         }
     }
@@ -269,6 +278,8 @@ struct Written {
     #[serde(default)]
     metrics: WrittenMetrics,
     #[serde(default)]
+    customers: WrittenMay,
+    #[serde(default)]
     packages: BTreeMap<String, WrittenPackage>,
     #[serde(default)]
     users: BTreeMap<Spanned<String>, WrittenUser>,
@@ -284,6 +295,23 @@ struct WrittenUser {
     exclude: Option<Spanned<Vec<String>>>,
     keep: Option<Spanned<WrittenKeep>>,
     notifications: Option<WrittenCustomer>,
+    customer: Option<WrittenMay>,
+}
+
+impl Written {
+    /// What customers may decide.
+    fn allowed(&self) -> Allowed {
+        let of_package =
+            |(name, one): (&String, &WrittenPackage)| Some((name.clone(), one.customers?));
+        let of_user = |(name, one): (&Spanned<String>, &WrittenUser)| {
+            Some((name.get_ref().clone(), one.customer?))
+        };
+        Allowed {
+            all: self.customers.may(),
+            packages: self.packages.iter().filter_map(of_package).collect(),
+            users: self.users.iter().filter_map(of_user).collect(),
+        }
+    }
 }
 
 impl Settings {
@@ -308,7 +336,7 @@ impl Settings {
             let at = error.span().map(|span| span.start);
             place.error(at, &without_value(error.message()))
         })?;
-        let mut settings = Self::default();
+        let mut settings = Self { customers: written.allowed(), ..Self::default() };
         place.repository(&mut settings, written.repository, written.key_file.as_ref())?;
         for (written, setting) in [
             (written.key_file, &mut settings.key_file),
@@ -415,59 +443,11 @@ impl Settings {
     }
 }
 
-/// What a parser says of text that is in the wrong place, without the text: it may be a secret.
-fn without_value(message: &str) -> String {
-    if let (Some(start), Some(end)) = (message.find("variant `"), message.rfind("`, expected"))
-        && start < end
-    {
-        let (before, after) = (message.get(..start), message.get(end + 1..));
-        return format!("{}word{}", before.unwrap_or_default(), after.unwrap_or_default());
-    }
-    match (message.find("string \""), message.rfind("\", expected")) {
-        (Some(start), Some(end)) if start < end => {
-            let (before, after) = (message.get(..start), message.get(end + 1..));
-            format!("{}text{}", before.unwrap_or_default(), after.unwrap_or_default())
-        }
-        _ => message.to_owned(),
-    }
-}
-
 fn is_name(text: &str) -> bool {
     text != DEFAULT && RepositoryName::parse(text).is_ok()
 }
 
-/// For saying where in which file.
-pub(super) struct Place<'t> {
-    /// The file's text.
-    pub(super) text: &'t str,
-    /// The file.
-    pub(super) path: &'t Path,
-}
-
 impl Place<'_> {
-    /// What is wrong at an offset of the text.
-    pub(super) fn error(&self, offset: Option<usize>, why: &str) -> Error {
-        let before = self.text.get(..offset.unwrap_or(0)).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        Error::new(
-            Kind::Invalid,
-            format!("read the settings in {}, line {line}", self.path.display()),
-        )
-        .why(why.trim().replace('\n', "; "))
-    }
-
-    pub(super) fn check<T>(
-        &self,
-        value: &Spanned<T>,
-        allowed: &str,
-        good: impl Fn(&T) -> bool,
-    ) -> Result<()> {
-        if good(value.get_ref()) {
-            return Ok(());
-        }
-        Err(self.error(Some(value.span().start), &format!("this must be {allowed}")))
-    }
-
     /// The repository; one with a name says itself what opens it.
     fn repository(
         &self,
@@ -574,18 +554,6 @@ impl Place<'_> {
         let Some(value) = value else { return Ok(None) };
         Rates::parse(value.get_ref())
             .map_err(|error| self.error(Some(value.span().start), &error.one_line()))
-    }
-
-    pub(super) fn number<N: TryFrom<i64>>(
-        &self,
-        value: &Spanned<i64>,
-        from: i64,
-        to: i64,
-    ) -> Result<N> {
-        let allowed = format!("a number from {from} to {to}");
-        self.check(value, &allowed, |number| (from..=to).contains(number))?;
-        N::try_from(*value.get_ref())
-            .map_err(|_| self.error(Some(value.span().start), &format!("this must be {allowed}")))
     }
 }
 

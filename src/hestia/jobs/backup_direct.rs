@@ -34,7 +34,7 @@ pub(super) fn open(server: &Server, user: &User, monitor: &dyn Monitor) -> Resul
         monitor.stage(Stage::Note(note));
     }
     let options = DirectOptions {
-        exclude: settings.exclude_of(user.name.as_str()),
+        exclude: server.exclude_of(user, monitor),
         default_excludes: settings.default_excludes,
         one_file_system: !settings.other_file_systems,
         run: RunOptions { low_priority: settings.low_priority, stop: monitor.stop() },

@@ -53,6 +53,8 @@ pub mod verify;
 mod web_row;
 
 use super::call::{self, Caller, Level, SystemCaller};
+use super::customers;
+use super::inventory::User;
 use super::layout::{Hestia, UserName};
 use super::settings::{Notify, Settings};
 use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, World, limits};
@@ -92,6 +94,21 @@ impl Server {
     pub fn new(hestia: Hestia, settings: Settings, world: Arc<World>) -> Self {
         let caller = Arc::new(SystemCaller::new(&hestia, Some(settings.log_file())));
         Self { hestia, settings, caller, world }
+    }
+
+    /// What a direct backup of this user leaves out: by the settings, and by the user's own wish,
+    /// where that counts. A wish that cannot be read leaves nothing out.
+    fn exclude_of(&self, user: &User, monitor: &dyn Monitor) -> Vec<String> {
+        let mut globs = self.settings.exclude_of(user.name.as_str());
+        if self.settings.customers.of(user).exclude {
+            match customers::read(&self.settings.customers_folder, user) {
+                Ok(wishes) => globs.extend(wishes.exclude),
+                Err(error) => {
+                    monitor.warn(error.within(format!("heed what {} excludes", user.name)));
+                }
+            }
+        }
+        globs
     }
 
     /// Writes what a job did into Hestia's history and, where the settings or the command ask for

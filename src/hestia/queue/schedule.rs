@@ -8,6 +8,8 @@ use super::spool::{Spool, replace};
 use super::when::When;
 use crate::base::{Error, Kind, Result, Timestamp};
 use crate::hestia::conf;
+use crate::hestia::inventory::User;
+use crate::hestia::layout::UserName;
 use crate::hestia::named::{self, RepositoryName};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -83,6 +85,8 @@ pub struct Schedule {
     pub load_max: Option<u16>,
     /// Whether it is done at all.
     pub enabled: bool,
+    /// The customer whose own it is, and which person that is: a backup of nobody else.
+    pub of: Option<(UserName, String)>,
 }
 
 /// The file as it is written.
@@ -221,7 +225,17 @@ impl Schedule {
             hours_max: written.hours_max,
             load_max: written.load_max,
             enabled: written.enabled.unwrap_or(true),
+            of: None,
         })
+    }
+
+    /// That of a customer's own backup, into the places that are the customer's.
+    pub fn own(user: &User, when: &str) -> Result<Self> {
+        let name = own_name(&user.name);
+        let mut table = Table::new();
+        table.insert("when".to_owned(), Value::from(when));
+        let of = Some((user.name.clone(), user.identity.clone()));
+        Ok(Self { of, ..Self::parse(&name, &table.to_string(), Path::new(&name))? })
     }
 
     /// The first time after this one at which it is due on this machine.
@@ -245,6 +259,9 @@ impl Schedule {
 
     /// What is handed in when it is due.
     pub fn jobs(&self, by: &str) -> Vec<NewJob> {
+        if let Some((user, person)) = &self.of {
+            return vec![own_job(user, person, by)];
+        }
         let each: Vec<Vec<&str>> = match self.repositories.as_slice() {
             [] => vec![Vec::new()],
             names => names.iter().map(|name| vec!["--repository", name.as_str()]).collect(),
@@ -298,6 +315,26 @@ impl Schedule {
                 all(JobKind::Verify, "hestia verify-users", &["--max-time", &self.max_time])
             }
         }
+    }
+}
+
+/// What the schedule of a customer's own backup is called: no name of a file has a blank.
+pub fn own_name(user: &UserName) -> String {
+    format!("user {user}")
+}
+
+/// What a customer hands in who asks for a backup.
+fn own_job(user: &UserName, person: &str, by: &str) -> NewJob {
+    NewJob {
+        kind: JobKind::Backup,
+        user: Some(user.clone()),
+        person: person.to_owned(),
+        command: "v-ghostsnap-backup-user".to_owned(),
+        words: vec![OsString::from(user.as_str())],
+        what: String::new(),
+        repository: String::new(),
+        by: by.to_owned(),
+        seconds_max: None,
     }
 }
 

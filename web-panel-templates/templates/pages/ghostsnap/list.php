@@ -14,6 +14,9 @@ $health = $view["health"];
 				<?= post_button("/schedule/ghostsnap/", ["action" => "backup"], "fa-circle-plus", "icon-green", say("Back up now")) ?>
 			<?php } ?>
 			<?= customer_links("list") ?>
+			<?php if ($view["may_decide"]) { ?>
+				<?= toolbar_link("/list/ghostsnap/own/", "fa-sliders", "icon-purple", say("My schedule and exclusions")) ?>
+			<?php } ?>
 		</div>
 	</div>
 </div>
