@@ -3,9 +3,9 @@
 //! and who may change it by a command. The command that lists settings and the one that changes
 //! them are made from this table alone; a test holds it to the parser, so that no key is missing.
 //!
-//! What the panel's command may change gives nobody more than whoever has the administrator's
-//! access key has already: it never decides which file of the server root reads or writes, nor
-//! which program root starts.
+//! What the panel's command may change gives nobody more power than there is in an administrator's
+//! access key anyway (backups are removed by it as well); and it is no way to choose which file of
+//! the server root reads or writes, nor which program root starts.
 
 pub use super::setting_edit::list_of;
 use super::setting_edit::{self, Path, Value};
