@@ -478,10 +478,10 @@ fn without_any_snapshot_nothing_is_pruned_unasked_and_pins_are_kept() {
     // This machine has seen some there; somebody has to say that they are gone for good.
     let refused = desk.run(&["prune", "--now", "--force"]);
     assert_eq!(code(&refused), 31, "{}", stderr(&refused));
-    assert!(stderr(&refused).contains("ghostsnap history --accept"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("ghostsnap accept-history"), "{}", stderr(&refused));
     assert_eq!(code(&desk.run(&["history"])), 31);
-    assert_eq!(code(&desk.run(&["history", "--accept"])), 1, "nobody was asked");
-    desk.ok(&["history", "--accept", "--force"]);
+    assert_eq!(code(&desk.run(&["accept-history"])), 1, "nobody was asked");
+    desk.ok(&["accept-history", "--force"]);
     desk.ok(&["history"]);
     let refused = desk.run(&["prune", "--now"]);
     assert_eq!(code(&refused), 3, "{}", stderr(&refused));

@@ -108,10 +108,14 @@ impl Site {
     }
 }
 
-fn is_refused(result: Result<FileId>, number: &str) {
-    let error: Error = result.unwrap_err();
+/// Whoever reads or adds is warned, and what removes is refused.
+fn is_told(site: &Site, machine: &str, what: &str) {
+    let warnings = site.warnings(machine);
+    assert!(warnings.iter().any(|one| one.contains(what)), "{what}: {warnings:?}");
+    let repository = site.at(machine);
+    let error: Error = repository.check_history().unwrap_err();
     assert_eq!(error.kind(), Kind::Damaged, "{error}");
-    assert!(error.to_string().contains(number), "{error}");
+    assert!(error.to_string().contains(what), "{error}");
 }
 
 #[test]
@@ -121,22 +125,40 @@ fn the_newest_backups_cannot_be_taken_away_unnoticed() {
     assert_eq!(site.findings("web1"), [""; 0]);
     assert_eq!(site.warnings("web1"), [""; 0]);
     site.steal(&ids[2..]);
-    is_refused(site.try_backup("web1"), "entries 3 to 5 of test.example");
+    is_told(&site, "web1", "entries 3 to 5 of test.example");
     let found = site.findings("web1");
     assert!(found.len() == 1 && found[0].contains("entries 3 to 5"), "{found:?}");
     assert_eq!(site.warnings("web1").len(), 1, "who reads is told, and may read");
-    // Nothing that removes goes on either.
+    // What adds goes on: a backup that is not made is worse. What removes does not.
+    let sixth = site.backup("web1");
     let error = prune(site.at("web1"), &PruneOptions::default(), false, &Collect::default());
     assert_eq!(error.err().unwrap().kind(), Kind::Damaged);
-    // Whoever has never seen them cannot know; that is what a memory is for.
-    assert_eq!(site.findings("new machine"), [""; 0]);
+    let repository = site.at("web1");
+    let policy = Policy { last: 1, ..Policy::default() };
+    let all = plan(site.all("web1"), &policy, repository.world().now()).unwrap();
+    assert_eq!(execute(&repository, &all).unwrap_err().kind(), Kind::Damaged);
+    // Whoever comes later sees what is missing before the sixth.
+    is_told(&site, "new machine", "entries 3 to 5");
+    // Junk beside is no cover: neither in the history nor, unsaid, among the snapshots.
+    for number in 0..9 {
+        let name = FileName::new(FileKind::History, FileId([number; 32]));
+        site.store.create(&name, b"junk").unwrap();
+    }
+    is_told(&site, "web1", "entries 3 to 5");
+    assert_eq!(site.findings("web1").len(), 10);
     // After somebody has looked, it goes on, for everybody.
-    assert_eq!(site.at("web1").accept_history().unwrap().len(), 1);
+    let repository = site.at("web1");
+    let history = repository.history(true).unwrap();
+    assert_eq!(history.problems().len(), 1);
+    repository.accept_history(&history).unwrap();
     assert_eq!(site.findings("web1"), [""; 0]);
     site.backup("web1");
     site.backup("web2");
-    assert_eq!(site.findings("web1"), [""; 0]);
-    assert_eq!(site.all("web2").len(), 4);
+    for machine in ["web1", "web2", "new machine"] {
+        assert_eq!(site.warnings(machine), [""; 0], "{machine}");
+    }
+    assert_eq!(site.all("web2").len(), 5);
+    assert!(site.all("web2").iter().any(|(id, _)| *id == sixth));
 }
 
 #[test]
@@ -146,7 +168,7 @@ fn one_from_the_middle_is_missed_by_everybody() {
     site.steal(&ids[1..2]);
     let found = site.findings("somebody new");
     assert!(found.len() == 1 && found[0].contains("entry 2 of test.example"), "{found:?}");
-    is_refused(site.try_backup("web2"), "entry 2");
+    is_told(&site, "web2", "entry 2");
 }
 
 #[test]
@@ -157,8 +179,8 @@ fn an_older_state_in_the_place_of_todays_is_noticed() {
     site.backup("web1");
     site.backup("web2");
     site.store = before;
-    is_refused(site.try_backup("web1"), "entry 2");
-    is_refused(site.try_backup("web2"), "is gone");
+    is_told(&site, "web1", "entry 2");
+    is_told(&site, "web2", "is gone");
 }
 
 #[test]
@@ -179,10 +201,11 @@ fn two_histories_of_one_writer_are_noticed() {
     fs::rename(&then, &now).unwrap();
     site.store = fork;
     site.backup("web1");
-    is_refused(site.try_backup("web2"), "entry 2 of test.example");
+    is_told(&site, "web2", "entry 2 of test.example");
     let found = site.findings("web2");
     assert!(found[0].contains("there are two histories"), "{found:?}");
-    site.at("web2").accept_history().unwrap();
+    let repository = site.at("web2");
+    repository.accept_history(&repository.history(true).unwrap()).unwrap();
     site.backup("web2");
     site.backup("web1");
     assert_eq!(site.findings("web2"), [""; 0]);
@@ -266,7 +289,7 @@ fn an_entry_of_somebody_else_is_found() {
     let found = site.findings("web1");
     let forged = found.iter().any(|one| one.starts_with(&format!("history of {file}")));
     assert!(forged, "{found:?}");
-    is_refused(site.try_backup("web1"), "entry 1");
+    is_told(&site, "web1", "entry 1");
 }
 
 /// Stores a snapshot record as it is.
@@ -281,6 +304,58 @@ fn forge(repository: &Repository, plain: &[u8]) -> FileId {
 }
 
 type Work = dyn Fn(&Site, Arc<dyn Backend>) -> Result<()>;
+
+#[test]
+fn a_full_disk_can_be_freed_and_nobody_misses_what_went() {
+    let site = Site::new();
+    for _ in 0..4 {
+        site.backup("web1");
+    }
+    site.warnings("web2");
+    // Nothing can be written until something has gone.
+    struct Full(Arc<dyn Backend>, AtomicU64);
+    impl Backend for Full {
+        fn list(&self, kind: FileKind) -> Result<Vec<(FileName, u64)>> {
+            self.0.list(kind)
+        }
+        fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+            self.0.list_together(kinds)
+        }
+        fn read(&self, name: &FileName, range: std::ops::Range<u64>) -> Result<Vec<u8>> {
+            self.0.read(name, range)
+        }
+        fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
+            self.0.read_whole(name, most)
+        }
+        fn size(&self, name: &FileName) -> Result<Option<u64>> {
+            self.0.size(name)
+        }
+        fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
+            if self.1.load(Ordering::SeqCst) == 0 {
+                return Err(Error::new(Kind::Disk, "write").why("No space left on device"));
+            }
+            self.0.create(name, bytes)
+        }
+        fn remove(&self, name: &FileName) -> Result<()> {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            self.0.remove(name)
+        }
+        fn properties(&self) -> ghostsnap::backend::Properties {
+            self.0.properties()
+        }
+        fn location(&self) -> String {
+            self.0.location()
+        }
+    }
+    let full = Arc::new(Full(site.store.clone(), AtomicU64::new(0)));
+    let repository = site.on("web1", full).unwrap();
+    let policy = Policy { last: 1, ..Policy::default() };
+    let all = plan(site.all("web1"), &policy, repository.world().now()).unwrap();
+    assert_eq!(execute(&repository, &all).unwrap(), 3);
+    for machine in ["web1", "web2", "somebody new"] {
+        assert_eq!(site.findings(machine), [""; 0], "{machine}");
+    }
+}
 
 /// Whatever request is the last one of a run, nobody raises an alarm after it.
 #[test]

@@ -36,18 +36,26 @@ impl PrivateFile {
         made.what_io(|| format!("make the folder {}", self.folder().display()))
     }
 
-    /// Waits until no other process is about to change it.
-    pub fn hold(&self, world: &World) -> Result<Hold> {
+    /// Holds it, unless another process does.
+    pub fn try_hold(&self) -> Result<Option<Hold>> {
         let what = || format!("lock {}", self.lock.display());
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(&self.lock);
+        let file = options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(&self.lock).what_io(what)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => Ok(Some(Hold(held))),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(io::Error::from(errno)).what_io(what),
+        }
+    }
+
+    /// Waits until no other process is about to change it.
+    pub fn hold(&self, world: &World) -> Result<Hold> {
+        let what = || format!("lock {}", self.lock.display());
         let started = world.ticks();
         loop {
-            match Flock::lock(file.what_io(what)?, FlockArg::LockExclusiveNonblock) {
-                Ok(held) => return Ok(Hold(held)),
-                Err((again, Errno::EWOULDBLOCK)) => file = Ok(again),
-                Err((_, errno)) => return Err(io::Error::from(errno)).what_io(what),
+            if let Some(held) = self.try_hold()? {
+                return Ok(held);
             }
             if world.ticks().saturating_sub(started) > limits::PRIVATE_FILE_WAIT {
                 return Err(Error::new(Kind::InUse, what())
@@ -109,7 +117,7 @@ mod tests {
         assert_eq!(fs::metadata(file.folder()).unwrap().mode() & 0o777, 0o700);
         assert_eq!(file.hold(&world).err().unwrap().kind(), Kind::InUse);
         drop(held);
-        file.hold(&world).unwrap();
+        assert!(file.try_hold().unwrap().is_some());
     }
 
     #[test]

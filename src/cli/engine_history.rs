@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The command about a repository's history.
+//! The commands about a repository's history.
 
 use super::Context;
 use super::args::Invocation;
@@ -10,57 +10,51 @@ use crate::base::units::{bytes, number_of};
 use crate::base::{Error, Kind, Result};
 use crate::crypto::sign::WriterId;
 use crate::format::history::Spans;
-use crate::repo::Repository;
-use crate::repo::ledger::{Chain, Ledger, Problem};
+use crate::repo::history::History;
+use crate::repo::ledger::{Chain, Problem};
 
 /// `ghostsnap history`.
 pub fn history(context: &Context, call: &Invocation) -> Result<()> {
     let Opened { repository, .. } = repository::open(context, call)?;
-    let (ledger, unreadable) = repository.ledger(&repository.memory()?, true)?;
-    let problems = ledger.problems();
-    if !call.has("accept") {
-        list(context, call, &ledger, &problems)?;
-        return verdict(&ledger, &problems, unreadable);
-    }
-    accept(context, call, &repository, &problems)?;
-    let (ledger, _) = repository.ledger(&repository.memory()?, true)?;
-    list(context, call, &ledger, &ledger.problems())
+    let history = repository.history(true)?;
+    list(context, call, &history)?;
+    verdict(&history)
 }
 
-fn accept(
-    context: &Context,
-    call: &Invocation,
-    repository: &Repository,
-    problems: &[Problem],
-) -> Result<()> {
-    if problems.is_empty() {
-        context.output.note("nothing is wrong");
-        return Ok(());
+/// `ghostsnap accept-history`.
+pub fn accept(context: &Context, call: &Invocation) -> Result<()> {
+    let Opened { repository, .. } = repository::open(context, call)?;
+    let history = repository.history(true)?;
+    let problems = history.problems();
+    if problems.is_empty() && history.broken.is_empty() {
+        context.output.note("nothing was taken away");
+        return list(context, call, &history);
     }
-    for problem in problems {
+    for problem in &problems {
         context.output.note(&problem.to_string());
     }
     if call.has("dry-run") {
-        return Ok(());
+        return list(context, call, &history);
     }
     let question = "Go on from what is there, and take what is gone for removed?";
     context.confirm(call, "accept the history", question)?;
-    let accepted = repository.accept_history()?;
-    context.output.note(&format!("{} accepted", number_of(bytes(accepted.len()), "problem")));
-    Ok(())
+    repository.accept_history(&history)?;
+    context.output.note(&format!("{} accepted", number_of(bytes(problems.len()), "problem")));
+    list(context, call, &repository.history(true)?)
 }
 
-fn list(context: &Context, call: &Invocation, ledger: &Ledger, problems: &[Problem]) -> Result<()> {
+fn list(context: &Context, call: &Invocation, history: &History) -> Result<()> {
     let mut rows = context.output.rows(call.command().columns);
-    for (writer, chain) in &ledger.chains {
-        rows.row(&row(ledger, writer, chain, problems))?;
+    let problems = history.problems();
+    for (writer, chain) in &history.ledger.chains {
+        rows.row(&row(history, writer, chain, &problems))?;
     }
     rows.finish()
 }
 
-fn row(ledger: &Ledger, writer: &WriterId, chain: &Chain, problems: &[Problem]) -> [Cell; 10] {
-    let reasons: Vec<String> =
-        problems.iter().filter(|one| one.writer() == writer).map(ToString::to_string).collect();
+fn row(history: &History, writer: &WriterId, chain: &Chain, problems: &[Problem]) -> [Cell; 10] {
+    let own = problems.iter().filter(|one| one.writer() == writer);
+    let reasons: Vec<String> = own.map(ToString::to_string).collect();
     let head = chain.live.last_key_value();
     let (day, time) = match head {
         Some(_) => day_and_time(chain.time),
@@ -70,7 +64,7 @@ fn row(ledger: &Ledger, writer: &WriterId, chain: &Chain, problems: &[Problem]) 
         writer.to_string().into(),
         chain.host.as_str().into(),
         bytes(chain.live.len()).into(),
-        ledger.removed.get(writer).map_or(0, Spans::count).into(),
+        history.ledger.removed.get(writer).map_or(0, Spans::count).into(),
         chain.top.into(),
         day.into(),
         time.into(),
@@ -80,23 +74,25 @@ fn row(ledger: &Ledger, writer: &WriterId, chain: &Chain, problems: &[Problem]) 
     ]
 }
 
-fn verdict(ledger: &Ledger, problems: &[Problem], unreadable: u64) -> Result<()> {
-    let forged = ledger.forged.len();
-    if problems.is_empty() && forged == 0 {
+fn verdict(history: &History) -> Result<()> {
+    let what = "find the whole history of the repository";
+    let problems = number_of(bytes(history.problems().len()), "problem");
+    let forged = number_of(bytes(history.ledger.forged.len()), "snapshot");
+    let broken = number_of(bytes(history.broken.len()), "file");
+    let mut why = Vec::new();
+    if !history.problems().is_empty() {
+        why.push(problems);
+    }
+    if !history.ledger.forged.is_empty() {
+        why.push(format!("{forged} with an entry that its writer did not sign for it"));
+    }
+    if !history.broken.is_empty() {
+        why.push(format!("{broken} of the history cannot be read"));
+    }
+    if why.is_empty() {
         return Ok(());
     }
-    let mut why: Vec<String> = Vec::new();
-    if !problems.is_empty() {
-        why.push(number_of(bytes(problems.len()), "problem"));
-    }
-    if forged > 0 {
-        let files = number_of(bytes(forged), "file");
-        why.push(format!("{files} with an entry that its writer did not sign"));
-    }
-    if unreadable > 0 {
-        why.push(format!("{} cannot be read", number_of(unreadable, "file")));
-    }
-    Err(Error::new(Kind::Damaged, "find the whole history of the repository")
+    Err(Error::new(Kind::Damaged, what)
         .why(why.join("; "))
-        .hint("docs/operations.md says what to look for before 'ghostsnap history --accept'"))
+        .hint("docs/operations.md says what to look for before 'ghostsnap accept-history'"))
 }

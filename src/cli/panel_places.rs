@@ -115,7 +115,8 @@ fn state(
             let id = opened.config().repository_id;
             let check = records.tended(Care::Check, &id, monitor);
             let prune = records.tended(Care::Prune, &id, monitor);
-            let light = light(&server.settings, check.as_ref(), server.world.now());
+            let usual = light(&server.settings, check.as_ref(), server.world.now());
+            let light = taken_away(&opened).map_or(usual, |why| (Light::Red, why));
             let sizes = (want == Want::Sizes).then(|| sizes_of(opened, monitor)).transpose();
             match sizes {
                 Ok(sizes) => PlaceState { name, light: Ok(light), check, prune, disk, sizes },
@@ -126,6 +127,13 @@ fn state(
             }
         }
     })
+}
+
+/// What was taken away behind everybody's back, if something was: worse than what a check may find.
+fn taken_away(opened: &Repository) -> Option<String> {
+    let error = opened.check_history().err()?;
+    // Trouble with the store is told by whatever else asks it.
+    (error.kind() == Kind::Damaged).then(|| error.one_line())
 }
 
 fn sizes_of(opened: Repository, monitor: &dyn Monitor) -> Result<Sizes> {
@@ -180,17 +188,19 @@ fn look(
     monitor: &dyn Monitor,
 ) -> Place {
     let records = Records::new(&server.settings.state_folder);
-    let (mut check, mut prune) = (None, None);
+    let (mut check, mut prune, mut taken) = (None, None, None);
     let opened = repository::open_by_text(context, call, &server.settings, &name, false);
     let read = opened.and_then(|opened| {
         let id = opened.config().repository_id;
         check = records.tended(Care::Check, &id, monitor);
         prune = records.tended(Care::Prune, &id, monitor);
+        taken = taken_away(&opened);
         sizes(opened, monitor)
     });
     match read {
         Ok((stats, users)) => {
-            let (light, reason) = light(&server.settings, check.as_ref(), server.world.now());
+            let usual = light(&server.settings, check.as_ref(), server.world.now());
+            let (light, reason) = taken.map_or(usual, |why| (Light::Red, why));
             Place { name, light, reason, stats: Some(stats), users, check, prune }
         }
         Err(error) => {

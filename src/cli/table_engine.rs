@@ -334,6 +334,7 @@ pub const ENGINE: &[Command] = &[
     repair::REPAIR_SNAPSHOTS,
     care::UNLOCK,
     table_history::HISTORY,
+    table_history::ACCEPT,
     keys::LIST,
     keys::ADD,
     keys::CHANGE,

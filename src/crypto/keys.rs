@@ -207,7 +207,7 @@ mod tests {
         seen.push(sealed(Purpose::DataPack, 2));
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(seen.len(), 7);
+        assert_eq!(seen.len(), Purpose::ALL.len() + 1);
     }
 
     #[test]

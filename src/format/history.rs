@@ -11,6 +11,9 @@ use crate::crypto::sign::{WriterId, WriterKey};
 use prost::Message;
 use std::collections::BTreeMap;
 
+/// The largest number that is believed: an entry a millisecond for thirty years.
+pub const NUMBER_MAX: u64 = 1 << 40;
+
 /// One place in a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
@@ -57,6 +60,30 @@ impl Spans {
         });
     }
 
+    /// The numbers that both have.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let (mut both, mut mine, mut theirs) = (Vec::new(), self.0.iter(), other.0.iter());
+        let (mut a, mut b) = (mine.next(), theirs.next());
+        while let (Some(one), Some(two)) = (a, b) {
+            let (first, last) = (one.0.max(two.0), one.1.min(two.1));
+            if first <= last {
+                both.push((first, last));
+            }
+            if one.1 <= two.1 {
+                a = mine.next();
+            } else {
+                b = theirs.next();
+            }
+        }
+        Self(both)
+    }
+
+    /// Its ranges, in order.
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.0.iter().copied()
+    }
+
     /// Whether it has a number.
     pub fn has(&self, number: u64) -> bool {
         self.end_of(number).is_some()
@@ -77,11 +104,6 @@ impl Spans {
     /// How many numbers it has.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|(first, last)| last - first + 1).sum()
-    }
-
-    /// The first range from 1 to `last` that it lacks, if any.
-    pub fn first_gap(&self, last: u64) -> Option<(u64, u64)> {
-        self.gaps(last).next()
     }
 
     /// All ranges from 1 to `last` that it lacks.
@@ -225,8 +247,8 @@ impl HeadRecord {
 
     fn head(&self) -> Result<Head> {
         let digest = FileId::from_slice(&self.digest).ok_or_else(|| broken("a hash is cut off"))?;
-        if self.number == 0 {
-            return Err(broken("numbers begin with 1"));
+        if self.number == 0 || self.number > NUMBER_MAX {
+            return Err(broken("no entry has such a number"));
         }
         Ok(Head { number: self.number, digest })
     }
@@ -255,7 +277,7 @@ fn removed_of(records: &[RemovedRecord]) -> Result<Removed> {
         // In order and apart, as they are written: many ranges cost no more than their bytes.
         let mut end = 0u64;
         for &[first, last] in pairs {
-            if first <= end || last < first {
+            if first <= end || last < first || last > NUMBER_MAX {
                 return Err(broken("its ranges are not in order"));
             }
             end = last;
@@ -295,7 +317,8 @@ impl Entry {
     fn decode(bytes: &[u8]) -> Result<Self> {
         let record = EntryRecord::decode(bytes).map_err(|cause| broken(&cause.to_string()))?;
         let before = record.before.as_ref().map(HeadRecord::head).transpose()?;
-        if record.number <= before.map_or(0, |head| head.number) {
+        let is_order = record.number > before.map_or(0, |head| head.number);
+        if !is_order || record.number > NUMBER_MAX {
             return Err(broken("it does not come after the one before it"));
         }
         Ok(Self {
@@ -470,6 +493,10 @@ mod tests {
                 prop_assert_eq!(spans.has(number), set.contains(&number));
             }
             prop_assert_eq!(spans.count(), u64::try_from(set.len()).unwrap());
+            let low = Spans::of([(2, 5), (9, 30)]);
+            let common: Vec<u64> = spans.common(&low).ranges().flat_map(|(a, b)| a..=b).collect();
+            let expected: Vec<u64> = set.iter().copied().filter(|one| low.has(*one)).collect();
+            prop_assert_eq!(common, expected);
             let lacking: Vec<u64> = (1..=last).filter(|one| !set.contains(one)).collect();
             let gaps: Vec<u64> = spans.gaps(last).flat_map(|(first, end)| first..=end).collect();
             prop_assert_eq!(gaps, lacking);

@@ -80,7 +80,6 @@ pub fn backup(
 ) -> Result<BackupReport> {
     // What is wrong with older snapshots is told, but does not make this one partial.
     let parents = parents_of(repository, options, monitor)?;
-    repository.check_history()?;
     let monitor = &Scoped::new(monitor);
     if let Some((_, parent)) = &parents.direct {
         // There will be about as much as last time.

@@ -13,7 +13,6 @@ use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
 use crate::format::{
     BlobEntry, IndexSegment, Node, NodeKind, NoteKind, PackEntry, PackReader, RecordKind,
 };
-use crate::repo::ledger::Problem;
 use crate::repo::writer::check_chunks;
 use crate::repo::{IndexedRepository, Reader, Repository};
 use std::collections::{HashMap, HashSet};
@@ -283,17 +282,16 @@ fn check_snapshots(
 /// Whether anything was taken away behind everybody's back, and whether all is signed by whoever is
 /// said to have written it.
 fn check_history(repository: &Repository, report: &mut CheckReport) -> Result<()> {
-    let (ledger, unreadable) = repository.ledger(&repository.memory()?, true)?;
-    for file in &ledger.forged {
+    let mut history = repository.history(true)?;
+    for (file, error) in history.broken.drain(..) {
+        report.take(&format!("history/{file}"), error)?;
+    }
+    for file in &history.ledger.forged {
         let why = "its entry of the history is not signed by its writer, or is of something else";
         report.add(Severity::Damaged, format!("history of {file}"), why);
     }
-    // The numbers of files that cannot be read: those are findings of their own.
-    let is_damage = ledger.gone() <= unreadable;
-    for problem in ledger.problems() {
-        if !(is_damage && matches!(problem, Problem::Gone { .. })) {
-            report.add(Severity::Damaged, "history", problem.to_string());
-        }
+    for problem in history.problems() {
+        report.add(Severity::Damaged, "history", problem.to_string());
     }
     Ok(())
 }

@@ -62,7 +62,6 @@ pub fn copy(
             .why("both are the same repository, or one is a copy of the other's files"));
     }
     let theirs = target.readable_snapshots(monitor)?;
-    target.check_history()?;
     let mut there: HashMap<Origin, (FileId, Snapshot)> = HashMap::new();
     for (id, snapshot) in theirs {
         there.insert(identity(target, &id, &snapshot), (id, snapshot));

@@ -42,6 +42,7 @@ pub(super) fn replace(
         return Err(Error::new(Kind::NotFound, format!("find snapshot {}", id.short()))
             .why("it was dropped meanwhile"));
     }
-    repository.remove_snapshot(id).within(|| "remove what it was before")?;
+    let before = repository.remove_snapshots([(*id, Some(snapshot))]);
+    before.within(|| "remove what it was before")?;
     Ok(new)
 }

@@ -30,6 +30,11 @@ impl Diary {
         self.read().map(drop)
     }
 
+    /// Whether no other process of this machine is about to write, and none will while it is held.
+    pub(super) fn try_hold(&self) -> Result<Option<Hold>> {
+        self.file.try_hold()
+    }
+
     /// Waits until no other process of this machine is about to write.
     pub(super) fn hold(&self, world: &World) -> Result<Hold> {
         self.file.hold(world)

@@ -3,17 +3,19 @@
 //! every removal is signed and has a number, and this machine remembers what it has seen. So
 //! nobody who holds the store can take the newest backups away, or put an older state in the place
 //! of today's, without being noticed.
+//!
+//! What was taken away stops nothing that adds: a backup that is not made is worse. It stops what
+//! removes, and everybody is told.
 
+use super::Repository;
 use super::diary::Diary;
-use super::ledger::{Ledger, Problem};
-use super::{Repository, file_kind};
+use super::ledger::{Ledger, Problem, Wrong};
 use crate::backend::private_file::Hold;
-use crate::backend::{FileKind, FileName};
+use crate::backend::{FileKind, FileName, read_all};
 use crate::base::{Error, FileId, Kind, Result, Within, limits};
-use crate::crypto::sign::{WriterId, WriterKey};
-use crate::format::history::{Entry, Head, Memory, Removed, SignedEntry, content_of};
+use crate::crypto::sign::WriterKey;
+use crate::format::history::{Entry, Head, Memory, Removed, SignedEntry, Spans, content_of};
 use crate::format::{RecordKind, Snapshot};
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What this process knows of the history.
@@ -44,7 +46,30 @@ impl Judgement {
     }
 }
 
-/// Removal records as they are in the repository.
+/// The history as it is now, compared with what this machine remembers.
+pub struct History {
+    /// All entries.
+    pub ledger: Ledger,
+    /// What is wrong, whoever looks how often.
+    pub wrong: Wrong,
+    /// Snapshots that cannot be read, which account for as many entries.
+    pub unreadable: u64,
+    /// Files of the history that cannot be read, and why.
+    pub broken: Vec<(FileId, Error)>,
+}
+
+impl History {
+    /// What nobody accounts for. Entries of snapshots that cannot be read are none of it: those
+    /// are damage, and found by whoever reads them.
+    pub fn problems(&self) -> Vec<Problem> {
+        if !self.wrong.is_forked() && self.wrong.gone() <= self.unreadable {
+            return Vec::new();
+        }
+        self.wrong.problems()
+    }
+}
+
+/// Records of removals as they are in the repository.
 struct Files {
     read: Vec<(FileId, SignedEntry)>,
     broken: Vec<(FileId, Error)>,
@@ -61,30 +86,33 @@ struct Pen<'r> {
 
 impl<'r> Pen<'r> {
     /// Takes the next number. It counts as used from now on, whatever becomes of it.
-    fn take(repository: &'r Repository) -> Result<Self> {
-        let what = || "sign the history of the repository";
-        let Some(diary) = repository.diary.as_deref() else {
-            // Nobody remembers anything here; what is removed must be said all the same.
-            let seed = zeroize::Zeroizing::new(repository.world.random_32_for("writer key")?);
-            let (memory, key) = (Memory::default(), WriterKey::new(&seed));
-            return Ok(Self { repository, held: None, memory, key, number: 1 });
-        };
-        let held = diary.hold(&repository.world).within(what)?;
-        let mut memory = diary.read().within(what)?;
-        let key = diary.key(&mut memory, &repository.world).within(what)?;
-        let number = memory.next.max(1);
+    fn take(repository: &'r Repository, diary: &'r Diary) -> Result<Self> {
+        let held = diary.hold(&repository.world)?;
+        let mut memory = diary.read()?;
+        let key = diary.key(&mut memory, &repository.world)?;
+        // Never one that somebody has signed away: it would not be missed.
+        let removed = memory.removed.get(&key.writer()).map_or(0, Spans::last);
+        let number = memory.next.max(removed.saturating_add(1));
         memory.next = number.saturating_add(1);
-        diary.write(&memory).within(what)?;
+        diary.write(&memory)?;
         Ok(Self { repository, held: Some((diary, held)), memory, key, number })
+    }
+
+    /// For whoever remembers nothing: a writer of this one entry.
+    fn once(repository: &'r Repository) -> Result<Self> {
+        let seed = zeroize::Zeroizing::new(repository.world.random_32_for("writer key")?);
+        let (memory, key) = (Memory::default(), WriterKey::new(&seed));
+        Ok(Self { repository, held: None, memory, key, number: 1 })
     }
 
     fn sign(&self, content: Option<FileId>, removed: Removed) -> SignedEntry {
         let writer = self.key.writer();
-        let mut seen = self.memory.heads.clone();
-        seen.remove(&writer);
-        while seen.len() > limits::HISTORY_SEEN_MAX {
-            seen.pop_first();
-        }
+        let is_gone = |writer, head: &Head| {
+            self.memory.removed.get(writer).is_some_and(|spans| spans.has(head.number))
+        };
+        let others = self.memory.heads.iter();
+        let others = others.filter(|(one, head)| **one != writer && !is_gone(*one, head));
+        let seen = others.take(limits::HISTORY_SEEN_MAX).map(|(one, head)| (*one, *head)).collect();
         let entry = Entry {
             writer,
             host: self.repository.world.host(),
@@ -98,13 +126,13 @@ impl<'r> Pen<'r> {
         entry.sign(&self.key, &self.repository.config.repository_id)
     }
 
-    /// Remembers that the entry was stored.
-    fn done(mut self, signed: &SignedEntry) -> Result<()> {
-        let Some((diary, _held)) = &self.held else { return Ok(()) };
+    /// Remembers that the entry was stored. If it cannot, the next look at the repository does.
+    fn done(mut self, signed: &SignedEntry) {
+        let Some((diary, _held)) = &self.held else { return };
         let head = Head { number: self.number, digest: signed.digest() };
         self.memory.last = Some(head);
         self.memory.heads.insert(self.key.writer(), head);
-        diary.write(&self.memory)
+        drop(diary.write(&self.memory));
     }
 }
 
@@ -121,30 +149,27 @@ impl Repository {
         Self { diary: None, ..self }
     }
 
-    /// Signs a snapshot, hands it to `store` and remembers it. Without a diary it is stored as it
-    /// is.
+    /// Signs a snapshot, hands it to `store` and remembers it. Where nothing can be remembered it
+    /// is stored as it is: a backup that nobody will miss is better than none.
     pub(super) fn with_entry(
         &self,
         snapshot: &Snapshot,
         store: impl FnOnce(&Snapshot) -> Result<FileId>,
     ) -> Result<FileId> {
-        if self.diary.is_none() {
+        let pen = self.diary.as_deref().and_then(|diary| Pen::take(self, diary).ok());
+        let Some(pen) = pen else {
             return store(&Snapshot { history: None, ..snapshot.clone() });
-        }
-        let pen = Pen::take(self)?;
+        };
         let signed = pen.sign(Some(content_of(snapshot)), Removed::new());
         let id = store(&Snapshot { history: Some(signed.clone()), ..snapshot.clone() })?;
-        pen.done(&signed).within(|| format!("remember snapshot {id}, which is stored"))?;
+        pen.done(&signed);
         Ok(id)
     }
 
     /// Looks at the snapshots that were just listed: is everything there that this machine has
     /// seen? Asks the store for nothing; what is odd is looked at again by [`Self::check_history`].
     pub(super) fn note_history(&self, found: &[(FileId, Snapshot)], unreadable: u64) {
-        if self.diary.is_none() {
-            return;
-        }
-        if matches!(self.judgement.get(), Look::Wrong(_)) {
+        if self.diary.is_none() || matches!(self.judgement.get(), Look::Wrong(_)) {
             return;
         }
         let look = match self.quick_look(found, unreadable) {
@@ -159,12 +184,9 @@ impl Repository {
         let mut ledger = Ledger::new(&memory);
         self.add_snapshots(&mut ledger, found, &memory);
         ledger.settle();
-        if ledger.problems().is_empty() {
-            return self.remember(&ledger).map(|()| true);
-        }
-        // What cannot be read is damage, and said elsewhere.
-        let is_forked = ledger.problems().iter().any(|one| matches!(one, Problem::Forked { .. }));
-        Ok(!is_forked && ledger.gone() <= unreadable)
+        self.remember(&ledger);
+        let wrong = ledger.wrong();
+        Ok(!wrong.is_forked() && wrong.gone() <= unreadable)
     }
 
     /// What this machine remembers.
@@ -185,20 +207,24 @@ impl Repository {
         }
     }
 
-    /// Remembers what was seen, if all of it was well.
-    fn remember(&self, ledger: &Ledger) -> Result<()> {
-        let Some(diary) = self.diary.as_deref() else { return Ok(()) };
-        let before = diary.read()?;
-        let merged = merge(before.clone(), ledger);
-        if merged == before {
-            return Ok(());
+    /// Remembers what was seen. Nobody waits for that: if it cannot be now, the next look does it.
+    fn remember(&self, ledger: &Ledger) {
+        let Some(diary) = self.diary.as_deref() else { return };
+        if ledger.wrong().is_forked() {
+            return;
         }
-        let _held = diary.hold(&self.world)?;
-        let before = diary.read()?;
-        diary.write(&merge(before, ledger))
+        let is_new = |memory: &Memory| merge(memory.clone(), ledger) != *memory;
+        if !diary.read().is_ok_and(|memory| is_new(&memory)) {
+            return;
+        }
+        let Ok(Some(_held)) = diary.try_hold() else { return };
+        if let Ok(memory) = diary.read() {
+            drop(diary.write(&merge(memory, ledger)));
+        }
     }
 
-    /// Refuses a repository from which something was taken behind everybody's back.
+    /// Whether something was taken from the repository behind everybody's back. What removes is
+    /// refused then, and whoever reads or adds is warned.
     pub fn check_history(&self) -> Result<()> {
         let look = self.judgement.get();
         if self.diary.is_none() || look == Look::Well {
@@ -207,32 +233,35 @@ impl Repository {
         if let Look::Wrong(problems) = look {
             return Err(taken_away(&problems));
         }
-        let mut problems = Vec::new();
-        for round in 0..limits::HISTORY_LOOKS {
-            if round > 0 {
-                // Somebody may be removing something, and has said so by the next look.
-                self.world.sleep(limits::HISTORY_PAUSE);
-            }
-            let (ledger, unreadable) = self.ledger(&self.memory()?, false).within(|| LOOKING)?;
-            problems = ledger.problems();
-            let is_damage = ledger.gone() <= unreadable
-                && problems.iter().all(|one| matches!(one, Problem::Gone { .. }));
-            if problems.is_empty() {
-                self.remember(&ledger)?;
-            }
-            if is_damage {
-                self.judgement.set(Look::Well);
-                return Ok(());
-            }
+        let problems = self.history(false).within(|| LOOKING)?.problems();
+        if problems.is_empty() {
+            self.judgement.set(Look::Well);
+            return Ok(());
         }
         let error = taken_away(&problems);
         self.judgement.set(Look::Wrong(problems));
         Err(error)
     }
 
-    /// The whole history as it is now, compared with what this machine remembers, and how many of
-    /// its files cannot be read. `all`: also the signatures that were looked at before.
-    pub fn ledger(&self, memory: &Memory, all: bool) -> Result<(Ledger, u64)> {
+    /// The history as it is now. What looks wrong is looked at several times: others may be storing
+    /// and removing. `all`: also the signatures that were looked at before.
+    pub fn history(&self, all: bool) -> Result<History> {
+        let mut found = self.history_once(all)?;
+        for _ in 1..limits::HISTORY_LOOKS {
+            if found.problems().is_empty() {
+                break;
+            }
+            self.world.sleep(limits::HISTORY_PAUSE);
+            let again = self.history_once(all)?;
+            let wrong = found.wrong.common(&again.wrong);
+            found = History { wrong, ..again };
+        }
+        self.remember(&found.ledger);
+        Ok(found)
+    }
+
+    fn history_once(&self, all: bool) -> Result<History> {
+        let memory = self.memory()?;
         let (mut found, mut unreadable) = (Vec::new(), 0u64);
         // First the snapshots: what is gone from them was said to be removed before.
         for (name, snapshot) in self.each_snapshot(self.backend.list(FileKind::Snapshot)?) {
@@ -244,17 +273,17 @@ impl Repository {
                 Err(error) => return Err(error),
             }
         }
-        let files = self.history_files()?;
-        let mut ledger = Ledger::new(memory);
-        let seen = if all { &Memory::default() } else { memory };
+        let Files { read, broken } = self.history_files()?;
+        let mut ledger = Ledger::new(&memory);
+        let seen = if all { &Memory::default() } else { &memory };
         self.add_snapshots(&mut ledger, &found, seen);
-        for (id, signed) in &files.read {
-            let repository = &self.config.repository_id;
+        let repository = &self.config.repository_id;
+        for (id, signed) in &read {
             ledger.add(*id, signed, None, |entry| signed.is_signed(entry, repository));
         }
         ledger.settle();
-        unreadable = unreadable.saturating_add(crate::base::units::bytes(files.broken.len()));
-        Ok((ledger, unreadable))
+        let wrong = ledger.wrong();
+        Ok(History { ledger, wrong, unreadable, broken })
     }
 
     /// Reads all records of removals. One that is gone was taken over by another: then all are
@@ -263,8 +292,10 @@ impl Repository {
         for _ in 0..limits::INDEX_LISTINGS_MAX {
             let mut files = Files { read: Vec::new(), broken: Vec::new() };
             let mut is_settled = true;
-            for (name, size) in self.backend.list(FileKind::History)? {
-                let plain = self.load_listed(RecordKind::History, (name, size));
+            for (name, _) in self.backend.list(FileKind::History)? {
+                let plain = read_all(self.backend.as_ref(), &name);
+                let plain =
+                    plain.and_then(|bytes| self.open_named(RecordKind::History, &name, &bytes));
                 match plain.and_then(|plain| SignedEntry::decode(&plain)) {
                     Ok(signed) => files.read.push((name.id, signed)),
                     Err(error) if error.kind() == Kind::NotFound => is_settled = false,
@@ -282,64 +313,86 @@ impl Repository {
     }
 
     /// Removes snapshots, and says before that they are removed on purpose. What only they used
-    /// becomes garbage for prune.
+    /// becomes garbage for prune. One that is not given cannot be read.
     pub fn remove_snapshots<'s>(
         &self,
         these: impl IntoIterator<Item = (FileId, Option<&'s Snapshot>)>,
     ) -> Result<()> {
         let these: Vec<_> = these.into_iter().collect();
-        let mut numbers = Removed::new();
-        if these.iter().any(|(_, snapshot)| snapshot.is_none()) {
-            numbers = self.numbers_of_unreadable()?;
+        let numbers = self.numbers_of(&these)?;
+        let mut said = match self.say_removed(&numbers) {
+            // The disk is full: what is removed makes room for saying so.
+            Err(error) if error.kind() == Kind::Disk => None,
+            said => Some(said?),
+        };
+        for (id, _) in &these {
+            self.backend.remove(&FileName::new(FileKind::Snapshot, *id))?;
+            if said.is_none() {
+                said = self.say_removed(&numbers).ok();
+            }
         }
-        for (_, snapshot) in &these {
+        let said = said.map_or_else(|| self.say_removed(&numbers), Ok);
+        self.drop_replaced(said.within(|| "say that the snapshots, which are gone, were removed")?);
+        Ok(())
+    }
+
+    /// Removes one snapshot that nobody has at hand.
+    pub fn remove_snapshot(&self, id: &FileId) -> Result<()> {
+        match self.snapshot(id) {
+            Ok(snapshot) => self.remove_snapshots([(*id, Some(&snapshot))]),
+            // It has no number that we know.
+            Err(error) if is_of_file(&error) || error.kind() == Kind::NotFound => {
+                self.remove_snapshots([(*id, None)])
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The numbers that go with snapshots.
+    fn numbers_of(&self, these: &[(FileId, Option<&Snapshot>)]) -> Result<Removed> {
+        let mut numbers = Removed::new();
+        let is_unreadable = these.iter().any(|(_, snapshot)| snapshot.is_none());
+        if is_unreadable && self.diary.is_some() {
+            // All that is gone must be theirs, if it is no more than they are.
+            let history = self.history(false)?;
+            if history.problems().is_empty() && history.wrong.gone() > 0 {
+                numbers = history.ledger.removed_if_accepted(&history.wrong);
+            }
+        }
+        for (_, snapshot) in these {
             let signed = snapshot.and_then(|one| one.history.as_ref());
             if let Some(entry) = signed.and_then(|signed| signed.entry().ok()) {
                 numbers.entry(entry.writer).or_default().add(entry.number, entry.number);
             }
         }
-        let replaced = if numbers.is_empty() { Vec::new() } else { self.say_removed(numbers)? };
-        for (id, _) in &these {
-            self.backend.remove(&FileName::new(FileKind::Snapshot, *id))?;
-        }
-        self.drop_replaced(replaced);
-        Ok(())
-    }
-
-    /// Removes one snapshot.
-    pub fn remove_snapshot(&self, id: &FileId) -> Result<()> {
-        // One that cannot be read has no number that we know.
-        let snapshot = self.snapshot(id).ok();
-        self.remove_snapshots([(*id, snapshot.as_ref())])
-    }
-
-    /// The numbers that must be those of files that cannot be read; none, if more are gone.
-    fn numbers_of_unreadable(&self) -> Result<Removed> {
-        if self.diary.is_none() {
-            return Ok(Removed::new());
-        }
-        let (ledger, unreadable) = self.ledger(&self.memory()?, false)?;
-        let is_all = ledger.gone() <= unreadable && !ledger.problems().is_empty();
-        Ok(if is_all { ledger.removed_if_accepted() } else { Removed::new() })
+        Ok(numbers)
     }
 
     /// Stores that these numbers are removed, and all that were ever; returns the records that the
     /// new one takes over.
-    fn say_removed(&self, numbers: Removed) -> Result<Vec<FileId>> {
-        let what = || "say what is removed";
-        let files = self.history_files().within(what)?;
-        let mut removed = numbers;
+    fn say_removed(&self, numbers: &Removed) -> Result<Vec<FileId>> {
+        if numbers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let files = self.history_files()?;
+        // Who cannot remember says it all the same.
+        let pen = self.diary.as_deref().and_then(|diary| Pen::take(self, diary).ok());
+        let mut pen = pen.map_or_else(|| Pen::once(self), Ok)?;
+        let mut removed = numbers.clone();
+        add_all(&mut removed, &pen.memory.removed);
+        let repository = &self.config.repository_id;
         for (_, signed) in &files.read {
             let Ok(entry) = signed.entry() else { continue };
-            removed.entry(entry.writer).or_default().add(entry.number, entry.number);
-            for (writer, spans) in &entry.removed {
-                removed.entry(*writer).or_default().add_all(spans);
+            if signed.is_signed(&entry, repository) {
+                removed.entry(entry.writer).or_default().add(entry.number, entry.number);
+                add_all(&mut removed, &entry.removed);
             }
         }
-        let pen = Pen::take(self)?;
-        let signed = pen.sign(None, removed);
-        self.store_record(RecordKind::History, 0, &signed.encode()).within(what)?;
-        pen.done(&signed)?;
+        let signed = pen.sign(None, removed.clone());
+        let stored = self.seal(RecordKind::History, 0, &signed.encode())?;
+        super::store_named(self.backend.as_ref(), FileKind::History, &stored)?;
+        pen.memory.removed = removed;
+        pen.done(&signed);
         Ok(files.read.into_iter().map(|(id, _)| id).collect())
     }
 
@@ -349,21 +402,26 @@ impl Repository {
             return;
         }
         for id in replaced {
-            drop(self.backend.remove(&FileName::new(file_kind(RecordKind::History), id)));
+            drop(self.backend.remove(&FileName::new(FileKind::History, id)));
         }
     }
 
-    /// Goes on from what is there: signs that all that is gone is gone. Returns what was wrong.
-    pub fn accept_history(&self) -> Result<Vec<Problem>> {
+    /// Goes on from what is there: signs that what `history` lacks is gone.
+    pub fn accept_history(&self, history: &History) -> Result<()> {
         let what = || "go on from the history that is there";
-        let (ledger, _) = self.ledger(&self.memory()?, false).within(what)?;
-        let problems = ledger.problems();
-        if !problems.is_empty() {
-            let replaced = self.say_removed(ledger.removed_if_accepted()).within(what)?;
+        if !history.problems().is_empty() {
+            let removed = history.ledger.removed_if_accepted(&history.wrong);
+            let replaced = self.say_removed(&removed).within(what)?;
             self.drop_replaced(replaced);
         }
-        self.judgement.set(Look::Well);
-        Ok(problems)
+        for (id, error) in &history.broken {
+            // What it said is said anew; one of a newer version is not ours to judge.
+            if error.kind() == Kind::Damaged && !self.backend.properties().append_only {
+                self.backend.remove(&FileName::new(FileKind::History, *id)).within(what)?;
+            }
+        }
+        self.judgement.set(Look::Not);
+        Ok(())
     }
 }
 
@@ -374,7 +432,7 @@ fn taken_away(problems: &[Problem]) -> Error {
     why.extend((problems.len() > 3).then(|| format!("and {} more", problems.len() - 3)));
     Error::new(Kind::Damaged, LOOKING).why(why.join("; ")).hint(
         "if you know why, such as a store that was put back from a copy, \
-         'ghostsnap history --accept' goes on from what is there; else see docs/operations.md",
+         'ghostsnap accept-history' goes on from what is there; else see docs/operations.md",
     )
 }
 
@@ -383,18 +441,21 @@ fn is_of_file(error: &Error) -> bool {
     matches!(error.kind(), Kind::Damaged | Kind::Newer)
 }
 
-/// What is remembered after a look at which all was well.
+fn add_all(removed: &mut Removed, more: &Removed) {
+    for (writer, spans) in more {
+        removed.entry(*writer).or_default().add_all(spans);
+    }
+}
+
+/// What is remembered after a look at which no two histories were found.
 fn merge(mut memory: Memory, ledger: &Ledger) -> Memory {
-    let heads: BTreeMap<WriterId, Head> = ledger.heads();
-    for (writer, head) in heads {
+    for (writer, head) in ledger.heads() {
         let known = memory.heads.entry(writer).or_insert(head);
         if head.number > known.number {
             *known = head;
         }
     }
-    for (writer, spans) in &ledger.removed {
-        memory.removed.entry(*writer).or_default().add_all(spans);
-    }
+    add_all(&mut memory.removed, &ledger.removed);
     // A run that was killed before it could remember, or a memory that was itself put back from a
     // copy: the chain is longer by now.
     if let Ok(seed) = <[u8; 32]>::try_from(memory.seed.as_slice()) {

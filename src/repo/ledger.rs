@@ -68,6 +68,59 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What is wrong with a history, number by number.
+#[derive(Debug, Clone, Default)]
+pub struct Wrong {
+    hosts: BTreeMap<WriterId, String>,
+    gone: Removed,
+    forked: Removed,
+}
+
+impl Wrong {
+    /// What is wrong in both of two looks. While others store and remove something, each look may
+    /// miss an entry that is said to be removed a moment later; none misses the same one twice.
+    #[must_use]
+    pub fn common(self, other: &Self) -> Self {
+        let both = |mine: Removed, theirs: &Removed| {
+            let both = |(writer, spans): (WriterId, Spans)| {
+                Some((writer, spans.common(theirs.get(&writer)?)))
+            };
+            mine.into_iter().filter_map(both).collect()
+        };
+        let gone = both(self.gone, &other.gone);
+        Self { gone, forked: both(self.forked, &other.forked), hosts: self.hosts }
+    }
+
+    /// In words for people.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for (writer, host) in &self.hosts {
+            let (writer, host) = (*writer, host.clone());
+            let first = self.forked.get(&writer).and_then(|spans| spans.ranges().next());
+            found.extend(first.map(|(number, _)| {
+                let host = host.clone();
+                Problem::Forked { writer, host, number }
+            }));
+            let gone = self.gone.get(&writer).into_iter().flat_map(Spans::ranges);
+            found.extend(gone.map(|(first, last)| {
+                let host = host.clone();
+                Problem::Gone { writer, host, first, last }
+            }));
+        }
+        found
+    }
+
+    /// Whether there are two histories.
+    pub fn is_forked(&self) -> bool {
+        self.forked.values().any(|spans| spans.count() > 0)
+    }
+
+    /// How many entries are gone.
+    pub fn gone(&self) -> u64 {
+        self.gone.values().map(Spans::count).fold(0, u64::saturating_add)
+    }
+}
+
 /// One writer's entries.
 #[derive(Debug, Default)]
 pub struct Chain {
@@ -163,48 +216,27 @@ impl Ledger {
     }
 
     /// What is wrong.
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut found = Vec::new();
+    pub fn wrong(&self) -> Wrong {
+        let mut wrong = Wrong::default();
         for (writer, chain) in &self.chains {
-            let (writer, host) = (*writer, chain.host.clone());
-            let removed = self.removed.get(&writer);
-            let is_removed = |number: &&u64| removed.is_some_and(|spans| spans.has(**number));
-            if let Some(number) = chain.forks.iter().find(|number| !is_removed(number)) {
-                found.push(Problem::Forked { writer, host: host.clone(), number: *number });
-            }
-            let accounted = self.accounted(&writer, chain);
-            found.extend(accounted.gaps(chain.top).map(|(first, last)| Problem::Gone {
-                writer,
-                host: host.clone(),
-                first,
-                last,
-            }));
+            let removed = self.removed.get(writer);
+            let is_removed = |number: u64| removed.is_some_and(|spans| spans.has(number));
+            let forks = chain.forks.iter().filter(|number| !is_removed(**number));
+            let forked = Spans::of(forks.map(|number| (*number, *number)));
+            let gone = Spans::of(self.accounted(writer, chain).gaps(chain.top));
+            wrong.hosts.insert(*writer, chain.host.clone());
+            wrong.gone.insert(*writer, gone);
+            wrong.forked.insert(*writer, forked);
         }
-        found
+        wrong
     }
 
-    /// How many entries are gone.
-    pub fn gone(&self) -> u64 {
-        let gone = |problem: &Problem| match problem {
-            Problem::Gone { first, last, .. } => (last - first).saturating_add(1),
-            Problem::Forked { .. } => 0,
-        };
-        self.problems().iter().map(gone).fold(0, u64::saturating_add)
-    }
-
-    /// What would have to be removed for all to be well: what somebody signs who has looked at it.
-    pub fn removed_if_accepted(&self) -> Removed {
+    /// What would have to be removed for this to be well: what somebody signs who has looked at it.
+    pub fn removed_if_accepted(&self, wrong: &Wrong) -> Removed {
         let mut removed = self.removed.clone();
-        for problem in self.problems() {
-            let (writer, first, last) = match problem {
-                Problem::Gone { writer, first, last, .. } => (writer, first, last),
-                Problem::Forked { writer, number, .. } => (writer, number, number),
-            };
-            removed.entry(writer).or_default().add(first, last);
-        }
-        for (writer, chain) in &self.chains {
-            for number in &chain.forks {
-                removed.entry(*writer).or_default().add(*number, *number);
+        for (writer, spans) in wrong.gone.iter().chain(&wrong.forked) {
+            if spans.count() > 0 {
+                removed.entry(*writer).or_default().add_all(spans);
             }
         }
         removed
@@ -268,6 +300,10 @@ mod tests {
         ledger
     }
 
+    fn problems(memory: &Memory, entries: &[SignedEntry]) -> Vec<Problem> {
+        ledger(memory, entries).wrong().problems()
+    }
+
     fn remembered(entries: &[SignedEntry]) -> Memory {
         Memory { heads: ledger(&Memory::default(), entries).heads(), ..Memory::default() }
     }
@@ -277,10 +313,10 @@ mod tests {
         let key = key(1);
         let all = chain(&key, 10);
         let memory = remembered(&all);
-        assert_eq!(ledger(&memory, &all).problems(), []);
+        assert_eq!(problems(&memory, &all), []);
         // From the middle, by anybody; from the end, by whoever has seen it.
         let holed: Vec<_> = all.iter().take(3).chain(&all[5..]).cloned().collect();
-        let text = ledger(&Memory::default(), &holed).problems()[0].to_string();
+        let text = problems(&Memory::default(), &holed)[0].to_string();
         let writer = key.writer().short();
         assert_eq!(
             text,
@@ -288,18 +324,30 @@ mod tests {
                 "entries 4 to 5 of web1 ({writer}) are gone, and nobody says that they were removed"
             )
         );
-        assert_eq!(ledger(&Memory::default(), &all[..7]).problems(), []);
+        assert_eq!(problems(&Memory::default(), &all[..7]), []);
         let cut = ledger(&memory, &all[..7]);
-        assert!(matches!(cut.problems()[..], [Problem::Gone { first: 8, last: 10, .. }]));
-        assert_eq!(cut.gone(), 3);
+        assert!(matches!(cut.wrong().problems()[..], [Problem::Gone { first: 8, last: 10, .. }]));
+        assert_eq!(cut.wrong().gone(), 3);
         // Everything of a writer.
-        assert_eq!(ledger(&memory, &[]).gone(), 10);
+        assert_eq!(ledger(&memory, &[]).wrong().gone(), 10);
         // Once somebody has looked at it, all is well, for everybody.
         let other = super::tests::key(2);
         let mut accepted = entry(&other, 1, None);
-        accepted.removed = cut.removed_if_accepted();
+        accepted.removed = cut.removed_if_accepted(&cut.wrong());
         let entries = [&all[..7], &[accepted.sign(&other, &HERE)]].concat();
-        assert_eq!(ledger(&memory, &entries).problems(), []);
+        assert_eq!(problems(&memory, &entries), []);
+    }
+
+    #[test]
+    fn what_one_look_misses_and_another_sees_is_there() {
+        let key = key(1);
+        let all = chain(&key, 6);
+        let memory = remembered(&all);
+        let first = ledger(&memory, &all[..4]).wrong();
+        let holed = [&all[..3], &all[4..]].concat();
+        assert_eq!(first.clone().common(&ledger(&memory, &holed).wrong()).gone(), 0);
+        let both = first.common(&ledger(&memory, &all[..5]).wrong()).problems();
+        assert!(matches!(both[..], [Problem::Gone { first: 6, last: 6, .. }]), "{both:?}");
     }
 
     #[test]
@@ -310,13 +358,14 @@ mod tests {
         let mut four = entry(&key, 4, all.get(2));
         four.host = "evil".to_owned();
         other.push(four.sign(&key, &HERE));
-        let forked = ledger(&remembered(&all[..4]), &other).problems();
+        let forked = problems(&remembered(&all[..4]), &other);
         assert!(matches!(forked[..], [Problem::Forked { number: 4, .. }]), "{forked:?}");
         let both = [all.clone(), other[3..].to_vec()].concat();
         let forked = ledger(&Memory::default(), &both);
-        assert!(matches!(forked.problems()[..], [Problem::Forked { number: 4, .. }]));
-        let accepted = Memory { removed: forked.removed_if_accepted(), ..remembered(&all) };
-        assert_eq!(ledger(&accepted, &both).problems(), []);
+        assert!(matches!(forked.wrong().problems()[..], [Problem::Forked { number: 4, .. }]));
+        let accepted =
+            Memory { removed: forked.removed_if_accepted(&forked.wrong()), ..remembered(&all) };
+        assert_eq!(problems(&accepted, &both), []);
     }
 
     #[test]
@@ -325,14 +374,14 @@ mod tests {
         let mut all = chain(&key, 3);
         // Number 4 could not be stored.
         all.push(entry(&key, 5, all.last()).sign(&key, &HERE));
-        assert_eq!(ledger(&Memory::default(), &all).problems(), []);
+        assert_eq!(problems(&Memory::default(), &all), []);
         // A second machine has seen the fifth, so nobody can hide it any more.
         let other = super::tests::key(2);
         let mut seeing = entry(&other, 1, None);
         seeing.seen = ledger(&Memory::default(), &all).heads();
         let seeing = seeing.sign(&other, &HERE);
         let cut = ledger(&Memory::default(), &[&all[..3], &[seeing]].concat());
-        assert!(matches!(cut.problems()[..], [Problem::Gone { first: 4, last: 5, .. }]));
+        assert!(matches!(cut.wrong().problems()[..], [Problem::Gone { first: 4, last: 5, .. }]));
     }
 
     #[test]
@@ -361,7 +410,7 @@ mod tests {
             }).cloned().collect();
             let expected: u64 =
                 gone.iter().filter(|one| **one <= count && !said.contains(one)).map(|_| 1).sum();
-            prop_assert_eq!(ledger(&memory, &left).gone(), expected);
+            prop_assert_eq!(ledger(&memory, &left).wrong().gone(), expected);
         }
     }
 }

@@ -437,11 +437,14 @@ pub(crate) fn store_and_keep(
 fn read_config(backend: &dyn Backend) -> Result<Vec<u8>> {
     match backend.read_whole(&FileName::CONFIG, limits::RECORD_BYTES_MAX)? {
         Some(stored) => Ok(stored),
-        None if backend.list(FileKind::Key)?.is_empty() => {
-            Err(Error::new(Kind::NotFound, "find a repository there")
-                .why("there is none at this place")
-                .hint("make one with 'ghostsnap init', or check the address"))
-        }
+        None if backend.list(FileKind::Key)?.is_empty() => Err(Error::new(
+            Kind::NotFound,
+            "find a repository there",
+        )
+        .why("there is none at this place")
+        .hint(
+            "check the address, and whether its disk is mounted; 'ghostsnap init' makes a new one",
+        )),
         None if !backend.list(FileKind::Snapshot)?.is_empty() => {
             Err(Error::new(Kind::Damaged, "read the repository's config")
                 .why("the file is missing, though there are snapshots")

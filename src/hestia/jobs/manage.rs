@@ -81,7 +81,7 @@ pub fn delete(
             .why("it is pinned")
             .hint("'ghostsnap unpin' takes the pin off"));
     }
-    repository.remove_snapshot(&id)?;
+    repository.remove_snapshots([(id, Some(&snapshot))])?;
     let text = format!("Ghostsnap removed the snapshot {}.", snapshot.name);
     let news = super::News { topic: "Backup removed", text, is_problem: false, asked_for: false };
     server.tell(user, &news, monitor);
