@@ -286,8 +286,10 @@ fn a_customer_reads_nothing_of_a_second_repository_that_is_gone() {
     let (code, _) = site.run(&["hestia", "backup", "--user", "alice"]);
     assert_eq!(code, 30);
     let message = site.receiver.take().remove(0);
-    assert!(message.body.contains("alice_wp"), "what is alice's own: {}", message.body);
-    for hidden in ["second-place", "offsite", "default", "/srv"] {
+    let own = "cannot dump the database alice_wp; the administrator knows why";
+    assert!(message.body.contains(own), "what is alice's own: {}", message.body);
+    for hidden in ["second-place", "offsite", "default", "/srv", "mariadb-dump", "Lost connection"]
+    {
         assert!(!message.body.contains(hidden), "{hidden}: {}", message.body);
     }
     let looked = site.ok(&["--panel", "v-ghostsnap-list-user-health", "alice", "json"]);
@@ -413,6 +415,24 @@ fn settings_that_are_wrong_do_not_repeat_what_may_be_a_secret() {
     assert_ne!(site.run(&["hestia", "notify"]).0, 0);
     let said = site.said.lock().unwrap();
     assert!(said.contains("different mail addresses") && !said.contains(SECRET), "{said}");
+}
+
+#[test]
+fn a_backup_that_waits_for_nobody_has_not_failed() {
+    let site =
+        Site::new("[notifications.webhooks.ops]\nHOOK\n[notifications.users]\npanel = true\n");
+    site.ok(&["hestia", "backup"]);
+    let held = ghostsnap::hestia::userlock::UserLock::take(
+        &site.machine.path("run/ghostsnap"),
+        &user("alice"),
+        "a backup",
+    );
+    let (code, _) = site.run(&["hestia", "backup", "--user", "alice"]);
+    assert_eq!(code, 7, "whoever asked is told");
+    drop(held.unwrap());
+    site.ok(&["hestia", "notify"]);
+    assert_eq!(site.titles(), [""; 0]);
+    assert_eq!(site.file("bells"), "");
 }
 
 const PINGS: &str = "[notifications.pings.nightly]\nHOOK\n\

@@ -586,9 +586,12 @@ fn restores_are_listed_by_their_names_and_undone_ones_say_so() {
     let jobs = list();
     assert_eq!(jobs.len(), 2);
     assert_eq!(jobs[0].undone_by.as_ref(), Some(&jobs[1].snapshot.name));
-    let error = machine.try_undo("latest").unwrap_err();
-    assert_eq!(error.kind(), Kind::Exists);
-    assert!(error.hint_text().unwrap().contains(&jobs[1].snapshot.name));
+    // What has come since would be taken away.
+    for once_more in ["latest".to_owned(), jobs[0].id.to_string(), jobs[0].snapshot.name.clone()] {
+        let error = machine.try_undo(&once_more).unwrap_err();
+        assert_eq!(error.kind(), Kind::Exists, "{once_more}");
+        assert!(error.hint_text().unwrap().contains(&jobs[1].snapshot.name));
+    }
 }
 
 #[test]

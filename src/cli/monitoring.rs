@@ -13,15 +13,16 @@ use crate::base::{Monitor, Result, WhatIo};
 use crate::hestia::jobs::Server;
 use crate::hestia::jobs::health::Light;
 use crate::hestia::notify::message::plain;
-use crate::hestia::notify::{Look, Target, metrics};
+use crate::hestia::notify::trouble::{Subject, Trouble};
+use crate::hestia::notify::{Look, Target, UserLook, metrics};
 use nix::fcntl::OFlag;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Letters of the line that Nagios gets: what it shows of one.
-const LINE_LETTERS: usize = 1000;
+/// Letters of Nagios' line before its numbers: older agents cut off what follows 1,024 bytes.
+const LINE_LETTERS: usize = 600;
 
 /// `ghostsnap metrics`.
 pub fn metrics(context: &Context, call: &Invocation) -> Result<()> {
@@ -126,15 +127,25 @@ fn judged(context: &Context, call: &Invocation) -> Result<(Verdict, String)> {
     // As notifications have it: whoever is new has time for a first backup.
     let worst = seen.troubles.iter().map(|one| one.light);
     let unknown = (!seen.unknown.is_empty()).then_some(Light::Yellow);
-    let worst = worst.chain(unknown).max().unwrap_or(Light::Green);
+    // But not if nobody has one.
+    let has_backup = |one: &UserLook| one.first().is_some_and(|health| health.newest.is_some());
+    let is_meant = |one: &&UserLook| one.light != Light::Off;
+    let nobody = !look.users.iter().filter(is_meant).any(has_backup);
+    let worst = worst.chain(unknown).chain(nobody.then_some(Light::Yellow));
+    let worst = worst.max().unwrap_or(Light::Green);
     let verdict = match worst {
         _ if look.users.is_empty() => Verdict::Unknown,
         Light::Red => Verdict::Critical,
         Light::Yellow => Verdict::Warning,
         Light::Green | Light::Off => Verdict::Ok,
     };
-    let troubles = seen.troubles.iter().map(|one| format!("{}: {}", one.subject, one.full));
-    let troubles: Vec<String> = troubles.collect();
+    let mut troubles: Vec<_> = seen.troubles.iter().collect();
+    // What is said last may be cut off: first what is worst, and what concerns many.
+    let is_of_one = |one: &Trouble| matches!(one.subject, Subject::User(_));
+    troubles.sort_by_key(|one| (std::cmp::Reverse(one.light), is_of_one(one)));
+    let text = |one: &&Trouble| format!("{}: {}", one.subject, one.full);
+    let mut troubles: Vec<String> = troubles.iter().map(text).collect();
+    troubles.extend((troubles.is_empty() && nobody).then(|| "nobody has a backup yet".to_owned()));
     let users = number_of(bytes(look.users.len()), "user");
     let said = if troubles.is_empty() { "all is well".to_owned() } else { troubles.join("; ") };
     let line = harmless(&format!("{users}: {said}"));

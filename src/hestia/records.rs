@@ -13,7 +13,7 @@
 
 use super::layout::UserName;
 use super::named::{read_private, write_private};
-use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, limits};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, limits, units};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -83,10 +83,31 @@ impl LastRun {
     pub fn told_to_customer(&self) -> String {
         match self.own.as_slice() {
             [] => "the backup could not be made as it should; the administrator knows".to_owned(),
-            own => own.join("; "),
+            own => in_short(own),
         }
     }
 }
+
+/// As many reasons as a message holds, and how many more there are: one that was cut off in the
+/// middle would look like the last.
+pub fn in_short(reasons: &[String]) -> String {
+    let mut text = String::new();
+    for (place, reason) in reasons.iter().enumerate() {
+        let is_first = place == 0;
+        if !is_first && text.chars().count() + reason.chars().count() > REASONS_LETTERS {
+            let rest = reasons.len().saturating_sub(place);
+            return format!("{text}; and {}", units::number_of(units::bytes(rest), "more reason"));
+        }
+        if !is_first {
+            text.push_str("; ");
+        }
+        text.push_str(reason);
+    }
+    text
+}
+
+/// Letters of reasons in one line of a message.
+const REASONS_LETTERS: usize = 300;
 
 /// What became of a run in one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -392,6 +413,15 @@ mod tests {
         records.note_run(&alice(), &long).unwrap();
         assert_eq!(records.run(&alice(), &monitor), Some(long));
         assert_eq!(monitor.warnings(), [""; 0]);
+    }
+
+    #[test]
+    fn a_message_says_how_many_reasons_it_lacks() {
+        let all: Vec<String> = (0..9).map(|one| format!("{one}{}", "x".repeat(99))).collect();
+        let text = in_short(&all);
+        assert!(text.ends_with("; and 7 more reasons"), "{text}");
+        assert_eq!(in_short(&all[..2]), all[..2].join("; "));
+        assert_eq!(in_short(&["y".repeat(999)]).len(), 999, "the first one stays");
     }
 
     #[test]

@@ -151,13 +151,20 @@ impl Run<'_> {
             return UserOutcome::without(user.as_str(), state);
         }
         let named = request.users.iter().any(|name| name == user.as_str());
+        let mut is_busy = false;
         let started = server.world.ticks();
         let gather = Gather::new(monitor);
         let mut outcome = match skip_reason(server, user, named) {
             Ok(Some(error)) => UserOutcome::without(user.as_str(), State::Skipped(error)),
-            Ok(None) => match self.tried(user, &gather) {
-                Ok(outcome) => outcome,
-                Err(error) => UserOutcome::without(user.as_str(), State::Failed(error)),
+            Ok(None) => match server.lock(user, "a backup") {
+                Ok(_lock) => match self.tried(user, &gather) {
+                    Ok(outcome) => outcome,
+                    Err(error) => UserOutcome::without(user.as_str(), State::Failed(error)),
+                },
+                Err(error) => {
+                    is_busy = error.kind() == Kind::InUse;
+                    UserOutcome::without(user.as_str(), State::Failed(error))
+                }
             },
             Err(error) => UserOutcome::without(user.as_str(), State::Failed(error)),
         };
@@ -167,16 +174,17 @@ impl Run<'_> {
         }
         let spent = server.world.ticks().saturating_sub(started);
         outcome.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
-        if !matches!(outcome.state, State::Skipped(_)) {
+        // Whose backup is being made, or was stopped by a person, has not failed.
+        let is_news = !is_busy && !matches!(outcome.state, State::Skipped(_));
+        if is_news && !is_stop(&outcome.state) {
             server.tell_of_backup(user, &news_of(&outcome, request.notify), monitor);
+            last_run::note(server, user, &outcome, monitor);
         }
-        last_run::note(server, user, &outcome, monitor);
         outcome
     }
 
     fn tried(&self, name: &UserName, monitor: &Gather<'_>) -> Result<UserOutcome> {
         let Self { server, request, .. } = self;
-        let _lock = server.lock(name, "a backup")?;
         let user = inventory::user(&server.hestia, name)?;
         let time = server.world.now();
         let mode = mode_of(server, request, name);
@@ -277,7 +285,7 @@ pub(super) fn options(server: &Server, template: Snapshot) -> BackupOptions {
 
 fn news_of(outcome: &UserOutcome, asked_for: bool) -> News<'static> {
     let name = outcome.snapshot.as_ref().map(|(_, one)| one.name.as_str()).unwrap_or_default();
-    let reasons = outcome.reasons().join("; ");
+    let reasons = last_run::told_to_customer(outcome);
     let places = outcome.places.iter().filter(|place| place.snapshot.is_some());
     let places: Vec<&str> = places.map(|place| place.repository.as_str()).collect();
     let places = match outcome.places.as_slice() {

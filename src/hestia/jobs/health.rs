@@ -3,7 +3,7 @@
 //! added, and a light that says it in one word. Decided from the list of snapshots, so that nobody
 //! has to believe a job about itself; a rehearsal can make the light worse and never better.
 
-use crate::base::{Error, FileId, Kind, Timestamp};
+use crate::base::{Error, FileId, Kind, Timestamp, limits};
 use crate::format::Snapshot;
 use crate::hestia::inventory::User;
 use crate::hestia::records::{LastRun, Rehearsed};
@@ -115,6 +115,11 @@ pub fn of_user(
     };
     let own: Vec<&(FileId, Snapshot)> = all.iter().filter(|(_, one)| is_own(one)).collect();
     let mut health = of_snapshots(settings, &own, now);
+    let warn = i64::from(settings.warn_hours);
+    if own.is_empty() && age_of(user, now).is_some_and(|hours| hours < warn) {
+        // Whoever is new has time for a first one.
+        (health.light, health.reason) = (Light::Yellow, "there is no backup yet".to_owned());
+    }
     health.last_run = last_run;
     take_rehearsal(&mut health, settings, &own, known.rehearsed, now);
     if user.tarballs_kept() == 0 {
@@ -123,6 +128,12 @@ pub fn of_user(
         health.reason = String::from("the package allows no backups (BACKUPS is 0)");
     }
     health
+}
+
+/// For how many hours there has been this user, if that is known.
+pub fn age_of(user: &User, now: Timestamp) -> Option<i64> {
+    let made: jiff::civil::DateTime = user.identity.parse().ok()?;
+    Some(now.local().duration_since(made).as_hours())
 }
 
 /// How well a user is backed up who has several repositories: as badly as in the worst of them. Age
@@ -141,13 +152,24 @@ pub fn worst(mut all: Vec<(String, Health)>) -> Option<Health> {
 }
 
 fn of_snapshots(settings: &Settings, own: &[&(FileId, Snapshot)], now: Timestamp) -> Health {
-    let newest = own.iter().max_by_key(|(_, one)| one.time);
-    let good = own.iter().filter(|(_, one)| !one.is_partial()).max_by_key(|(_, one)| one.time);
+    // One of a clock that was wrong must not hide that there is none of today.
+    let is_past =
+        |one: &Snapshot| one.time.seconds.saturating_sub(now.seconds) <= limits::CLOCK_SKEW_SECONDS;
+    let past = || own.iter().filter(|(_, one)| is_past(one));
+    let newest = past().max_by_key(|(_, one)| one.time);
+    let good = past().filter(|(_, one)| !one.is_partial()).max_by_key(|(_, one)| one.time);
     let hours = |one: &Snapshot| now.seconds.saturating_sub(one.time.seconds).max(0) / 3600;
     let age_hours = good.map(|(_, one)| hours(one));
     let week = 7 * 24;
     let young = own.iter().filter(|(_, one)| hours(one) < week);
     let (mut light, mut reason) = judge(settings, newest.map(|(_, one)| one), age_hours);
+    if let Some((_, one)) = own.iter().find(|(_, one)| !is_past(one)).filter(|_| light < Light::Red)
+    {
+        let day = one.time.local().strftime("%Y-%m-%d");
+        let word = format!("a backup is dated {day}: a clock was wrong");
+        reason = if reason.is_empty() { word } else { format!("{reason}; {word}") };
+        light = Light::Yellow;
+    }
     let alarm = own.iter().filter(|(_, one)| one.has_alarm()).max_by_key(|one| one.1.time);
     let alarm = alarm.map(|(_, one)| one.time.local().strftime("%Y-%m-%d").to_string());
     if let Some(day) = &alarm {
@@ -298,7 +320,7 @@ mod tests {
             ..Snapshot::default()
         };
         one.totals.bytes_stored = 100;
-        (FileId([u8::try_from(hours_ago % 256).unwrap(); 32]), one)
+        (FileId([u8::try_from(hours_ago.rem_euclid(256)).unwrap(); 32]), one)
     }
 
     fn seen(all: &[(FileId, Snapshot)]) -> (Light, Option<i64>, u64) {
@@ -408,6 +430,21 @@ mod tests {
         assert_eq!(growth_of(&[with(1, 500)]), None);
         assert_eq!(growth_of(&[with(1, 500), with(50, 9), with(20, 800)]), Some(-300));
         assert_eq!(growth_of(&[with(20, 0), with(1, u64::MAX)]), Some(i64::MAX));
+    }
+
+    #[test]
+    fn a_backup_of_a_clock_that_was_wrong_hides_nothing() {
+        let ahead = snapshot(-24 * 300, 0);
+        let health = |all: &[(FileId, Snapshot)]| {
+            of_snapshots(&Settings::default(), &all.iter().collect::<Vec<_>>(), NOW)
+        };
+        let today = health(&[ahead.clone(), snapshot(3, 0)]);
+        assert_eq!((today.light, today.age_hours), (Light::Yellow, Some(3)));
+        assert!(today.reason.contains("a clock was wrong"), "{}", today.reason);
+        let old = health(&[ahead.clone(), snapshot(24 * 30, 0)]);
+        assert_eq!((old.light, old.age_hours), (Light::Red, Some(24 * 30)));
+        assert_eq!(health(&[ahead]).light, Light::Red, "none is of today");
+        assert_eq!(health(&[snapshot(-1, 0)]).light, Light::Green, "an hour is no wrong clock");
     }
 
     #[test]

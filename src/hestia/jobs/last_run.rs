@@ -8,15 +8,9 @@ use crate::hestia::inventory;
 use crate::hestia::layout::UserName;
 use crate::hestia::records::{InRepository, LastRun, Records, kept_reasons, noted_time};
 
-/// Notes a run. One that a policy left out, or a person stopped, says nothing new. That it could
-/// not be noted is a warning: the backup itself is done.
+/// Notes a run that says something new. That it could not be noted is a warning: the backup itself
+/// is done.
 pub(super) fn note(server: &Server, user: &UserName, outcome: &UserOutcome, monitor: &dyn Monitor) {
-    let is_stop = |error: &Error| error.kind() == Kind::Cancelled;
-    match &outcome.state {
-        State::Skipped(_) => return,
-        State::Failed(error) if is_stop(error) => return,
-        _ => {}
-    }
     let places = outcome.places.iter().map(|place| InRepository {
         name: place.repository.clone(),
         result: place.word().to_owned(),
@@ -25,7 +19,7 @@ pub(super) fn note(server: &Server, user: &UserName, outcome: &UserOutcome, moni
     let run = LastRun {
         milliseconds: outcome.milliseconds,
         result: outcome.state.word().to_owned(),
-        reasons: kept_reasons(&outcome.reasons()),
+        reasons: kept_reasons(&worst_first(outcome.reasons())),
         own: kept_reasons(&own_reasons(outcome)),
         repositories: places.collect(),
         ..new(server, user)
@@ -41,7 +35,29 @@ fn own_reasons(outcome: &UserOutcome) -> Vec<String> {
     }
     let stored = outcome.places.iter().filter(|place| place.snapshot.is_some());
     let stored: Vec<&String> = stored.flat_map(|place| &place.warnings).collect();
-    outcome.warnings.iter().filter(|one| stored.contains(one)).cloned().collect()
+    let own = outcome.warnings.iter().filter(|one| stored.contains(one));
+    worst_first(own.map(|one| without_servers_words(one)).collect())
+}
+
+/// A whole database that is missing is worth more than the first of many files.
+fn worst_first(mut reasons: Vec<String>) -> Vec<String> {
+    reasons.sort_by_key(|one| !one.contains(DATABASE));
+    reasons
+}
+
+const DATABASE: &str = " the database ";
+
+/// A reason for the customer. What a database server or its client says names sockets and addresses
+/// of the server.
+fn without_servers_words(reason: &str) -> String {
+    let Some((before, after)) = reason.split_once(DATABASE) else { return reason.to_owned() };
+    let name = after.split([':', ' ']).next().unwrap_or_default();
+    format!("{before}{DATABASE}{name}; the administrator knows why")
+}
+
+/// Why a run did not succeed, for the customer.
+pub(super) fn told_to_customer(outcome: &UserOutcome) -> String {
+    LastRun { own: kept_reasons(&own_reasons(outcome)), ..LastRun::default() }.told_to_customer()
 }
 
 /// Notes that a run did not come as far as these users, because of the server.

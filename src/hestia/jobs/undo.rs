@@ -135,12 +135,7 @@ fn find(all: Vec<RestoreJob>, user: &UserName, wanted: &str) -> Result<RestoreJo
         let newest = newest.ok_or_else(|| {
             Error::new(Kind::NotFound, what()).why(format!("nothing was restored for {user}"))
         })?;
-        return match &newest.undone_by {
-            None => Ok(newest),
-            Some(undo) => Err(Error::new(Kind::Exists, format!("undo {}", newest.snapshot.name))
-                .why("it has been undone already")
-                .hint(format!("v-ghostsnap-undo-restore {user} {undo} takes that back"))),
-        };
+        return refuse_undone(newest, user);
     }
     let listed: Vec<_> = all.iter().map(|job| (job.id, job.snapshot.clone())).collect();
     let (id, _) = snapshots::find(&listed, wanted, Some(user.as_str())).map_err(|error| {
@@ -154,7 +149,17 @@ fn find(all: Vec<RestoreJob>, user: &UserName, wanted: &str) -> Result<RestoreJo
             .hint(hint)
     })?;
     let found = all.iter().find(|job| job.id == *id).cloned();
-    found.ok_or_else(|| Error::new(Kind::NotFound, what()))
+    refuse_undone(found.ok_or_else(|| Error::new(Kind::NotFound, what()))?, user)
+}
+
+/// What was undone is not undone again: it would take away what has come since.
+fn refuse_undone(job: RestoreJob, user: &UserName) -> Result<RestoreJob> {
+    match &job.undone_by {
+        None => Ok(job),
+        Some(undo) => Err(Error::new(Kind::Exists, format!("undo {}", job.snapshot.name))
+            .why("it has been undone already")
+            .hint(format!("v-ghostsnap-undo-restore {user} {undo} takes that back"))),
+    }
 }
 
 /// Takes a restore back. The user must be there and be the same person. Fails before anything has

@@ -63,7 +63,13 @@ impl Sender<'_> {
     fn call(&self, what: &str, mut call: Call) -> Result<()> {
         call.limit = self.left(what)?.min(notify_limits::CALL_WAIT);
         let outcome = self.server.caller.call(&call, self.monitor);
-        outcome.map_err(|error| error.within(what))?.check(what, &call).map(drop)
+        let outcome = outcome.map_err(|error| error.within(what))?;
+        if !outcome.is_ok() {
+            // Whatever Hestia's code, it could not be handed over: that is no bug of ours.
+            let why = format!("{} failed: {}", call.name(), outcome.complaint());
+            return Err(Error::new(Kind::Connect, what).why(why));
+        }
+        Ok(())
     }
 
     fn post_message(&self, what: &str, hook: &Webhook, message: &Message) -> Result<()> {

@@ -64,7 +64,9 @@ pub fn targets(rules: &NotifyRules, root: Option<&UserName>, users: &[User]) -> 
     for user in users {
         let customer = rules.of_user(user.name.as_str());
         let of = Some(user.name.clone());
-        if customer.panel {
+        // The administrator's own account hears of itself with everybody else.
+        let is_told = rules.panel && root == Some(&user.name);
+        if customer.panel && !is_told {
             let name = format!("panel of {}", user.name);
             let way = Way::Panel(user.name.clone());
             all.push(Target { name, of: of.clone(), way, digest: Digest::Never });

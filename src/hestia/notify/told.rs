@@ -187,7 +187,16 @@ impl BookPlace {
             let folder = path.parent().unwrap_or(Path::new("/"));
             write_private(folder, path, format!("{text}\n").as_bytes(), false)
         };
-        write(&self.usual).or_else(|_| write(&self.meanwhile)).within(what)
+        if write(&self.usual).is_err() {
+            return write(&self.meanwhile).within(what);
+        }
+        // What was kept there while the disk was full is older now, whatever the clock said then.
+        match std::fs::remove_file(&self.meanwhile) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(io_error(error, what()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -5,9 +5,9 @@
 
 use crate::base::{Timestamp, units::Span};
 use crate::hestia::inventory::User;
-use crate::hestia::jobs::health::{Health, Light};
+use crate::hestia::jobs::health::{Health, Light, age_of};
 use crate::hestia::layout::UserName;
-use crate::hestia::records::{LastRun, Tended};
+use crate::hestia::records::{LastRun, Tended, in_short};
 use crate::hestia::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -251,7 +251,7 @@ impl Found<'_> {
         if newest.is_some_and(|newest| newest > run.time) {
             return;
         }
-        let reasons = run.reasons.join("; ");
+        let reasons = in_short(&run.reasons);
         let own = run.told_to_customer();
         match run.result.as_str() {
             "failed" => {
@@ -268,13 +268,6 @@ impl Found<'_> {
             _ => {}
         }
     }
-}
-
-/// For how many hours a user has been there, if Hestia says it.
-fn age_of(user: &User, now: Timestamp) -> Option<i64> {
-    let made: jiff::civil::DateTime = user.identity.parse().ok()?;
-    let age = now.local().duration_since(made);
-    Some(age.as_hours())
 }
 
 /// What is known of a repository.
