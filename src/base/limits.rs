@@ -464,5 +464,7 @@ pub const MEMORY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub const HISTORY_SEEN_MAX: usize = 64;
 /// How often a history that looks wrong is looked at before somebody is told.
 pub const HISTORY_LOOKS: usize = 3;
+/// How long a look at a history counts for what the same process removes.
+pub const HISTORY_LOOK_SPAN: std::time::Duration = std::time::Duration::from_secs(10 * 60);
 /// How long one waits between two such looks.
 pub const HISTORY_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);

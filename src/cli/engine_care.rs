@@ -110,6 +110,7 @@ fn named(
         if let Ok(id) = FileId::parse(one)
             && all.iter().all(|(known, _)| *known != id)
             && repository.backend().size(&FileName::new(FileKind::Snapshot, id))?.is_some()
+            && repository.snapshot(&id).is_err()
         {
             plan.push(Verdict { id, snapshot: Snapshot::default(), reasons: Vec::new() });
             continue;

@@ -33,12 +33,18 @@ pub fn accept(context: &Context, call: &Invocation) -> Result<()> {
     for problem in &problems {
         context.output.note(&problem.to_string());
     }
+    for (id, error) in &history.broken {
+        context.output.note(&format!("history/{id}: {}", error.one_line()));
+    }
     if call.has("dry-run") {
         return list(context, call, &history);
     }
     let question = "Go on from what is there, and take what is gone for removed?";
     context.confirm(call, "accept the history", question)?;
-    repository.accept_history(&history)?;
+    // Not what has come back meanwhile.
+    let now = repository.history(true)?;
+    let wrong = history.wrong.common(&now.wrong);
+    repository.accept_history(&History { wrong, ..now })?;
     context.output.note(&format!("{} accepted", number_of(bytes(problems.len()), "problem")));
     list(context, call, &repository.history(true)?)
 }

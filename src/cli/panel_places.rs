@@ -131,9 +131,15 @@ fn state(
 
 /// What was taken away behind everybody's back, if something was: worse than what a check may find.
 fn taken_away(opened: &Repository) -> Option<String> {
-    let error = opened.check_history().err()?;
     // Trouble with the store is told by whatever else asks it.
-    (error.kind() == Kind::Damaged).then(|| error.one_line())
+    let history = opened.history(false).ok()?;
+    if let Err(error) = opened.check_history()
+        && error.kind() == Kind::Damaged
+    {
+        return Some(error.one_line());
+    }
+    let snapshots = crate::base::units::number_of(history.unreadable, "snapshot");
+    (history.unreadable > 0).then(|| format!("{snapshots} cannot be read; a check names them"))
 }
 
 fn sizes_of(opened: Repository, monitor: &dyn Monitor) -> Result<Sizes> {

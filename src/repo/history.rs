@@ -12,11 +12,12 @@ use super::diary::Diary;
 use super::ledger::{Ledger, Problem, Wrong};
 use crate::backend::private_file::Hold;
 use crate::backend::{FileKind, FileName, read_all};
-use crate::base::{Error, FileId, Kind, Result, Within, limits};
+use crate::base::{Error, FileId, Kind, Result, Within, World, limits};
 use crate::crypto::sign::WriterKey;
 use crate::format::history::{Entry, Head, Memory, Removed, SignedEntry, Spans, content_of};
 use crate::format::{RecordKind, Snapshot};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What this process knows of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,17 +33,20 @@ enum Look {
     Well,
 }
 
-/// Shared by all that a process does with one repository.
+/// Shared by all that a process does with one repository: the last look, and when it was.
 #[derive(Default, Clone)]
-pub(super) struct Judgement(Arc<Mutex<Look>>);
+pub(super) struct Judgement(Arc<Mutex<(Look, Duration)>>);
 
 impl Judgement {
-    fn get(&self) -> Look {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// A look that is old says nothing any more: a run may take a whole night.
+    fn get(&self, world: &World) -> Look {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_old = world.ticks().saturating_sub(last.1) > limits::HISTORY_LOOK_SPAN;
+        if is_old { Look::Not } else { last.0.clone() }
     }
 
-    fn set(&self, look: Look) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = look;
+    fn set(&self, world: &World, look: Look) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (look, world.ticks());
     }
 }
 
@@ -149,17 +153,17 @@ impl Repository {
         Self { diary: None, ..self }
     }
 
-    /// Signs a snapshot, hands it to `store` and remembers it. Where nothing can be remembered it
-    /// is stored as it is: a backup that nobody will miss is better than none.
+    /// Signs a snapshot, hands it to `store` and remembers it. If that cannot be remembered now, it
+    /// is the only entry of a writer of its own, and the next look remembers that.
     pub(super) fn with_entry(
         &self,
         snapshot: &Snapshot,
         store: impl FnOnce(&Snapshot) -> Result<FileId>,
     ) -> Result<FileId> {
-        let pen = self.diary.as_deref().and_then(|diary| Pen::take(self, diary).ok());
-        let Some(pen) = pen else {
+        let Some(diary) = self.diary.as_deref() else {
             return store(&Snapshot { history: None, ..snapshot.clone() });
         };
+        let pen = Pen::take(self, diary).or_else(|_| Pen::once(self))?;
         let signed = pen.sign(Some(content_of(snapshot)), Removed::new());
         let id = store(&Snapshot { history: Some(signed.clone()), ..snapshot.clone() })?;
         pen.done(&signed);
@@ -169,14 +173,14 @@ impl Repository {
     /// Looks at the snapshots that were just listed: is everything there that this machine has
     /// seen? Asks the store for nothing; what is odd is looked at again by [`Self::check_history`].
     pub(super) fn note_history(&self, found: &[(FileId, Snapshot)], unreadable: u64) {
-        if self.diary.is_none() || matches!(self.judgement.get(), Look::Wrong(_)) {
+        if self.diary.is_none() || matches!(self.judgement.get(&self.world), Look::Wrong(_)) {
             return;
         }
         let look = match self.quick_look(found, unreadable) {
             Ok(true) => Look::Well,
             _ => Look::Odd,
         };
-        self.judgement.set(look);
+        self.judgement.set(&self.world, look);
     }
 
     fn quick_look(&self, found: &[(FileId, Snapshot)], unreadable: u64) -> Result<bool> {
@@ -210,23 +214,22 @@ impl Repository {
     /// Remembers what was seen. Nobody waits for that: if it cannot be now, the next look does it.
     fn remember(&self, ledger: &Ledger) {
         let Some(diary) = self.diary.as_deref() else { return };
-        if ledger.wrong().is_forked() {
-            return;
-        }
-        let is_new = |memory: &Memory| merge(memory.clone(), ledger) != *memory;
+        let wrong = ledger.wrong();
+        let merge = |memory: Memory| merge(memory, ledger, &wrong);
+        let is_new = |memory: &Memory| merge(memory.clone()) != *memory;
         if !diary.read().is_ok_and(|memory| is_new(&memory)) {
             return;
         }
         let Ok(Some(_held)) = diary.try_hold() else { return };
         if let Ok(memory) = diary.read() {
-            drop(diary.write(&merge(memory, ledger)));
+            drop(diary.write(&merge(memory)));
         }
     }
 
     /// Whether something was taken from the repository behind everybody's back. What removes is
     /// refused then, and whoever reads or adds is warned.
     pub fn check_history(&self) -> Result<()> {
-        let look = self.judgement.get();
+        let look = self.judgement.get(&self.world);
         if self.diary.is_none() || look == Look::Well {
             return Ok(());
         }
@@ -235,11 +238,11 @@ impl Repository {
         }
         let problems = self.history(false).within(|| LOOKING)?.problems();
         if problems.is_empty() {
-            self.judgement.set(Look::Well);
+            self.judgement.set(&self.world, Look::Well);
             return Ok(());
         }
         let error = taken_away(&problems);
-        self.judgement.set(Look::Wrong(problems));
+        self.judgement.set(&self.world, Look::Wrong(problems));
         Err(error)
     }
 
@@ -299,7 +302,13 @@ impl Repository {
                 match plain.and_then(|plain| SignedEntry::decode(&plain)) {
                     Ok(signed) => files.read.push((name.id, signed)),
                     Err(error) if error.kind() == Kind::NotFound => is_settled = false,
-                    Err(error) if is_of_file(&error) => files.broken.push((name.id, error)),
+                    // A folder in its place, too: nobody can stop everything by making one.
+                    Err(error)
+                        if is_of_file(&error)
+                            || matches!(error.kind(), Kind::Invalid | Kind::Forbidden) =>
+                    {
+                        files.broken.push((name.id, error));
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -320,20 +329,36 @@ impl Repository {
     ) -> Result<()> {
         let these: Vec<_> = these.into_iter().collect();
         let numbers = self.numbers_of(&these)?;
-        let mut said = match self.say_removed(&numbers) {
-            // The disk is full: what is removed makes room for saying so.
-            Err(error) if error.kind() == Kind::Disk => None,
-            said => Some(said?),
-        };
+        let mut said = self.say_or_remember(&numbers)?;
         for (id, _) in &these {
             self.backend.remove(&FileName::new(FileKind::Snapshot, *id))?;
             if said.is_none() {
-                said = self.say_removed(&numbers).ok();
+                // What was removed makes room for saying so.
+                said = self.say_or_remember(&numbers)?;
             }
         }
-        let said = said.map_or_else(|| self.say_removed(&numbers), Ok);
-        self.drop_replaced(said.within(|| "say that the snapshots, which are gone, were removed")?);
+        self.drop_replaced(said.unwrap_or_default());
         Ok(())
+    }
+
+    /// Says that these numbers are removed; `None` if the store has no room for that. Then this
+    /// machine remembers it, and says it with whatever it removes next.
+    fn say_or_remember(&self, numbers: &Removed) -> Result<Option<Vec<FileId>>> {
+        let files = self.history_files()?;
+        let Some(diary) = self.diary.as_deref() else {
+            return self.say_removed(numbers, files).map(Some);
+        };
+        match self.say_removed(numbers, files) {
+            Err(error) if matches!(error.kind(), Kind::Disk | Kind::Limit) => {
+                let what = || "remember what is removed";
+                let _held = diary.hold(&self.world).within(what)?;
+                let mut memory = diary.read().within(what)?;
+                add_all(&mut memory.removed, numbers);
+                diary.write(&memory).within(what)?;
+                Ok(None)
+            }
+            said => said.map(Some),
+        }
     }
 
     /// Removes one snapshot that nobody has at hand.
@@ -351,16 +376,28 @@ impl Repository {
     /// The numbers that go with snapshots.
     fn numbers_of(&self, these: &[(FileId, Option<&Snapshot>)]) -> Result<Removed> {
         let mut numbers = Removed::new();
-        let is_unreadable = these.iter().any(|(_, snapshot)| snapshot.is_none());
-        if is_unreadable && self.diary.is_some() {
-            // All that is gone must be theirs, if it is no more than they are.
-            let history = self.history(false)?;
-            if history.problems().is_empty() && history.wrong.gone() > 0 {
-                numbers = history.ledger.removed_if_accepted(&history.wrong);
+        let mut unreadable = 0u64;
+        let mut found = Vec::new();
+        for (id, snapshot) in these {
+            match snapshot {
+                Some(snapshot) => found.push((*snapshot).clone()),
+                None => match self.snapshot(id) {
+                    Ok(snapshot) => found.push(snapshot),
+                    Err(_) => unreadable = unreadable.saturating_add(1),
+                },
             }
         }
-        for (_, snapshot) in these {
-            let signed = snapshot.and_then(|one| one.history.as_ref());
+        if unreadable > 0 && self.diary.is_some() {
+            // All that is gone must be theirs, if it is no more than they are; twice, as others may
+            // be storing.
+            let (one, two) = (self.history_once(false)?, self.history_once(false)?);
+            let wrong = one.wrong.common(&two.wrong);
+            if !wrong.is_forked() && (1..=unreadable).contains(&wrong.gone()) {
+                numbers = two.ledger.removed_if_accepted(&wrong);
+            }
+        }
+        for snapshot in &found {
+            let signed = snapshot.history.as_ref();
             if let Some(entry) = signed.and_then(|signed| signed.entry().ok()) {
                 numbers.entry(entry.writer).or_default().add(entry.number, entry.number);
             }
@@ -370,11 +407,10 @@ impl Repository {
 
     /// Stores that these numbers are removed, and all that were ever; returns the records that the
     /// new one takes over.
-    fn say_removed(&self, numbers: &Removed) -> Result<Vec<FileId>> {
+    fn say_removed(&self, numbers: &Removed, files: Files) -> Result<Vec<FileId>> {
         if numbers.is_empty() {
             return Ok(Vec::new());
         }
-        let files = self.history_files()?;
         // Who cannot remember says it all the same.
         let pen = self.diary.as_deref().and_then(|diary| Pen::take(self, diary).ok());
         let mut pen = pen.map_or_else(|| Pen::once(self), Ok)?;
@@ -390,7 +426,12 @@ impl Repository {
         }
         let signed = pen.sign(None, removed.clone());
         let stored = self.seal(RecordKind::History, 0, &signed.encode())?;
-        super::store_named(self.backend.as_ref(), FileKind::History, &stored)?;
+        let name = FileName::new(FileKind::History, crate::format::pack::file_id(&stored));
+        self.backend.create(&name, &stored)?;
+        // If it is gone again, somebody else has taken it over already.
+        if let Some(size) = self.backend.size(&name)? {
+            super::has_arrived(&name, Some(size), crate::base::units::bytes(stored.len()))?;
+        }
         pen.memory.removed = removed;
         pen.done(&signed);
         Ok(files.read.into_iter().map(|(id, _)| id).collect())
@@ -411,16 +452,16 @@ impl Repository {
         let what = || "go on from the history that is there";
         if !history.problems().is_empty() {
             let removed = history.ledger.removed_if_accepted(&history.wrong);
-            let replaced = self.say_removed(&removed).within(what)?;
-            self.drop_replaced(replaced);
+            let replaced = self.say_or_remember(&removed).within(what)?;
+            self.drop_replaced(replaced.unwrap_or_default());
         }
         for (id, error) in &history.broken {
             // What it said is said anew; one of a newer version is not ours to judge.
-            if error.kind() == Kind::Damaged && !self.backend.properties().append_only {
+            if error.kind() != Kind::Newer && !self.backend.properties().append_only {
                 self.backend.remove(&FileName::new(FileKind::History, *id)).within(what)?;
             }
         }
-        self.judgement.set(Look::Not);
+        self.judgement.set(&self.world, Look::Not);
         Ok(())
     }
 }
@@ -437,7 +478,7 @@ fn taken_away(problems: &[Problem]) -> Error {
 }
 
 /// Whether an error says that a file is not as it should be, and not that the store is ill.
-fn is_of_file(error: &Error) -> bool {
+pub(super) fn is_of_file(error: &Error) -> bool {
     matches!(error.kind(), Kind::Damaged | Kind::Newer)
 }
 
@@ -447,9 +488,13 @@ fn add_all(removed: &mut Removed, more: &Removed) {
     }
 }
 
-/// What is remembered after a look at which no two histories were found.
-fn merge(mut memory: Memory, ledger: &Ledger) -> Memory {
+/// What is remembered after a look. Of a chain with two histories nobody knows which is the true
+/// one.
+fn merge(mut memory: Memory, ledger: &Ledger, wrong: &Wrong) -> Memory {
     for (writer, head) in ledger.heads() {
+        if wrong.is_forked_of(&writer) {
+            continue;
+        }
         let known = memory.heads.entry(writer).or_insert(head);
         if head.number > known.number {
             *known = head;

@@ -115,6 +115,11 @@ impl Wrong {
         self.forked.values().any(|spans| spans.count() > 0)
     }
 
+    /// Whether there are two of one writer.
+    pub fn is_forked_of(&self, writer: &WriterId) -> bool {
+        self.forked.get(writer).is_some_and(|spans| spans.count() > 0)
+    }
+
     /// How many entries are gone.
     pub fn gone(&self) -> u64 {
         self.gone.values().map(Spans::count).fold(0, u64::saturating_add)

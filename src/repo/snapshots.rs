@@ -2,6 +2,7 @@
 //! Snapshots of a repository: list, find by id, prefix, name or `latest`, save and remove.
 
 use super::Repository;
+use super::history::is_of_file;
 use crate::backend::{FileKind, FileName};
 use crate::base::{Error, FileId, Kind, Monitor, Result, Within, units};
 use crate::format::{RecordKind, Snapshot, pack};
@@ -49,7 +50,7 @@ impl Repository {
                 // Forgotten by another process since the listing.
                 Err(error) if error.kind() == Kind::NotFound => {}
                 Err(error) => {
-                    unreadable = unreadable.saturating_add(1);
+                    unreadable = unreadable.saturating_add(u64::from(is_of_file(&error)));
                     monitor.warn(error);
                 }
             }
