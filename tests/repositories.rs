@@ -118,11 +118,49 @@ fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+/// An administrator's key of the API is no shell of root.
+#[test]
+fn through_the_panel_nobody_names_a_program_or_a_file_of_root() {
+    let desk = Desk::new();
+    let secret = desk.entry("s3.secret");
+    let secret = format!("secret_file={}", secret.display());
+    let place = "s3:https://s3.example.com/bucket/server1";
+    let (code, text) =
+        desk.panel(&["v-ghostsnap-add-repository", "a", place, "key_id=AKIA1", &secret]);
+    assert_eq!(code, 0, "{text}");
+    for (word, place) in [
+        ("secret_command=/bin/true", place),
+        ("secret_env=HOME", place),
+        ("password_command=/bin/true", place),
+        ("session_token_file=/etc/shadow", place),
+        ("ca_file=/home/alice/ca", place),
+        ("ca_file=", place),
+        ("key_file=/home/alice/new", place),
+        ("allow_http=yes", place),
+        ("ssh_config=/home/alice/config", "sftp://a@b.example/x"),
+        ("rclone_config=/home/alice/config", "rclone:a:b"),
+        ("sas_token_file=/etc/shadow", "azure:container/x"),
+        ("connection_string_file=/etc/shadow", "azure:container/x"),
+    ] {
+        let (code, text) = desk.panel(&["v-ghostsnap-add-repository", "b", place, word]);
+        assert_eq!(code, 10, "{word}: {text}");
+        assert!(!desk.entry("b.toml").exists(), "{word}");
+    }
+    // What is sent as it is goes nowhere else.
+    for word in ["url=s3:https://evil.example/b", "endpoint=https://evil.example"] {
+        let (code, text) = desk.panel(&["v-ghostsnap-change-repository", "a", word]);
+        assert_eq!(code, 10, "{word}: {text}");
+    }
+    let (code, text) = desk.panel(&["v-ghostsnap-change-repository", "a", "region=eu-west-1"]);
+    assert_eq!(code, 0, "{text}");
+}
+
 #[test]
 fn an_entry_is_added_and_listed_in_every_format() {
     let desk = Desk::new();
-    let (code, text) = desk.panel(&[
-        "v-ghostsnap-add-repository",
+    desk.ok(&[
+        "repository",
+        "add",
         "offsite",
         "s3:https://s3.example.com/bucket/server1",
         "key_id=AKIA1",
@@ -131,7 +169,6 @@ fn an_entry_is_added_and_listed_in_every_format() {
         "session_token_command=printf '%s' 'a b'",
         "password_file=/nowhere/pw",
     ]);
-    assert_eq!(code, 0, "{text}");
     assert_eq!((mode(&desk.entry("offsite.toml")), mode(&desk.entry(""))), (0o600, 0o700));
     let (code, text) = desk.panel(&["v-ghostsnap-list-repositories", "json"]);
     assert_eq!(code, 0);

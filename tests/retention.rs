@@ -120,7 +120,12 @@ fn the_health_of_a_user_is_told_from_what_is_there() {
         (health.light, health.backups)
     };
     night(&machine, "alice");
-    assert_eq!((look("alice"), look("bob")), ((Light::Green, 1), (Light::Red, 0)));
+    // Bob is new: there is time for a first one.
+    assert_eq!((look("alice"), look("bob")), ((Light::Green, 1), (Light::Yellow, 0)));
+    let rows = machine.hestia.user_file(&user("bob"), "user.conf");
+    let text = fs::read_to_string(&rows).unwrap();
+    fs::write(&rows, text.replace("DATE='2026-11-22'", "DATE='2020-01-01'")).unwrap();
+    assert_eq!(look("bob"), (Light::Red, 0));
     machine.server.world.sleep(Duration::from_secs(30 * 3600));
     assert_eq!(look("alice"), (Light::Yellow, 1));
     machine.server.world.sleep(Duration::from_secs(30 * 3600));
@@ -129,7 +134,7 @@ fn the_health_of_a_user_is_told_from_what_is_there() {
     night(&machine, "alice");
     fs::remove_dir_all(machine.hestia.user_file(&user("alice"), "")).unwrap();
     machine.add_user_made_at("alice", "23:59:59");
-    assert_eq!(look("alice"), (Light::Red, 0));
+    assert_eq!(look("alice"), (Light::Yellow, 0));
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn take_options(context: &Context, call: &Invocation, entry: &mut Entry) -> Resu
         let (key, value) = word.split_once('=').ok_or_else(|| {
             Error::new(Kind::Usage, "set an option").why("one of the words is not KEY=VALUE")
         })?;
+        refuse_through_shim(call, entry, key)?;
         let secret = entry.settings().find(|one| one.key == key && one.holds == Holds::Secret);
         if let (Some(one), "-") = (secret, value) {
             typed.push((one.key, type_secret(context, one.key)?));
@@ -86,6 +87,25 @@ fn take_options(context: &Context, call: &Invocation, entry: &mut Entry) -> Resu
         }
     }
     Ok(typed)
+}
+
+/// Whoever calls through the panel or the API decides neither which programs root runs nor which
+/// files it reads and writes, and sends no secret that is there already to a place of his choice.
+fn refuse_through_shim(call: &Invocation, entry: &Entry, key: &str) -> Result<()> {
+    if call.shim().is_none() {
+        return Ok(());
+    }
+    let names_file = named::SETTINGS.iter().any(|one| one.key == key && one.holds == Holds::Path);
+    // A signature is made with other secrets; these are sent as they are.
+    let is_sent = ["session_token_file", "sas_token_file", "connection_string_file"];
+    let is_elsewhere = ["url", "endpoint"].contains(&key) && entry.secrets().next().is_some();
+    let runs = key.ends_with("_command") || key.ends_with("_env");
+    if !(names_file || is_sent.contains(&key) || is_elsewhere || runs || key == "allow_http") {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Forbidden, format!("set {}", key.escape_debug()))
+        .why("it decides what root runs, reads or sends where, or takes a protection away")
+        .hint("as root at a shell: ghostsnap repository change NAME ..."))
 }
 
 /// From the terminal, unseen, or the next line of standard input.

@@ -70,8 +70,10 @@ const ADD: Command = Command {
     shims: &[Shim {
         name: "v-ghostsnap-add-repository",
         about: "give a repository a name",
-        details: "Secrets are given as secret_file, secret_env or secret_command, never \
-                  themselves. Nothing is made at the address; the first backup does that.",
+        details: "Secrets are given as secret_file, or read from standard input with secret=-, \
+                  never themselves. What names a program, or another file of root, is taken by \
+                  'ghostsnap repository add' alone. Nothing is made at the address; the first \
+                  backup does that.",
         example: "v-ghostsnap-add-repository offsite s3:https://s3.example.com/bucket/server1 \
                   key_id=AKIA1 secret_file=/root/s3-secret",
         args: &[
