@@ -43,7 +43,9 @@ class Store:
 
     def __init__(self, program: str, folder: Path) -> None:
         self.program, self.folder = program, folder
-        self.environment = dict(os.environ, GHOSTSNAP_PASSWORD="benchmark")
+        self.environment = dict(
+            os.environ, GHOSTSNAP_PASSWORD="benchmark", GHOSTSNAP_STATE_DIR=str(folder / "state")
+        )
         self.run(["init"])
 
     def run(self, words: list[str], **options) -> tuple[float, float]:

@@ -88,7 +88,8 @@ class Tool:
     def environment(self) -> dict[str, str]:
         """Returns the whole environment: no setting of the user changes a measurement."""
         own = {"HOME": "home", "XDG_CONFIG_HOME": "home", "XDG_STATE_HOME": "home",
-               "XDG_DATA_HOME": "home", "XDG_CACHE_HOME": "cache", "TMPDIR": "tmp"}
+               "XDG_DATA_HOME": "home", "XDG_CACHE_HOME": "cache", "TMPDIR": "tmp",
+               "GHOSTSNAP_STATE_DIR": "home"}
         paths = {key: str(self.folder / value) for key, value in own.items()}
         return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **paths, **self.secrets}
 
