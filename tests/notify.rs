@@ -435,6 +435,41 @@ fn a_backup_that_waits_for_nobody_has_not_failed() {
     assert_eq!(site.file("bells"), "");
 }
 
+#[test]
+fn backups_that_somebody_took_away_are_told_to_the_administrator() {
+    let site =
+        Site::new("[notifications.webhooks.ops]\nHOOK\n[notifications.users]\npanel = true\n");
+    site.ok(&["hestia", "backup"]);
+    site.ok(&["hestia", "backup", "--user", "alice"]);
+    let folder = site.machine.path("var/lib/ghostsnap/repository/snapshots");
+    let aside = site.machine.path("aside");
+    fs::create_dir(&aside).unwrap();
+    let stolen: Vec<_> = fs::read_dir(&folder).unwrap().map(|one| one.unwrap().path()).collect();
+    for path in &stolen[..2] {
+        fs::rename(path, aside.join(path.file_name().unwrap())).unwrap();
+    }
+    let status = site.run(&["hestia", "repository-status", "--format", "json"]).1;
+    assert!(status.contains("\"red\"") && status.contains("nobody says that"), "{status}");
+    // Backups go on, and the next one tells.
+    let (code, _) = site.run(&["hestia", "backup", "--user", "bob"]);
+    assert_eq!(code, 0);
+    let told = site.receiver.take();
+    let told: String = told.iter().map(|one| one.body.as_str()).collect();
+    assert!(told.contains("repository default: cannot make sure that nobody has taken"), "{told}");
+    assert!(!site.file("bells").contains("taken"), "customers learn nothing of it");
+    assert_eq!(site.run(&["hestia", "check-health"]).0, 2);
+    assert_eq!(site.run(&["check"]).0, 31);
+    // Whoever brings them back has brought them back.
+    for path in &stolen[..2] {
+        fs::rename(aside.join(path.file_name().unwrap()), path).unwrap();
+    }
+    site.ok(&["check", "--read-data"]);
+    site.ok(&["hestia", "notify"]);
+    let told: String = site.receiver.take().iter().map(|one| one.body.clone()).collect();
+    assert!(told.contains("no backup is missing in it any more"), "{told}");
+    assert_eq!(site.run(&["hestia", "check-health"]).0, 0);
+}
+
 const PINGS: &str = "[notifications.pings.nightly]\nHOOK\n\
                      [notifications.pings.alice]\nHOOK\nuser = 'alice'\n";
 

@@ -453,11 +453,11 @@ pub const SFTP_PACKET_BYTES_MAX: usize = 256 * 1024;
 pub const SFTP_FOLDERS_AT_ONCE: usize = 32;
 /// How long the last words of a program that has ended may take to arrive.
 pub const LAST_WORDS_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
-/// How long a process waits for another of this machine that has a private file, such as one that
-/// stores a snapshot far away. After that it goes on without.
-pub const PRIVATE_FILE_WAIT: std::time::Duration = std::time::Duration::from_secs(15 * 60);
-/// How often it looks.
-pub const PRIVATE_FILE_LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+/// How often whoever waits for a lock looks.
+pub const LOCK_LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+/// How long a run waits for another of this machine that is storing a snapshot. After that it signs
+/// its own as a writer of its own.
+pub const MEMORY_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
 /// Bytes of what a machine remembers of a repository: a hundred thousand removed ranges fit.
 pub const MEMORY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Chains of others that an entry of the history names.

@@ -22,9 +22,7 @@ pub const TIMER_WAIT: std::time::Duration = std::time::Duration::from_secs(600);
 pub const CALL_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 /// What a receiver may answer: nobody reads more than its status.
 pub const ANSWER_BYTES_MAX: u64 = 64 * 1024;
-/// How often whoever waits for another one who sends looks, and how long.
-pub const LOCK_LOOK: std::time::Duration = std::time::Duration::from_millis(200);
-/// See [`LOCK_LOOK`].
+/// How long one waits for another who sends.
 pub const LOCK_WAIT: std::time::Duration = std::time::Duration::from_secs(70);
 /// What is remembered of what was told: some hundred bytes for each trouble of each receiver.
 pub const TOLD_BYTES_MAX: u64 = 64 * 1024 * 1024;

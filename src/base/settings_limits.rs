@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-/// How often whoever waits for another one who changes the settings looks. A change takes some
-/// milliseconds.
-pub const LOCK_LOOK: Duration = Duration::from_millis(20);
-/// How long that may take: a page of the panel waits for it.
+/// How long one waits for another who changes the settings: a page of the panel waits with it. A
+/// change takes some milliseconds.
 pub const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// How many exclusions a customer may have: more is a list that nobody reads, and each is compared

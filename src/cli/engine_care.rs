@@ -110,7 +110,7 @@ fn named(
         if let Ok(id) = FileId::parse(one)
             && all.iter().all(|(known, _)| *known != id)
             && repository.backend().size(&FileName::new(FileKind::Snapshot, id))?.is_some()
-            && repository.snapshot(&id).is_err()
+            && is_unreadable(repository, &id)?
         {
             plan.push(Verdict { id, snapshot: Snapshot::default(), reasons: Vec::new() });
             continue;
@@ -122,6 +122,15 @@ fn named(
         }
     }
     Ok(plan)
+}
+
+/// Whether nothing can be read of a snapshot that is there.
+fn is_unreadable(repository: &Repository, id: &FileId) -> Result<bool> {
+    match repository.snapshot(id) {
+        Ok(_) => Ok(false),
+        Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Newer) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 fn verdict_row(verdict: &Verdict) -> [Cell; 8] {

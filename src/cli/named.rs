@@ -7,6 +7,7 @@ use super::args::Invocation;
 use super::repository;
 use super::rows::Cell;
 use super::words::split_words;
+use crate::backend::private_file::remove_file;
 use crate::backend::probe::{Outcome, Step, probe};
 use crate::backend::{self, Access, FileName, Variables, place_of, shown_address};
 use crate::base::{Error, Kind, Result, WhatIo, Within, limits};
@@ -152,7 +153,7 @@ fn keep(
     let written = named::write(folder, entry, new);
     if new && written.is_err() {
         for path in kept {
-            named::remove_file(&path)?;
+            remove_file(&path)?;
         }
     }
     written

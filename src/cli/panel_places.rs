@@ -8,7 +8,7 @@ use super::panel::server;
 use super::repository;
 use super::rows::Cell;
 use crate::backend::place_of;
-use crate::base::units::bytes;
+use crate::base::units::{bytes, number_of};
 use crate::base::{Error, Kind, Monitor, Result, Timestamp};
 use crate::hestia::jobs::Server;
 use crate::hestia::jobs::health::Light;
@@ -109,36 +109,37 @@ fn state(
         }
         Err(error) => {
             let light = Err(error.one_line());
-            PlaceState { name, light, check: None, prune: None, disk, sizes: None }
+            let (check, prune) = (None, None);
+            PlaceState { name, light, taken: None, check, prune, disk, sizes: None }
         }
         Ok(opened) => {
             let id = opened.config().repository_id;
             let check = records.tended(Care::Check, &id, monitor);
             let prune = records.tended(Care::Prune, &id, monitor);
-            let usual = light(&server.settings, check.as_ref(), server.world.now());
-            let light = taken_away(&opened).map_or(usual, |why| (Light::Red, why));
+            let light = light(&server.settings, check.as_ref(), server.world.now());
+            let taken = taken_away(&opened);
             let sizes = (want == Want::Sizes).then(|| sizes_of(opened, monitor)).transpose();
             match sizes {
-                Ok(sizes) => PlaceState { name, light: Ok(light), check, prune, disk, sizes },
+                Ok(sizes) => {
+                    PlaceState { name, light: Ok(light), taken, check, prune, disk, sizes }
+                }
                 Err(error) => {
                     let light = Err(error.one_line());
-                    PlaceState { name, light, check, prune, disk, sizes: None }
+                    PlaceState { name, light, taken, check, prune, disk, sizes: None }
                 }
             }
         }
     })
 }
 
-/// What was taken away behind everybody's back, if something was: worse than what a check may find.
+/// What somebody took out of a repository, or what cannot be read of it and may hide that.
 fn taken_away(opened: &Repository) -> Option<String> {
     // Trouble with the store is told by whatever else asks it.
     let history = opened.history(false).ok()?;
-    if let Err(error) = opened.check_history()
-        && error.kind() == Kind::Damaged
-    {
+    if let Err(error) = history.verdict() {
         return Some(error.one_line());
     }
-    let snapshots = crate::base::units::number_of(history.unreadable, "snapshot");
+    let snapshots = number_of(history.unreadable, "snapshot");
     (history.unreadable > 0).then(|| format!("{snapshots} cannot be read; a check names them"))
 }
 

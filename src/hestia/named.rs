@@ -9,17 +9,17 @@
 
 use super::call::private_folder;
 use super::settings::Place;
-use crate::backend::local::rename_new;
 use crate::backend::place_of;
+use crate::backend::private_file::{check_private, remove_file, replace, sync};
 use crate::backend::worded::Words;
 use crate::base::error::io_error;
 use crate::base::{Error, Kind, Result, WhatIo, limits};
 use nix::fcntl::OFlag;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use toml::{Spanned, Value};
 
@@ -492,38 +492,11 @@ pub fn remove(folder: &Path, entry: &Entry) -> Result<()> {
     sync(folder)
 }
 
-/// Removes a file; one that is gone already is fine.
-pub fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.what_io(|| format!("remove {}", path.display())),
-    }
-}
-
-fn sync(folder: &Path) -> Result<()> {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.what_io(|| format!("write {}", folder.display()))
-}
-
 pub(super) fn write_private(folder: &Path, path: &Path, bytes: &[u8], new: bool) -> Result<()> {
-    let what = || format!("write {}", path.display());
     private_folder(folder)?;
-    check_private(folder, &folder.symlink_metadata().what_io(what)?)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".new-{}", std::process::id()));
-    // Begins with a dot, so that it is never taken for an entry.
-    let temp = folder.join(format!(".{}", name.display()));
-    remove_file(&temp)?;
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(&temp).what_io(what)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    let placed =
-        written.and_then(|()| if new { rename_new(&temp, path) } else { fs::rename(&temp, path) });
-    if let Err(error) = placed {
-        remove_file(&temp)?;
-        return Err(io_error(error, what()));
-    }
-    sync(folder)
+    let meta = folder.symlink_metadata().what_io(|| format!("write {}", path.display()))?;
+    check_private(folder, &meta)?;
+    replace(path, bytes, new)
 }
 
 /// Reads a text file that is nobody else's to read or write; `None` if there is none. What is
@@ -550,20 +523,6 @@ pub(super) fn read_private_within(path: &Path, bytes_max: u64) -> Result<Option<
     let mut text = String::new();
     file.take(bytes_max).read_to_string(&mut text).what_io(what)?;
     Ok(Some(text))
-}
-
-fn check_private(path: &Path, meta: &Metadata) -> Result<()> {
-    let me = nix::unistd::geteuid().as_raw();
-    let owner = meta.uid() == me || meta.uid() == 0;
-    let others = meta.mode() & 0o077;
-    if owner && others == 0 {
-        return Ok(());
-    }
-    let mode = if meta.is_dir() { "700" } else { "600" };
-    let why = if owner { "others may read or change it" } else { "it belongs to somebody else" };
-    Err(Error::new(Kind::Forbidden, format!("use {}", path.display()))
-        .why(why)
-        .hint(format!("chown root {0} && chmod {mode} {0}", path.display())))
 }
 
 #[cfg(test)]

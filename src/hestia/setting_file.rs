@@ -6,10 +6,8 @@ use super::conf;
 use super::named::write_private;
 use super::setting_edit::{self, Path as KeyPath, Value};
 use super::settings::Settings;
-use crate::base::error::io_error;
+use crate::backend::private_file::{Hold, hold};
 use crate::base::{Error, Kind, Result, WhatIo, World, settings_limits};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
 use std::path::Path;
 
@@ -57,20 +55,9 @@ pub fn change(
 }
 
 /// Two that change at the same time must not each undo what the other has done.
-pub(super) fn lock(folder: &Path, world: &World) -> Result<Flock<File>> {
-    let what = || format!("lock {}", folder.display());
-    let mut file = File::open(folder).what_io(what)?;
-    let started = world.ticks();
-    loop {
-        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(held) => return Ok(held),
-            Err((file, Errno::EWOULDBLOCK)) => file,
-            Err((_, errno)) => return Err(io_error(errno.into(), what())),
-        };
-        if world.ticks().saturating_sub(started) > settings_limits::LOCK_WAIT {
-            return Err(Error::new(Kind::InUse, "change the settings")
-                .why("somebody else does, for quite a while"));
-        }
-        world.sleep(settings_limits::LOCK_LOOK);
-    }
+pub(super) fn lock(folder: &Path, world: &World) -> Result<Hold> {
+    let file = File::open(folder).what_io(|| format!("lock {}", folder.display()))?;
+    hold(file, world, settings_limits::LOCK_WAIT)?.ok_or_else(|| {
+        Error::new(Kind::InUse, "change the settings").why("somebody else does, for quite a while")
+    })
 }

@@ -11,7 +11,7 @@ use crate::base::{
 use crate::format::compress::Decompressor;
 use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
 use crate::format::{
-    BlobEntry, IndexSegment, Node, NodeKind, NoteKind, PackEntry, PackReader, RecordKind,
+    BlobEntry, IndexSegment, Node, NodeKind, NoteKind, PackEntry, PackReader, RecordKind, Snapshot,
 };
 use crate::repo::writer::check_chunks;
 use crate::repo::{IndexedRepository, Reader, Repository};
@@ -125,8 +125,8 @@ pub fn check(repository: Repository, read: ReadData, monitor: &dyn Monitor) -> R
         }
     };
     repository.leave_out_removed_packs(&removed);
-    check_snapshots(&repository, &snapshots, &mut report, monitor)?;
-    check_history(&repository, &mut report)?;
+    let (good, unreadable) = check_snapshots(&repository, &snapshots, &mut report, monitor)?;
+    check_history(&repository, (&good, unreadable), &mut report)?;
     check_data(&repository, &listed, read, &mut report, monitor)?;
     Ok(report)
 }
@@ -257,8 +257,9 @@ fn check_snapshots(
     listed: &[(FileName, u64)],
     report: &mut CheckReport,
     monitor: &dyn Monitor,
-) -> Result<()> {
+) -> Result<(Vec<(FileId, Snapshot)>, u64)> {
     monitor.stage(Stage::Step { name: "checking snapshots", total: None });
+    let (mut read, mut unreadable) = (Vec::new(), 0u64);
     let mut trees =
         Trees { reader: Reader::new(repository), repository, seen: HashSet::new(), monitor };
     for (name, _) in listed {
@@ -268,6 +269,7 @@ fn check_snapshots(
             Err(error) if is_gone(repository, name, &error)? => continue,
             Err(error) => {
                 report.snapshots += 1;
+                unreadable += 1;
                 report.take(&name.to_string(), error)?;
                 continue;
             }
@@ -275,14 +277,19 @@ fn check_snapshots(
         report.snapshots += 1;
         let label = if snapshot.name.is_empty() { name.id.short() } else { snapshot.name.clone() };
         trees.folder(&snapshot.tree, &label, &RelPath::root(), report)?;
+        read.push((name.id, snapshot));
     }
-    Ok(())
+    Ok((read, unreadable))
 }
 
 /// Whether anything was taken away behind everybody's back, and whether all is signed by whoever is
 /// said to have written it.
-fn check_history(repository: &Repository, report: &mut CheckReport) -> Result<()> {
-    let mut history = repository.history(true)?;
+fn check_history(
+    repository: &Repository,
+    (snapshots, unreadable): (&[(FileId, Snapshot)], u64),
+    report: &mut CheckReport,
+) -> Result<()> {
+    let mut history = repository.history_of(snapshots, unreadable)?;
     for (file, error) in history.broken.drain(..) {
         report.take(&format!("history/{file}"), error)?;
     }

@@ -8,6 +8,7 @@ use crate::base::{FileId, Result, Within, World, limits};
 use crate::crypto::sign::WriterKey;
 use crate::format::history::Memory;
 use std::path::Path;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The memory of one repository.
@@ -30,14 +31,10 @@ impl Diary {
         self.read().map(drop)
     }
 
-    /// Whether no other process of this machine is about to write, and none will while it is held.
-    pub(super) fn try_hold(&self) -> Result<Option<Hold>> {
-        self.file.try_hold()
-    }
-
-    /// Waits until no other process of this machine is about to write.
-    pub(super) fn hold(&self, world: &World) -> Result<Hold> {
-        self.file.hold(world)
+    /// While what comes back lives, no other process of this machine writes; `None` if one is about
+    /// to for too long.
+    pub(super) fn hold(&self, world: &World, patience: Duration) -> Result<Option<Hold>> {
+        self.file.hold(world, patience)
     }
 
     /// What is remembered; nothing, if there is nothing.

@@ -63,6 +63,12 @@ pub struct History {
 }
 
 impl History {
+    /// Fails if there is something that nobody accounts for.
+    pub fn verdict(&self) -> Result<()> {
+        let problems = self.problems();
+        if problems.is_empty() { Ok(()) } else { Err(taken_away(&problems)) }
+    }
+
     /// What nobody accounts for. Entries of snapshots that cannot be read are none of it: those
     /// are damage, and found by whoever reads them.
     pub fn problems(&self) -> Vec<Problem> {
@@ -74,6 +80,7 @@ impl History {
 }
 
 /// Records of removals as they are in the repository.
+#[derive(Default)]
 struct Files {
     read: Vec<(FileId, SignedEntry)>,
     broken: Vec<(FileId, Error)>,
@@ -91,7 +98,9 @@ struct Pen<'r> {
 impl<'r> Pen<'r> {
     /// Takes the next number. It counts as used from now on, whatever becomes of it.
     fn take(repository: &'r Repository, diary: &'r Diary) -> Result<Self> {
-        let held = diary.hold(&repository.world)?;
+        let held = diary.hold(&repository.world, limits::MEMORY_WAIT)?.ok_or_else(|| {
+            Error::new(Kind::InUse, "sign a snapshot").why("another process is about to, for long")
+        })?;
         let mut memory = diary.read()?;
         let key = diary.key(&mut memory, &repository.world)?;
         // Never one that somebody has signed away: it would not be missed.
@@ -171,26 +180,23 @@ impl Repository {
     }
 
     /// Looks at the snapshots that were just listed: is everything there that this machine has
-    /// seen? Asks the store for nothing; what is odd is looked at again by [`Self::check_history`].
+    /// seen? Asks the store for what was removed only if it does not know that already; what is
+    /// odd even then is looked at again by [`Self::check_history`].
     pub(super) fn note_history(&self, found: &[(FileId, Snapshot)], unreadable: u64) {
         if self.diary.is_none() || matches!(self.judgement.get(&self.world), Look::Wrong(_)) {
             return;
         }
-        let look = match self.quick_look(found, unreadable) {
-            Ok(true) => Look::Well,
-            _ => Look::Odd,
+        let look = |files: Files| -> Result<bool> {
+            let history = self.compare(found, unreadable, files, false)?;
+            self.remember(&history.ledger);
+            Ok(history.problems().is_empty())
         };
+        let is_well = match look(Files::default()) {
+            Ok(false) => self.history_files().and_then(look),
+            known => known,
+        };
+        let look = if is_well.is_ok_and(|is_well| is_well) { Look::Well } else { Look::Odd };
         self.judgement.set(&self.world, look);
-    }
-
-    fn quick_look(&self, found: &[(FileId, Snapshot)], unreadable: u64) -> Result<bool> {
-        let memory = self.memory()?;
-        let mut ledger = Ledger::new(&memory);
-        self.add_snapshots(&mut ledger, found, &memory);
-        ledger.settle();
-        self.remember(&ledger);
-        let wrong = ledger.wrong();
-        Ok(!wrong.is_forked() && wrong.gone() <= unreadable)
     }
 
     /// What this machine remembers.
@@ -220,7 +226,7 @@ impl Repository {
         if !diary.read().is_ok_and(|memory| is_new(&memory)) {
             return;
         }
-        let Ok(Some(_held)) = diary.try_hold() else { return };
+        let Ok(Some(_held)) = diary.hold(&self.world, Duration::ZERO) else { return };
         if let Ok(memory) = diary.read() {
             drop(diary.write(&merge(memory)));
         }
@@ -236,20 +242,23 @@ impl Repository {
         if let Look::Wrong(problems) = look {
             return Err(taken_away(&problems));
         }
-        let problems = self.history(false).within(|| LOOKING)?.problems();
-        if problems.is_empty() {
-            self.judgement.set(&self.world, Look::Well);
-            return Ok(());
-        }
-        let error = taken_away(&problems);
-        self.judgement.set(&self.world, Look::Wrong(problems));
-        Err(error)
+        self.history(false).within(|| LOOKING)?.verdict()
     }
 
     /// The history as it is now. What looks wrong is looked at several times: others may be storing
     /// and removing. `all`: also the signatures that were looked at before.
     pub fn history(&self, all: bool) -> Result<History> {
-        let mut found = self.history_once(all)?;
+        let first = self.history_once(all)?;
+        self.looked_at_again(first, all)
+    }
+
+    /// The same, beginning with snapshots that were listed and read just now.
+    pub fn history_of(&self, found: &[(FileId, Snapshot)], unreadable: u64) -> Result<History> {
+        let first = self.compare(found, unreadable, self.history_files()?, true)?;
+        self.looked_at_again(first, true)
+    }
+
+    fn looked_at_again(&self, mut found: History, all: bool) -> Result<History> {
         for _ in 1..limits::HISTORY_LOOKS {
             if found.problems().is_empty() {
                 break;
@@ -260,11 +269,13 @@ impl Repository {
             found = History { wrong, ..again };
         }
         self.remember(&found.ledger);
+        let problems = found.problems();
+        let look = if problems.is_empty() { Look::Well } else { Look::Wrong(problems) };
+        self.judgement.set(&self.world, look);
         Ok(found)
     }
 
     fn history_once(&self, all: bool) -> Result<History> {
-        let memory = self.memory()?;
         let (mut found, mut unreadable) = (Vec::new(), 0u64);
         // First the snapshots: what is gone from them was said to be removed before.
         for (name, snapshot) in self.each_snapshot(self.backend.list(FileKind::Snapshot)?) {
@@ -276,10 +287,21 @@ impl Repository {
                 Err(error) => return Err(error),
             }
         }
-        let Files { read, broken } = self.history_files()?;
+        self.compare(&found, unreadable, self.history_files()?, all)
+    }
+
+    /// Compares what is there with what this machine remembers.
+    fn compare(
+        &self,
+        found: &[(FileId, Snapshot)],
+        unreadable: u64,
+        Files { read, broken }: Files,
+        all: bool,
+    ) -> Result<History> {
+        let memory = self.memory()?;
         let mut ledger = Ledger::new(&memory);
         let seen = if all { &Memory::default() } else { &memory };
-        self.add_snapshots(&mut ledger, &found, seen);
+        self.add_snapshots(&mut ledger, found, seen);
         let repository = &self.config.repository_id;
         for (id, signed) in &read {
             ledger.add(*id, signed, None, |entry| signed.is_signed(entry, repository));
@@ -344,6 +366,9 @@ impl Repository {
     /// Says that these numbers are removed; `None` if the store has no room for that. Then this
     /// machine remembers it, and says it with whatever it removes next.
     fn say_or_remember(&self, numbers: &Removed) -> Result<Option<Vec<FileId>>> {
+        if numbers.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
         let files = self.history_files()?;
         let Some(diary) = self.diary.as_deref() else {
             return self.say_removed(numbers, files).map(Some);
@@ -351,7 +376,7 @@ impl Repository {
         match self.say_removed(numbers, files) {
             Err(error) if matches!(error.kind(), Kind::Disk | Kind::Limit) => {
                 let what = || "remember what is removed";
-                let _held = diary.hold(&self.world).within(what)?;
+                let _held = diary.hold(&self.world, limits::MEMORY_WAIT).within(what)?;
                 let mut memory = diary.read().within(what)?;
                 add_all(&mut memory.removed, numbers);
                 diary.write(&memory).within(what)?;
@@ -365,10 +390,7 @@ impl Repository {
     pub fn remove_snapshot(&self, id: &FileId) -> Result<()> {
         match self.snapshot(id) {
             Ok(snapshot) => self.remove_snapshots([(*id, Some(&snapshot))]),
-            // It has no number that we know.
-            Err(error) if is_of_file(&error) || error.kind() == Kind::NotFound => {
-                self.remove_snapshots([(*id, None)])
-            }
+            Err(error) if is_lost(&error) => self.remove_snapshots([(*id, None)]),
             Err(error) => Err(error),
         }
     }
@@ -383,7 +405,9 @@ impl Repository {
                 Some(snapshot) => found.push((*snapshot).clone()),
                 None => match self.snapshot(id) {
                     Ok(snapshot) => found.push(snapshot),
-                    Err(_) => unreadable = unreadable.saturating_add(1),
+                    // It has no number that we know.
+                    Err(error) if is_lost(&error) => unreadable = unreadable.saturating_add(1),
+                    Err(error) => return Err(error),
                 },
             }
         }
@@ -408,9 +432,6 @@ impl Repository {
     /// Stores that these numbers are removed, and all that were ever; returns the records that the
     /// new one takes over.
     fn say_removed(&self, numbers: &Removed, files: Files) -> Result<Vec<FileId>> {
-        if numbers.is_empty() {
-            return Ok(Vec::new());
-        }
         // Who cannot remember says it all the same.
         let pen = self.diary.as_deref().and_then(|diary| Pen::take(self, diary).ok());
         let mut pen = pen.map_or_else(|| Pen::once(self), Ok)?;
@@ -480,6 +501,11 @@ fn taken_away(problems: &[Problem]) -> Error {
 /// Whether an error says that a file is not as it should be, and not that the store is ill.
 pub(super) fn is_of_file(error: &Error) -> bool {
     matches!(error.kind(), Kind::Damaged | Kind::Newer)
+}
+
+/// Whether nothing can be read of a snapshot, however often one tries.
+fn is_lost(error: &Error) -> bool {
+    is_of_file(error) || error.kind() == Kind::NotFound
 }
 
 fn add_all(removed: &mut Removed, more: &Removed) {

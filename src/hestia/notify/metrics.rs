@@ -72,6 +72,7 @@ pub fn text(look: &Look, targets: &[Target], book: &Book, now: Timestamp) -> Str
     for place in &look.places {
         let labels: &Labels<'_> = &[("repository", &place.name)];
         let light = place.light.as_ref().map_or(Light::Red, |(light, _)| *light);
+        let light = if place.taken.is_some() { Light::Red } else { light };
         out.add(PLACE_HEALTH, labels, number_of(light));
         if let Some(sizes) = &place.sizes {
             out.add(PLACE_SNAPSHOTS, labels, sizes.snapshots);
@@ -210,6 +211,7 @@ mod tests {
         PlaceState {
             name: name.to_owned(),
             light: Ok((Light::Yellow, "x".into())),
+            taken: None,
             check: Some(tended.clone()),
             prune: Some(tended),
             disk: Some(Disk { bytes: 100, free: 40 }),

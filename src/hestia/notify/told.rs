@@ -5,16 +5,15 @@
 //! more.
 
 use super::trouble::{Sort, Subject};
-use crate::base::error::io_error;
-use crate::base::{Error, Kind, Monitor, Result, Within, World, notify_limits};
+use crate::backend::private_file::{Hold, hold, remove_file};
+use crate::base::{Error, Kind, Monitor, Result, WhatIo, Within, World, notify_limits};
 use crate::hestia::call::private_folder;
 use crate::hestia::layout::UserName;
 use crate::hestia::named::{read_private_within, write_private};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -135,34 +134,17 @@ impl BookPlace {
 
     /// Takes the word: what is looked at from now on is what was asked for.
     pub fn answer(&self) -> Result<()> {
-        match std::fs::remove_file(&self.asked) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(io_error(error, format!("remove {}", self.asked.display())))
-            }
-            _ => Ok(()),
-        }
+        remove_file(&self.asked)
     }
 
     /// Waits until nobody else tells anything. `None` if somebody does for too long.
-    pub fn lock(&self, world: &World, patience: Duration) -> Result<Option<Flock<File>>> {
-        let what = || format!("lock {}", self.lock.display());
+    pub fn lock(&self, world: &World, patience: Duration) -> Result<Option<Hold>> {
         private_folder(self.lock.parent().unwrap_or(Path::new("/")))?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).mode(0o600);
         options.custom_flags(OFlag::O_NOFOLLOW.bits());
-        let mut file = options.open(&self.lock).map_err(|cause| io_error(cause, what()))?;
-        let started = world.ticks();
-        loop {
-            file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(held) => return Ok(Some(held)),
-                Err((file, Errno::EWOULDBLOCK)) => file,
-                Err((_, errno)) => return Err(io_error(errno.into(), what())),
-            };
-            if world.ticks().saturating_sub(started) >= patience {
-                return Ok(None);
-            }
-            world.sleep(notify_limits::LOCK_LOOK);
-        }
+        let what = || format!("lock {}", self.lock.display());
+        hold(options.open(&self.lock).what_io(what)?, world, patience)
     }
 
     /// Reads it. One that makes no sense is none, and that is said.
@@ -191,12 +173,7 @@ impl BookPlace {
             return write(&self.meanwhile).within(what);
         }
         // What was kept there while the disk was full is older now, whatever the clock said then.
-        match std::fs::remove_file(&self.meanwhile) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(io_error(error, what()))
-            }
-            _ => Ok(()),
-        }
+        remove_file(&self.meanwhile)
     }
 }
 

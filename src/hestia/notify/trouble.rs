@@ -60,6 +60,8 @@ pub enum Sort {
     Alarm,
     /// A repository cannot be read.
     Unreadable,
+    /// Somebody took backups out of a repository.
+    Taken,
     /// A check found damage, failed, or is too long ago.
     Check,
     /// A rehearsal of a restore failed.
@@ -82,9 +84,10 @@ pub enum Sort {
 
 impl Sort {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Alarm,
         Self::Unreadable,
+        Self::Taken,
         Self::Check,
         Self::Rehearsal,
         Self::Failed,
@@ -101,6 +104,7 @@ impl Sort {
         match self {
             Self::Alarm => "alarm",
             Self::Unreadable => "unreadable",
+            Self::Taken => "taken",
             Self::Check => "check",
             Self::Rehearsal => "rehearsal",
             Self::Failed => "failed",
@@ -118,6 +122,7 @@ impl Sort {
         match self {
             Self::Alarm => "the alarm about encrypted files is off",
             Self::Unreadable => "it can be read again",
+            Self::Taken => "no backup is missing in it any more",
             Self::Check => "its last check found all well",
             Self::Rehearsal => "no rehearsal is known that failed",
             Self::Failed => "the last backup did not fail",
@@ -277,6 +282,8 @@ pub struct PlaceState {
     pub name: String,
     /// Its light, and why it is not green; or why it cannot be read.
     pub light: Result<(Light, String), String>,
+    /// What somebody took out of it, if something is missing.
+    pub taken: Option<String>,
     /// The last check.
     pub check: Option<Tended>,
     /// The last prune.
@@ -329,6 +336,9 @@ pub fn of_place(settings: &Settings, place: &PlaceState) -> Vec<Trouble> {
         Err(why) => add(Sort::Unreadable, Light::Red, why.clone()),
         Ok((light, why)) if *light >= Light::Yellow => add(Sort::Check, *light, why.clone()),
         Ok(_) => {}
+    }
+    if let Some(why) = &place.taken {
+        add(Sort::Taken, Light::Red, why.clone());
     }
     if let Some(prune) = place.prune.as_ref().filter(|prune| prune.result == "failed") {
         let day = Timestamp::from_seconds(prune.time).local().date();
@@ -459,6 +469,7 @@ mod tests {
         let place = |light| PlaceState {
             name: "box".into(),
             light,
+            taken: None,
             check: None,
             prune: None,
             disk: None,
@@ -467,7 +478,10 @@ mod tests {
         let unreadable = of_place(&settings, &place(Err("gone".into())));
         assert_eq!(words(&unreadable), "red unreadable");
         assert_eq!(unreadable[0].own, None);
-        assert_eq!(words(&of_place(&settings, &place(Ok((Light::Green, String::new()))))), "");
+        let well = place(Ok((Light::Green, String::new())));
+        assert_eq!(words(&of_place(&settings, &well)), "");
+        let taken = PlaceState { taken: Some("entry 3 is gone".into()), ..well };
+        assert_eq!(words(&of_place(&settings, &taken)), "red taken");
     }
 
     #[test]
@@ -478,6 +492,7 @@ mod tests {
             let place = PlaceState {
                 name: "box".into(),
                 light,
+                taken: None,
                 check: None,
                 prune: None,
                 disk,

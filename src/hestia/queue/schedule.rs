@@ -6,6 +6,7 @@
 use super::job::{JobKind, NewJob, millis};
 use super::spool::{Spool, replace};
 use super::when::When;
+use crate::backend::private_file::remove_file;
 use crate::base::{Error, Kind, Result, Timestamp};
 use crate::hestia::conf;
 use crate::hestia::inventory::User;
@@ -369,7 +370,7 @@ pub fn remove(folder: &Path, name: &str) -> Result<()> {
     if !path.exists() {
         return Err(not_found(name));
     }
-    named::remove_file(&path)
+    remove_file(&path)
 }
 
 /// Reads one.

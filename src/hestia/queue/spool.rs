@@ -7,10 +7,10 @@
 //! Whoever changes a job's file holds the lock of the spool meanwhile. Nobody waits with it.
 
 use super::job::{Job, JobId, NewJob};
+use crate::backend::private_file::remove_file;
 use crate::base::error::io_error;
 use crate::base::{Error, Kind, Result, WhatIo, World, limits};
 use crate::hestia::call::private_folder;
-use crate::hestia::named::remove_file;
 use crate::hestia::{UserName, conf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
