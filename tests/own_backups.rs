@@ -220,6 +220,15 @@ fn an_exclusion_makes_the_own_files_fewer_and_touches_nothing_else() {
     assert_eq!(code, 0, "{text}");
     assert!(!newer.exists(), "it was newer: {text}");
     assert!(film.exists(), "{text}");
+    // Nor does it remove what the backup left out once it is not left out any more.
+    let wishes = machine.path("etc/ghostsnap/customers/alice.toml");
+    let kept = fs::read_to_string(&wishes).unwrap();
+    machine.ok(&["v-ghostsnap-change-user-excludes", "alice"]);
+    fs::write(&newer, "x").unwrap();
+    let (code, text) = machine.panel(&exact);
+    assert_eq!(code, 0, "{text}");
+    assert!(!newer.exists() && film.exists(), "{text}");
+    fs::write(&wishes, kept).unwrap();
     // What is taken back counts from the next backup on, and so does what is allowed no more.
     assert_eq!(machine.excludes_of("alice").len(), greedy.len());
     machine.settings("");

@@ -48,6 +48,8 @@ pub struct Snapshot {
     pub before: Option<Before>,
     /// Of a copy: the snapshot it was made of.
     pub origin: Option<Origin>,
+    /// Globs of what was left out of it, as paths in the home of a Hestia user.
+    pub left_out: Vec<String>,
     /// The entry of the history that stored it; none if its writer kept no history.
     pub history: Option<SignedEntry>,
 }
@@ -173,6 +175,8 @@ struct SnapshotRecord {
     origin: Option<OriginRecord>,
     #[prost(message, optional, tag = "25")]
     history: Option<SignedRecord>,
+    #[prost(string, repeated, tag = "26")]
+    left_out: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -307,6 +311,7 @@ impl Snapshot {
                 snapshot: one.snapshot.as_bytes().to_vec(),
             }),
             history: self.history.as_ref().map(SignedEntry::record),
+            left_out: self.left_out.clone(),
         }
         .encode_to_vec()
     }
@@ -351,6 +356,7 @@ impl Snapshot {
                 let snapshot = FileId::from_slice(&one.snapshot)?;
                 Some(Origin { repository, snapshot })
             }),
+            left_out: record.left_out,
             history: record.history.map(SignedEntry::of_record),
         })
     }
@@ -372,6 +378,7 @@ mod tests {
             tree: vec![ChunkId([1; 32]), ChunkId([2; 32])],
             parent: Some(FileId([3; 32])),
             warnings: 1,
+            left_out: vec!["/web/*/cache".to_owned()],
             totals: Totals {
                 files: 1,
                 folders: 2,

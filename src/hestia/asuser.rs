@@ -4,7 +4,6 @@
 //! or send it astray within what belongs to that customer, and nowhere else.
 
 use super::call::{self, DeputyCall};
-use super::conf;
 use super::customers;
 use super::direct::DEFAULT_EXCLUDES;
 use super::excludes::Excludes;
@@ -89,7 +88,7 @@ pub fn restore(
         // A tarball does not say what the folder of a mail domain is like.
         keep_top: is_mail && target.depth() == 2,
         spared: is_hestias,
-        left_out: if options.exact { left_out(server, user, target)? } else { Selection::all() },
+        left_out: if options.exact { left_out(server, user, snapshot)? } else { Selection::all() },
         undoes: options.undoes.clone(),
     };
     let from = (repository, snapshot, base);
@@ -107,11 +106,14 @@ pub fn restore(
     report.and_then(|report| ended.map(|()| report))
 }
 
-/// What backups of this user leave out below the home, near this place.
-fn left_out(server: &Server, user: &UserName, target: &RelPath) -> Result<Selection> {
-    let mut globs = server.settings.exclude_of(user.as_str());
-    // Whether or not the wish counts today, it did when the backup was made; and one that cannot be
-    // read must not lead to files being removed that no backup has.
+/// What stays below the home though the snapshot lacks it: what the backup left out, and what
+/// backups leave out today.
+fn left_out(server: &Server, user: &UserName, snapshot: &Snapshot) -> Result<Selection> {
+    let mut globs = snapshot.left_out.clone();
+    globs.extend(server.settings.exclude_of(user.as_str()));
+    // Of a snapshot that does not say what was left out: whether or not the wish counts today, it
+    // may have done when the backup was made; and one that cannot be read must not lead to files
+    // being removed that no backup has.
     match inventory::user(&server.hestia, user) {
         Ok(user) => {
             globs.extend(customers::read(&server.settings.customers_folder, &user)?.exclude);
@@ -122,28 +124,7 @@ fn left_out(server: &Server, user: &UserName, target: &RelPath) -> Result<Select
     if server.settings.default_excludes {
         globs.extend(DEFAULT_EXCLUDES.iter().map(|&glob| glob.to_owned()));
     }
-    let path = server.hestia.user_file(user, "backup-excludes.conf");
-    let text = conf::read_file(&path)?.unwrap_or_default();
-    let (excludes, _) = Excludes::parse(&text, &path);
-    let below = |above: &str, path: &str| {
-        let names: Vec<String> = path.split('/').map(globset::escape).collect();
-        format!("{above}/{}", names.join("/"))
-    };
-    globs.extend(excludes.home_paths().into_iter().map(|path| below("", path)));
-    let mut names = target.names();
-    if let (Some(top @ (b"web" | b"mail")), Some(domain)) = (names.next(), names.next())
-        && let Ok(domain) = std::str::from_utf8(domain)
-    {
-        let (place, parts) = match top {
-            b"web" => ("/web/", excludes.web_paths(domain)),
-            _ => ("/mail/", excludes.mail_accounts(domain)),
-        };
-        let above = format!("{place}{}", globset::escape(domain));
-        globs.extend(parts.into_iter().map(|part| match part {
-            "*" => format!("{above}/*"),
-            part => below(&above, part),
-        }));
-    }
+    globs.extend(Excludes::of(&server.hestia, user)?.below_home());
     Selection::new::<String>(&[], &globs)
 }
 

@@ -7,7 +7,8 @@
 //! `info` along), so what is kept here is what Hestia keeps, or more, and never less.
 
 use super::conf;
-use crate::base::Error;
+use super::layout::{Hestia, UserName};
+use crate::base::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -53,6 +54,13 @@ impl Excludes {
         (excludes, conf::complaints(path, &bad))
     }
 
+    /// Those of a user. What in the file is no setting is told by whoever backs the user up.
+    pub fn of(hestia: &Hestia, user: &UserName) -> Result<Self> {
+        let path = hestia.user_file(user, "backup-excludes.conf");
+        let text = conf::read_file(&path)?.unwrap_or_default();
+        Ok(Self::parse(&text, &path).0)
+    }
+
     /// Whether a section of domains, zones, databases or home folders is left out as a whole.
     pub fn section(&self, section: &str) -> bool {
         match section {
@@ -91,6 +99,27 @@ impl Excludes {
         self.mail.parts.get(domain).into_iter().flatten().map(String::as_str).collect()
     }
 
+    /// Globs of all that they leave out below the home.
+    pub fn below_home(&self) -> Vec<String> {
+        let mut globs = Vec::new();
+        for (above, domains) in [("/web", &self.web), ("/mail", &self.mail)] {
+            let is_star = |name: &String| name == "*";
+            if domains.all || domains.whole.iter().any(is_star) {
+                globs.push(format!("{above}/*"));
+            }
+            globs.extend(domains.whole.iter().map(|name| below(above, name)));
+            for (domain, parts) in &domains.parts {
+                let above = below(above, domain);
+                globs.extend(parts.iter().map(|part| below(&above, part)));
+            }
+        }
+        if self.user.all {
+            globs.push("/*".to_owned());
+        }
+        globs.extend(self.home_paths().into_iter().map(|path| below("", path)));
+        globs
+    }
+
     /// The paths in the home that are left out.
     pub fn home_paths(&self) -> Vec<&str> {
         self.user.names.iter().filter_map(|path| plain(path)).collect()
@@ -124,6 +153,13 @@ impl Domains {
         let of = |name: &str| self.parts.get(name).into_iter().flatten().map(String::as_str);
         of(domain).chain(of("*")).collect()
     }
+}
+
+/// A glob of a path below another one; a name that is a star is any.
+fn below(above: &str, path: &str) -> String {
+    let name = |name: &str| if name == "*" { name.to_owned() } else { globset::escape(name) };
+    let names: Vec<String> = path.split('/').map(name).collect();
+    format!("{above}/{}", names.join("/"))
 }
 
 /// A path without what does not change its meaning; `None` if it could mean anything outside.
@@ -170,6 +206,10 @@ mod tests {
         assert!(parse("WEB='a.example,*'").object("WEB", "any.example"));
         assert!(!found.section("DNS") && !found.object("DNS", "b"));
         let found = parse("WEB='*:cache,a.example:x'\nMAIL='a.example:*'\n");
+        let globs = ["/web/*/cache", "/web/a.example/x", "/mail/a.example/*"];
+        assert_eq!(found.below_home(), globs);
+        let odd = parse("WEB='b.example'\nMAIL='*'\nUSER='a[b/c'\n").below_home();
+        assert_eq!(odd, ["/web/b.example", "/mail/*", "/a[[]b/c"]);
         assert_eq!(found.web_paths("a.example"), ["x", "cache"]);
         assert_eq!(found.web_paths("b.example"), ["cache"]);
         assert!(!found.object("WEB", "a.example"));

@@ -185,6 +185,11 @@ impl HestiaDirect {
         Ok(Self { subject, run: options.run.clone(), steps, walk: None, seen })
     }
 
+    /// Globs of what is left out below the home.
+    pub fn left_out(&self) -> Vec<String> {
+        self.subject.left_out()
+    }
+
     /// Turns a step into others, which take its place.
     fn expand(&mut self, section: Section, object: &subject::Object, monitor: &dyn Monitor) {
         let mut steps = Steps::of(&self.subject, monitor);

@@ -209,6 +209,13 @@ impl Subject {
         Ok(found)
     }
 
+    /// Globs of what is left out below the home.
+    pub fn left_out(&self) -> Vec<String> {
+        let mut globs = self.leave_out.clone();
+        globs.extend(self.excludes.below_home());
+        globs
+    }
+
     /// How a part of the home is walked. `beside` are patterns for this walk alone; all patterns
     /// see paths as they are in the home.
     pub fn walk_options(&self, beside: &[String]) -> Result<WalkOptions> {

@@ -12,6 +12,7 @@ use crate::base::pace::Pace;
 use crate::base::units::{ByteSize, number_of};
 use crate::base::{Error, FileId, Kind, Monitor, Result, Within, limits};
 use crate::format::Snapshot;
+use crate::hestia::excludes::Excludes;
 use crate::hestia::inventory::{self, User};
 use crate::hestia::layout::UserName;
 use crate::hestia::named::DEFAULT;
@@ -205,6 +206,7 @@ impl Run<'_> {
                 let opening = Scoped::new(monitor);
                 let source = backup_direct::open(server, &user, &opening)?;
                 template.warnings = opening.warnings();
+                template.left_out = source.left_out();
                 let mut source = Paced::new(source, self.pace.clone());
                 self.places
                     .store(name, &mut source, &self.options(template), monitor)
@@ -214,6 +216,7 @@ impl Run<'_> {
                 tarballs::check_kept_here(&server.hestia)?;
                 let mut made = backup_tarball::make(server, &user, monitor)?;
                 template.tags.extend(made.tags);
+                template.left_out = Excludes::of(&server.hestia, name)?.below_home();
                 let options = self.options(template);
                 let stored = self
                     .places
