@@ -264,7 +264,12 @@ fn what_is_hostile_is_refused_and_nothing_changes() {
     machine.ok(&["v-ghostsnap-change-user-excludes", "alice", "mine"]);
     machine.ok(&["v-ghostsnap-change-user-schedule", "alice", "daily 03:00"]);
     let long = "x".repeat(201);
-    for bad in ["*", "/", "../bob", "a/../../bob", "a\nb", "a[b", long.as_str()] {
+    let wild = "*a?".repeat(10);
+    let all = ["?*", "*?", "**/*", "[!.]*", "{*,x}"];
+    for bad in ["*", "/", "../bob", "a/../../bob", "a\nb", "a[b", long.as_str(), &wild]
+        .into_iter()
+        .chain(all)
+    {
         let (code, text) = machine.exclude("alice", &[bad]);
         assert!(code != 0 && !text.contains("\u{1b}"), "{bad:?}: {text}");
     }

@@ -17,6 +17,8 @@ trait Program {
     /// As a shim calls it.
     fn panel(&self, args: &[&str]) -> (i32, String);
     fn set(&self, key: &str, value: &str) -> (i32, String);
+    /// The same by root at a shell.
+    fn set_at_shell(&self, key: &str, value: &str) -> (i32, String);
     /// What is listed of a key.
     fn listed(&self, key: &str) -> Value;
     fn write(&self, text: &str);
@@ -44,6 +46,12 @@ impl Program for Machine {
 
     fn set(&self, key: &str, value: &str) -> (i32, String) {
         self.panel(&["v-ghostsnap-change-setting", key, value])
+    }
+
+    fn set_at_shell(&self, key: &str, value: &str) -> (i32, String) {
+        let output = self.ghostsnap(&["hestia", "change-setting", key, value]);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
     }
 
     fn listed(&self, key: &str) -> Value {
@@ -110,8 +118,9 @@ fn what_the_parser_does_not_take_is_not_written() {
         ("nothing", "1", "v-ghostsnap-list-settings"),
         ("metrics", "1", "find the setting"),
     ] {
-        let (code, text) = machine.set(key, value);
+        let (code, text) = machine.set_at_shell(key, value);
         assert!(code != 0 && text.contains(why), "{key} {value}: {code} {text}");
+        assert_ne!(machine.set(key, value).0, 0, "{key} {value}");
         assert_eq!(machine.text(), before, "{key} {value}");
     }
     // What was wrong before is named with its line, and can be mended.
@@ -181,9 +190,12 @@ fn another_repository_is_one_that_there_is_and_it_is_said_what_becomes_of_the_ol
         (machine.path("home").display().to_string(), "let backups go to"),
         (machine.path("new").display().to_string(), "the key of another one"),
     ] {
-        let (code, text) = machine.set("repository", &address);
+        let (code, text) = machine.set_at_shell("repository", &address);
         assert!(code != 0 && text.contains(why), "{address}: {text}");
         assert!(!text.contains("hunter2"), "{text}");
+        // Through the panel nobody says a folder of this server, or any other place.
+        let (code, text) = machine.set("repository", &address);
+        assert!(code == 10 && !text.contains("hunter2"), "{text}");
     }
     let folder = machine.path("offsite").display().to_string();
     assert_eq!(machine.panel(&["v-ghostsnap-add-repository", "offsite", &folder]).0, 0);

@@ -468,3 +468,5 @@ pub const HISTORY_LOOKS: usize = 3;
 pub const HISTORY_LOOK_SPAN: std::time::Duration = std::time::Duration::from_secs(10 * 60);
 /// How long one waits between two such looks.
 pub const HISTORY_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+/// Hours within which a customer's own schedule is done once: less than a day, as it is spread.
+pub const OWN_BACKUP_HOURS: i64 = 20;

@@ -12,6 +12,8 @@ pub const LOCK_WAIT: Duration = Duration::from_secs(10);
 pub const WISHES_EXCLUDES_MAX: usize = 50;
 /// How long one may be.
 pub const WISHES_EXCLUDE_BYTES_MAX: usize = 200;
+/// How many wildcards one may have: fifty with dozens each cost ten milliseconds a file.
+pub const WISHES_WILDCARDS_MAX: usize = 10;
 /// How long what a customer says of a time may be.
 pub const WISHES_WHEN_BYTES_MAX: usize = 40;
 /// What a customer's file may hold: all of these, escaped.

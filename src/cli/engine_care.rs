@@ -9,7 +9,7 @@ use super::tended::Tending;
 use super::{Context, engine_look, panel};
 use crate::backend::{FileKind, FileName};
 use crate::base::units::{ByteSize, bytes, number_of};
-use crate::base::{Counter, Error, FileId, Kind, Result, Timestamp, limits};
+use crate::base::{Counter, Error, FileId, Kind, Result, limits};
 use crate::format::Snapshot;
 use crate::hestia::UserName;
 use crate::hestia::jobs::retention;
@@ -185,34 +185,13 @@ fn how_much(context: &Context, call: &Invocation) -> Result<ReadData> {
     match (share, call.text("read-data-subset")) {
         (Some(_), Some(_)) => Err(Error::new(Kind::Usage, "check")
             .why("--read-data and --read-data-subset are two ways to say how much is read")),
-        (None, Some(text)) => subset(text, context.world.now()),
+        (None, Some(text)) => ReadData::part(text, context.world.now()),
         (None, None) => Ok(ReadData::None),
         (Some(1000), None) => Ok(ReadData::All),
         (Some(share), None) => {
             Ok(ReadData::Percent(u8::try_from(share.div_ceil(10)).unwrap_or(100)))
         }
     }
-}
-
-/// `3/30`, or `day/30`: another part each day, all in thirty.
-fn subset(text: &str, now: Timestamp) -> Result<ReadData> {
-    let wrong = || {
-        Error::new(Kind::Invalid, format!("read the part '{}'", text.escape_debug()))
-            .why("it is N/M, with N from 1 to M, or day/M, with M up to 10000")
-    };
-    let (part, parts) = text.split_once('/').ok_or_else(wrong)?;
-    let parts: u16 = parts.parse().map_err(|_| wrong())?;
-    if !(1..=10_000).contains(&parts) {
-        return Err(wrong());
-    }
-    let part = match part {
-        "day" => {
-            let days = now.seconds.div_euclid(86_400).rem_euclid(i64::from(parts));
-            u16::try_from(days).map_err(|_| wrong())? + 1
-        }
-        number => number.parse().map_err(|_| wrong())?,
-    };
-    if (1..=parts).contains(&part) { Ok(ReadData::Part(part, parts)) } else { Err(wrong()) }
 }
 
 fn verdict_of(report: &CheckReport, progress: &Progress<'_>) -> Result<()> {
@@ -487,23 +466,4 @@ fn lock_row(found: &Found, goes: bool) -> [Cell; 8] {
         found.holder.word().into(),
         if goes { "remove" } else { "keep" }.into(),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parts_of_a_month_are_all_different_and_all_there_are() {
-        let on = |day: i64, text: &str| subset(text, Timestamp::from_seconds(day * 86_400 + 7200));
-        let parts: Vec<ReadData> = (20_000..20_030).map(|day| on(day, "day/30").unwrap()).collect();
-        for part in 1..=30 {
-            assert_eq!(parts.iter().filter(|one| **one == ReadData::Part(part, 30)).count(), 1);
-        }
-        assert_eq!(on(20_000, "day/30").unwrap(), on(20_030, "day/30").unwrap());
-        assert_eq!(on(0, "3/4").unwrap(), ReadData::Part(3, 4));
-        for bad in ["", "3", "0/4", "5/4", "day/0", "1/99999", "x/3", "-1/3", "1/3/4"] {
-            assert_eq!(on(0, bad).unwrap_err().kind(), Kind::Invalid, "{bad}");
-        }
-    }
 }

@@ -239,7 +239,9 @@ pub(super) fn hand_in_due(
     }
     // Only now: whoever is killed before does it again, which is better than never.
     schedule::remember(&spool, |kept| {
-        kept.retain(|name, _| all.iter().any(|one| one.name == *name));
+        kept.retain(|name, memory| {
+            all.iter().any(|one| one.name == *name) || clock.is_recent(name, memory)
+        });
         for (name, memory) in memories {
             // Somebody may have changed one that nothing was decided about.
             if before.get(&name) != Some(&memory) {

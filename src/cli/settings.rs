@@ -84,6 +84,16 @@ fn may_change(call: &Invocation, wanted: &Wanted) -> Result<()> {
                 "keep the secret in a file that is root's alone, and name that file in \
                  /etc/ghostsnap/ghostsnap.toml with an editor",
             )),
+        // A place by its address may be any folder of this server; a name was given by whoever may.
+        Change::Anywhere if wanted.key.name == "repository" && call.shim().is_some() => {
+            let text = call.text("VALUE").unwrap_or_default();
+            if text.is_empty() || RepositoryName::is_meant(text) {
+                return Ok(());
+            }
+            Err(refused()
+                .why("through the panel a repository is said by its name alone")
+                .hint("v-ghostsnap-add-repository gives an address a name"))
+        }
         Change::Anywhere | Change::Shell => Ok(()),
     }
 }

@@ -12,8 +12,9 @@ use super::layout::UserName;
 use super::named::{read_private_within, write_private};
 use super::queue::when::When;
 use super::setting_file;
-use crate::base::{Error, Kind, Result, World, settings_limits};
+use crate::base::{Error, Kind, RelPath, Result, World, settings_limits};
 use crate::tree::Selection;
+use crate::tree::select::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -143,14 +144,32 @@ pub fn check_excludes(globs: &[String]) -> Result<()> {
         }
         let shown = glob.escape_debug();
         let mut parts = glob.split('/').filter(|part| !part.is_empty()).peekable();
-        if parts.peek().is_none() || parts.clone().any(|part| [".", ".."].contains(&part)) {
+        if parts.peek().is_none() || parts.any(|part| [".", ".."].contains(&part)) {
             return refused(format!("'{shown}' is no path in the home"));
         }
-        if parts.all(|part| part.chars().all(|letter| letter == '*')) {
+        // Each file of the home is compared with each of them.
+        let wild = glob.chars().filter(|letter| "*?[{".contains(*letter)).count();
+        if wild > settings_limits::WISHES_WILDCARDS_MAX {
+            let most = settings_limits::WISHES_WILDCARDS_MAX;
+            return refused(format!("'{shown}' has more than {most} wildcards"));
+        }
+        if leaves_all_out(glob)? {
             return refused(format!("'{shown}' leaves everything out"));
         }
     }
     Selection::new::<String>(&[], globs).map(drop)
+}
+
+/// Whether a glob takes whatever there is: no two of these names have anything in common.
+fn leaves_all_out(glob: &str) -> Result<bool> {
+    let selection = Selection::new::<String>(&[], &[glob.to_owned()])?;
+    let names = ["web", "mail", "Q7", "x.html"].map(|name| RelPath::parse(name.as_bytes()));
+    let is_left = |path: Result<RelPath>| Ok(selection.verdict(&path?, true) == Verdict::Leave);
+    names
+        .into_iter()
+        .map(is_left)
+        .collect::<Result<Vec<bool>>>()
+        .map(|all| all.iter().all(|one| *one))
 }
 
 /// A time as it is kept: at most once a day, and written in one way.

@@ -6,7 +6,8 @@ use super::restore::places;
 use crate::backend::{FileKind, FileName};
 use crate::base::monitor::{Stage, check_cancelled};
 use crate::base::{
-    ChunkId, Counter, Error, FileId, Kind, Monitor, RelPath, Result, Within, limits, units,
+    ChunkId, Counter, Error, FileId, Kind, Monitor, RelPath, Result, Timestamp, Within, limits,
+    units,
 };
 use crate::format::compress::Decompressor;
 use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
@@ -67,6 +68,29 @@ pub enum ReadData {
     Part(u16, u16),
     /// All packs.
     All,
+}
+
+impl ReadData {
+    /// One part, as people say it: `3/30`, or `day/30` for another one each day.
+    pub fn part(text: &str, now: Timestamp) -> Result<Self> {
+        let wrong = || {
+            Error::new(Kind::Invalid, format!("read the part '{}'", text.escape_debug()))
+                .why("it is N/M, with N from 1 to M, or day/M, with M up to 10000")
+        };
+        let (part, parts) = text.split_once('/').ok_or_else(wrong)?;
+        let parts: u16 = parts.parse().map_err(|_| wrong())?;
+        if !(1..=10_000).contains(&parts) {
+            return Err(wrong());
+        }
+        let part = match part {
+            "day" => {
+                let days = now.seconds.div_euclid(86_400).rem_euclid(i64::from(parts));
+                u16::try_from(days).map_err(|_| wrong())? + 1
+            }
+            number => number.parse().map_err(|_| wrong())?,
+        };
+        if (1..=parts).contains(&part) { Ok(Self::Part(part, parts)) } else { Err(wrong()) }
+    }
 }
 
 /// What a check found.
@@ -547,6 +571,22 @@ impl PackCheck<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parts_of_a_month_are_all_different_and_all_there_are() {
+        let on = |day: i64, text: &str| {
+            ReadData::part(text, Timestamp::from_seconds(day * 86_400 + 7200))
+        };
+        let parts: Vec<ReadData> = (20_000..20_030).map(|day| on(day, "day/30").unwrap()).collect();
+        for part in 1..=30 {
+            assert_eq!(parts.iter().filter(|one| **one == ReadData::Part(part, 30)).count(), 1);
+        }
+        assert_eq!(on(20_000, "day/30").unwrap(), on(20_030, "day/30").unwrap());
+        assert_eq!(on(0, "3/4").unwrap(), ReadData::Part(3, 4));
+        for bad in ["", "3", "0/4", "5/4", "day/0", "1/99999", "x/3", "-1/3", "1/3/4"] {
+            assert_eq!(on(0, bad).unwrap_err().kind(), Kind::Invalid, "{bad}");
+        }
+    }
 
     #[test]
     fn each_pack_is_in_just_one_part() {

@@ -4,12 +4,12 @@
 use super::Repository;
 use super::history::is_of_file;
 use crate::backend::{FileKind, FileName};
-use crate::base::{Error, FileId, Kind, Monitor, Result, Within, units};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, limits, units};
 use crate::format::{RecordKind, Snapshot, pack};
 
 impl Repository {
-    /// All snapshots, oldest first. One that cannot be read is an error: whoever deletes by this
-    /// list must know all of them.
+    /// All snapshots, oldest first (see [`sort`]). One that cannot be read is an error: whoever
+    /// deletes by this list must know all of them.
     pub fn snapshots(&self) -> Result<Vec<(FileId, Snapshot)>> {
         let mut found = Vec::new();
         for (name, snapshot) in self.each_snapshot(self.backend.list(FileKind::Snapshot)?) {
@@ -20,7 +20,7 @@ impl Repository {
                 snapshot => found.push((name.id, snapshot?)),
             }
         }
-        sort(&mut found);
+        sort(&mut found, self.world.now());
         self.note_history(&found, 0);
         Ok(found)
     }
@@ -55,7 +55,7 @@ impl Repository {
                 }
             }
         }
-        sort(&mut found);
+        sort(&mut found, self.world.now());
         self.note_history(&found, unreadable);
         if let Err(error) = self.check_history() {
             monitor.warn(error);
@@ -100,8 +100,11 @@ impl Repository {
     }
 }
 
-fn sort(snapshots: &mut [(FileId, Snapshot)]) {
-    snapshots.sort_by(|(a_id, a), (b_id, b)| (a.time, a_id).cmp(&(b.time, b_id)));
+/// Oldest first. Of one that is dated in the future nobody knows how old it is: it comes before all
+/// others, so that the newest one, which is restored from and compared with, is a true one.
+fn sort(snapshots: &mut [(FileId, Snapshot)], now: Timestamp) {
+    let latest = now.seconds.saturating_add(limits::CLOCK_SKEW_SECONDS);
+    snapshots.sort_by_key(|(id, one)| (one.time.seconds <= latest, one.time, *id));
 }
 
 /// Finds the snapshot that a person means: a full id, an unambiguous prefix of four digits or
@@ -145,7 +148,6 @@ pub fn find<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Timestamp;
 
     fn snapshot(first: u8, user: &str, name: &str, time: i64) -> (FileId, Snapshot) {
         let mut id = [0; 32];
@@ -158,6 +160,18 @@ mod tests {
             ..Snapshot::default()
         };
         (FileId(id), snapshot)
+    }
+
+    #[test]
+    fn one_of_the_future_is_not_the_latest() {
+        let day = 86_400;
+        let mut all =
+            [1, 2, 400].map(|days| snapshot(0, "alice", &format!("day {days}"), days * day));
+        sort(&mut all, Timestamp::from_seconds(3 * day));
+        assert_eq!(find(&all, "latest", Some("alice")).unwrap().1.name, "day 2");
+        assert_eq!(all[0].1.name, "day 400");
+        sort(&mut all, Timestamp::from_seconds(400 * day));
+        assert_eq!(find(&all, "latest", None).unwrap().1.name, "day 400");
     }
 
     #[test]

@@ -265,7 +265,8 @@ pub(in crate::hestia) fn metrics_file(
     written: WrittenMetrics,
 ) -> Result<Option<PathBuf>> {
     let Some(file) = written.file else { return Ok(None) };
-    let is_file = |path: &PathBuf| path.is_absolute() && path.extension().is_some();
+    let is_file =
+        |path: &PathBuf| path.is_absolute() && path.extension().is_some_and(|end| end == "prom");
     place.check(&file, "an absolute path that ends in .prom", is_file)?;
     Ok(Some(file.into_inner()))
 }
@@ -553,6 +554,7 @@ mod tests {
             ("[notifications]\nagain_hours = 0".into(), 2, "from 1 to 8760"),
             (format!("{ping}of = 'check'\nuser = 'alice'"), 1, "of backups"),
             ("[metrics]\nfile = 'x.prom'".into(), 2, "an absolute path"),
+            ("[metrics]\nfile = '/x/y.txt'".into(), 2, "ends in .prom"),
         ] {
             let error = parse(&text).unwrap_err().one_line();
             let place = format!("ghostsnap.toml, line {line}:");

@@ -7,11 +7,13 @@ use super::job::{JobKind, NewJob, millis};
 use super::spool::{Spool, replace};
 use super::when::When;
 use crate::backend::private_file::remove_file;
-use crate::base::{Error, Kind, Result, Timestamp};
+use crate::base::units::Span;
+use crate::base::{Error, Kind, Result, Timestamp, Within, limits};
 use crate::hestia::conf;
 use crate::hestia::inventory::User;
 use crate::hestia::layout::UserName;
 use crate::hestia::named::{self, RepositoryName};
+use crate::ops::check::ReadData;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -204,6 +206,13 @@ impl Schedule {
         if !written.max_time.is_empty() && task != Task::Verify {
             return Err(wrong("max_time is for verify".to_owned()));
         }
+        // What is wrong with them is said now, and not by a job of some night.
+        if !written.subset.is_empty() {
+            ReadData::part(&written.subset, Timestamp::from_seconds(0)).within(what)?;
+        }
+        if !written.max_time.is_empty() {
+            Span::parse(&written.max_time).within(what)?;
+        }
         for word in written.include.iter().chain(&written.exclude).chain(&written.repositories) {
             if word.is_empty() || word.chars().any(|letter| letter.is_control() || letter == ',') {
                 return Err(wrong("a list holds an empty word or a letter it may not".to_owned()));
@@ -322,6 +331,11 @@ impl Schedule {
 /// What the schedule of a customer's own backup is called: no name of a file has a blank.
 pub fn own_name(user: &UserName) -> String {
     format!("user {user}")
+}
+
+/// Whether it is one of those; an administrator's has no space in its name.
+fn is_own(name: &str) -> bool {
+    name.starts_with("user ")
 }
 
 /// What a customer hands in who asks for a backup.
@@ -462,7 +476,9 @@ impl Clock {
     /// Decides what is due, and notes it as done. What was due several times is done once; what
     /// is new is first due in the future.
     pub fn due(&self, schedules: &[Schedule], memories: &mut Memories) -> Vec<String> {
-        memories.retain(|name, _| schedules.iter().any(|schedule| schedule.name == *name));
+        memories.retain(|name, memory| {
+            schedules.iter().any(|schedule| schedule.name == *name) || self.is_recent(name, memory)
+        });
         let now = millis(self.now);
         let mut due = Vec::new();
         for schedule in schedules {
@@ -473,6 +489,11 @@ impl Clock {
             // A clock that was far ahead for a while must not silence a schedule for as long.
             memory.until = memory.until.min(now);
             let next = self.next(schedule, Some(memory)).filter(|next| *next <= self.now);
+            if next.is_some() && self.is_recent(&schedule.name, memory) {
+                // A customer who changes the time has no second backup of the day by it.
+                memory.until = now;
+                continue;
+            }
             if let Some(next) = next.filter(|_| schedule.enabled)
                 && !self.is_put_off(schedule, next)
             {
@@ -481,6 +502,14 @@ impl Clock {
             }
         }
         due
+    }
+
+    /// Whether it is a customer's that was done within the last hours: that is remembered even if
+    /// the customer takes the time back and gives another one.
+    pub fn is_recent(&self, name: &str, memory: &Memory) -> bool {
+        let hours = limits::OWN_BACKUP_HOURS;
+        let ago = |done: i64| millis(self.now).saturating_sub(done);
+        is_own(name) && memory.done.is_some_and(|done| (0..hours * 3_600_000).contains(&ago(done)))
     }
 
     /// Whether the load is too high; not for ever.
@@ -537,6 +566,25 @@ mod tests {
         assert_eq!(due(MIDNIGHT + 900 * DAY, &mut memories), ["nightly"]);
         assert!(due(MIDNIGHT + 9 * DAY, &mut memories).is_empty());
         assert_eq!(due(MIDNIGHT + 10 * DAY, &mut memories), ["nightly"]);
+    }
+
+    #[test]
+    fn a_customer_has_one_backup_of_a_day_however_often_the_time_is_changed() {
+        let user = |when: &str| {
+            let (row, _) = crate::hestia::conf::parse_keys(b"");
+            let name = UserName::parse("alice").unwrap();
+            Schedule::own(&User { name, row, identity: "x".to_owned() }, when).unwrap()
+        };
+        let mut memories = Memories::new();
+        let at = |hours: i64| MIDNIGHT + hours * 3600;
+        clock(at(0)).due(&[user("daily 01:00")], &mut memories);
+        assert_eq!(clock(at(3)).due(&[user("daily 01:00")], &mut memories), ["user alice"]);
+        memories.get_mut("user alice").unwrap().done = Some(at(3) * 1000);
+        // Another time, and the time taken back and another one given.
+        assert!(clock(at(7)).due(&[user("daily 05:00")], &mut memories).is_empty());
+        assert!(clock(at(8)).due(&[], &mut memories).is_empty());
+        assert!(clock(at(11)).due(&[user("daily 09:00")], &mut memories).is_empty());
+        assert_eq!(clock(at(35)).due(&[user("daily 09:00")], &mut memories), ["user alice"]);
     }
 
     #[test]
@@ -622,6 +670,8 @@ mod tests {
             "do = 'check'\ninclude = ['a']",
             "subset = 'day/30'",
             "max_time = '2h'",
+            "do = 'check'\nsubset = 'abc'",
+            "do = 'verify'\nmax_time = 'abc'",
             "include = ['']",
         ] {
             let error = Schedule::parse("x", bad, Path::new("x.toml")).unwrap_err();
