@@ -12,10 +12,12 @@ use common::*;
 use ghostsnap::base::monitor::Collect;
 use ghostsnap::base::units::ByteSize;
 use ghostsnap::base::{ChunkId, FileId, Kind, RelPath, Result, Timestamp, World};
+use ghostsnap::crypto::sign::WriterKey;
 use ghostsnap::crypto::{Keys, MasterKey};
 use ghostsnap::format::chunker::ChunkSizes;
 use ghostsnap::format::compress::{Compression, Compressor, decompress};
 use ghostsnap::format::envelope::{Header, frame, open_record, seal_record, unframe};
+use ghostsnap::format::history::{Entry, Head, Memory, SignedEntry, Spans};
 use ghostsnap::format::keyslot::{KeySlot, Secret, describe_slot, open_slot, seal_slot};
 use ghostsnap::format::pack::{BlobEntry, PackWriter, end_length};
 use ghostsnap::format::tree::{Meta, Node, NodeKind};
@@ -23,15 +25,18 @@ use ghostsnap::format::{
     Config, IndexSegment, Note, NoteKind as NoteWord, PackClass, PackEntry, PackReader, RecordKind,
     Snapshot, Tree,
 };
-use ghostsnap::hestia::conf;
+use ghostsnap::hestia::queue::schedule::Schedule;
 use ghostsnap::hestia::tarball_in::HestiaTarball;
+use ghostsnap::hestia::{Settings, conf, setting_edit};
 use ghostsnap::repo::Index;
+use ghostsnap::repo::ledger::Ledger;
 use ghostsnap::tree::select::{Selection, name_matches};
 use ghostsnap::tree::source::{Content, Source};
 use ghostsnap::tree::tar_in::TarSource;
 use std::fs;
 use std::io::{Read, Write};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 fn rounds(quick: usize) -> usize {
     let long = std::env::var("GHOSTSNAP_TEST_LONG").is_ok_and(|value| value != "0");
@@ -241,6 +246,65 @@ fn plain_records() {
             let data = [7; 100_000];
             assert!((1..=data.len()).contains(&chunker.cut(&data)));
         }
+    });
+}
+
+#[test]
+fn entries_of_the_history() {
+    let key = WriterKey::new(&Zeroizing::new([3; 32]));
+    let here = FileId([9; 32]);
+    let spans = Spans::of([(2, 5), (9, 1 << 40)]);
+    let head = Head { number: 7, digest: FileId([4; 32]) };
+    let entry = Entry {
+        writer: key.writer(),
+        host: "web1".to_owned(),
+        number: 1 << 39,
+        before: Some(head),
+        time: Timestamp::from_seconds(5),
+        content: Some(FileId([5; 32])),
+        removed: [(key.writer(), spans.clone())].into(),
+        seen: [(key.writer(), head)].into(),
+    };
+    let good = [entry.sign(&key, &here).encode()];
+    torture("history", 4000, &good, |bytes| {
+        let Ok(signed) = SignedEntry::decode(&bytes) else { return };
+        // Whoever signed it: numbers that lie must not cost more than their bytes.
+        let mut ledger = Ledger::new(&Memory::default());
+        ledger.add(here, &signed, Some(FileId([5; 32])), |_| true);
+        ledger.settle();
+        let wrong = ledger.wrong();
+        std::hint::black_box((wrong.problems().len(), wrong.gone()));
+        std::hint::black_box(ledger.removed_if_accepted(&wrong));
+    });
+    let memory = Memory {
+        next: 9,
+        last: Some(head),
+        heads: entry.seen,
+        removed: entry.removed,
+        ..Memory::default()
+    };
+    torture("memory", 4000, &[memory.encode().to_vec()], |bytes| drop(Memory::decode(&bytes)));
+}
+
+#[test]
+fn settings_and_schedules() {
+    let example = include_bytes!("../hestia-plugin/conf/ghostsnap.toml").to_vec();
+    let all = String::from_utf8(example.clone()).unwrap().replace("\n#", "\n");
+    let place = std::path::Path::new("/etc/ghostsnap/ghostsnap.toml");
+    torture("settings", 1500, &[example, all.into_bytes()], |bytes| {
+        let text = String::from_utf8_lossy(&bytes);
+        drop(Settings::parse(&text, place));
+        // What is changed of it is no worse than it was.
+        let name = setting_edit::path_of("keep.daily").unwrap();
+        if let Ok(after) = setting_edit::changed(&text, &name, Some(&7.into())) {
+            let is_good = |text: &str| Settings::parse(text, place).is_ok();
+            assert!(!is_good(&text) || is_good(&after), "{text}\n->\n{after}");
+        }
+    });
+    let schedule =
+        b"do = 'check'\nwhen = 'daily 06:00'\nsubset = 'day/30'\nload_max = 4\n".to_vec();
+    torture("schedule", 3000, &[schedule], |bytes| {
+        drop(Schedule::parse("x", &String::from_utf8_lossy(&bytes), place));
     });
 }
 

@@ -36,7 +36,7 @@ mod pgsql_extensions;
 pub mod queue;
 pub mod records;
 pub mod select;
-mod setting_edit;
+pub mod setting_edit;
 pub mod setting_file;
 pub mod setting_keys;
 mod setting_place;
