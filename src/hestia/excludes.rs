@@ -99,22 +99,15 @@ impl Excludes {
         self.mail.parts.get(domain).into_iter().flatten().map(String::as_str).collect()
     }
 
-    /// Globs of all that they leave out below the home.
+    /// Globs of all that they leave out below the home; a star of Hestia's is one of ours.
     pub fn below_home(&self) -> Vec<String> {
         let mut globs = Vec::new();
         for (above, domains) in [("/web", &self.web), ("/mail", &self.mail)] {
-            let is_star = |name: &String| name == "*";
-            if domains.all || domains.whole.iter().any(is_star) {
-                globs.push(format!("{above}/*"));
-            }
             globs.extend(domains.whole.iter().map(|name| below(above, name)));
             for (domain, parts) in &domains.parts {
                 let above = below(above, domain);
                 globs.extend(parts.iter().map(|part| below(&above, part)));
             }
-        }
-        if self.user.all {
-            globs.push("/*".to_owned());
         }
         globs.extend(self.home_paths().into_iter().map(|path| below("", path)));
         globs
@@ -210,6 +203,7 @@ mod tests {
         assert_eq!(found.below_home(), globs);
         let odd = parse("WEB='b.example'\nMAIL='*'\nUSER='a[b/c'\n").below_home();
         assert_eq!(odd, ["/web/b.example", "/mail/*", "/a[[]b/c"]);
+        assert_eq!(parse("WEB='*'\nUSER='*'\n").below_home(), ["/web/*", "/*"]);
         assert_eq!(found.web_paths("a.example"), ["x", "cache"]);
         assert_eq!(found.web_paths("b.example"), ["cache"]);
         assert!(!found.object("WEB", "a.example"));
