@@ -48,14 +48,15 @@ bench-stores: ## the same on an S3 server, near and 50 ms away, against restic; 
 	python3 benches/stores.py --ghostsnap target/release/ghostsnap $(BENCH)
 
 # Built in a copy of the tracked files, so that what dpkg-buildpackage puts beside its folder stays
-# below target/.
+# below target/. For another architecture: make deb DEB_HOST_ARCH=arm64 (docs/building.md).
 deb: ## build the Debian package: target/package/ghostsnap_VERSION_ARCH.deb
 	@tests/tools/setup.sh deb
 	rm -rf target/package
 	mkdir -p target/package/ghostsnap
-	git ls-files -z | xargs -0 cp --parents -t target/package/ghostsnap
+	git ls-files -z | xargs -0 cp --parents --preserve=timestamps -t target/package/ghostsnap
 	cd target/package/ghostsnap && CARGO_TARGET_DIR="$(CURDIR)/target" \
-		dpkg-buildpackage --build=binary --no-sign --no-check-builddeps
+		dpkg-buildpackage --build=binary --no-sign --no-check-builddeps \
+		$(if $(DEB_HOST_ARCH),--host-arch $(DEB_HOST_ARCH))
 	lintian --fail-on error,warning target/package/ghostsnap_*.changes
 
 deb-test: deb ## install, upgrade and remove the package in a scratch root

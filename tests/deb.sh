@@ -64,6 +64,22 @@ make_hestia 1.9.9
 make_hestia 1.10.3
 make_next
 
+step "the program starts on every system that the package is for"
+program="$work/program/usr/bin/ghostsnap"
+dpkg-deb -x "$package" "$work/program"
+# All that it asks of glibc, and what the package says that it asks.
+newest=$(readelf --version-info --wide "$program" | grep -o 'GLIBC_[0-9.]*' | cut -d_ -f2 | sort -uV | tail -1)
+declared=$(dpkg-deb -f "$package" Depends | sed -n 's/.*libc6 (>= \([0-9.]*\)).*/\1/p')
+[ -n "$newest" ] || fail "the program asks nothing of glibc: was it read?"
+dpkg --compare-versions "$newest" le "${declared:-0}" ||
+	fail "the program needs glibc $newest, and the package says ${declared:-nothing}"
+if [ -x "${GHOSTSNAP_BUILD_TOOLS:-/opt/ghostsnap-build-tools}/bin/cargo-zigbuild" ]; then
+	# That of Debian 10; Debian 11 has 2.31, Ubuntu 22.04 has 2.35.
+	dpkg --compare-versions "$declared" le 2.28 || fail "the package needs glibc $declared, not 2.28"
+else
+	step "made without zig: it is for systems with glibc $declared and newer"
+fi
+
 step "without HestiaCP only the program is there"
 run_dpkg -i "$package"
 [ ! -e "$hestia" ] || fail "something was placed below a HestiaCP that is not there"
