@@ -71,6 +71,7 @@
 //! - `backend/worded.rs`: errors in the words of whoever set the options
 //! - `backend/probe.rs`: tries out what a repository will ask of its place
 //! - `backend/private_file.rs`: a small file of this machine that is nobody else's
+//! - `backend/scratch.rs`: room on a disk for what does not fit into memory
 //! - `backend/fault.rs`: fails on purpose: dies at the n-th change, full disk, cut listing, lost
 //!   answers
 //!
@@ -101,6 +102,8 @@
 //! - `repo/keys.rs`: key slots: unlock, list, add, change, remove, rotate
 //! - `repo/local_copy.rs`: index, snapshots and trees of a repository far away, on this machine
 //! - `repo/index.rs`: the index in memory: which chunk lies where
+//! - `repo/naming.rs`: which segments count, and so which packs
+//! - `repo/pack_list.rs`: the packs of an index with all that it says of them
 //! - `repo/chunk_table.rs`: its sorted table of chunks
 //! - `repo/foreseen.rs`: listings taken together, where each is a journey
 //! - `repo/fresh.rs`: what this process has stored since: shared by all its writers

@@ -21,6 +21,8 @@ use std::sync::Arc;
 fn check_all(backend: &Arc<dyn Backend>) -> Vec<ghostsnap::ops::check::Finding> {
     let world = Arc::new(World::seeded(9));
     let repository = Repository::open(Arc::clone(backend), &secret(), world).unwrap();
+    // As a large one is checked.
+    let repository = repository.with_scratch(&std::env::temp_dir(), 5);
     check(repository, ReadData::All, &Collect::default()).unwrap().findings
 }
 
@@ -347,4 +349,38 @@ fn a_backup_into_a_repository_that_is_removed_meanwhile_is_no_success() {
     backend.remove(&ghostsnap::backend::FileName::CONFIG).unwrap();
     let error = try_backup(&repository, &source).unwrap_err();
     assert!(error.to_string().contains("was removed meanwhile"), "{error}");
+}
+
+#[test]
+fn an_index_is_the_same_on_a_disk_in_memory_and_where_there_is_no_disk() {
+    let source = tempfile::tempdir().unwrap();
+    sample_tree(source.path());
+    let backend = fresh_store();
+    init(Arc::clone(&backend));
+    backup_now(&backend, source.path());
+    let folder = tempfile::tempdir().unwrap();
+    let rooms = [None, Some(folder.path()), Some(Path::new("/dev/null/none"))];
+    let opened = rooms.map(|room| {
+        let world = Arc::new(World::seeded(2));
+        let repository = Repository::open(Arc::clone(&backend), &secret(), world).unwrap();
+        let repository = match room {
+            Some(folder) => repository.with_scratch(folder, 5),
+            None => repository,
+        };
+        repository.indexed(&Collect::default()).unwrap()
+    });
+    let all = opened.each_ref().map(all_chunks);
+    assert!(all[0].len() > 40);
+    assert_eq!(all[0], all[1]);
+    assert_eq!(all[0], all[2]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    // More chunks of one run than fit into memory go to the disk, too, and are found there.
+    for n in 0..30 {
+        fs::write(source.path().join(format!("new-{n}")), noise(&format!("new {n}"), 3000)).unwrap();
+    }
+    let first = try_backup(&opened[1], source.path()).unwrap();
+    let second = try_backup(&opened[1], source.path()).unwrap();
+    let new = |report: &ghostsnap::ops::BackupReport| report.counts.get(Counter::ChunksNew);
+    assert!(new(&first) >= 30, "{}", new(&first));
+    assert_eq!(new(&second), 0);
 }

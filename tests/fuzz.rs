@@ -198,11 +198,15 @@ fn plain_records() {
         let Ok(segment) = IndexSegment::decode(&bytes) else { return };
         let twins = vec![(FileId([1; 32]), segment.clone()), (FileId([2; 32]), segment)];
         let Ok(index) = Index::from_segments(twins) else { return };
-        for (id, place) in index.chunks() {
-            assert_eq!(index.find_all(id).filter(|one| one == place).count(), 1);
-            let blob = index.blob(place.blob).unwrap();
-            assert!(place.offset + place.length <= blob.plain_length);
-        }
+        let looked = index.each_chunk(|_, rows| {
+            for (id, place) in rows {
+                assert_eq!(index.find_all(id)?.filter(|one| one == place).count(), 1);
+                let blob = index.blob(place.blob).unwrap();
+                assert!(place.offset + place.length <= blob.plain_length);
+            }
+            Ok(())
+        });
+        looked.unwrap();
     });
     // Sizes that would overflow when they are added up.
     let mut huge = segment();

@@ -167,8 +167,8 @@ fn a_golden_repository_of_rows_is_what_todays_program_makes_and_restores() {
     let new = open(Arc::new(made_of_rows()));
     // Names of chunks, and with them where groups end, are frozen.
     let chunks = |repository: &ghostsnap::repo::IndexedRepository| {
-        let all = repository.index().chunks().iter();
-        all.map(|(id, place)| (*id, place.length)).collect::<Vec<_>>()
+        let all = all_chunks(repository).into_iter();
+        all.map(|(id, place)| (id, place.length)).collect::<Vec<_>>()
     };
     assert_eq!(chunks(&new), chunks(&repository));
     for (night, (_, snapshot)) in (0..).zip(&repository.snapshots().unwrap()) {
@@ -307,8 +307,8 @@ fn todays_program_names_chunks_and_trees_as_the_golden_one_did() {
     let new = open(Arc::new(mem.clone()));
     let old = open(golden(GOLDEN[GOLDEN.len() - 1]));
     let chunks = |repository: &ghostsnap::repo::IndexedRepository| {
-        let chunks = repository.index().chunks();
-        chunks.iter().map(|(id, place)| (*id, place.length)).collect::<Vec<_>>()
+        let all = all_chunks(repository).into_iter();
+        all.map(|(id, place)| (id, place.length)).collect::<Vec<_>>()
     };
     assert_eq!(chunks(&new), chunks(&old));
     let trees = |repository: &ghostsnap::repo::IndexedRepository| {

@@ -101,7 +101,7 @@ fn what_one_writer_has_stored_is_named_before_another_one_counts_on_it() {
     second.finish().unwrap();
     // The first one never ends well.
     drop(first);
-    assert!(indexed(backend).index().contains(&id));
+    assert!(indexed(backend).index().contains(&id).unwrap());
 }
 
 #[test]

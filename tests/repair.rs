@@ -638,16 +638,16 @@ fn without_chunks(fixture: &Fixture, gone: &[ChunkId]) -> usize {
     let mut packs = std::collections::BTreeSet::new();
     let mut kept = Vec::new();
     for id in gone {
-        for place in index.find_all(id) {
-            packs.insert(index.blob(place.blob).unwrap().pack);
+        for place in index.find_all(id).unwrap() {
+            packs.insert(index.pack_of(&place).unwrap());
         }
     }
     let reader = Reader::new(&repository);
-    for (id, place) in index.chunks() {
-        let pack = index.blob(place.blob).unwrap().pack;
-        if packs.contains(&pack) && !gone.contains(id) {
+    for (id, place) in all_chunks(&repository) {
+        let pack = index.pack_of(&place).unwrap();
+        if packs.contains(&pack) && !gone.contains(&id) {
             let class = index.pack(pack).unwrap().class;
-            kept.push((class, *id, reader.chunk(class, id).unwrap()));
+            kept.push((class, id, reader.chunk(class, &id).unwrap()));
         }
     }
     let writer = ghostsnap::repo::Writer::new(&repository, WriterOptions::default());

@@ -14,6 +14,7 @@ pub mod probe;
 pub mod rclone;
 pub mod retry;
 pub mod s3;
+pub mod scratch;
 pub mod sftp;
 pub mod throttle;
 pub mod worded;

@@ -55,6 +55,8 @@ pub const FORESEEN_SPAN: std::time::Duration = std::time::Duration::from_secs(10
 pub const LISTED_AT_ONCE: usize = 1000;
 /// Most chunks in one index segment that is merged at the end of a backup.
 pub const INDEX_SEGMENT_CHUNKS: usize = 500_000;
+/// Most chunks of an index whose table is kept in memory, if there is a disk for a larger one.
+pub const INDEX_ROWS_IN_MEMORY: usize = 1 << 20;
 
 /// How far the clocks of two servers may differ and still be believed.
 pub const CLOCK_SKEW_SECONDS: i64 = 86_400;

@@ -360,6 +360,8 @@ struct Dressing {
     rates: Rates,
     /// The folder for copies of what is far away, if this is.
     copies: Option<PathBuf>,
+    /// The folder on whose disk there is room for what is too large for memory.
+    scratch: Option<PathBuf>,
     /// The folder where this machine remembers what it has seen of repositories.
     memories: Option<PathBuf>,
 }
@@ -376,8 +378,9 @@ impl Dressing {
             download: rate("limit-download", settings.rates.download)?,
         };
         let is_wanted = is_far(&meant.address) && !call.has("no-cache");
-        let copies = if is_wanted { cache_folder(call, settings) } else { None };
-        Ok(Self { rates, copies, memories: memory_folder(call, settings) })
+        let scratch = cache_folder(call, settings);
+        let copies = if is_wanted { scratch.clone() } else { None };
+        Ok(Self { rates, copies, scratch, memories: memory_folder(call, settings) })
     }
 
     fn put_on(self, context: &Context, repository: Repository) -> Repository {
@@ -387,6 +390,10 @@ impl Dressing {
             repository.through(|store| Throttled::wrap(store, rates, &context.world, &stop));
         let repository = match &self.memories {
             Some(folder) => with_memory(context, repository, folder),
+            None => repository,
+        };
+        let repository = match &self.scratch {
+            Some(folder) => repository.with_scratch(folder, limits::INDEX_ROWS_IN_MEMORY),
             None => repository,
         };
         let Some(folder) = self.copies else { return repository };
@@ -426,8 +433,8 @@ fn of_home(variable: &str, usual: &str) -> Option<PathBuf> {
     path(variable).or_else(|| path("HOME").map(|home| home.join(usual)))
 }
 
-/// Where copies of far repositories lie: as the options or settings say; for somebody who is not
-/// root, where such things lie in a home.
+/// Where copies of far repositories lie, and what is too large for memory: as the options or
+/// settings say; for somebody who is not root, where such things lie in a home.
 fn cache_folder(call: &Invocation, settings: &Settings) -> Option<PathBuf> {
     if let Some(folder) = call.path("cache-dir") {
         return Some(folder.to_owned());

@@ -12,8 +12,10 @@ use crate::base::{
 use crate::format::compress::Decompressor;
 use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
 use crate::format::{
-    BlobEntry, IndexSegment, Node, NodeKind, NoteKind, PackEntry, PackReader, RecordKind, Snapshot,
+    BlobEntry, IndexSegment, Node, NodeKind, PackEntry, PackReader, RecordKind, Snapshot,
 };
+use crate::repo::naming::{Judged, Naming};
+use crate::repo::pack_list::{PackHead, PackList};
 use crate::repo::writer::check_chunks;
 use crate::repo::{IndexedRepository, Reader, Repository};
 use std::collections::{HashMap, HashSet};
@@ -136,8 +138,7 @@ pub fn check(repository: Repository, read: ReadData, monitor: &dyn Monitor) -> R
     // backup adds meanwhile may need an index newer than ours and is for the next check.
     let mut snapshots = repository.backend().list(FileKind::Snapshot)?;
     snapshots.sort_unstable();
-    let segments = check_segments(&repository, &mut report, monitor)?;
-    let mut listed = pack_entries(segments);
+    let mut listed = check_segments(&repository, &mut report, monitor)?;
     let removed = check_packs(&repository, &listed, &mut report)?;
     listed.entries.retain(|entry| !removed.contains(&entry.id));
     // An index that cannot be loaded makes everything else unjudgeable; it is reported above.
@@ -155,13 +156,15 @@ pub fn check(repository: Repository, read: ReadData, monitor: &dyn Monitor) -> R
     Ok(report)
 }
 
+/// Reads every index segment, and says which packs they name.
 pub(super) fn check_segments(
     repository: &Repository,
     report: &mut CheckReport,
     monitor: &dyn Monitor,
-) -> Result<Vec<(FileId, IndexSegment)>> {
+) -> Result<Listed> {
     monitor.stage(Stage::Step { name: "checking the index", total: None });
-    let mut segments = Vec::new();
+    let mut naming = Naming::default();
+    let mut list = PackList::new(repository.scratch(), repository.chunks_in_memory());
     let mut seen = HashSet::new();
     // As in loading: what was merged away while it was listed is in a segment of the next listing.
     for round in 0..limits::INDEX_LISTINGS_MAX {
@@ -173,7 +176,7 @@ pub(super) fn check_segments(
             }
             let read = repository.load_record(RecordKind::Index, &name.id);
             match read.and_then(|plain| IndexSegment::decode(&plain)) {
-                Ok(segment) => segments.push((name.id, segment)),
+                Ok(segment) => naming.add(name.id, segment, |_, entry| list.push(entry))?,
                 Err(error) if is_gone(repository, &name, &error)? => {}
                 Err(error) => report.take(&name.to_string(), error)?,
             }
@@ -183,7 +186,7 @@ pub(super) fn check_segments(
             break;
         }
     }
-    Ok(segments)
+    Ok(Listed::of(&naming.judge(), list))
 }
 
 /// Whether an error only means that somebody removed the file since it was listed.
@@ -191,42 +194,31 @@ fn is_gone(repository: &Repository, name: &FileName, error: &Error) -> Result<bo
     Ok(error.kind() == Kind::NotFound && repository.backend().size(name)?.is_none())
 }
 
-/// The packs that count: each once, without those of replaced segments and those that are dropped.
-pub(super) fn pack_entries(segments: Vec<(FileId, IndexSegment)>) -> Listed {
-    let replaced: HashSet<FileId> =
-        segments.iter().flat_map(|(_, segment)| segment.replaces.iter().copied()).collect();
-    let valid = || segments.iter().filter(|(id, _)| !replaced.contains(id));
-    let noted = |is_meant: fn(NoteKind) -> bool| -> HashSet<FileId> {
-        let notes = valid().flat_map(|(_, segment)| &segment.notes);
-        notes.filter(|note| is_meant(note.kind)).map(|note| note.pack).collect()
-    };
-    let dropped = noted(NoteKind::takes_out);
-    let marked = noted(|kind| kind == NoteKind::Mark);
-    let given_up = noted(|kind| kind == NoteKind::Damaged);
-    let mut seen = HashSet::new();
-    let mut listed = Listed { entries: Vec::new(), marked, damaged: Vec::new() };
-    let all = segments.into_iter().filter(|(id, _)| !replaced.contains(id));
-    for pack in all.flat_map(|(_, segment)| segment.packs) {
-        if !seen.insert(pack.id) {
-            continue;
-        }
-        if given_up.contains(&pack.id) {
-            listed.damaged.push(pack);
-        } else if !dropped.contains(&pack.id) {
-            listed.entries.push(pack);
-        }
-    }
-    listed
-}
-
 /// What the index says of packs.
 pub(super) struct Listed {
-    /// Each once.
-    pub entries: Vec<PackEntry>,
+    /// Those that count, each once.
+    pub entries: Vec<PackHead>,
     /// Those that nothing needs and that will be removed.
     pub marked: HashSet<FileId>,
     /// Those that a repair has given up.
-    pub damaged: Vec<PackEntry>,
+    pub damaged: Vec<PackHead>,
+    /// What lies in them.
+    pub list: PackList,
+}
+
+impl Listed {
+    /// Without those that only replaced segments name, and those that are dropped.
+    fn of(judged: &Judged, list: PackList) -> Self {
+        let (mut entries, mut damaged) = (Vec::new(), Vec::new());
+        for (number, head) in list.heads().iter().enumerate() {
+            if judged.counts(number, &head.id).is_some() {
+                entries.push(*head);
+            } else if judged.is_named(number) && judged.given_up.contains(&head.id) {
+                damaged.push(*head);
+            }
+        }
+        Self { entries, marked: judged.marked.clone(), damaged, list }
+    }
 }
 
 /// Compares the index with what the store has. Returns the packs that nothing needed and that were
@@ -372,32 +364,33 @@ impl Trees<'_> {
     fn file(&self, node: &Node) -> Result<()> {
         places(node, &self.reader.spans_of(node)?)?;
         let tables = self.reader.row_maps(node)?;
-        let mut tables = tables.iter().flat_map(|map| &map.chunks).map(|chunk| chunk.table);
         // A table is missed by the next backup only, but nothing that is referred to may be lost.
-        let lost = tables.find(|table| !self.repository.index().contains(table));
-        lost.map_or(Ok(()), |table| {
-            Err(Error::new(Kind::Damaged, format!("find the row table {table}"))
-                .why("it is not in the index"))
-        })
+        for chunk in tables.iter().flat_map(|map| &map.chunks) {
+            if !self.repository.index().contains(&chunk.table)? {
+                let what = format!("find the row table {}", chunk.table);
+                return Err(Error::new(Kind::Damaged, what).why("it is not in the index"));
+            }
+        }
+        Ok(())
     }
 }
 
 fn check_data(
     repository: &IndexedRepository,
-    Listed { entries, marked, .. }: &Listed,
+    listed: &Listed,
     read: ReadData,
     report: &mut CheckReport,
     monitor: &dyn Monitor,
 ) -> Result<()> {
-    let chosen = choose(repository, entries, read)?;
+    let chosen = choose(repository, &listed.entries, read)?;
     let bytes = chosen.iter().map(|pack| pack.size).sum();
     monitor
         .stage(Stage::Step { name: "reading data", total: Some((Counter::BytesChecked, bytes)) });
     report.packs_read = units::bytes(chosen.len());
-    for (id, error) in read_packs(repository, &chosen, monitor) {
+    for (id, error) in read_packs(repository, &listed.list, &chosen, monitor) {
         let name = FileName::new(FileKind::Pack, id);
         // Nothing needed it, and a prune has removed it since the index was loaded.
-        let is_pruned = marked.contains(&id) && is_gone(repository, &name, &error)?;
+        let is_pruned = listed.marked.contains(&id) && is_gone(repository, &name, &error)?;
         if !is_pruned {
             report.take(&name.to_string(), error)?;
         }
@@ -408,7 +401,8 @@ fn check_data(
 /// Reads whole packs; what is wrong with which.
 pub(super) fn read_packs(
     repository: &Repository,
-    chosen: &[&PackEntry],
+    list: &PackList,
+    chosen: &[&PackHead],
     monitor: &dyn Monitor,
 ) -> Vec<(FileId, Error)> {
     let next = AtomicUsize::new(0);
@@ -419,7 +413,8 @@ pub(super) fn read_packs(
             scope.spawn(|| {
                 while let Some(pack) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let checked = check_cancelled(monitor)
-                        .and_then(|()| check_pack(repository, pack, monitor));
+                        .and_then(|()| list.entry(pack))
+                        .and_then(|entry| check_pack(repository, &entry, monitor));
                     if let Err(error) = checked {
                         let mut troubles =
                             troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -443,15 +438,15 @@ fn part_of(id: &FileId, parts: u16) -> u16 {
 
 fn choose<'e>(
     repository: &Repository,
-    entries: &'e [PackEntry],
+    entries: &'e [PackHead],
     read: ReadData,
-) -> Result<Vec<&'e PackEntry>> {
+) -> Result<Vec<&'e PackHead>> {
     let percent = match read {
         ReadData::None => return Ok(Vec::new()),
         ReadData::All => return Ok(entries.iter().collect()),
         ReadData::Percent(percent) => percent,
         ReadData::Part(part, parts) => {
-            let is_in = |entry: &&PackEntry| part_of(&entry.id, parts) == part;
+            let is_in = |entry: &&PackHead| part_of(&entry.id, parts) == part;
             return Ok(entries.iter().filter(is_in).collect());
         }
     };

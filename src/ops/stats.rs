@@ -37,7 +37,7 @@ pub fn stats(repository: &IndexedRepository, monitor: &dyn Monitor) -> Result<St
         data_packs: packs(PackClass::Data),
         meta_packs: packs(PackClass::Meta),
         blobs: units::bytes(index.blobs().len()),
-        chunks: units::bytes(index.chunks().len()),
+        chunks: units::bytes(index.chunk_rows()),
         bytes_plain: index.blobs().iter().map(|blob| u64::from(blob.plain_length)).sum(),
         bytes_stored: index.stored_bytes(),
     })

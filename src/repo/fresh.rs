@@ -8,12 +8,15 @@
 //! whoever stored them: invariant 2 of the design holds for each backup, whatever becomes of the
 //! others.
 
+use super::chunk_table::{ChunkTable, Rows};
+use super::index::ChunkPlace;
 use super::{LocalCopy, Repository};
 use crate::backend::{Backend, FileKind, FileName};
 use crate::base::{ChunkId, FileId, Result, Within, World, limits};
 use crate::crypto::Keys;
 use crate::format::{IndexSegment, PackEntry, RecordKind, envelope};
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -25,7 +28,7 @@ pub(super) struct Fresh {
     world: Arc<World>,
     /// Packs that were there when the index was loaded.
     packs_before: usize,
-    chunks: RwLock<HashSet<ChunkId>>,
+    chunks: RwLock<FreshChunks>,
     packs: Mutex<Packs>,
     /// Held while segments are stored: whoever finds no unnamed pack must not run ahead of somebody
     /// who is just naming it.
@@ -43,8 +46,55 @@ struct Packs {
     bytes: u64,
     /// All packs stored.
     own: HashSet<FileId>,
-    /// Segments since the last merge.
+    /// Segments since the last merge, as long as there is one of all of them to be made.
     segments: Vec<(FileId, Vec<PackEntry>)>,
+    /// Chunks that those since the last merge have named.
+    chunks: usize,
+}
+
+/// The chunks that were stored; many of them lie on a disk, if there is one for that.
+#[derive(Default)]
+struct FreshChunks {
+    recent: HashSet<ChunkId>,
+    earlier: Vec<ChunkTable>,
+    folder: Option<PathBuf>,
+    /// How many may be in memory, if there is a folder.
+    room: usize,
+}
+
+impl FreshChunks {
+    /// What cannot be looked up is stored again.
+    fn contains(&self, id: &ChunkId) -> bool {
+        let has = |table: &ChunkTable| table.find_all(id).is_ok_and(|mut all| all.next().is_some());
+        self.recent.contains(id) || self.earlier.iter().any(has)
+    }
+
+    fn extend(&mut self, ids: &[ChunkId]) {
+        self.recent.extend(ids);
+        if self.recent.len() < self.room {
+            return;
+        }
+        let Some(folder) = self.folder.clone() else { return };
+        match table_of(&self.recent, folder) {
+            Ok(table) => {
+                self.earlier.push(table);
+                self.recent = HashSet::new();
+            }
+            // They stay in memory.
+            Err(_) => self.folder = None,
+        }
+    }
+}
+
+fn table_of(ids: &HashSet<ChunkId>, folder: PathBuf) -> Result<ChunkTable> {
+    let nowhere = ChunkPlace { blob: 0, offset: 0, length: 0 };
+    let mut rows = Rows::new(Some(folder), 0);
+    ids.iter().try_for_each(|id| rows.push((*id, nowhere)))?;
+    rows.into_table(Some)
+}
+
+fn chunks_in(packs: &[PackEntry]) -> usize {
+    packs.iter().flat_map(|pack| &pack.blobs).map(|blob| blob.chunks.len()).sum()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -61,7 +111,11 @@ impl Fresh {
             copy: repository.copy.clone(),
             keys: Arc::clone(&repository.keys),
             world: Arc::clone(&repository.world),
-            chunks: RwLock::default(),
+            chunks: RwLock::new(FreshChunks {
+                folder: repository.scratch().map(Path::to_owned),
+                room: repository.chunks_in_memory(),
+                ..FreshChunks::default()
+            }),
             packs: Mutex::default(),
             naming: Mutex::default(),
         }
@@ -114,7 +168,12 @@ impl Fresh {
         let mut packs = lock(&self.packs);
         match stored {
             Ok(id) => {
-                packs.segments.push((id, segment.packs));
+                packs.chunks += chunks_in(&segment.packs);
+                if packs.chunks > limits::INDEX_SEGMENT_CHUNKS {
+                    packs.segments = Vec::new();
+                } else {
+                    packs.segments.push((id, segment.packs));
+                }
                 Ok(())
             }
             Err(error) => {
@@ -152,15 +211,12 @@ impl Fresh {
     /// One segment per backup: the checkpoints of a long run are merged, the new one first.
     pub(super) fn merge_segments(&self) -> Result<()> {
         let _alone = lock(&self.naming);
-        let segments = std::mem::take(&mut lock(&self.packs).segments);
-        let chunks: usize = segments
-            .iter()
-            .flat_map(|(_, packs)| packs)
-            .flat_map(|pack| &pack.blobs)
-            .map(|blob| blob.chunks.len())
-            .sum();
-        let append_only = self.backend.properties().append_only;
-        if segments.len() < 2 || chunks > limits::INDEX_SEGMENT_CHUNKS || append_only {
+        let segments = {
+            let mut packs = lock(&self.packs);
+            packs.chunks = 0;
+            std::mem::take(&mut packs.segments)
+        };
+        if segments.len() < 2 || self.backend.properties().append_only {
             return Ok(());
         }
         let (replaces, packs): (Vec<_>, Vec<_>) = segments.into_iter().unzip();
@@ -179,7 +235,8 @@ impl Fresh {
         if packs.unnamed.is_empty() {
             packs.own.clear();
             drop(packs);
-            self.chunks.write().unwrap_or_else(PoisonError::into_inner).clear();
+            let mut chunks = self.chunks.write().unwrap_or_else(PoisonError::into_inner);
+            (chunks.recent, chunks.earlier) = (HashSet::new(), Vec::new());
         }
     }
 

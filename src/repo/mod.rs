@@ -13,6 +13,8 @@ pub mod keys;
 pub mod ledger;
 pub mod local_copy;
 pub mod locks;
+pub mod naming;
+pub mod pack_list;
 pub mod reader;
 pub mod snapshots;
 pub mod writer;
@@ -36,6 +38,7 @@ use history::Judgement;
 use locks::Held;
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +49,8 @@ pub struct Repository {
     config: Config,
     world: Arc<World>,
     copy: Option<Arc<LocalCopy>>,
+    /// Where there is room for an index that is too large for memory.
+    scratch: Option<(Arc<Path>, usize)>,
     diary: Option<Arc<Diary>>,
     judgement: Judgement,
     foreseen: Foreseen,
@@ -85,7 +90,8 @@ impl Repository {
 
     fn of(backend: Arc<dyn Backend>, keys: Arc<Keys>, config: Config, world: Arc<World>) -> Self {
         let (foreseen, judgement) = (Foreseen::default(), Judgement::default());
-        Self { backend, keys, config, world, copy: None, diary: None, judgement, foreseen }
+        let (copy, scratch, diary) = (None, None, None);
+        Self { backend, keys, config, world, copy, scratch, diary, judgement, foreseen }
     }
 
     /// Opens a repository with a password or key file.
@@ -134,6 +140,23 @@ impl Repository {
     #[must_use]
     pub fn without_copy(self) -> Self {
         Self { copy: None, ..self }
+    }
+
+    /// The same repository, with a folder on whose disk there is room for an index of more chunks
+    /// than these.
+    #[must_use]
+    pub fn with_scratch(self, folder: &Path, chunks: usize) -> Self {
+        Self { scratch: Some((folder.into(), chunks)), ..self }
+    }
+
+    /// The folder on whose disk there is room, if one was named.
+    pub fn scratch(&self) -> Option<&Path> {
+        self.scratch.as_ref().map(|(folder, _)| &**folder)
+    }
+
+    /// How many chunks are kept in memory before that folder is used.
+    pub fn chunks_in_memory(&self) -> usize {
+        self.scratch.as_ref().map_or(usize::MAX, |(_, chunks)| *chunks)
     }
 
     /// The copy on this machine, if there is one.
@@ -303,9 +326,9 @@ impl IndexedRepository {
         let (backend, keys) = (Arc::clone(&self.backend), Arc::clone(&self.keys));
         let world = Arc::clone(&self.world);
         let (copy, diary) = (self.copy.clone(), self.diary.clone());
-        let judgement = self.judgement.clone();
+        let (scratch, judgement) = (self.scratch.clone(), self.judgement.clone());
         let closed = Repository::of(backend, keys, self.config.clone(), world);
-        Repository { copy, diary, judgement, ..closed }
+        Repository { copy, scratch, diary, judgement, ..closed }
     }
 
     /// The same index over another store: what was known of a repository, and what it is now.

@@ -54,7 +54,7 @@ impl<'r> Reader<'r> {
     /// One chunk. If the chunk lies in several places, a damaged one does not matter.
     pub fn chunk(&self, class: PackClass, id: &ChunkId) -> Result<Vec<u8>> {
         let mut trouble = None;
-        for place in self.repository.index().find_all(id) {
+        for place in self.repository.index().find_all(id)? {
             match self.chunk_at(class, place) {
                 Ok(chunk) => return Ok(chunk),
                 // A store that does not answer is no damage, whatever another place says.
@@ -197,7 +197,7 @@ impl<'r> Reader<'r> {
         let mut spans = Vec::new();
         for map in self.row_maps(node)? {
             for chunk in &map.chunks {
-                let known = index.find(&chunk.id).ok_or_else(missing)?;
+                let known = index.find(&chunk.id)?.ok_or_else(missing)?;
                 if known.length != chunk.length {
                     return Err(lost("a chunk of rows has another length than its row map says"));
                 }
@@ -211,7 +211,7 @@ impl<'r> Reader<'r> {
         }
         if !node.rows {
             for id in self.chunks_of(node)? {
-                let length = index.find(&id).ok_or_else(missing)?.length;
+                let length = index.find(&id)?.ok_or_else(missing)?.length;
                 spans.push(Span { id, from: 0, length });
             }
         }
@@ -221,7 +221,7 @@ impl<'r> Reader<'r> {
     /// A stretch of a data chunk. The rest of the chunk is not copied.
     pub fn span(&self, span: &Span) -> Result<Vec<u8>> {
         let mut trouble = None;
-        for place in self.repository.index().find_all(&span.id) {
+        for place in self.repository.index().find_all(&span.id)? {
             let inside = u64::from(span.from) + u64::from(span.length) <= u64::from(place.length);
             let part = ChunkPlace {
                 offset: place.offset.saturating_add(span.from),
@@ -241,7 +241,7 @@ impl<'r> Reader<'r> {
     /// Whether these bytes are that stretch of a chunk. A whole chunk is known by its name; for a
     /// part of one it has to be read.
     pub fn holds(&self, span: &Span, bytes: &[u8]) -> Result<bool> {
-        let place = self.repository.index().find(&span.id);
+        let place = self.repository.index().find(&span.id)?;
         if place.is_some_and(|place| place.length == span.length) {
             return Ok(self.repository.keys().data_id(bytes) == span.id);
         }

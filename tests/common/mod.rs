@@ -6,12 +6,13 @@
 use ghostsnap::backend::mem::Mem;
 use ghostsnap::backend::{Access, Backend, FileKind, FileName, Properties, Variables};
 use ghostsnap::base::monitor::{Collect, Counter, Monitor, Stage, Stop};
-use ghostsnap::base::{Error, RelPath, Result, Timestamp, World};
+use ghostsnap::base::{ChunkId, Error, RelPath, Result, Timestamp, World};
 use ghostsnap::format::keyslot::Secret;
 use ghostsnap::format::tree::Meta;
 use ghostsnap::format::{NodeKind, Snapshot};
 use ghostsnap::ops::restore::{RestoreOptions, RestoreReport, to_folder};
 use ghostsnap::ops::{BackupOptions, BackupReport, backup};
+use ghostsnap::repo::index::ChunkPlace;
 use ghostsnap::repo::{IndexedRepository, Repository};
 use ghostsnap::tree::dir::OwnerPolicy;
 use ghostsnap::tree::source::{OpenFile, ReadFile};
@@ -76,7 +77,24 @@ pub fn open(backend: Arc<dyn Backend>) -> IndexedRepository {
 }
 
 pub fn try_open(backend: Arc<dyn Backend>) -> ghostsnap::base::Result<IndexedRepository> {
-    Repository::open(backend, &secret(), Arc::new(World::seeded(2)))?.indexed(&Collect::default())
+    static OPENED: AtomicU64 = AtomicU64::new(0);
+    let repository = Repository::open(backend, &secret(), Arc::new(World::seeded(2)))?;
+    // Every other index lies on a disk, as that of a large repository does.
+    let is_large = OPENED.fetch_add(1, Ordering::SeqCst) % 2 == 1;
+    let folder = std::env::temp_dir();
+    let repository = if is_large { repository.with_scratch(&folder, 5) } else { repository };
+    repository.indexed(&Collect::default())
+}
+
+/// All rows of an index: chunks and where they lie, sorted by id.
+pub fn all_chunks(repository: &IndexedRepository) -> Vec<(ChunkId, ChunkPlace)> {
+    let mut all = Vec::new();
+    let shown = repository.index().each_chunk(|_, rows| {
+        all.extend_from_slice(rows);
+        Ok(())
+    });
+    shown.unwrap();
+    all
 }
 
 /// Small packs, so that a small test has several; each snapshot a second later than the one before.

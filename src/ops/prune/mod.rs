@@ -114,7 +114,7 @@ fn needed_by(
 ) -> Result<Needed> {
     monitor.stage(Stage::Step { name: "finding what is needed", total: None });
     let reader = Reader::new(repository);
-    let mut needed = Needed::none(repository.index().chunks());
+    let mut needed = Needed::none(repository.index());
     for (id, snapshot) in snapshots {
         monitor.stage(Stage::Object(format!("snapshot {}", id.short())));
         needed::add_snapshot(repository, &reader, snapshot, &mut needed, monitor)

@@ -6,8 +6,7 @@ use crate::base::monitor::check_cancelled;
 use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, Within, limits};
 use crate::format::tree::Tree;
 use crate::format::{Node, NodeKind, PackClass, Snapshot};
-use crate::repo::index::ChunkPlace;
-use crate::repo::{IndexedRepository, Reader};
+use crate::repo::{Index, IndexedRepository, Reader};
 
 /// A bit for each row of an index; that of a chunk with several rows is its first one's.
 #[derive(Debug, Clone)]
@@ -15,8 +14,8 @@ pub struct Needed(Vec<u64>);
 
 impl Needed {
     /// Nothing is.
-    pub fn none(chunks: &[(ChunkId, ChunkPlace)]) -> Self {
-        Self(vec![0; chunks.len() / 64 + 1])
+    pub fn none(index: &Index) -> Self {
+        Self(vec![0; index.chunk_rows() / 64 + 1])
     }
 
     /// Whether the chunk at this row is needed.
@@ -56,7 +55,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn need(&mut self, id: &ChunkId) -> Result<bool> {
-        let rows = self.repository.index().rows_of(id);
+        let rows = self.repository.index().rows_of(id)?;
         if rows.is_empty() {
             return Err(Error::new(Kind::Damaged, format!("find chunk {id}"))
                 .why("the index does not know it"));

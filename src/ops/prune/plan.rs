@@ -3,11 +3,11 @@
 //! earlier prunes have noted, without touching anything. The same plan is what `--dry-run` shows.
 
 use super::needed::Needed;
-use crate::base::{Error, FileId, Kind, Result, limits, units};
+use crate::base::{ChunkId, Error, FileId, Kind, Result, limits, units};
 use crate::format::envelope::epoch_of;
 use crate::format::{Note, NoteKind, PackClass};
 use crate::repo::Index;
-use crate::repo::index::Pack;
+use crate::repo::index::{ChunkPlace, Pack};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -288,66 +288,59 @@ fn add(sums: &mut HashMap<Fate, (u64, u64)>, fate: Fate, bytes: u64) {
     *sum = (sum.0 + 1, sum.1 + bytes);
 }
 
+/// A row of the index: its number, the length of its chunk, and the pack in which it lies.
+type Row = (usize, u64, u32);
+
 /// From which place each needed chunk is needed. Of several, one that will stay; if none will, all
 /// of them, so that two prunes at the same time never each remove what the other one kept.
 fn places(index: &Index, needed: &Needed, uses: &mut [Use]) -> Result<Needed> {
-    let rows = index.chunks();
-    let mut used = Needed::none(rows);
-    let mut several = Vec::new();
-    let mut row = 0;
-    while let Some((id, _)) = rows.get(row) {
-        let end = index.rows_of(id).end.max(row + 1);
-        if needed.has(row) {
-            let there: Vec<(usize, u32)> = (row..end)
-                .filter_map(|row| Some((row, pack_at(index, row)?)))
-                .filter(|(_, pack)| use_of(uses, *pack).is_there)
-                .collect();
-            let staying = there.iter().filter(|(_, pack)| !index.is_leaving(*pack)).count();
-            match (there.len(), staying) {
-                (0, _) => return Err(lost(index, row)),
-                (_, 0) | (1, _) => {
-                    for (row, pack) in there {
-                        take(index, uses, &mut used, row, pack);
-                    }
-                }
-                _ => several.push(there),
-            }
+    let mut used = Needed::none(index);
+    let mut several: Vec<Vec<Row>> = Vec::new();
+    index.each_chunk(|first, rows| {
+        if !needed.has(first) {
+            return Ok(());
         }
-        row = end;
-    }
+        let row = |(row, (_, place)): (usize, &(ChunkId, ChunkPlace))| {
+            Some((row, u64::from(place.length), index.pack_of(place)?))
+        };
+        let rows: Vec<Row> = (first..).zip(rows).filter_map(row).collect();
+        let is_there = |(_, _, pack): &&Row| use_of(uses, *pack).is_there;
+        let there: Vec<Row> = rows.iter().filter(is_there).copied().collect();
+        let staying = there.iter().filter(|(_, _, pack)| !index.is_leaving(*pack)).count();
+        match (there.len(), staying) {
+            (0, _) => return Err(lost(index, &rows)),
+            (_, 0) | (1, _) => there.iter().for_each(|row| take(uses, &mut used, row)),
+            _ => several.push(there),
+        }
+        Ok(())
+    })?;
     for there in several {
-        let staying = there.into_iter().filter(|(_, pack)| !index.is_leaving(*pack));
-        let best = staying.max_by_key(|(_, pack)| {
+        let staying = there.iter().filter(|(_, _, pack)| !index.is_leaving(*pack));
+        let best = staying.max_by_key(|(_, _, pack)| {
             let name = index.pack(*pack).map(|pack| pack.id);
             (use_of(uses, *pack).used, Reverse(name))
         });
-        if let Some((row, pack)) = best {
-            take(index, uses, &mut used, row, pack);
+        if let Some(row) = best {
+            take(uses, &mut used, row);
         }
     }
     Ok(used)
-}
-
-fn pack_at(index: &Index, row: usize) -> Option<u32> {
-    let (_, place) = index.chunks().get(row)?;
-    index.blob(place.blob).map(|blob| blob.pack)
 }
 
 fn use_of(uses: &[Use], pack: u32) -> Use {
     uses.get(units::length(u64::from(pack))).copied().unwrap_or_default()
 }
 
-fn take(index: &Index, uses: &mut [Use], used: &mut Needed, row: usize, pack: u32) {
-    let length = index.chunks().get(row).map_or(0, |(_, place)| u64::from(place.length));
-    used.add(row);
-    if let Some(one) = uses.get_mut(units::length(u64::from(pack))) {
+fn take(uses: &mut [Use], used: &mut Needed, (row, length, pack): &Row) {
+    used.add(*row);
+    if let Some(one) = uses.get_mut(units::length(u64::from(*pack))) {
         // An empty chunk is needed as well.
-        one.used += length.max(1);
+        one.used += (*length).max(1);
     }
 }
 
-fn lost(index: &Index, row: usize) -> Error {
-    let pack = pack_at(index, row).and_then(|pack| index.pack(pack));
+fn lost(index: &Index, rows: &[Row]) -> Error {
+    let pack = rows.first().and_then(|(_, _, pack)| index.pack(*pack));
     let name = pack.map_or_else(String::new, |pack| pack.id.to_string());
     Error::new(Kind::Damaged, "plan what to remove")
         .why(format!("pack {name}, which snapshots need, is missing or cut off"))

@@ -26,7 +26,7 @@ pub fn repack<'i>(
     writer: &Writer<'_>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<&'i Pack>> {
-    let mut wanted = wanted(repository.index(), &packs, used);
+    let mut wanted = wanted(repository.index(), &packs, used)?;
     let mut data = writer.bundle(PackClass::Data)?;
     let mut meta = writer.bundle(PackClass::Meta)?;
     let mut done = Vec::new();
@@ -53,21 +53,24 @@ pub fn repack<'i>(
 }
 
 /// What is needed of each blob of the packs, in the order in which it lies there.
-fn wanted(index: &Index, packs: &[&Pack], used: &Needed) -> HashMap<u32, Wanted> {
+fn wanted(index: &Index, packs: &[&Pack], used: &Needed) -> Result<HashMap<u32, Wanted>> {
     let mut blobs = HashSet::new();
     for pack in packs {
         blobs.extend(pack.blobs.0..pack.blobs.0.saturating_add(pack.blobs.1));
     }
     let mut wanted: HashMap<u32, Wanted> = HashMap::new();
-    for (row, (id, place)) in index.chunks().iter().enumerate() {
-        if used.has(row) && blobs.contains(&place.blob) {
-            wanted.entry(place.blob).or_default().push((place.offset, place.length, *id));
+    index.each_chunk(|first, rows| {
+        for (row, (id, place)) in (first..).zip(rows) {
+            if used.has(row) && blobs.contains(&place.blob) {
+                wanted.entry(place.blob).or_default().push((place.offset, place.length, *id));
+            }
         }
-    }
+        Ok(())
+    })?;
     for chunks in wanted.values_mut() {
         chunks.sort_unstable();
     }
-    wanted
+    Ok(wanted)
 }
 
 /// A blob as it is needed.

@@ -256,8 +256,10 @@ impl<'a> Survey<'a> {
         }
         let index = self.repository.index();
         let maps = self.reader.row_maps(node)?;
-        let mut tables = maps.iter().flat_map(|map| &map.chunks).map(|chunk| chunk.table);
-        let is_lost = tables.any(|table| !index.contains(&table));
+        let mut is_lost = false;
+        for chunk in maps.iter().flat_map(|map| &map.chunks) {
+            is_lost |= !index.contains(&chunk.table)?;
+        }
         let why = || "a table of its rows is lost; its content is whole".to_owned();
         Ok(is_lost.then(|| (LossKind::Table, why())))
     }

@@ -13,9 +13,10 @@ use crate::format::compress::decompress;
 use crate::format::{
     BlobEntry, Compression, IndexSegment, Note, NoteKind, PackClass, PackEntry, PackReader,
 };
-use crate::ops::check::{CheckReport, Listed, check_segments, pack_entries, read_packs};
+use crate::ops::check::{CheckReport, Listed, check_segments, read_packs};
 use crate::ops::prune::book::Book;
 use crate::ops::prune::plan::Notes;
+use crate::repo::pack_list::{PackHead, PackList};
 use crate::repo::writer::check_chunks;
 use crate::repo::{Bundle, IndexedRepository, Reader, Repository, Writer, WriterOptions};
 use std::collections::{HashMap, HashSet};
@@ -90,14 +91,15 @@ pub fn repair_packs(
     monitor: &dyn Monitor,
 ) -> Result<PacksReport> {
     let held = alone(&repository, "repair packs", monitor)?.map(Arc::new);
-    let Listed { entries, damaged: given_up, .. } = sound_index(&repository, monitor)?;
+    let index = sound_index(&repository, monitor)?;
+    let (entries, given_up) = (&index.entries, &index.damaged);
     let mut report = PacksReport::default();
-    let back = find_whole(&repository, &given_up, wanted, monitor)?;
+    let back = find_whole(&repository, &index, wanted, monitor)?;
     report.packs.extend(back.iter().map(|id| untouched(*id, PackFate::Back)));
     let wanted: Vec<FileId> = wanted.iter().copied().filter(|id| !back.contains(id)).collect();
-    let known: HashSet<FileId> = entries.iter().chain(&given_up).map(|entry| entry.id).collect();
+    let known: HashSet<FileId> = entries.iter().chain(given_up).map(|entry| entry.id).collect();
     refuse_unknown(&known, &wanted)?;
-    let damaged = find_damaged(&repository, &entries, &wanted, monitor)?;
+    let damaged = find_damaged(&repository, &index, &wanted, monitor)?;
     let is_given_up = |id: &FileId| given_up.iter().any(|entry| entry.id == *id);
     let sound = wanted.iter().filter(|id| !damaged.contains_key(*id) && !is_given_up(id));
     report.packs.extend(sound.map(|id| untouched(*id, PackFate::Sound)));
@@ -110,7 +112,8 @@ pub fn repair_packs(
         repository.reload(monitor)?;
     }
     let damaged = entries.iter().filter_map(|one| Some((one, damaged.get(&one.id)?.clone())));
-    report.packs.extend(save_all(&repository, damaged.collect(), other, writing, monitor)?);
+    let damaged = (&index.list, damaged.collect());
+    report.packs.extend(save_all(&repository, damaged, other, writing, monitor)?);
     if options.dry_run {
         report.affected = affected(&repository, &listed, monitor)?;
         return Ok(report);
@@ -124,7 +127,13 @@ pub fn repair_packs(
         report.healed = heal::from_copy(&mut repository, other, level, monitor)?;
     }
     for pack in &mut report.packs {
-        pack.lost.retain(|id| !repository.index().contains(id));
+        let mut lost = Vec::new();
+        for id in std::mem::take(&mut pack.lost) {
+            if !repository.index().contains(&id)? {
+                lost.push(id);
+            }
+        }
+        pack.lost = lost;
         if pack.lost.is_empty() && pack.fate == PackFate::Lost {
             pack.fate = PackFate::Saved;
         }
@@ -137,7 +146,7 @@ pub fn repair_packs(
 /// the repository, if there is one. Nothing is removed.
 fn save_all(
     repository: &IndexedRepository,
-    damaged: Vec<(&PackEntry, String)>,
+    (list, damaged): (&PackList, Vec<(&PackHead, String)>),
     other: Option<&IndexedRepository>,
     options: WriterOptions,
     monitor: &dyn Monitor,
@@ -149,7 +158,7 @@ fn save_all(
     let mut done = Vec::new();
     for (entry, why) in damaged {
         check_cancelled(monitor)?;
-        let (saved, lost) = save(repository, entry, twin, &reader, &writer)?;
+        let (saved, lost) = save(repository, &list.entry(entry)?, twin, &reader, &writer)?;
         let fate = if lost.is_empty() { PackFate::Saved } else { PackFate::Lost };
         done.push(PackRepair { id: entry.id, why, fate, saved, lost });
     }
@@ -161,13 +170,13 @@ fn save_all(
 /// chunks are.
 fn sound_index(repository: &Repository, monitor: &dyn Monitor) -> Result<Listed> {
     let mut report = CheckReport::default();
-    let segments = check_segments(repository, &mut report, monitor)?;
+    let listed = check_segments(repository, &mut report, monitor)?;
     if let Some(finding) = report.findings.first() {
         return Err(Error::new(Kind::Damaged, "repair packs")
             .why(format!("{}: {}", finding.object, finding.detail))
             .hint("make the index anew first: 'ghostsnap repair index'"));
     }
-    Ok(pack_entries(segments))
+    Ok(listed)
 }
 
 fn untouched(id: FileId, fate: PackFate) -> PackRepair {
@@ -177,19 +186,19 @@ fn untouched(id: FileId, fate: PackFate) -> PackRepair {
 /// Which packs that were given up are whole: a disk that was not there is there again.
 fn find_whole(
     repository: &Repository,
-    given_up: &[PackEntry],
+    index: &Listed,
     wanted: &[FileId],
     monitor: &dyn Monitor,
 ) -> Result<HashSet<FileId>> {
     let sizes: HashMap<FileName, u64> =
         repository.backend().list(FileKind::Pack)?.into_iter().collect();
-    let there = |entry: &&PackEntry| {
+    let there = |entry: &&PackHead| {
         sizes.get(&FileName::new(FileKind::Pack, entry.id)) == Some(&entry.size)
             && (wanted.is_empty() || wanted.contains(&entry.id))
     };
-    let chosen: Vec<&PackEntry> = given_up.iter().filter(there).collect();
+    let chosen: Vec<&PackHead> = index.damaged.iter().filter(there).collect();
     let mut whole: HashSet<FileId> = chosen.iter().map(|entry| entry.id).collect();
-    for (id, error) in read_packs(repository, &chosen, monitor) {
+    for (id, error) in read_packs(repository, &index.list, &chosen, monitor) {
         if !is_loss(&error) && error.kind() != Kind::Newer {
             return Err(error);
         }
@@ -215,7 +224,7 @@ fn refuse_unknown(known: &HashSet<FileId>, wanted: &[FileId]) -> Result<()> {
 /// Which packs are damaged, and how.
 fn find_damaged(
     repository: &Repository,
-    entries: &[PackEntry],
+    index: &Listed,
     wanted: &[FileId],
     monitor: &dyn Monitor,
 ) -> Result<HashMap<FileId, String>> {
@@ -223,7 +232,7 @@ fn find_damaged(
         repository.backend().list(FileKind::Pack)?.into_iter().collect();
     let mut damaged = HashMap::new();
     let mut chosen = Vec::new();
-    for entry in entries.iter().filter(|one| wanted.is_empty() || wanted.contains(&one.id)) {
+    for entry in index.entries.iter().filter(|one| wanted.is_empty() || wanted.contains(&one.id)) {
         match sizes.get(&FileName::new(FileKind::Pack, entry.id)) {
             None => drop(damaged.insert(entry.id, "it is missing".to_owned())),
             Some(size) if *size != entry.size => {
@@ -236,7 +245,7 @@ fn find_damaged(
     let bytes = chosen.iter().map(|pack| pack.size).sum();
     monitor
         .stage(Stage::Step { name: "reading data", total: Some((Counter::BytesChecked, bytes)) });
-    for (id, error) in read_packs(repository, &chosen, monitor) {
+    for (id, error) in read_packs(repository, &index.list, &chosen, monitor) {
         match error.kind() {
             Kind::Damaged | Kind::NotFound => {
                 damaged.insert(id, error.reasons_or_what());

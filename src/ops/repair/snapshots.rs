@@ -303,7 +303,7 @@ impl<'a> Rewrite<'a> {
         let mut chunks = Vec::new();
         for mut map in self.reader.row_maps(&node)? {
             for one in &mut map.chunks {
-                if !self.writer.repository().index().contains(&one.table) {
+                if !self.writer.repository().index().contains(&one.table)? {
                     let empty = RowTable::default().encode();
                     one.table = keys.tree_id(&empty);
                     self.bundle.add(self.writer, one.table, &empty)?;

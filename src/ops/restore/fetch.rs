@@ -139,7 +139,11 @@ impl<'a> Fetch<'a> {
     /// Two writers may have stored a chunk at the same time: a second place is as good.
     fn fetch_elsewhere(&self, part: &Part, error: &Error) {
         let index = self.repository.index();
-        if index.find_all(&part.id).nth(1).is_none() {
+        let mut places = match index.find_all(&part.id) {
+            Ok(places) => places,
+            Err(error) => return self.fail(part.file, &error),
+        };
+        if places.nth(1).is_none() {
             return self.fail(part.file, error);
         }
         match self.spare.chunk(PackClass::Data, &part.id) {

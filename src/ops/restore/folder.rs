@@ -285,7 +285,7 @@ impl Restore<'_> {
             return Ok(());
         }
         for Place { span, to } in missing {
-            let place = self.repository.index().find(&span.id).ok_or_else(|| {
+            let place = self.repository.index().find(&span.id)?.ok_or_else(|| {
                 Error::new(Kind::Damaged, "plan the restore").why("a chunk is missing")
             })?;
             self.parts.push(Part {
