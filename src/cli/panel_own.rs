@@ -88,15 +88,16 @@ pub fn change_schedule(context: &Context, call: &Invocation) -> Result<()> {
     let own = own(call)?;
     own.only_if(own.may.schedule, "change the schedule", "schedule")?;
     let when = customers::normal_when(call.text("WHEN").unwrap_or_default())?;
-    let folder = &own.settings.customers_folder;
-    customers::change(folder, &own.user, &context.world, |wishes| wishes.when = when)?;
-    // Due the next time after now; what a customer had before under this name is over.
+    // Due the next time after now; what a customer had before under this name is over. That comes
+    // first, as with the administrator's.
     let spool = spool(context, call);
     let now = millis(context.world.now());
     spool.make()?;
     schedule::remember(&spool, |memories| {
         memories.entry(own_name(&own.user.name)).or_default().until = now;
     })?;
+    let folder = &own.settings.customers_folder;
+    customers::change(folder, &own.user, &context.world, |wishes| wishes.when = when)?;
     run_jobs::wake(context, call);
     print_schedule(context, call, &own)
 }

@@ -73,14 +73,15 @@ fn keep(
     let draft = Schedule::parse(name, &table.to_string(), &schedule::path_of(folder, name))
         .map_err(|error| Error::new(error.kind(), "set it up so").why(error.reasons()))?;
     draft.jobs("").iter().try_for_each(check)?;
-    let written = schedule::write(folder, name, &table, new)?;
     let spool = spool(context, call);
     spool.make()?;
-    // Due the next time after now, whatever was due before.
+    // Due the next time after now, whatever was due before. That comes first: whoever looks between
+    // the two would find a time of long ago that the schedule has missed.
     let now = millis(context.world.now());
     schedule::remember(&spool, |memories| {
         memories.entry(name.to_owned()).or_default().until = now;
     })?;
+    let written = schedule::write(folder, name, &table, new)?;
     run_jobs::wake(context, call);
     print(context, call, &spool, &[written])
 }
