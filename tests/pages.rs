@@ -794,6 +794,15 @@ fn an_administrator_sees_everybody_and_what_needs_a_look_first() {
     );
     assert_eq!(rows, serde_json::json!(["admin", "alice", "bob"]), "no backup, then by name");
     assert!(browser.text().contains("there is no backup"), "{}", browser.text());
+    assert!(!browser.text().contains("Next:"), "nothing backs anybody up");
+    let words = ["nightly", "when=30 2 * * *", "exclude=bob"];
+    assert!(site.command("v-ghostsnap-add-schedule", &words).status.success());
+    browser.follow(&site.url("/list/ghostsnap/server/"));
+    let next = browser.value(
+        "[...document.querySelectorAll('.units-table-row')].map(row => row.innerText)\
+         .map(text => /Next: \\d\\d [A-Z][a-z][a-z], 02:30/.test(text))",
+    );
+    assert_eq!(next, serde_json::json!([true, true, false]), "{}", browser.text());
     browser.picture("server");
     browser.click_away("a[href*='growth/?of=alice']");
     assert!(browser.text().contains("Not enough backups yet"), "{}", browser.text());

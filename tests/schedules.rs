@@ -232,3 +232,54 @@ fn what_makes_no_sense_is_refused_before_the_first_night() {
     machine.ok(&["v-ghostsnap-delete-schedule", "x"]);
     assert_eq!(machine.panel(&["v-ghostsnap-delete-schedule", "x"]).0, 3);
 }
+
+#[test]
+fn the_list_of_health_says_when_each_user_is_backed_up_next() {
+    let machine = server();
+    let _held = machine.hold_queue();
+    let settings = machine.path("etc/ghostsnap/ghostsnap.toml");
+    fs::create_dir_all(settings.parent().unwrap()).unwrap();
+    fs::write(settings, "[customers]\nschedule = true\n").unwrap();
+    let next = |user: &str| {
+        let all: Value =
+            serde_json::from_str(&machine.ok(&["v-ghostsnap-list-health", "json"])).unwrap();
+        let own = machine.ok(&["v-ghostsnap-list-user-health", user, "json"]);
+        let own: Value = serde_json::from_str(&own).unwrap();
+        assert_eq!(own[user]["NEXT"], all[user]["NEXT"], "the customer is told the same");
+        all[user]["NEXT"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((next("alice"), next("bob")), (String::new(), String::new()));
+    machine.ok(&["v-ghostsnap-add-schedule", "nightly", "when=30 2 * * *", "exclude=bob"]);
+    assert_eq!(next("alice"), machine.rows()["nightly"]["NEXT"].as_str().unwrap());
+    assert!(next("alice").ends_with(" 02:30:00"), "{}", next("alice"));
+    assert_eq!(next("bob"), "");
+    // A check backs nobody up.
+    machine.ok(&["v-ghostsnap-add-schedule", "check", "do=check", "when=hourly"]);
+    assert_eq!(next("bob"), "");
+    machine.ok(&["v-ghostsnap-change-user-schedule", "bob", "daily 05:00"]);
+    let own = machine.ok(&["v-ghostsnap-list-user-schedule", "bob", "json"]);
+    let own: Value = serde_json::from_str(&own).unwrap();
+    assert!(next("bob").starts_with("20"), "{}", next("bob"));
+    assert_eq!(next("bob"), own["bob"]["NEXT"].as_str().unwrap());
+    machine.ok(&["v-ghostsnap-change-schedule", "nightly", "enabled=no"]);
+    assert_eq!(next("alice"), "");
+    // Other formats have it as well, in the end of each row.
+    for format in ["csv", "plain", "shell"] {
+        let text = machine.ok(&["v-ghostsnap-list-health", format]);
+        assert!(text.contains(&next("bob")), "{format}: {text}");
+    }
+    // What is wrong with a schedule is for administrators.
+    let broken = machine.path("etc/ghostsnap/schedules/broken.toml");
+    fs::write(&broken, "when = 'never'\n").unwrap();
+    fs::set_permissions(&broken, fs::Permissions::from_mode(0o600)).unwrap();
+    let said = |args: &[&str]| {
+        let output = machine.call(args);
+        assert!(output.status.success(), "{output:?}");
+        format!("{output:?}")
+    };
+    assert!(said(&["hestia", "status"]).contains("broken.toml"));
+    for options in [&["--panel"][..], &[]] {
+        let words = [options, &["v-ghostsnap-list-user-health", "bob"]].concat();
+        assert!(!said(&words).contains("broken.toml"), "{words:?}");
+    }
+}

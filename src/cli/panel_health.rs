@@ -8,15 +8,17 @@ use super::panel::server;
 use super::repository;
 use super::rows::Cell;
 use super::table::Role;
+use super::{panel_own, panel_queue, panel_schedules};
 use crate::base::units::bytes;
-use crate::base::{Error, FileId, Kind, Monitor, Result};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp};
 use crate::format::Snapshot;
 use crate::hestia::UserName;
 use crate::hestia::inventory::{self, User};
 use crate::hestia::jobs::Server;
-use crate::hestia::jobs::health::{self, Health, Known};
+use crate::hestia::jobs::health::{self, Health, Known, Light};
 use crate::hestia::named::DEFAULT;
 use crate::hestia::notify::UserLook;
+use crate::hestia::queue::schedule;
 use crate::hestia::records::Records;
 use std::collections::BTreeMap;
 
@@ -38,21 +40,55 @@ pub fn status(context: &Context, call: &Invocation) -> Result<()> {
     let users = users.collect::<Result<Vec<_>>>()?;
     let progress = context.progress();
     let looks = look_at_users(context, call, &server, users, &progress);
-    let found: Vec<(UserName, Health)> = looks
-        .into_iter()
-        .filter_map(|one| Some((one.user.name, health::worst(one.places)?)))
-        .collect();
+    let found: Vec<(User, Health)> =
+        looks.into_iter().filter_map(|one| Some((one.user, health::worst(one.places)?))).collect();
+    let next = next_backups(context, call, &server, &found, &progress)?;
     progress.finish();
     let mut rows = context.output.rows(call.command().columns);
-    for (name, health) in &found {
-        rows.row(&row(call, &server, name, health))?;
+    for ((user, health), next) in found.iter().zip(next) {
+        rows.row(&row(call, &server, &user.name, health, next))?;
     }
     rows.finish()?;
     if !call.has("check") {
         return Ok(());
     }
-    let all = found.iter().map(|(name, health)| (name.as_str(), health));
+    let all = found.iter().map(|(user, health)| (user.name.as_str(), health));
     health::verdict(all).map_or(Ok(()), Err)
+}
+
+fn is_customer(call: &Invocation) -> bool {
+    call.shim().is_some_and(|shim| shim.role == Role::User)
+}
+
+/// When the schedules back each of these users up next, the customers' own among them.
+fn next_backups(
+    context: &Context,
+    call: &Invocation,
+    server: &Server,
+    found: &[(User, Health)],
+    monitor: &dyn Monitor,
+) -> Result<Vec<Option<Timestamp>>> {
+    let (mut all, problems) = panel_schedules::all(call)?;
+    let warn = |error: Error| {
+        // What is wrong with a schedule is nothing that a customer could mend.
+        if !is_customer(call) {
+            monitor.warn(error);
+        }
+    };
+    problems.into_iter().for_each(warn);
+    for (user, _) in found {
+        match panel_own::one_schedule(&server.hestia, &server.settings, user.name.as_str()) {
+            Ok(own) => all.extend(own),
+            Err(error) => warn(error.within(format!("look when {} is backed up", user.name))),
+        }
+    }
+    let memories = schedule::memories(&panel_queue::spool(context, call));
+    let clock = panel_schedules::clock(context, 0);
+    let next = |(user, health): &(User, Health)| {
+        let has_backups = health.light != Light::Off && !user.is_suspended();
+        has_backups.then(|| clock.next_backup(&all, &memories, user)).flatten()
+    };
+    Ok(found.iter().map(next).collect())
 }
 
 /// Looks at these users, in all the repositories that each is backed up into; each repository is
@@ -120,10 +156,16 @@ fn snapshots_in(
     }
 }
 
-fn row(call: &Invocation, server: &Server, name: &UserName, health: &Health) -> [Cell; 15] {
+fn row(
+    call: &Invocation,
+    server: &Server,
+    name: &UserName,
+    health: &Health,
+    next: Option<Timestamp>,
+) -> [Cell; 16] {
     // How much a backup adds tells what others have stored; why a repository cannot be read is
     // nothing for them either.
-    let is_customer = call.shim().is_some_and(|shim| shim.role == Role::User);
+    let is_customer = is_customer(call);
     let added = |bytes: u64| if is_customer { "".into() } else { Cell::from(bytes) };
     let reason = match &health.trouble {
         Some(trouble) if !is_customer => trouble.as_str(),
@@ -157,6 +199,7 @@ fn row(call: &Invocation, server: &Server, name: &UserName, health: &Health) -> 
         last_error(health, is_customer).into(),
         health.verified.map_or_else(String::new, |time| time.local().date().to_string()).into(),
         health.growth.map_or_else(String::new, |bytes| bytes.to_string()).into(),
+        next.map_or_else(String::new, panel_schedules::moment).into(),
     ]
 }
 

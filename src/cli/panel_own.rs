@@ -157,7 +157,12 @@ pub(super) fn schedules(
     Ok(all)
 }
 
-fn one_schedule(hestia: &Hestia, settings: &Settings, name: &str) -> Result<Option<Schedule>> {
+/// The one of a customer who has one and may.
+pub(super) fn one_schedule(
+    hestia: &Hestia,
+    settings: &Settings,
+    name: &str,
+) -> Result<Option<Schedule>> {
     let user = inventory::user(hestia, &UserName::parse(name)?)?;
     if !settings.customers.of(&user).schedule || user.is_suspended() {
         return Ok(None);

@@ -101,9 +101,14 @@ fn check(new: &NewJob) -> Result<()> {
     }
 }
 
+/// The administrator's schedules, and what is wrong with files that are none.
+pub(super) fn all(call: &Invocation) -> Result<(Vec<Schedule>, Vec<Error>)> {
+    schedule::read_all(&folder(call))
+}
+
 /// `ghostsnap hestia list-schedules`.
 pub fn list(context: &Context, call: &Invocation) -> Result<()> {
-    let (all, problems) = schedule::read_all(&folder(call))?;
+    let (all, problems) = all(call)?;
     for problem in &problems {
         context.output.warning(problem);
     }
@@ -211,7 +216,7 @@ pub(super) fn hand_in_due(
     call: &Invocation,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Job>> {
-    let (mut all, problems) = schedule::read_all(&folder(call))?;
+    let (mut all, problems) = all(call)?;
     for problem in problems {
         monitor.warn(problem);
     }

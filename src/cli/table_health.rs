@@ -32,6 +32,7 @@ const COLUMNS: &[Column] = &[
         Holds::Text,
         "bytes that the last backup holds more than the one before; with a minus, less",
     ),
+    col("NEXT", Holds::Text, "when a schedule backs the user up next, local; empty if none does"),
 ];
 
 const REPOSITORY_COLUMNS: &[Column] = &[

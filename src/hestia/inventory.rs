@@ -311,10 +311,11 @@ pub fn choose(
             Err(error) => unknown.push((name.clone(), error)),
         }
     }
-    let everyone = named.is_empty() && include.is_empty();
-    for user in all {
-        if everyone || matches_any(include, &user)? {
-            chosen.insert(user);
+    if named.is_empty() || !include.is_empty() {
+        for user in all {
+            if is_meant(&user, include, &[])? {
+                chosen.insert(user);
+            }
         }
     }
     let mut users = Vec::new();
@@ -324,6 +325,12 @@ pub fn choose(
         }
     }
     Ok(Chosen { users, unknown })
+}
+
+/// Whether patterns mean a user: one of `include` does, or there is none, and none of `exclude`.
+pub fn is_meant(user: &UserName, include: &[String], exclude: &[String]) -> Result<bool> {
+    let is_included = include.is_empty() || matches_any(include, user)?;
+    Ok(is_included && !matches_any(exclude, user)?)
 }
 
 fn matches_any(patterns: &[String], user: &UserName) -> Result<bool> {

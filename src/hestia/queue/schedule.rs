@@ -10,7 +10,7 @@ use crate::backend::private_file::remove_file;
 use crate::base::units::Span;
 use crate::base::{Error, Kind, Result, Timestamp, Within, limits};
 use crate::hestia::conf;
-use crate::hestia::inventory::User;
+use crate::hestia::inventory::{self, User};
 use crate::hestia::layout::UserName;
 use crate::hestia::named::{self, RepositoryName};
 use crate::ops::check::ReadData;
@@ -267,6 +267,16 @@ impl Schedule {
         i64::from(minutes) * 60
     }
 
+    /// Whether it backs this user up.
+    pub fn backs_up(&self, user: &User) -> bool {
+        let is_theirs = match &self.of {
+            Some((name, person)) => *name == user.name && *person == user.identity,
+            // A pattern that is none makes the backup fail, which its job says.
+            None => inventory::is_meant(&user.name, &self.include, &self.exclude).unwrap_or(false),
+        };
+        is_theirs && self.enabled && self.task == Task::Backup
+    }
+
     /// What is handed in when it is due.
     pub fn jobs(&self, by: &str) -> Vec<NewJob> {
         if let Some((user, person)) = &self.of {
@@ -473,6 +483,18 @@ impl Clock {
         schedule.next(since, &self.host, &self.zone)
     }
 
+    /// When one of these backs a user up next. A time that has passed waits for the load, or for
+    /// whoever works the queue off.
+    pub fn next_backup(
+        &self,
+        all: &[Schedule],
+        memories: &Memories,
+        user: &User,
+    ) -> Option<Timestamp> {
+        let all = all.iter().filter(|one| one.backs_up(user));
+        all.filter_map(|one| self.next(one, memories.get(&one.name))).min()
+    }
+
     /// Decides what is due, and notes it as done. What was due several times is done once; what
     /// is new is first due in the future.
     pub fn due(&self, schedules: &[Schedule], memories: &mut Memories) -> Vec<String> {
@@ -585,6 +607,39 @@ mod tests {
         assert!(clock(at(8)).due(&[], &mut memories).is_empty());
         assert!(clock(at(11)).due(&[user("daily 09:00")], &mut memories).is_empty());
         assert_eq!(clock(at(35)).due(&[user("daily 09:00")], &mut memories), ["user alice"]);
+    }
+
+    #[test]
+    fn the_next_backup_of_a_user_is_that_of_the_first_schedule_that_means_the_user() {
+        let user = |name: &str, identity: &str| {
+            let (row, _) = crate::hestia::conf::parse_keys(b"");
+            User { name: UserName::parse(name).unwrap(), row, identity: identity.to_owned() }
+        };
+        let exact = |name: &str, text: &str| schedule(name, &format!("spread_minutes = 0\n{text}"));
+        let mut all = vec![
+            exact("shops", "when = 'daily 04:00'\ninclude = ['shop*']"),
+            exact("night", "when = 'daily 05:00'\nexclude = ['test*']"),
+            exact("off", "when = 'daily 01:00'\nenabled = false"),
+            exact("check", "do = 'check'\nwhen = 'daily 01:00'"),
+        ];
+        all.push(Schedule {
+            spread_minutes: 0,
+            ..Schedule::own(&user("alice", "first"), "daily 03:00").unwrap()
+        });
+        let mut memories = Memories::new();
+        let hour = |memories: &Memories, name: &str, identity: &str| {
+            let next = clock(MIDNIGHT).next_backup(&all, memories, &user(name, identity));
+            next.map(|next| (next.seconds - MIDNIGHT) / 3600)
+        };
+        assert_eq!(hour(&memories, "shop1", ""), Some(4));
+        assert_eq!(hour(&memories, "bob", ""), Some(5));
+        assert_eq!(hour(&memories, "test1", ""), None);
+        assert_eq!(hour(&memories, "alice", "first"), Some(3));
+        assert_eq!(hour(&memories, "alice", "second"), Some(5), "somebody else's wish");
+        // What was due yesterday and is not done yet.
+        let until = (MIDNIGHT - DAY) * 1000;
+        memories.insert("night".to_owned(), Memory { until, ..Memory::default() });
+        assert_eq!(hour(&memories, "bob", ""), Some(5 - 24));
     }
 
     #[test]

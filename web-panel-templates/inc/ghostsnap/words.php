@@ -83,6 +83,12 @@ function clock(array $row): string {
 	return moment($row)?->format("H:i") ?? "";
 }
 
+/** A moment of these days as commands print it, `01 Dec, 02:30`. */
+function brief(string $text): string {
+	$moment = moment(["DATE" => $text]);
+	return $moment === null ? $text : $moment->format("d") . " " . _($moment->format("M")) . ", " . $moment->format("H:i");
+}
+
 /** How long ago a row was. */
 function age(array $row): string {
 	$moment = moment($row);

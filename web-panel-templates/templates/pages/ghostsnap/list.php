@@ -69,7 +69,12 @@ $health = $view["health"];
 			<?php } ?>
 		</div>
 		<div class="units-table-footer">
-			<p><?= h(say_count("%d snapshot", "%d snapshots", count($view["snapshots"]))) ?></p>
+			<p>
+				<?= h(say_count("%d snapshot", "%d snapshots", count($view["snapshots"]))) ?>
+				<?php if (($health["NEXT"] ?? "") !== "") { ?>
+					· <?= h(say("Next: %s", brief($health["NEXT"]))) ?>
+				<?php } ?>
+			</p>
 		</div>
 	<?php } ?>
 </div>

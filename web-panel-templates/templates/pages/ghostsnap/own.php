@@ -46,7 +46,7 @@ $select = function (string $key, string $label, array $choices, string $attribut
 				<h2 class="u-mb10"><?= h(say("My own backup")) ?></h2>
 				<p class="u-mb20"><?= h(say("Beside those that the administrator makes: at most one a day, of your account alone. It begins up to an hour later, always by the same minutes.")) ?></p>
 				<?php if ($row["NEXT"] !== "") { ?>
-					<p class="ghostsnap-clock u-mb20"><?= h(say("Next: %s", $row["NEXT"])) ?><?= $row["LAST"] === "" ? "" : " · " . h(say("Last: %s", $row["LAST"])) ?><?= $row["STATE"] === "" ? "" : " " . state_light(["STATE" => $row["STATE"], "WAITS" => ""]) ?></p>
+					<p class="ghostsnap-clock u-mb20"><?= h(say("Next: %s", brief($row["NEXT"]))) ?><?= $row["LAST"] === "" ? "" : " · " . h(say("Last: %s", brief($row["LAST"]))) ?><?= $row["STATE"] === "" ? "" : " " . state_light(["STATE" => $row["STATE"], "WAITS" => ""]) ?></p>
 				<?php } ?>
 				<?php
 				$select("rhythm", say("How often"), own_rhythms());

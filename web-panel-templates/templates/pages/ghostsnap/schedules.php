@@ -54,7 +54,7 @@ $chosen = $view["chosen"];
 					$is_on = $row["ENABLED"] === "yes";
 					$users = implode(" ", array_filter([$row["INCLUDE"], $row["EXCLUDE"] === "" ? "" : say("without %s", $row["EXCLUDE"])]));
 					$details = implode(" · ", array_filter([$users, $row["REPOSITORIES"], $row["SUBSET"], $row["MAX_TIME"]]));
-					$last = $row["LAST"] === "" ? h(say("Never")) : h($row["LAST"]);
+					$last = $row["LAST"] === "" ? h(say("Never")) : h(brief($row["LAST"]));
 					if ($row["STATE"] !== "") {
 						$last .= "<br>" . state_light(["STATE" => $row["STATE"], "WAITS" => ""]);
 					}
@@ -63,7 +63,7 @@ $chosen = $view["chosen"];
 						<?= heading_cell(say("Name"), '<a href="' . h(address("/edit/ghostsnap/", ["name" => $name])) . '">' . name($name) . "</a>") ?>
 						<?= cell(say("What"), h(task_words($row["DO"])) . ($details === "" ? "" : '<br><span class="ghostsnap-clock u-text-break">' . name($details) . "</span>")) ?>
 						<?= cell(say("When"), name(when_words($row["WHEN"]))) ?>
-						<?= cell(say("Next"), $is_on ? h($row["NEXT"]) : '<span class="ghostsnap-light">' . icon("fa-circle-minus", "icon-dim") . " " . h(say("Off")) . "</span>") ?>
+						<?= cell(say("Next"), $is_on ? h(brief($row["NEXT"])) : '<span class="ghostsnap-light">' . icon("fa-circle-minus", "icon-dim") . " " . h(say("Off")) . "</span>") ?>
 						<?= cell(say("Last"), $last) ?>
 						<div class="units-table-cell">
 							<ul class="units-table-row-actions">

@@ -57,12 +57,13 @@ $has_drills = isset($rows[0]["VERIFIED"]);
 				$user = key_of($row);
 				$look = address("/login/", ["loginas" => $user, "token" => $_SESSION["token"]]);
 				$reasons = array_filter([$row["REASON"], $row["LAST_ERROR"] ?? ""], fn($text) => $text !== "");
+				$next = ($row["NEXT"] ?? "") === "" ? "" : '<br><span class="ghostsnap-clock">' . h(say("Next: %s", brief($row["NEXT"]))) . "</span>";
 				$reason = implode("", array_map(fn($text) => '<br><span class="ghostsnap-clock u-text-break">' . name($text) . "</span>", $reasons));
 				?>
 				<div class="units-table-row js-unit">
 					<?= heading_cell(say("User"), name($user)) ?>
 					<?= cell(say("Light"), light($row["LIGHT"]) . $reason) ?>
-					<?= cell(say("Last complete backup"), h(age($row)), "u-text-center-desktop") ?>
+					<?= cell(say("Last complete backup"), h(age($row)) . $next, "u-text-center-desktop") ?>
 					<?= cell(say("Backups"), h($row["BACKUPS"]), "u-text-center-desktop") ?>
 					<?= cell(say("Size"), size_html($row["SIZE"]), "u-text-center-desktop") ?>
 					<?= cell(say("Added in 7 days"), size_html($row["WEEK"]), "u-text-center-desktop") ?>

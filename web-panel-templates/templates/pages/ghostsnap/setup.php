@@ -49,7 +49,7 @@ $step = function (string $title, ?bool $is_done): string {
 			<li>
 				<?= $step(say("Every night"), $schedule !== null) ?>
 				<?php if ($schedule !== null) { ?>
-					<p><?= name(say("%s: %s, next %s.", key_of($schedule), when_words($schedule["WHEN"]), $schedule["NEXT"])) ?></p>
+					<p><?= name(say("%s: %s, next %s.", key_of($schedule), when_words($schedule["WHEN"]), brief($schedule["NEXT"]))) ?></p>
 					<div class="ghostsnap-buttons"><?= toolbar_link("/list/ghostsnap/schedules/", "fa-calendar-days", "icon-orange", say("Schedules")) ?></div>
 				<?php } else { ?>
 					<p><?= h(say("All users are backed up at night, by jobs that can be watched. Nothing is done by itself before you say so.")) ?></p>
