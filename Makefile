@@ -5,7 +5,7 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help demo test check bench bench-hestia bench-stores deb deb-test install generate pot clean
+.PHONY: help demo test check fuzz bench bench-hestia bench-stores deb deb-test install generate pot clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  /p' $(MAKEFILE_LIST)
@@ -30,6 +30,14 @@ check: ## formatting, lints, documentation, shell scripts, generated files
 	$(CARGO) run --locked --quiet -- generate --check
 	web-panel-templates/pot.sh --check
 	$(CARGO) test --locked --test tidy
+
+# How long each decoder, and which ones: all, if nobody says.
+FUZZ_SECONDS ?= 60
+FUZZ ?=
+
+fuzz: ## every decoder on what libFuzzer makes up: FUZZ_SECONDS=60 each, FUZZ="tree tar" for some
+	@tests/tools/setup.sh fuzz
+	CARGO=$(CARGO) fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ)
 
 bench: ## compare with restic, borg and (if there) rustic; see benches/README.md
 	@tests/tools/setup.sh bench

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Installs what building and testing need on Debian and Ubuntu, as root; names it otherwise.
-# Usage: setup.sh [build|test|deb|bench]
+# Usage: setup.sh [build|test|deb|fuzz|bench]
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -20,8 +20,9 @@ case "${1:-test}" in
     needed+=([dh]=debhelper [lintian]=lintian [fakeroot]=fakeroot [dpkg-buildpackage]=dpkg-dev)
     needed+=([readelf]=binutils [pip3]=python3-pip)
     ;;
+  fuzz) needed+=([c++]=g++) ;;
   bench) needed+=([python3]=python3 [restic]=restic [borg]=borgbackup) ;;
-  *) echo "usage: $0 [build|test|deb|bench]" >&2; exit 1 ;;
+  *) echo "usage: $0 [build|test|deb|fuzz|bench]" >&2; exit 1 ;;
 esac
 
 missing=()
