@@ -376,7 +376,8 @@ fn an_index_is_the_same_on_a_disk_in_memory_and_where_there_is_no_disk() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     // More chunks of one run than fit into memory go to the disk, too, and are found there.
     for n in 0..30 {
-        fs::write(source.path().join(format!("new-{n}")), noise(&format!("new {n}"), 3000)).unwrap();
+        fs::write(source.path().join(format!("new-{n}")), noise(&format!("new {n}"), 3000))
+            .unwrap();
     }
     let first = try_backup(&opened[1], source.path()).unwrap();
     let second = try_backup(&opened[1], source.path()).unwrap();
