@@ -39,10 +39,12 @@
 //! Pure functions on bytes: no I/O, no clock, no generator.
 //!
 //! - `crypto/mod.rs`: what the other rooms import
+//! - `crypto/deposit.rs`: sealing for those who have the master keys, by those who have not
+//! - `crypto/kept.rs`: the keys of files that write-only keys have made
 //! - `crypto/kdf.rs`: passwords into keys by Argon2id, with floor and ceiling; key files
 //! - `crypto/keys.rs`: the master keys, their sub-keys, file keys, chunk ids, the chunker's table
 //! - `crypto/seal.rs`: ChaCha20-Poly1305 with counted nonces
-//! - `crypto/sign.rs`: signatures of those who write
+//! - `crypto/sign.rs`: signatures of those who write, and of the index by the owner
 //!
 //! # backend: named immutable files somewhere
 //!
@@ -85,6 +87,7 @@
 //! - `format/compress.rs`: zstd per blob, bounded by the recorded length
 //! - `format/config.rs`: the repository's own description
 //! - `format/keyslot.rs`: the master keys wrapped under a password or key file
+//! - `format/kept.rs`: the keys that a machine with write-only keys keeps
 //! - `format/kit.rs`: the key of a recovery kit, typed from paper
 //! - `format/lock.rs`: who is writing at this moment
 //! - `format/history.rs`: who stored and removed what, signed
@@ -104,6 +107,8 @@
 //! - `repo/index.rs`: the index in memory: which chunk lies where
 //! - `repo/naming.rs`: which segments count, and so which packs
 //! - `repo/pack_list.rs`: the packs of an index with all that it says of them
+//! - `repo/authority.rs`: whom to believe about packs, where there are write-only keys
+//! - `repo/kept.rs`: keeps the keys of a machine's own trees, if it has no others
 //! - `repo/chunk_table.rs`: its sorted table of chunks
 //! - `repo/foreseen.rs`: listings taken together, where each is a journey
 //! - `repo/fresh.rs`: what this process has stored since: shared by all its writers
@@ -170,9 +175,11 @@
 //! - `ops/prune/needed.rs`: which chunks the snapshots need
 //! - `ops/prune/plan.rs`: what becomes of each pack
 //! - `ops/prune/repack.rs`: what is needed of a pack, written anew
+//! - `ops/prune/vouch.rs`: what only write-only keys say of packs, compared with the packs
 //! - `ops/prune/book.rs`: its notes, and the merging of index segments
 //! - `ops/copy.rs`: snapshots into a repository with other keys
 //! - `ops/check.rs`: structure and data; typed findings
+//! - `ops/check_unproven.rs`: what only write-only keys say of packs
 //! - `ops/repair/mod.rs`: mending: first the index, then packs, then snapshots
 //! - `ops/repair/index.rs`: a new index from the ends of all packs
 //! - `ops/repair/packs.rs`: what can be read of damaged packs into new ones

@@ -83,8 +83,35 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Section 3.1.
+fn deposit_key(master: &Id, header: &[u8]) -> Id {
+    let private = blake3::derive_key("ghostsnap v1 deposit private key", master);
+    let private = x25519_dalek::StaticSecret::from(private);
+    let public = x25519_dalek::PublicKey::from(&private);
+    let ephemeral: Id = header[16..48].try_into().unwrap();
+    let shared = private.diffie_hellman(&ephemeral.into());
+    let parts = [shared.as_bytes(), &ephemeral, public.as_bytes(), &header[4..5]];
+    blake3::derive_key("ghostsnap v1 deposit file key", &parts.concat())
+}
+
+/// Section 6.2: what counts of a segment in a repository that admits write-only keys.
+fn is_proven(master: &Id, file: &[u8], record: &[u8]) -> bool {
+    use ed25519_dalek::{Signature, SigningKey};
+    let Some(at) = record.len().checked_sub(66) else { return false };
+    let (proven, proof) = record.split_at(at);
+    let seed = blake3::derive_key("ghostsnap v1 index authority", master);
+    let authority = SigningKey::from_bytes(&seed).verifying_key();
+    let digest = blake3::hash(&[&file[16..48], proven].concat());
+    let claim = [&b"ghostsnap v1 index authority proof"[..], digest.as_bytes()].concat();
+    let signature = Signature::from_slice(&proof[2..]).unwrap();
+    proof[..2] == [0x2a, 0x40] && authority.verify_strict(&claim, &signature).is_ok()
+}
+
 /// Section 3.
 fn file_key(master: &Id, context: &str, header: &[u8]) -> Id {
+    if header[8] & 4 != 0 && [3, 5, 6].contains(&header[4]) {
+        return deposit_key(master, header);
+    }
     let sub_key = blake3::derive_key(context, master);
     *blake3::keyed_hash(&sub_key, &header[16..48]).as_bytes()
 }
@@ -113,8 +140,12 @@ fn inflate(compression: u64, stored: &[u8], length: usize) -> Vec<u8> {
 }
 
 fn unframe(framed: &[u8]) -> Record {
+    Record::parse(&unframed(framed))
+}
+
+fn unframed(framed: &[u8]) -> Vec<u8> {
     let length = u32::from_le_bytes(framed[1..5].try_into().unwrap());
-    Record::parse(&inflate(framed[0].into(), &framed[5..], length as usize))
+    inflate(framed[0].into(), &framed[5..], length as usize)
 }
 
 /// Section 2.
@@ -122,7 +153,13 @@ fn check_header(file: &[u8], kind: u8) {
     assert_eq!(&file[..4], b"GSNP");
     assert_eq!(file[5], 1, "version");
     let features = u64::from_le_bytes(file[8..16].try_into().unwrap());
-    assert!(features == 0 || (kind == 3 && features == 1), "features");
+    let known = match kind {
+        1 | 2 | 5 | 6 => 4,
+        3 => 1 | 4,
+        4 => 2,
+        _ => 0,
+    };
+    assert_eq!(features & !known, 0, "features");
     assert_eq!(file[4], kind);
 }
 
@@ -130,6 +167,15 @@ fn open_record(master: &Id, kind: u8, context: &str, file: &[u8]) -> Record {
     check_header(file, kind);
     let key = file_key(master, context, file);
     unframe(&open_message(&key, file, 0, &file[48..]))
+}
+
+/// An index segment, as far as it counts, and whether all of it does.
+fn open_segment(master: &Id, has_authority: bool, file: &[u8]) -> (Record, bool) {
+    check_header(file, 4);
+    let key = file_key(master, "ghostsnap v1 index", file);
+    let record = unframed(&open_message(&key, file, 0, &file[48..]));
+    let is_proven = !has_authority || is_proven(master, file, &record);
+    (Record::parse(&record), is_proven)
 }
 
 /// Section 1: all files of a folder, their bytes checked against their names.
@@ -177,6 +223,10 @@ fn master_key(root: &Path, key_file: Option<&str>, password: &[u8]) -> Id {
             }
             _ => continue,
         };
+        // One that can only add is of no use to a reader.
+        if file[8] & 4 != 0 {
+            continue;
+        }
         if let Some(wrapped) = open(&key, 0, clear, sealed) {
             let key = Record::parse(Record::parse(&wrapped).bytes(1));
             return key.bytes(2).try_into().unwrap();
@@ -240,16 +290,21 @@ impl Reader {
         let master = master_key(root, key_file, password);
         let file = fs::read(root.join("config")).unwrap();
         let config = open_record(&master, 1, "ghostsnap v1 config", &file);
-        let segments: Vec<(Id, Record)> = files(&root.join("index"))
+        let has_authority = config.number(6) == 1;
+        assert_eq!(has_authority, file[8] == 4, "the header says it, too");
+        let mut segments: Vec<(Id, (Record, bool))> = files(&root.join("index"))
             .into_iter()
-            .map(|(id, file)| (id, open_record(&master, 4, "ghostsnap v1 index", &file)))
+            .map(|(id, file)| (id, open_segment(&master, has_authority, &file)))
             .collect();
+        // What is proven is believed first.
+        segments.sort_by_key(|(_, (_, is_proven))| *is_proven);
         let replaced: Vec<Id> = segments
             .iter()
-            .flat_map(|(_, segment)| segment.all(2).map(|id| id.try_into().unwrap()))
+            .filter(|(_, (_, is_proven))| *is_proven)
+            .flat_map(|(_, (segment, _))| segment.all(2).map(|id| id.try_into().unwrap()))
             .collect();
         let mut index = Index::new();
-        for (_, segment) in segments.iter().filter(|(id, _)| !replaced.contains(id)) {
+        for (_, (segment, _)) in segments.iter().filter(|(id, _)| !replaced.contains(id)) {
             for pack in segment.all(1).map(Record::parse) {
                 assert_eq!((pack.bytes(6).len(), pack.number(5)), (48, 0));
                 let blobs: Vec<Record> = pack.all(4).map(Record::parse).collect();
@@ -529,6 +584,49 @@ fn a_reader_made_from_the_page_alone_restores_every_file() {
     check_borders_of_files(&reader, &snapshot, &source.join("site/public_html/big.jpg"));
 }
 
+#[test]
+fn that_reader_restores_what_write_only_keys_have_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder_path = fs::canonicalize(folder.path()).unwrap();
+    let (source, root) = (folder_path.join("source"), folder_path.join("repository"));
+    sample_tree(&source);
+    let backend: Arc<dyn ghostsnap::backend::Backend> = Arc::new(Local::new(&root));
+    let world = |seed| Arc::new(ghostsnap::base::World::seeded(seed));
+    let heard = ghostsnap::base::monitor::Collect::default();
+    let made = ghostsnap::repo::Repository::init_for_write_only_keys(
+        Arc::clone(&backend),
+        &secret(),
+        "owner",
+        world(1),
+    );
+    let made = made.unwrap();
+    let server = Secret::from_file_text(&Secret::key_file_text(&[43; 32])).unwrap();
+    made.add_write_only_key(&server, "server").unwrap();
+    let adding =
+        ghostsnap::repo::Repository::open(Arc::clone(&backend), &server, world(2)).unwrap();
+    try_backup(&adding.indexed_to_write("backup", &heard).unwrap(), &source).unwrap();
+    // What somebody with the server's key says against it counts for nothing.
+    let thief = ghostsnap::repo::Repository::open(Arc::clone(&backend), &server, world(3)).unwrap();
+    let replaces = files(&root.join("index")).into_iter();
+    let replaces = replaces.map(|(id, _)| ghostsnap::base::FileId(id)).collect();
+    let lie = ghostsnap::format::IndexSegment { replaces, ..Default::default() };
+    thief.store_segment(&lie).unwrap();
+    let look = || {
+        let reader = Reader::open(&root, Some(&Secret::key_file_text(&[42; 32])), b"");
+        assert_eq!(reader.index_from_packs(), reader.index);
+        let snapshot = reader.only_snapshot();
+        for name in ["site/public_html/index.php", "site/public_html/big.jpg", "site/two"] {
+            let node = reader.find(&snapshot, &source.join(name));
+            assert!(reader.content(&node) == fs::read(source.join(name)).unwrap(), "{name}");
+        }
+    };
+    look();
+    // And what the owner proves.
+    let options = ghostsnap::ops::prune::PruneOptions::default();
+    ghostsnap::ops::prune::prune(made, &options, false, &heard).unwrap();
+    look();
+}
+
 /// Section 8.2: where a large folder is split.
 fn check_borders_of_trees(reader: &Reader, chunks: &[Id]) {
     assert!(chunks.len() > 1);
@@ -607,7 +705,19 @@ fn the_test_vectors_of_the_page_are_true() {
     };
     assert_eq!(id("ghostsnap v1 data chunk id", b"hello"), keys.data_id(b"hello").to_string());
     let slot = blake3::derive_key("ghostsnap v1 key file slot", &[[1; 32], [2; 32]].concat());
+    let ephemeral = x25519_dalek::StaticSecret::from([2; 32]);
+    let salt = x25519_dalek::PublicKey::from(&ephemeral).to_bytes();
+    let only = ghostsnap::crypto::Keys::write_only(keys.write_only_parts().unwrap()).unwrap();
+    let deposit = ghostsnap::format::envelope::seal_record(&only, kind, [2; 32], b"hello").unwrap();
+    assert_eq!(deposit[16..48], salt);
+    let deposit_key = deposit_key(&master, &deposit);
+    assert_eq!(open_message(&deposit_key, &deposit, 0, &deposit[48..]), b"\0\x05\0\0\0hello");
+    let parts = keys.write_only_parts().unwrap();
     let vectors = [
+        ("public key for deposits", hex(&parts.deposit)),
+        ("salt of a deposit with the ephemeral private key `02` 32 times", hex(&salt)),
+        ("file key of that deposit, a snapshot", hex(&deposit_key)),
+        ("public key of the authority", hex(&parts.epochs[0].2)),
         ("sub-key for snapshots", hex(&blake3::derive_key(context, &master))),
         ("file key of a snapshot", hex(&key)),
         ("id of the data chunk `hello`", id("ghostsnap v1 data chunk id", b"hello")),
@@ -633,13 +743,12 @@ fn the_test_vectors_of_the_page_are_true() {
 #[test]
 fn the_page_names_every_field_of_every_record() {
     // The schema of the page against the numbers in the source: nothing missing, nothing invented.
-    let sources =
-        ["config", "keyslot", "index", "lock", "pack", "snapshot", "tree", "rows", "history"].map(
-            |name| {
-                fs::read_to_string(format!("{}/src/format/{name}.rs", env!("CARGO_MANIFEST_DIR")))
-                    .unwrap()
-            },
-        );
+    let sources = [
+        "config", "keyslot", "index", "lock", "pack", "snapshot", "tree", "rows", "history", "kept",
+    ]
+    .map(|name| {
+        fs::read_to_string(format!("{}/src/format/{name}.rs", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    });
     let mut in_code = Vec::new();
     for source in &sources {
         let (mut record, mut tag) = ("", 0);

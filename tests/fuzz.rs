@@ -209,6 +209,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         repository_id: FileId([3; 32]),
         created: Timestamp::from_seconds(5),
         file_chunks: ChunkSizes::FILES,
+        write_only_keys: false,
     };
     let example = include_bytes!("../hestia-plugin/conf/ghostsnap.toml").to_vec();
     let all = String::from_utf8(example.clone()).unwrap().replace("\n#", "\n");
@@ -332,6 +333,7 @@ fn segment() -> IndexSegment {
             note(NoteWord::Damaged, 7),
         ],
         time: 1_800_000_000,
+        is_unproven: false,
     }
 }
 

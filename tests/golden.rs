@@ -34,6 +34,8 @@ use std::sync::Arc;
 const GOLDEN: [&str; 1] = ["v1"];
 /// Two nights of an SQL dump, stored row by row.
 const ROWS: &str = "v1-rows";
+/// A night of the owner's and one of a server with write-only keys.
+const WRITE_ONLY: &str = "v1-write-only";
 const PASSWORD: &str = "correct horse battery staple";
 
 fn folder(version: &str) -> PathBuf {
@@ -150,6 +152,61 @@ fn made_of_rows() -> Mem {
     mem
 }
 
+fn server() -> Secret {
+    Secret::from_file_text(&Secret::key_file_text(&[43; 32])).unwrap()
+}
+
+fn made_by_write_only_keys() -> Mem {
+    let mem = Mem::new();
+    let backend: Arc<dyn Backend> = Arc::new(mem.clone());
+    let world = Arc::new(World::seeded(2028));
+    let made =
+        Repository::init_for_write_only_keys(Arc::clone(&backend), &secret(), "owner", world);
+    made.unwrap().add_write_only_key(&server(), "server").unwrap();
+    for (night, key) in [(0, secret()), (1, server())] {
+        let world = Arc::new(World::seeded(2030 + night));
+        let repository = Repository::open(Arc::clone(&backend), &key, world).unwrap();
+        let repository = repository.indexed(&Collect::default()).unwrap();
+        let (mut source, monitor) = (source(night), Collect::default());
+        ghostsnap::ops::backup(&repository, &mut source, &options(night), &monitor).unwrap();
+        assert!(monitor.warnings().is_empty(), "{:?}", monitor.warnings());
+    }
+    mem
+}
+
+#[test]
+fn a_golden_repository_of_write_only_keys_opens_with_the_owners_and_only_with_them() {
+    let made = files(&made_by_write_only_keys());
+    assert!(made == files(&made_by_write_only_keys()));
+    let root = folder(WRITE_ONLY);
+    if std::env::var_os("GHOSTSNAP_WRITE_GOLDEN").is_some() {
+        assert!(!root.exists(), "what is golden is never written again");
+        for (name, bytes) in &made {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+    }
+    let repository = open(golden(WRITE_ONLY));
+    let snapshots = repository.snapshots().unwrap();
+    assert_eq!(snapshots.iter().map(|(_, one)| one.is_deposit).collect::<Vec<_>>(), [false, true]);
+    for (_, snapshot) in &snapshots {
+        let target = tempfile::tempdir().unwrap();
+        let options = RestoreOptions { owners: OwnerPolicy::Keep, ..RestoreOptions::default() };
+        let (root, monitor) = (RelPath::root(), Collect::default());
+        to_folder(&repository, snapshot, &root, &options, target.path(), &monitor).unwrap();
+        assert!(monitor.warnings().is_empty(), "{:?}", monitor.warnings());
+    }
+    let open_with =
+        |secret| Repository::open(golden(WRITE_ONLY), &secret, Arc::new(World::seeded(1))).unwrap();
+    let report = check(open_with(secret()), ReadData::All, &Collect::default()).unwrap();
+    assert_eq!(report.findings, []);
+    let adding = open_with(server());
+    assert!(adding.keys().is_write_only());
+    assert!(adding.readable_snapshots(&Collect::default()).unwrap().is_empty());
+    assert!(!adding.indexed(&Collect::default()).unwrap().index().packs().is_empty());
+}
+
 #[test]
 fn a_golden_repository_of_rows_is_what_todays_program_makes_and_restores() {
     let made = files(&made_of_rows());
@@ -247,7 +304,7 @@ fn every_golden_folder_is_tested() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     found.sort();
-    assert_eq!(found, [&GOLDEN[..], &[ROWS]].concat());
+    assert_eq!(found, [&GOLDEN[..], &[ROWS, WRITE_ONLY]].concat());
 }
 
 fn golden(version: &str) -> Arc<dyn Backend> {

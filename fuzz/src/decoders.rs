@@ -209,7 +209,7 @@ pub fn pack_end(bytes: &[u8]) {
         LazyLock::new(|| Header::new(PackClass::Data.kind(), [4; 32]).encode());
     let keys = keys();
     let mut text = frame(bytes, &mut Compressor::new(1).unwrap()).unwrap();
-    let key = keys.file_key(Purpose::DataPack, 0, &[4; 32]).unwrap();
+    let key = keys.file_key(Purpose::DataPack, 0, false, &[4; 32]).unwrap();
     let tag = key.seal(NonceIndex::End, &bound_data(&HEADER, NonceIndex::End), &mut text);
     text.extend_from_slice(&tag);
     let reader = PackReader::from_header(&keys, PackClass::Data, &HEADER).unwrap();
@@ -225,7 +225,7 @@ pub fn pack_end(bytes: &[u8]) {
 pub fn plain_end(pack: &[u8]) -> Vec<u8> {
     let header: &[u8; 48] = pack.first_chunk().unwrap();
     let salt = Header::decode(pack, PackClass::Data.kind()).unwrap().salt;
-    let key = keys().file_key(Purpose::DataPack, 0, &salt).unwrap();
+    let key = keys().file_key(Purpose::DataPack, 0, false, &salt).unwrap();
     let (before, footer) = pack.split_at(pack.len() - 8);
     let length = end_length(footer, pack.len() as u64).unwrap() as usize;
     let mut sealed = before[before.len() - length..].to_vec();
@@ -241,7 +241,8 @@ pub fn secret() -> Secret {
 /// The only slot that [`secret`] opens.
 pub fn slot() -> Vec<u8> {
     let created = ghostsnap::base::Timestamp::from_seconds(1);
-    let slot = KeySlot { label: "l".to_owned(), created, kdf: None, epoch: 0 };
+    let label = "l".to_owned();
+    let slot = KeySlot { label, created, kdf: None, epoch: 0, write_only: false };
     let keys = Keys::new(MasterKey::new([5; 32]));
     seal_slot(&keys, &secret(), &slot, &World::seeded(1)).unwrap()
 }

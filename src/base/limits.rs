@@ -460,6 +460,16 @@ pub const LOCK_LOOK: std::time::Duration = std::time::Duration::from_millis(20);
 /// How long a run waits for another of this machine that is storing a snapshot. After that it signs
 /// its own as a writer of its own.
 pub const MEMORY_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
+/// Chunks that a reader remembers to have compared with their names; then it forgets all.
+pub const JUDGED_MAX: usize = 1 << 20;
+/// Keys of its own trees and snapshots that a machine with write-only keys keeps: those of a pack a
+/// night for a hundred users and a year fit. Without the rest it reads some files once more.
+pub const KEPT_KEYS_MAX: usize = 65_536;
+/// Bytes of the file with them.
+pub const KEPT_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// How long such a key is kept that no backup had a use for. Whoever breaks into the machine can
+/// read what they open, so not for ever; and whoever is backed up once a month should have a parent.
+pub const KEPT_KEY_SECONDS: i64 = 35 * 86_400;
 /// Bytes of what a machine remembers of a repository: a hundred thousand removed ranges fit.
 pub const MEMORY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Chains of others that an entry of the history names.

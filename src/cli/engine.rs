@@ -36,7 +36,12 @@ pub fn init(context: &Context, call: &Invocation) -> Result<()> {
     }
     let NewSecret { secret, made } = meant.first_secret(context, call)?;
     let label = call.text("label").unwrap_or("first");
-    let result = Repository::init(backend, &secret, label, Arc::clone(&context.world));
+    let world = Arc::clone(&context.world);
+    let result = if call.has("write-only-keys") {
+        Repository::init_for_write_only_keys(backend, &secret, label, world)
+    } else {
+        Repository::init(backend, &secret, label, world)
+    };
     if result.is_err()
         && let Some(path) = &made
     {

@@ -263,6 +263,9 @@ fn parent(repository: &IndexedRepository, call: &Invocation) -> Result<Parent> {
     match call.text("parent") {
         None => Ok(Parent::Auto),
         Some("none") => Ok(Parent::None),
-        Some(wanted) => Ok(Parent::Id(find(&repository.snapshots()?, wanted, None)?.0)),
+        Some(wanted) => {
+            let all = repository.readable_snapshots(&Unheard)?;
+            Ok(Parent::Id(find(&all, wanted, None)?.0))
+        }
     }
 }

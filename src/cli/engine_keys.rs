@@ -30,6 +30,7 @@ pub fn list(context: &Context, call: &Invocation) -> Result<()> {
             memory.map_or_else(Cell::empty, Cell::from),
             slot.kdf.map_or_else(Cell::empty, |kdf| u64::from(kdf.passes).into()),
             u64::from(slot.epoch).into(),
+            if slot.write_only { "write-only" } else { "full" }.into(),
         ])?;
     }
     rows.finish()
@@ -38,9 +39,18 @@ pub fn list(context: &Context, call: &Invocation) -> Result<()> {
 /// `ghostsnap key add`.
 pub fn add(context: &Context, call: &Invocation) -> Result<()> {
     let Opened { repository, .. } = repository::open(context, call)?;
+    let is_write_only = call.has("write-only");
+    if is_write_only && !repository.config().write_only_keys {
+        // Before anybody is asked for anything.
+        return repository.add_write_only_key(&Secret::password(""), "").map(drop);
+    }
     let new = repository::asker(context, call).further()?;
     let label = call.text("label").unwrap_or("added");
-    let result = repository.add_key(&new.secret, label);
+    let result = if is_write_only {
+        repository.add_write_only_key(&new.secret, label)
+    } else {
+        repository.add_key(&new.secret, label)
+    };
     let id = or_remove_key_file(result, &new, &repository)?;
     context.output.note(&format!("added key {id}"));
     print_key(context, call, &repository, &id)
@@ -235,7 +245,8 @@ mod tests {
     #[test]
     fn a_key_is_found_by_a_beginning_that_only_it_has() {
         let created = Timestamp::default();
-        let slot = || KeySlot { label: String::new(), created, kdf: None, epoch: 0 };
+        let slot =
+            || KeySlot { label: String::new(), created, kdf: None, epoch: 0, write_only: false };
         let slots = [(FileId([0xab; 32]), slot()), (FileId([0xac; 32]), slot())];
         assert_eq!(find(&slots, "ab").unwrap().0, FileId([0xab; 32]));
         assert_eq!(find(&slots, "a").unwrap_err().kind(), Kind::Invalid);

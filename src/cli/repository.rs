@@ -20,6 +20,7 @@ use crate::hestia::settings::SETTINGS_FILE;
 use crate::hestia::setup::Place;
 use crate::hestia::{Settings, UserName, customers, setup};
 use crate::repo::diary::Diary;
+use crate::repo::kept::KeptFile;
 use crate::repo::{Found, IndexedRepository, LocalCopy, Repository};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -283,13 +284,13 @@ fn open_as_server(
     let dressing = Dressing::of(call, settings, &meant)?;
     if !make || by_address {
         let opened = setup::open(&place, &meant.access)?;
-        return Ok(dressing.put_on(context, opened));
+        return dressing.put_on(context, call, opened);
     }
     let opened = setup::open_or_make(&place, &meant.access)?;
     if let Some(made) = opened.made {
         context.output.important(&made.advice());
     }
-    Ok(dressing.put_on(context, opened.repository))
+    dressing.put_on(context, call, opened.repository)
 }
 
 /// What `-r` says, else the repository of this user, else that of this server.
@@ -383,7 +384,16 @@ impl Dressing {
         Ok(Self { rates, copies, scratch, memories: memory_folder(call, settings) })
     }
 
-    fn put_on(self, context: &Context, repository: Repository) -> Repository {
+    fn put_on(
+        self,
+        context: &Context,
+        call: &Invocation,
+        repository: Repository,
+    ) -> Result<Repository> {
+        let name = call.command().name;
+        if !WRITE_ONLY.contains(&name) {
+            repository.refuse_write_only(&format!("run 'ghostsnap {name}'"))?;
+        }
         let stop = context.stop.handle();
         let rates = self.rates;
         let repository =
@@ -396,24 +406,66 @@ impl Dressing {
             Some(folder) => repository.with_scratch(folder, limits::INDEX_ROWS_IN_MEMORY),
             None => repository,
         };
-        let Some(folder) = self.copies else { return repository };
+        let Some(folder) = self.copies else { return Ok(repository) };
         let copy = LocalCopy::new(&folder, &repository.config().repository_id, limits::COPY_BYTES);
-        repository.with_copy(copy)
+        Ok(repository.with_copy(copy))
     }
 }
+
+/// Commands that write-only keys are good for: what adds, and what looks at what they have stored
+/// themselves. All others are refused before they begin.
+const WRITE_ONLY: &[&str] = &[
+    "backup",
+    "snapshots",
+    "ls",
+    "find",
+    "diff",
+    "copy",
+    "check",
+    "unlock",
+    "stats",
+    "key list",
+    "key test",
+    "metrics",
+    "hestia list-users",
+    "hestia user-info",
+    "hestia backup",
+    "hestia import",
+    "hestia list-backups",
+    "hestia show-backup",
+    "hestia list-files",
+    "hestia find-files",
+    "hestia list-restores",
+    "hestia status",
+    "hestia repository-status",
+    "hestia notify",
+    "hestia notifications",
+    "hestia check-health",
+];
 
 /// A repository that this machine remembers, if it can. Without that only the memory is lost.
 fn with_memory(context: &Context, repository: Repository, folder: &Path) -> Repository {
     let machine = format!("{} {}", context.world.host(), context.world.machine_id());
     let diary = Diary::new(folder, &repository.config().repository_id, &machine);
-    match diary.prepare() {
+    let repository = match diary.prepare() {
         Ok(()) => repository.with_diary(diary),
         Err(error) => {
             let what = "remember on this machine which backups there are";
             context.output.warning(&error.within(what));
             repository
         }
+    };
+    if !repository.keys().is_write_only() {
+        return repository;
     }
+    let kept =
+        KeptFile::new(&folder.with_file_name("write-only"), &repository.config().repository_id);
+    if let Err(error) = kept.prepare() {
+        // It is written anew by the next backup, if only its content is wrong.
+        let what = "remember on this machine what its backups are compared with";
+        context.output.warning(&error.within(what));
+    }
+    repository.with_kept(kept)
 }
 
 /// Where this machine remembers what it has seen of repositories.
@@ -484,7 +536,7 @@ pub fn open_or_make(context: &Context, call: &Invocation, meant: &Meant) -> Resu
     if let Some(made) = opened.made {
         context.output.important(&made.advice());
     }
-    Ok(dressing.put_on(context, opened.repository))
+    dressing.put_on(context, call, opened.repository)
 }
 
 /// Opens this one.
@@ -495,7 +547,7 @@ pub fn open_meant(context: &Context, call: &Invocation, meant: &Meant) -> Result
     let found = Found::at(backend)?;
     let secret = meant.secret(context, call)?;
     let repository = found.open(&secret, Arc::clone(&context.world))?;
-    Ok(Opened { repository: dressing.put_on(context, repository), secret })
+    Ok(Opened { repository: dressing.put_on(context, call, repository)?, secret })
 }
 
 /// Opens this one with just this secret, and with nothing of it that is on this machine.

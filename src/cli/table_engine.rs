@@ -201,10 +201,15 @@ pub const ENGINE: &[Command] = &[
         examples: &[
             "ghostsnap init -r /srv/backup",
             "ghostsnap init -r /srv/backup --key-file /etc/ghostsnap/key",
+            "ghostsnap init -r offsite --write-only-keys",
         ],
         flags: &[
             Flag::new("label", "what to call the first key").value("TEXT", Value::Text),
             Flag::new("force", "also in a folder that holds other things").short('f'),
+            Flag::new(
+                "write-only-keys",
+                "admit keys that can add backups and not read them; it cannot be changed later",
+            ),
         ],
         effect: Effect::Write,
         columns: INIT_COLUMNS,

@@ -12,15 +12,17 @@ const CHANGED_KEY_COLUMNS: &[Column] = &[
     col("METHOD", Holds::Text, "password or key-file"),
 ];
 
-const NEW_SECRET_FLAGS: &[Flag] = &[
-    Flag::new("label", "what to call the key").value("TEXT", Value::Text),
+const LABEL: Flag = Flag::new("label", "what to call the key").value("TEXT", Value::Text);
+const NEW_PASSWORD_FILE: Flag =
     Flag::new("new-password-file", "take the new password from the first line of this file")
-        .value("FILE", Value::Path),
+        .value("FILE", Value::Path);
+const NEW_PASSWORD_COMMAND: Flag =
     Flag::new("new-password-command", "take the new password from the first line this prints")
-        .value("COMMAND", Value::Text),
+        .value("COMMAND", Value::Text);
+const NEW_KEY_FILE: Flag =
     Flag::new("new-key-file", "use this key file; a new one is made if it does not exist")
-        .value("FILE", Value::Path),
-];
+        .value("FILE", Value::Path);
+const NEW_SECRET_FLAGS: &[Flag] = &[LABEL, NEW_PASSWORD_FILE, NEW_PASSWORD_COMMAND, NEW_KEY_FILE];
 
 const KEY_COLUMNS: &[Column] = &[
     col("KEY", Holds::Id, "the slot's id"),
@@ -31,6 +33,7 @@ const KEY_COLUMNS: &[Column] = &[
     col("MEMORY", Holds::Bytes, "memory one try of a password costs; empty for key files"),
     wide("PASSES", Holds::Count, "passes over that memory"),
     col("EPOCH", Holds::Count, "how often the keys were rotated before it was made"),
+    col("ACCESS", Holds::Text, "`full`, or `write-only`: it adds backups and reads none"),
 ];
 
 const ROTATED_COLUMNS: &[Column] = &[
@@ -63,12 +66,22 @@ pub const LIST: Command = Command {
 pub const ADD: Command = Command {
     name: "key add",
     about: "add a password or key file",
-    details: "Asks for a new password twice unless one of the options says where it is.",
+    details: "Asks for a new password twice unless one of the options says where it is. With \
+              --write-only the new key can add backups and neither read nor remove what is \
+              stored, if the repository was made with 'init --write-only-keys': give that one to \
+              the server, and keep this one elsewhere.",
     examples: &[
         "ghostsnap key add --label office",
         "ghostsnap key add --new-key-file /root/recovery.key --label recovery",
+        "ghostsnap key add -r offsite --write-only --new-key-file server1.key --label server1",
     ],
-    flags: NEW_SECRET_FLAGS,
+    flags: &[
+        LABEL,
+        NEW_PASSWORD_FILE,
+        NEW_PASSWORD_COMMAND,
+        NEW_KEY_FILE,
+        Flag::new("write-only", "the new key can add backups and not read them"),
+    ],
     effect: Effect::Write,
     columns: CHANGED_KEY_COLUMNS,
     run: engine_keys::add,
@@ -143,9 +156,10 @@ pub const ROTATE: Command = Command {
     details: "For when somebody may have kept the keys: a former administrator, a server that was \
               broken into. First add a new password or key file, remove the ones that are known to \
               others, then rotate: what is stored from now on opens only with the secrets given \
-              here. What was stored before stays readable, and each prune writes some of it anew \
-              under the new keys. A recovery kit must be given, too, or be made again. Nobody else \
-              may be writing. If it is interrupted, run it again.",
+              here. Write-only keys must be given, too, to go on adding. What was stored before \
+              stays readable, and each prune writes some of it anew under the new keys. A recovery \
+              kit must be given, too, or be made again. Nobody else may be writing. If it is \
+              interrupted, run it again.",
     examples: &[
         "ghostsnap key rotate --also kit.txt",
         "ghostsnap key rotate --drop-others --force",

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Signatures (Ed25519, RFC 8032) of the history of a repository: whoever writes there has a key of
-//! its own, so that others who can open the repository cannot write in its name.
+//! Signatures (Ed25519, RFC 8032). Of the history of a repository: whoever writes there has a key
+//! of its own, so that others who can open the repository cannot write in its name. And of its
+//! index, by those who have the master key: whoever can only add cannot say in their name what
+//! counts.
 
+use super::keys::MasterKey;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
@@ -60,6 +63,51 @@ impl WriterKey {
     }
 }
 
+/// What begins all that an authority signs.
+const AUTHORITY_CONTEXT: &[u8] = b"ghostsnap v1 index authority proof";
+
+/// Signs index segments in the name of those who have an epoch's master key.
+#[derive(Clone)]
+pub(super) struct Authority(SigningKey);
+
+impl Authority {
+    /// That of an epoch's master key.
+    pub(super) fn of(master: &MasterKey) -> Self {
+        let context = "ghostsnap v1 index authority";
+        let seed = Zeroizing::new(blake3::derive_key(context, master.expose()));
+        Self(SigningKey::from_bytes(&seed))
+    }
+
+    /// What its proofs are compared with.
+    pub(super) fn public(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    /// The proof for a record in a file with this salt.
+    pub(super) fn prove(&self, salt: &[u8; 32], record: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        self.0.sign(&claimed(salt, record)).to_bytes()
+    }
+}
+
+/// Whether the authority with this public key has proven a record.
+pub(super) fn is_proof(
+    authority: &[u8; 32],
+    salt: &[u8; 32],
+    record: &[u8],
+    proof: &[u8; SIGNATURE_BYTES],
+) -> bool {
+    let Ok(key) = VerifyingKey::from_bytes(authority) else { return false };
+    key.verify_strict(&claimed(salt, record), &Signature::from_bytes(proof)).is_ok()
+}
+
+/// A record may be large, and a signature reads it twice: so its hash is signed.
+fn claimed(salt: &[u8; 32], record: &[u8]) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(salt);
+    hasher.update(record);
+    [AUTHORITY_CONTEXT, hasher.finalize().as_bytes()].concat()
+}
+
 fn signed(repository: &[u8; 32], bytes: &[u8]) -> Vec<u8> {
     [CONTEXT, repository.as_slice(), bytes].concat()
 }
@@ -67,6 +115,18 @@ fn signed(repository: &[u8; 32], bytes: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proof_is_of_one_authority_one_file_and_these_bytes() {
+        let authority = |seed| Authority::of(&MasterKey::new([seed; 32]));
+        let proof = authority(1).prove(&[9; 32], b"record");
+        let holds = |seed, salt, record: &[u8]| {
+            is_proof(&authority(seed).public(), &[salt; 32], record, &proof)
+        };
+        assert!(holds(1, 9, b"record"));
+        assert!(!holds(2, 9, b"record") && !holds(1, 8, b"record") && !holds(1, 9, b"recorx"));
+        assert!(!is_proof(&[0; 32], &[9; 32], b"record", &proof));
+    }
 
     #[test]
     fn a_signature_is_of_one_writer_one_repository_and_these_bytes() {

@@ -3,7 +3,7 @@
 //! config is complete, one without is half-initialised.
 
 use super::chunker::ChunkSizes;
-use super::damaged;
+use super::{damaged, envelope};
 use crate::base::id::FileId;
 use crate::base::{Result, Timestamp};
 use prost::Message;
@@ -17,6 +17,9 @@ pub struct Config {
     pub created: Timestamp,
     /// How files are cut.
     pub file_chunks: ChunkSizes,
+    /// Whether there may be keys that can add and not read. Decided when it is made, as those who
+    /// have such keys must not be able to decide it.
+    pub write_only_keys: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -31,6 +34,8 @@ struct ConfigRecord {
     chunk_average: u32,
     #[prost(uint32, tag = "5")]
     chunk_max: u32,
+    #[prost(bool, tag = "6")]
+    write_only_keys: bool,
 }
 
 impl Config {
@@ -42,8 +47,14 @@ impl Config {
             chunk_min: self.file_chunks.min,
             chunk_average: self.file_chunks.average,
             chunk_max: self.file_chunks.max,
+            write_only_keys: self.write_only_keys,
         }
         .encode_to_vec()
+    }
+
+    /// What a reader of the repository must know.
+    pub fn features(&self) -> u64 {
+        if self.write_only_keys { envelope::FEATURE_WRITE_ONLY } else { 0 }
     }
 
     /// Reads a plain record.
@@ -61,7 +72,8 @@ impl Config {
         if !file_chunks.are_valid() {
             return Err(damaged(what, "its chunk sizes make no sense"));
         }
-        Ok(Self { repository_id, created: Timestamp::from_seconds(record.created), file_chunks })
+        let created = Timestamp::from_seconds(record.created);
+        Ok(Self { repository_id, created, file_chunks, write_only_keys: record.write_only_keys })
     }
 }
 
@@ -75,8 +87,12 @@ mod tests {
             repository_id: FileId([3; 32]),
             created: Timestamp::from_seconds(5),
             file_chunks: ChunkSizes::FILES,
+            write_only_keys: false,
         };
         assert_eq!(Config::decode(&config.encode()).unwrap(), config);
+        let adding = Config { write_only_keys: true, ..config.clone() };
+        assert_eq!(Config::decode(&adding.encode()).unwrap(), adding);
+        assert_eq!((config.features(), adding.features()), (0, 4));
         let odd = Config { file_chunks: ChunkSizes { min: 1, average: 0, max: 9 }, ..config };
         assert!(Config::decode(&odd.encode()).is_err());
         assert!(Config::decode(&[0xff; 9]).is_err());

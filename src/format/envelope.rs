@@ -5,7 +5,7 @@
 use super::compress::{Compressor, decompress};
 use super::damaged;
 use crate::base::{Error, Kind, Result, limits, units};
-use crate::crypto::{Keys, NonceIndex, Purpose, SealKey};
+use crate::crypto::{Keys, NoKey, NonceIndex, Purpose, SealKey};
 
 /// The format this program writes.
 pub const FORMAT_VERSION: u8 = 1;
@@ -15,8 +15,9 @@ pub const HEADER_BYTES: usize = 48;
 pub const FEATURE_ROWS: u64 = 1;
 /// An index segment carries notes about packs: not all that it or others name will stay.
 pub const FEATURE_NOTES: u64 = 2;
-/// Features a reader must know to read a record.
-pub const KNOWN_FEATURES: u64 = FEATURE_ROWS | FEATURE_NOTES;
+/// Of a config: the repository admits write-only keys. Of a key slot: it holds such keys. Of a pack
+/// or snapshot: it is a deposit, sealed by such keys.
+pub const FEATURE_WRITE_ONLY: u64 = 4;
 const MAGIC: [u8; 4] = *b"GSNP";
 /// The header up to the salt: bound to every message of its file.
 const BOUND_BYTES: usize = 16;
@@ -78,6 +79,17 @@ impl RecordKind {
             Self::MetaPack => "meta pack",
             Self::Lock => "lock",
             Self::History => "entry of the history",
+        }
+    }
+
+    /// Features that a reader of this kind knows.
+    const fn known_features(self) -> u64 {
+        let some = FEATURE_ROWS | FEATURE_NOTES;
+        match self {
+            Self::Index | Self::Lock | Self::History => some,
+            Self::Config | Self::KeySlot | Self::Snapshot | Self::DataPack | Self::MetaPack => {
+                some | FEATURE_WRITE_ONLY
+            }
         }
     }
 
@@ -144,8 +156,9 @@ impl Header {
             return Err(damaged(what(), "it does not start like a Ghostsnap file"));
         }
         let features = u64::from_le_bytes(*features);
-        if *version > FORMAT_VERSION || features & !KNOWN_FEATURES != 0 {
-            return Err(newer(what(), *version, features & !KNOWN_FEATURES));
+        let unknown = features & !expected.known_features();
+        if *version > FORMAT_VERSION || unknown != 0 {
+            return Err(newer(what(), *version, unknown));
         }
         if *version == 0 {
             return Err(damaged(what(), "its format version is 0"));
@@ -176,21 +189,69 @@ pub fn epoch_of(header: &[u8; HEADER_BYTES]) -> u16 {
     u16::from_le_bytes([header[6], header[7]])
 }
 
-/// The key of the file with this header.
-pub(super) fn key_of(keys: &Keys, header: &Header) -> Result<SealKey> {
-    let Header { kind, epoch, salt, .. } = header;
-    let purpose = kind.purpose().ok_or_else(|| {
+/// Whether a file with this header was sealed by write-only keys: nobody vouches for what it says.
+pub fn is_deposit(header: &[u8; HEADER_BYTES]) -> bool {
+    let features = std::array::from_fn(|at| header.get(8 + at).copied().unwrap_or_default());
+    u64::from_le_bytes(features) & FEATURE_WRITE_ONLY != 0
+}
+
+/// The salt in a header.
+pub fn salt_of(header: &[u8; HEADER_BYTES]) -> [u8; 32] {
+    std::array::from_fn(|at| header.get(BOUND_BYTES + at).copied().unwrap_or_default())
+}
+
+fn purpose_of(kind: RecordKind) -> Result<Purpose> {
+    kind.purpose().ok_or_else(|| {
         Error::new(Kind::Internal, format!("find the key of a {}", kind.word()))
             .why("its kind has none")
-    })?;
-    keys.file_key(purpose, *epoch, salt).ok_or_else(|| {
-        Error::new(Kind::Newer, format!("open a {}", kind.word()))
+    })
+}
+
+/// The header of a new file and its key. Of `header`, kind and features count, and its salt, which
+/// must be fresh randomness.
+pub(super) fn new_key(keys: &Keys, header: &Header) -> Result<(Header, SealKey)> {
+    let Header { kind, salt, features, .. } = *header;
+    let Some(file) = keys.new_file(purpose_of(kind)?, &salt) else {
+        return Err(write_only(format!("make a {}", kind.word())));
+    };
+    // The config of a repository says by the same bit something about all of it.
+    let own = if file.is_deposit { FEATURE_WRITE_ONLY } else { 0 };
+    let features = features | own;
+    Ok((Header { kind, epoch: file.epoch, features, salt: file.salt }, file.key))
+}
+
+/// The key of the file with this header.
+pub(super) fn key_of(keys: &Keys, header: &Header) -> Result<SealKey> {
+    let Header { kind, epoch, salt, features } = header;
+    let can_be = kind.purpose().is_some() && *kind != RecordKind::Config;
+    let is_deposit = can_be && features & FEATURE_WRITE_ONLY != 0;
+    let what = || format!("open a {}", kind.word());
+    keys.file_key(purpose_of(*kind)?, *epoch, is_deposit, salt).map_err(|reason| match reason {
+        NoKey::Epoch => Error::new(Kind::Newer, what())
             .why("the keys of the repository were rotated since, and these are those of before")
             .hint(
                 "run it again; if that does not help, 'ghostsnap key list' shows which keys open \
                  everything",
-            )
+            ),
+        NoKey::WriteOnly => write_only(what()),
+        NoKey::Salt => damaged(what(), "its salt is not that of a sealed file"),
     })
+}
+
+/// Whether these keys are meant to open a file with this header: what others have stored is none of
+/// the business of whoever can only add.
+pub fn is_ours(keys: &Keys, header: &Header) -> bool {
+    let Some(purpose) = header.kind.purpose() else { return true };
+    let is_deposit = header.features & FEATURE_WRITE_ONLY != 0;
+    let key = keys.file_key(purpose, header.epoch, is_deposit, &header.salt);
+    !keys.is_write_only() || !matches!(key, Err(NoKey::WriteOnly))
+}
+
+/// What write-only keys cannot do.
+pub fn write_only(what: impl Into<String>) -> Error {
+    Error::new(Kind::Forbidden, what)
+        .why("this key is write-only: it adds backups and cannot read or remove what is stored")
+        .hint("do it with the owner's key (--key-file), best on another machine")
 }
 
 /// What is bound to message `index` of a file with this header.
@@ -240,8 +301,7 @@ pub fn seal_record(keys: &Keys, kind: RecordKind, salt: [u8; 32], plain: &[u8]) 
 
 /// Seals one record, under the newest keys, with a header that may ask for features.
 pub fn seal_with_features(keys: &Keys, header: Header, plain: &[u8]) -> Result<Vec<u8>> {
-    let header = Header { epoch: keys.newest_epoch(), ..header };
-    let key = key_of(keys, &header)?;
+    let (header, key) = new_key(keys, &header)?;
     let header = header.encode();
     let index = NonceIndex::Message(0);
     let mut text = frame(plain, &mut Compressor::new(3)?)?;
@@ -251,6 +311,11 @@ pub fn seal_with_features(keys: &Keys, header: Header, plain: &[u8]) -> Result<V
 
 /// Opens a record sealed by [`seal_record`].
 pub fn open_record(keys: &Keys, kind: RecordKind, stored: &[u8]) -> Result<Vec<u8>> {
+    open_with_header(keys, kind, stored).map(|(_, plain)| plain)
+}
+
+/// The same, with its header.
+pub fn open_with_header(keys: &Keys, kind: RecordKind, stored: &[u8]) -> Result<(Header, Vec<u8>)> {
     let what = || format!("open a {}", kind.word());
     if units::bytes(stored.len()) > limits::RECORD_BYTES_MAX {
         return Err(damaged(what(), format!("it is {} bytes long", stored.len())));
@@ -264,7 +329,7 @@ pub fn open_record(keys: &Keys, kind: RecordKind, stored: &[u8]) -> Result<Vec<u
     let opened = key_of(keys, &header)?
         .open(index, &bound_data(plain_header, index), &mut text)
         .ok_or_else(|| damaged(what(), "its contents were changed or cut off"))?;
-    unframe(opened)
+    Ok((header, unframe(opened)?))
 }
 
 #[cfg(test)]
@@ -308,6 +373,11 @@ mod tests {
         version[5] = 99;
         let mut feature = stored.clone();
         feature[8] = 128;
+        // Only some kinds of file can be deposits.
+        let mut deposit = seal_record(&keys(), RecordKind::Index, [1; 32], b"x").unwrap();
+        deposit[8] = 4;
+        let index = open_record(&keys(), RecordKind::Index, &deposit).unwrap_err();
+        assert_eq!(index.kind(), Kind::Newer);
         // Sealed under keys that came later.
         let mut epoch = stored.clone();
         epoch[6] = 1;
@@ -317,6 +387,28 @@ mod tests {
                 Kind::Newer
             );
         }
+    }
+
+    #[test]
+    fn a_deposit_opens_with_the_owners_keys_and_says_what_it_is() {
+        let only = Keys::write_only(keys().write_only_parts().unwrap()).unwrap();
+        let stored = seal_record(&only, RecordKind::Snapshot, [1; 32], b"hello").unwrap();
+        assert_eq!(stored[8], 4);
+        assert!(is_deposit(stored.first_chunk().unwrap()));
+        assert_eq!(open_record(&keys(), RecordKind::Snapshot, &stored).unwrap(), b"hello");
+        let other = Keys::write_only(keys().write_only_parts().unwrap()).unwrap();
+        let error = open_record(&other, RecordKind::Snapshot, &stored).unwrap_err();
+        assert_eq!(error.kind(), Kind::Forbidden, "{error}");
+        let mut bent = stored.clone();
+        bent[16..48].fill(0);
+        let error = open_record(&keys(), RecordKind::Snapshot, &bent).unwrap_err();
+        assert_eq!(error.kind(), Kind::Damaged, "{error}");
+        let mut posing = stored;
+        posing[8] = 0;
+        let error = open_record(&keys(), RecordKind::Snapshot, &posing).unwrap_err();
+        assert_eq!(error.kind(), Kind::Damaged, "{error}");
+        let error = seal_record(&only, RecordKind::History, [1; 32], b"x").unwrap_err();
+        assert_eq!(error.kind(), Kind::Forbidden, "{error}");
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! packs, wherever they are listed, whether they will stay.
 
 use super::damaged;
-use super::envelope::{self, HEADER_BYTES};
+use super::envelope::{self, HEADER_BYTES, Header};
 use super::pack::{BlobEntry, BlobRecord, PackClass, blob_records, blobs_end, blobs_from};
 use crate::base::id::FileId;
 use crate::base::{Error, Kind, Result, limits};
+use crate::crypto::Keys;
+use crate::crypto::sign::SIGNATURE_BYTES;
 use prost::Message;
 
 /// One pack in an index segment.
@@ -72,6 +74,9 @@ pub struct IndexSegment {
     /// When its packs were stored, in seconds since 1970, if that was not long ago: a run that
     /// goes on, or takes up again what was interrupted, may still count on them. 0 otherwise.
     pub time: i64,
+    /// Whether nobody who has the master keys vouches for what it says, where there are others that
+    /// can write one.
+    pub is_unproven: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -84,6 +89,9 @@ struct SegmentRecord {
     notes: Vec<NoteRecord>,
     #[prost(sint64, tag = "4")]
     time: i64,
+    /// Of the record without it, which is why it comes last and is written by itself.
+    #[prost(bytes = "vec", tag = "5")]
+    proof: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -142,8 +150,31 @@ impl IndexSegment {
             replaces: replaces.collect(),
             notes: notes.collect(),
             time: self.time,
+            proof: Vec::new(),
         }
         .encode_to_vec()
+    }
+
+    /// The plain record for a file with this salt, proven if these keys can and somebody asks.
+    pub fn encode_for(&self, keys: &Keys, salt: &[u8; 32]) -> Vec<u8> {
+        let mut record = self.encode();
+        if let Some(proof) = keys.prove(salt, &record) {
+            record.extend_from_slice(&PROOF_TAG);
+            record.extend_from_slice(&proof);
+        }
+        record
+    }
+
+    /// Reads a plain record that was in a file with this header. Where there are write-only keys,
+    /// one without a proof adds packs and claims, and takes nothing away from what others say.
+    pub fn decode_for(keys: &Keys, header: &Header, plain: &[u8]) -> Result<Self> {
+        let mut segment = Self::decode(plain)?;
+        segment.is_unproven = keys.has_authority() && !is_proven(keys, header, plain);
+        if segment.is_unproven {
+            segment.replaces.clear();
+            segment.notes.retain(|note| note.kind == NoteKind::Claim);
+        }
+        Ok(segment)
     }
 
     /// What a reader of it must know.
@@ -201,8 +232,17 @@ impl IndexSegment {
             Ok(Note { kind, pack: id(&note.pack)?, time: note.time })
         });
         let notes = notes.collect::<Result<_>>()?;
-        Ok(Self { packs, replaces, notes, time: record.time })
+        Ok(Self { packs, replaces, notes, time: record.time, is_unproven: false })
     }
+}
+
+/// The start of field 5, 64 bytes long, which comes last: what is in front of it is proven.
+const PROOF_TAG: [u8; 2] = [0x2a, 64];
+
+fn is_proven(keys: &Keys, header: &Header, plain: &[u8]) -> bool {
+    let Some((record, proof)) = plain.split_last_chunk::<SIGNATURE_BYTES>() else { return false };
+    let Some((record, tag)) = record.split_last_chunk::<2>() else { return false };
+    *tag == PROOF_TAG && keys.is_proven(header.epoch, &header.salt, record, proof)
 }
 
 #[cfg(test)]
@@ -240,6 +280,7 @@ mod tests {
                 note(NoteKind::Damaged, 6),
             ],
             time: 1_800_000_001,
+            is_unproven: false,
         };
         assert_eq!(IndexSegment::decode(&segment.encode()).unwrap(), segment);
         assert_eq!(segment.features(), envelope::FEATURE_NOTES);
@@ -247,5 +288,42 @@ mod tests {
         assert_eq!(plain.features(), 0);
         let small = IndexSegment { packs: vec![PackEntry { size: 60, ..pack }], ..plain };
         assert!(IndexSegment::decode(&small.encode()).is_err());
+    }
+
+    #[test]
+    fn what_nobody_vouches_for_adds_and_takes_nothing_away() {
+        let full = Keys::new(crate::crypto::MasterKey::new([9; 32])).with_authority();
+        let only = Keys::write_only(full.write_only_parts().unwrap()).unwrap();
+        let note = |kind| Note { kind, pack: FileId([7; 32]), time: 1 };
+        let kinds = [NoteKind::Mark, NoteKind::Drop, NoteKind::Claim, NoteKind::Damaged];
+        let segment = IndexSegment {
+            replaces: vec![FileId([8; 32])],
+            notes: kinds.map(note).to_vec(),
+            ..IndexSegment::default()
+        };
+        let header = Header::new(crate::format::RecordKind::Index, [3; 32]);
+        let read =
+            |header: &Header, plain: &[u8]| IndexSegment::decode_for(&only, header, plain).unwrap();
+        let proven = segment.encode_for(&full, &[3; 32]);
+        assert_eq!(read(&header, &proven), segment);
+        assert_eq!(IndexSegment::decode_for(&full, &header, &proven).unwrap(), segment);
+        let adds = IndexSegment {
+            notes: vec![note(NoteKind::Claim)],
+            is_unproven: true,
+            ..IndexSegment::default()
+        };
+        assert_eq!(read(&header, &segment.encode_for(&only, &[3; 32])), adds);
+        // A proof of another file, of other bytes, not at the end, or cut.
+        assert_eq!(read(&Header { salt: [4; 32], ..header }, &proven), adds);
+        assert_eq!(read(&Header { epoch: 1, ..header }, &proven), adds);
+        assert_eq!(read(&header, &[&proven[..], &[0x20, 0]].concat()), adds);
+        let other = IndexSegment { time: 5, ..segment.clone() }.encode();
+        let moved = [&other[..], &proven[proven.len() - 66..]].concat();
+        assert_eq!(read(&header, &moved), IndexSegment { time: 5, ..adds });
+        // Where there are no write-only keys, nobody proves anything and all counts.
+        let plain = Keys::new(crate::crypto::MasterKey::new([9; 32]));
+        assert_eq!(segment.encode_for(&plain, &[3; 32]), segment.encode());
+        let read = IndexSegment::decode_for(&plain, &header, &segment.encode()).unwrap();
+        assert_eq!(read, segment);
     }
 }

@@ -3,10 +3,11 @@
 //! wrapping key's parameters are readable by anybody and bound to the wrapped key, so that nobody
 //! can weaken them.
 
-use super::envelope::{HEADER_BYTES, Header, RecordKind};
+use super::envelope::{self, HEADER_BYTES, Header, RecordKind};
 use super::{damaged, kit};
 use crate::base::{Error, Kind, Result, Timestamp, World, limits};
 use crate::crypto::kdf::derive_from_key_file;
+use crate::crypto::keys::WriteOnlyParts;
 use crate::crypto::{KdfParams, Keys, MasterKey, NonceIndex, SealKey};
 use prost::Message;
 use zeroize::{Zeroize, Zeroizing};
@@ -84,6 +85,8 @@ pub struct KeySlot {
     pub kdf: Option<KdfParams>,
     /// The newest epoch whose key it holds.
     pub epoch: u16,
+    /// Whether its keys can only add.
+    pub write_only: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -108,12 +111,68 @@ struct SlotRecord {
 const METHOD_ARGON2ID: u32 = 1;
 const METHOD_KEY_FILE: u32 = 2;
 
-/// The wrapped part: the master key of each epoch.
+/// The wrapped part: the master key of each epoch, or else write-only keys.
 #[derive(Clone, PartialEq, Message)]
 struct WrappedRecord {
     #[prost(message, repeated, tag = "1")]
     keys: Vec<WrappedKey>,
+    #[prost(message, optional, tag = "2")]
+    write_only: Option<WriteOnlyRecord>,
+    /// Whether the repository admits write-only keys: who has such a key can seal another config,
+    /// and this not.
+    #[prost(bool, tag = "3")]
+    write_only_keys: bool,
 }
+
+#[derive(Clone, PartialEq, Message)]
+struct WriteOnlyRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    data_chunk_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    tree_chunk_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    row_group_name: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    gear: Vec<u8>,
+    #[prost(bytes = "vec", tag = "5")]
+    config: Vec<u8>,
+    #[prost(message, repeated, tag = "6")]
+    epochs: Vec<WriteOnlyEpoch>,
+    #[prost(bytes = "vec", tag = "7")]
+    deposit: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WriteOnlyEpoch {
+    #[prost(bytes = "vec", tag = "1")]
+    index: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    lock: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    authority: Vec<u8>,
+}
+
+impl Drop for WrappedGuard {
+    fn drop(&mut self) {
+        self.0.keys.iter_mut().for_each(|one| one.key.zeroize());
+        let Some(only) = &mut self.0.write_only else { return };
+        let parts = [
+            &mut only.data_chunk_id,
+            &mut only.tree_chunk_id,
+            &mut only.row_group_name,
+            &mut only.gear,
+            &mut only.config,
+        ];
+        parts.into_iter().for_each(Zeroize::zeroize);
+        only.epochs.iter_mut().for_each(|one| {
+            one.index.zeroize();
+            one.lock.zeroize();
+        });
+    }
+}
+
+/// A wrapped part that leaves no key behind in memory.
+struct WrappedGuard(WrappedRecord);
 
 #[derive(Clone, PartialEq, Message)]
 struct WrappedKey {
@@ -123,20 +182,51 @@ struct WrappedKey {
     key: Vec<u8>,
 }
 
-/// Makes the stored bytes of a new slot. Its epoch is that of the keys, whatever `slot` says.
+/// Makes the stored bytes of a new slot. Its epoch is that of the keys, and what they can do is
+/// what `slot` says: of master keys, either all or only to add.
 pub fn seal_slot(keys: &Keys, secret: &Secret, slot: &KeySlot, world: &World) -> Result<Vec<u8>> {
     let salt = world.random_32()?;
     let slot = KeySlot { epoch: keys.newest_epoch(), ..slot.clone() };
     let record = slot_record(&slot, secret);
     let wrapping = wrapping_key(secret, slot.kdf, &salt)?;
-    let plain_part = plain_part(&Header::new(RecordKind::KeySlot, salt), &record)?;
-    let wrapped = (0u32..).zip(keys.masters());
-    let wrapped = wrapped.map(|(epoch, key)| WrappedKey { epoch, key: key.expose().to_vec() });
-    let mut wrapped = WrappedRecord { keys: wrapped.collect() };
-    let mut text = Zeroizing::new(wrapped.encode_to_vec());
-    wrapped.keys.iter_mut().for_each(|one| one.key.zeroize());
+    let features = if slot.write_only { envelope::FEATURE_WRITE_ONLY } else { 0 };
+    let header = Header { features, ..Header::new(RecordKind::KeySlot, salt) };
+    let plain_part = plain_part(&header, &record)?;
+    let wrapped = WrappedGuard(if slot.write_only { adding(keys)? } else { all_of(keys)? });
+    let mut text = Zeroizing::new(wrapped.0.encode_to_vec());
     let tag = SealKey::new(&wrapping).seal(NonceIndex::Message(0), &plain_part, &mut text);
     Ok([&plain_part[..], &text, &tag].concat())
+}
+
+fn all_of(keys: &Keys) -> Result<WrappedRecord> {
+    if keys.is_write_only() {
+        return Err(envelope::write_only("make a key slot"));
+    }
+    let wrapped = (0u32..).zip(keys.masters());
+    let wrapped = wrapped.map(|(epoch, key)| WrappedKey { epoch, key: key.expose().to_vec() });
+    let write_only_keys = keys.has_authority();
+    Ok(WrappedRecord { keys: wrapped.collect(), write_only: None, write_only_keys })
+}
+
+fn adding(keys: &Keys) -> Result<WrappedRecord> {
+    let parts = keys.write_only_parts();
+    let parts = parts.ok_or_else(|| envelope::write_only("make a key slot"))?;
+    let [data_chunk_id, tree_chunk_id, row_group_name] = parts.names.map(|key| key.to_vec());
+    let epochs = parts.epochs.iter().map(|(index, lock, authority)| WriteOnlyEpoch {
+        index: index.to_vec(),
+        lock: lock.to_vec(),
+        authority: authority.to_vec(),
+    });
+    let record = WriteOnlyRecord {
+        data_chunk_id,
+        tree_chunk_id,
+        row_group_name,
+        gear: parts.gear.to_vec(),
+        config: parts.config.to_vec(),
+        epochs: epochs.collect(),
+        deposit: parts.deposit.to_vec(),
+    };
+    Ok(WrappedRecord { keys: Vec::new(), write_only: Some(record), write_only_keys: true })
 }
 
 fn slot_record(slot: &KeySlot, secret: &Secret) -> SlotRecord {
@@ -209,7 +299,8 @@ fn parse(stored: &[u8]) -> Result<ParsedSlot<'_>> {
     let epoch = u16::try_from(record.epoch).ok().filter(|one| *one < limits::EPOCHS_MAX);
     let epoch = epoch.ok_or_else(|| damaged(what, "its epoch makes no sense"))?;
     let created = Timestamp::from_seconds(record.created);
-    let slot = KeySlot { label: record.label, created, kdf, epoch };
+    let write_only = header.features & envelope::FEATURE_WRITE_ONLY != 0;
+    let slot = KeySlot { label: record.label, created, kdf, epoch, write_only };
     Ok(ParsedSlot { header, slot, plain_part, sealed })
 }
 
@@ -234,20 +325,58 @@ pub fn open_slot(stored: &[u8], secret: &Secret) -> Result<Option<Keys>> {
     let Some(plain) = key.open(NonceIndex::Message(0), parsed.plain_part, &mut text) else {
         return Ok(None);
     };
+    if parsed.slot.write_only {
+        return adding_of(plain, parsed.slot.epoch).map(Some);
+    }
     keys_of(plain, parsed.slot.epoch).map(Some)
 }
 
+fn wrapped_of(plain: &[u8]) -> Result<WrappedGuard> {
+    let wrapped = WrappedRecord::decode(plain);
+    wrapped.map(WrappedGuard).map_err(|cause| damaged(OPENING, cause.to_string()))
+}
+
+/// Write-only keys.
+fn adding_of(plain: &[u8], newest: u16) -> Result<Keys> {
+    let wrapped = wrapped_of(plain)?;
+    let record = wrapped.0.write_only.as_ref();
+    let record = record.ok_or_else(|| damaged(OPENING, "it holds no write-only keys"))?;
+    if record.epochs.len() != usize::from(newest) + 1 {
+        return Err(damaged(OPENING, "it holds another number of keys than it says"));
+    }
+    let public = |bytes: &[u8]| {
+        let key = <[u8; 32]>::try_from(bytes);
+        key.map_err(|_| damaged(OPENING, "a key in it is not 32 bytes"))
+    };
+    let secret = |bytes: &[u8]| public(bytes).map(Zeroizing::new);
+    let epoch = |one: &WriteOnlyEpoch| {
+        Ok((secret(&one.index)?, secret(&one.lock)?, public(&one.authority)?))
+    };
+    let parts = WriteOnlyParts {
+        names: [
+            secret(&record.data_chunk_id)?,
+            secret(&record.tree_chunk_id)?,
+            secret(&record.row_group_name)?,
+        ],
+        gear: Zeroizing::new(record.gear.clone()),
+        config: secret(&record.config)?,
+        epochs: record.epochs.iter().map(epoch).collect::<Result<_>>()?,
+        deposit: public(&record.deposit)?,
+    };
+    Keys::write_only(parts).ok_or_else(|| damaged(OPENING, "its keys make no sense"))
+}
+
+const OPENING: &str = "open a key slot";
+
 fn keys_of(plain: &[u8], newest: u16) -> Result<Keys> {
-    let what = "open a key slot";
-    let mut wrapped =
-        WrappedRecord::decode(plain).map_err(|cause| damaged(what, cause.to_string()))?;
-    if wrapped.keys.len() != usize::from(newest) + 1 {
+    let what = OPENING;
+    let wrapped = wrapped_of(plain)?;
+    if wrapped.0.keys.len() != usize::from(newest) + 1 {
         return Err(damaged(what, "it holds another number of keys than it says"));
     }
     let mut keys: Option<Keys> = None;
-    for (epoch, one) in (0u32..).zip(&mut wrapped.keys) {
+    for (epoch, one) in (0u32..).zip(&wrapped.0.keys) {
         let key = <[u8; 32]>::try_from(one.key.as_slice()).map(MasterKey::new);
-        one.key.zeroize();
         let key = key.map_err(|_| damaged(what, "a key in it is not 32 bytes"))?;
         if one.epoch != epoch {
             return Err(damaged(what, "the keys in it are not in order"));
@@ -257,7 +386,8 @@ fn keys_of(plain: &[u8], newest: u16) -> Result<Keys> {
             Some(keys) => keys.rotated(key),
         });
     }
-    keys.ok_or_else(|| damaged(what, "it holds no key"))
+    let keys = keys.ok_or_else(|| damaged(what, "it holds no key"))?;
+    Ok(if wrapped.0.write_only_keys { keys.with_authority() } else { keys })
 }
 
 #[cfg(test)]
@@ -265,7 +395,13 @@ mod tests {
     use super::*;
 
     fn slot(kdf: Option<KdfParams>) -> KeySlot {
-        KeySlot { label: "office".to_owned(), created: Timestamp::from_seconds(9), kdf, epoch: 0 }
+        KeySlot {
+            label: "office".to_owned(),
+            created: Timestamp::from_seconds(9),
+            kdf,
+            epoch: 0,
+            write_only: false,
+        }
     }
 
     #[test]
@@ -309,12 +445,57 @@ mod tests {
         assert_eq!(describe_slot(&stored).unwrap().epoch, 1);
         let wrapped = |epochs: &[u32]| {
             let key = |epoch: &u32| WrappedKey { epoch: *epoch, key: vec![1; 32] };
-            WrappedRecord { keys: epochs.iter().map(key).collect() }.encode_to_vec()
+            let keys = epochs.iter().map(key).collect();
+            WrappedRecord { keys, ..WrappedRecord::default() }.encode_to_vec()
         };
         assert!(keys_of(&wrapped(&[0, 1]), 1).is_ok());
         for (epochs, newest) in [(&[][..], 0), (&[0], 1), (&[0, 1], 0), (&[1, 0], 1), (&[0, 2], 1)]
         {
             assert!(keys_of(&wrapped(epochs), newest).is_err(), "{epochs:?} {newest}");
+        }
+    }
+
+    #[test]
+    fn a_write_only_slot_gives_keys_that_only_add() {
+        let world = World::seeded(1);
+        let keys = Keys::new(MasterKey::new([5; 32])).rotated(MasterKey::new([6; 32]));
+        let secret = Secret::from_file_text(&Secret::key_file_text(&[8; 32])).unwrap();
+        let slot = KeySlot { write_only: true, ..slot(None) };
+        let stored = seal_slot(&keys, &secret, &slot, &world).unwrap();
+        assert_eq!(describe_slot(&stored).unwrap(), KeySlot { epoch: 1, ..slot.clone() });
+        let opened = open_slot(&stored, &secret).unwrap().unwrap();
+        assert!(opened.is_write_only() && opened.masters().next().is_none());
+        // Those that open everything know of it, too.
+        let full = KeySlot { write_only: false, ..slot.clone() };
+        for keys in [keys.clone(), keys.clone().with_authority()] {
+            let stored = seal_slot(&keys, &secret, &full, &world).unwrap();
+            let opened = open_slot(&stored, &secret).unwrap().unwrap();
+            assert_eq!(opened.has_authority(), keys.has_authority());
+        }
+        assert_eq!(opened.data_id(b"x"), keys.data_id(b"x"));
+        for place in 0..stored.len() {
+            let mut bent = stored.clone();
+            bent[place] ^= 4;
+            assert!(!matches!(open_slot(&bent, &secret), Ok(Some(_))), "byte {place}");
+        }
+        // Neither master keys nor another slot come out of it.
+        for write_only in [true, false] {
+            let slot = KeySlot { write_only, ..slot.clone() };
+            let error = seal_slot(&opened, &secret, &slot, &world).unwrap_err();
+            assert_eq!(error.kind(), Kind::Forbidden, "{error}");
+        }
+        let whole = adding(&keys).unwrap();
+        assert!(adding_of(&whole.encode_to_vec(), 1).is_ok());
+        let record = whole.write_only.unwrap();
+        let broken = [
+            WriteOnlyRecord { gear: vec![1; 9], ..record.clone() },
+            WriteOnlyRecord { deposit: vec![0; 32], ..record.clone() },
+            WriteOnlyRecord { config: vec![], ..record.clone() },
+            WriteOnlyRecord { epochs: vec![], ..record },
+        ];
+        for record in broken {
+            let wrapped = WrappedRecord { write_only: Some(record), ..WrappedRecord::default() };
+            assert!(adding_of(&wrapped.encode_to_vec(), 1).is_err());
         }
     }
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod envelope;
 pub mod history;
 pub mod index;
+pub mod kept;
 pub mod keyslot;
 pub mod kit;
 pub mod lock;

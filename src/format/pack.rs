@@ -4,7 +4,9 @@
 //! of all packs.
 
 use super::compress::Compression;
-use super::envelope::{HEADER_BYTES, Header, RecordKind, bound_data, frame, key_of, unframe};
+use super::envelope::{
+    HEADER_BYTES, Header, RecordKind, bound_data, frame, key_of, new_key, unframe,
+};
 use super::{Compressor, damaged};
 use crate::base::id::{ChunkId, FileId, ID_BYTES};
 use crate::base::{Error, Kind, Result, limits, units};
@@ -145,8 +147,7 @@ pub struct PackWriter {
 impl PackWriter {
     /// Starts a pack; `salt` must be fresh randomness, `room` is what the pack will about hold.
     pub fn new(keys: &Keys, class: PackClass, salt: [u8; 32], room: usize) -> Result<Self> {
-        let header = Header { epoch: keys.newest_epoch(), ..Header::new(class.kind(), salt) };
-        let key = key_of(keys, &header)?;
+        let (header, key) = new_key(keys, &Header::new(class.kind(), salt))?;
         let header = header.encode();
         let mut bytes = Vec::with_capacity(room);
         bytes.extend_from_slice(&header);

@@ -52,6 +52,8 @@ pub struct Snapshot {
     pub left_out: Vec<String>,
     /// The entry of the history that stored it; none if its writer kept no history.
     pub history: Option<SignedEntry>,
+    /// Whether its file was sealed by write-only keys, as its header says: no part of the record.
+    pub is_deposit: bool,
 }
 
 /// The snapshot that a copy was made of, in the repository where it was made first.
@@ -358,6 +360,7 @@ impl Snapshot {
             }),
             left_out: record.left_out,
             history: record.history.map(SignedEntry::of_record),
+            is_deposit: false,
         })
     }
 }

@@ -2,6 +2,7 @@
 //! Is everything there and whole? Structure first: index, packs, snapshots, trees, every chunk of
 //! every file. Then, if asked, the data: every blob opened, every chunk compared with its name.
 
+use super::check_unproven::check_unproven;
 use super::restore::places;
 use crate::backend::{FileKind, FileName};
 use crate::base::monitor::{Stage, check_cancelled};
@@ -11,9 +12,7 @@ use crate::base::{
 };
 use crate::format::compress::Decompressor;
 use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
-use crate::format::{
-    BlobEntry, IndexSegment, Node, NodeKind, PackEntry, PackReader, RecordKind, Snapshot,
-};
+use crate::format::{BlobEntry, Node, NodeKind, PackEntry, PackReader, Snapshot};
 use crate::repo::naming::{Judged, Naming};
 use crate::repo::pack_list::{PackHead, PackList};
 use crate::repo::writer::check_chunks;
@@ -114,12 +113,17 @@ impl CheckReport {
         self.findings.iter().any(|finding| finding.severity == Severity::Damaged)
     }
 
-    fn add(&mut self, severity: Severity, object: impl Into<String>, detail: impl Into<String>) {
+    pub(super) fn add(
+        &mut self,
+        severity: Severity,
+        object: impl Into<String>,
+        detail: impl Into<String>,
+    ) {
         self.findings.push(Finding { severity, object: object.into(), detail: detail.into() });
     }
 
     /// Turns an error into a finding; only "stop" and trouble with the store stay errors.
-    fn take(&mut self, object: &str, error: Error) -> Result<()> {
+    pub(super) fn take(&mut self, object: &str, error: Error) -> Result<()> {
         match error.kind() {
             Kind::Damaged | Kind::NotFound => {
                 self.add(Severity::Damaged, object, error.reasons_or_what());
@@ -134,11 +138,15 @@ impl CheckReport {
 /// Checks a repository.
 pub fn check(repository: Repository, read: ReadData, monitor: &dyn Monitor) -> Result<CheckReport> {
     let mut report = CheckReport::default();
+    if read != ReadData::None {
+        repository.refuse_write_only("read the data that is stored")?;
+    }
     // The snapshots first: whatever one of these names was in the index before it. One that a
     // backup adds meanwhile may need an index newer than ours and is for the next check.
     let mut snapshots = repository.backend().list(FileKind::Snapshot)?;
     snapshots.sort_unstable();
     let mut listed = check_segments(&repository, &mut report, monitor)?;
+    check_unproven(&repository, &listed, &mut report, monitor)?;
     let removed = check_packs(&repository, &listed, &mut report)?;
     listed.entries.retain(|entry| !removed.contains(&entry.id));
     // An index that cannot be loaded makes everything else unjudgeable; it is reported above.
@@ -174,8 +182,7 @@ pub(super) fn check_segments(
             if !seen.insert(name) {
                 continue;
             }
-            let read = repository.load_record(RecordKind::Index, &name.id);
-            match read.and_then(|plain| IndexSegment::decode(&plain)) {
+            match repository.segment(&name.id) {
                 Ok(segment) => naming.add(name.id, segment, |_, entry| list.push(entry))?,
                 Err(error) if is_gone(repository, &name, &error)? => {}
                 Err(error) => report.take(&name.to_string(), error)?,
@@ -186,6 +193,7 @@ pub(super) fn check_segments(
             break;
         }
     }
+    naming.settle(repository)?;
     Ok(Listed::of(&naming.judge(), list))
 }
 
@@ -202,6 +210,10 @@ pub(super) struct Listed {
     pub marked: HashSet<FileId>,
     /// Those that a repair has given up.
     pub damaged: Vec<PackHead>,
+    /// Of those that count, those of which only those speak who can add and nothing else.
+    pub unproven: Vec<PackHead>,
+    /// Packs of which several of them say different things.
+    pub disputed: HashSet<FileId>,
     /// What lies in them.
     pub list: PackList,
 }
@@ -209,15 +221,17 @@ pub(super) struct Listed {
 impl Listed {
     /// Without those that only replaced segments name, and those that are dropped.
     fn of(judged: &Judged, list: PackList) -> Self {
-        let (mut entries, mut damaged) = (Vec::new(), Vec::new());
+        let (mut entries, mut damaged, mut unproven) = (Vec::new(), Vec::new(), Vec::new());
         for (number, head) in list.heads().iter().enumerate() {
             if judged.counts(number, &head.id).is_some() {
                 entries.push(*head);
+                unproven.extend(judged.is_unproven(number).then_some(*head));
             } else if judged.is_named(number) && judged.given_up.contains(&head.id) {
                 damaged.push(*head);
             }
         }
-        Self { entries, marked: judged.marked.clone(), damaged, list }
+        let (marked, disputed) = (judged.marked.clone(), judged.disputed.clone());
+        Self { entries, marked, damaged, unproven, disputed, list }
     }
 }
 
@@ -280,8 +294,9 @@ fn check_snapshots(
         Trees { reader: Reader::new(repository), repository, seen: HashSet::new(), monitor };
     for (name, _) in listed {
         check_cancelled(monitor)?;
-        let snapshot = match repository.snapshot(&name.id) {
-            Ok(snapshot) => snapshot,
+        let snapshot = match repository.snapshot_if_ours(&name.id) {
+            Ok(Some(snapshot)) => snapshot,
+            Ok(None) => continue,
             Err(error) if is_gone(repository, name, &error)? => continue,
             Err(error) => {
                 report.snapshots += 1;
@@ -305,6 +320,10 @@ fn check_history(
     (snapshots, unreadable): (&[(FileId, Snapshot)], u64),
     report: &mut CheckReport,
 ) -> Result<()> {
+    if repository.keys().is_write_only() {
+        // What was removed on purpose, only the owner can read.
+        return Ok(());
+    }
     let mut history = repository.history_of(snapshots, unreadable)?;
     for (file, error) in history.broken.drain(..) {
         report.take(&format!("history/{file}"), error)?;
@@ -341,6 +360,7 @@ impl Trees<'_> {
         check_cancelled(self.monitor)?;
         let nodes = match self.reader.tree(chunks) {
             Ok(nodes) => nodes,
+            Err(error) if self.is_of_others(&error) => return Ok(()),
             Err(error) => return report.take(&format!("{label}:{path}"), error),
         };
         if path.depth() >= limits::PATH_BYTES_MAX / 2 {
@@ -353,11 +373,17 @@ impl Trees<'_> {
                 self.folder(&node.chunks, label, &below, report)?;
             } else if node.meta.kind == NodeKind::File
                 && let Err(error) = self.file(&node)
+                && !self.is_of_others(&error)
             {
                 report.take(&format!("{label}:{below}"), error)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether an error only means that whoever can only add has not stored it.
+    fn is_of_others(&self, error: &Error) -> bool {
+        error.kind() == Kind::Forbidden && self.repository.keys().is_write_only()
     }
 
     /// Every chunk is in the index and all together make up the file's size.

@@ -42,10 +42,12 @@ pub enum CopyState {
     Failed(Error),
 }
 
-/// What a snapshot is called wherever it is copied to.
+/// What a snapshot is called wherever it is copied to. Whoever can only add could call his own like
+/// another, and that one would never be copied; so only such keys believe each other.
 pub fn identity(repository: &IndexedRepository, id: &FileId, snapshot: &Snapshot) -> Origin {
     let here = Origin { repository: repository.config().repository_id, snapshot: *id };
-    snapshot.origin.unwrap_or(here)
+    let is_believed = !snapshot.is_deposit || repository.keys().is_write_only();
+    snapshot.origin.filter(|_| is_believed).unwrap_or(here)
 }
 
 /// Copies these snapshots of `source`, in this order, each unless it is there. What is damaged
@@ -61,6 +63,7 @@ pub fn copy(
         return Err(Error::new(Kind::Usage, "copy snapshots")
             .why("both are the same repository, or one is a copy of the other's files"));
     }
+    source.refuse_write_only("copy from a repository")?;
     let theirs = target.readable_snapshots(monitor)?;
     let mut there: HashMap<Origin, (FileId, Snapshot)> = HashMap::new();
     for (id, snapshot) in theirs {

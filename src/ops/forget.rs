@@ -200,6 +200,7 @@ fn keep_by_itself(verdict: &mut Verdict, policy: &Policy, newest: i64) {
 
 /// Removes the snapshots of a plan that are not kept; returns how many went.
 pub fn execute(repository: &Repository, plan: &[Verdict]) -> Result<u64> {
+    repository.refuse_write_only("remove snapshots")?;
     repository.check_history()?;
     let going = || plan.iter().filter(|verdict| !verdict.is_kept());
     // One without a tree stands for one that cannot be read.

@@ -5,6 +5,7 @@
 mod assemble;
 pub mod backup;
 pub mod check;
+mod check_unproven;
 pub mod copy;
 pub mod forget;
 pub mod list;

@@ -37,7 +37,10 @@ pub fn parents_of(
         Parent::Among(known) => known.clone(),
     };
     let template = &options.template;
-    let mut all = all.into_iter().rev().filter(|(_, one)| is_parent(one, template));
+    // Whoever has all keys takes nothing over from a snapshot for which nobody vouches.
+    let is_believed = |one: &Snapshot| !one.is_deposit || repository.keys().is_write_only();
+    let is_meant = |one: &Snapshot| is_believed(one) && is_parent(one, template);
+    let mut all = all.into_iter().rev().filter(|(_, one)| is_meant(one));
     let direct = all.next();
     let is_same_person = |one: &Snapshot| one.user_identity == template.user_identity;
     let older = all.filter(|(_, one)| is_same_person(one));

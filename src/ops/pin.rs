@@ -26,6 +26,7 @@ pub(super) fn replace(
     (id, snapshot): (&FileId, &Snapshot),
     changed: Snapshot,
 ) -> Result<FileId> {
+    repository.refuse_write_only("change a snapshot")?;
     if repository.backend().properties().append_only {
         return Err(Error::new(Kind::Forbidden, format!("change snapshot {}", id.short()))
             .why("the store is append-only: the one before could not be removed")

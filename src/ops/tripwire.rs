@@ -150,6 +150,14 @@ pub fn raise(
         monitor.warn(error.hint("look at the files; no backup is dropped until the alarm is off"));
         return;
     };
+    if repository.keys().is_write_only() {
+        monitor.warn(error.hint(format!(
+            "look at the files now; the last good backup is {}, and none is dropped until the \
+             owner takes the alarm off",
+            id.short()
+        )));
+        return;
+    }
     match pin(repository, (id, good), true) {
         Ok(id) => monitor.warn(error.hint(format!(
             "look at the files now; the last good backup, {}, is pinned, and none is dropped \

@@ -23,6 +23,7 @@ const ORDER: [FileKind; 7] = [
 pub fn wipe(repository: &Repository, monitor: &dyn Monitor) -> Result<u64> {
     let backend = repository.backend();
     let what = || format!("remove the repository at {}", backend.location());
+    repository.refuse_write_only("remove a repository")?;
     if backend.properties().append_only {
         return Err(Error::new(Kind::Forbidden, what()).why("its place is append-only"));
     }

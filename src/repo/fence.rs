@@ -8,7 +8,7 @@
 use super::{Index, IndexedRepository};
 use crate::backend::{FileKind, FileName};
 use crate::base::{ChunkId, Error, FileId, Kind, Result, Within, limits, units};
-use crate::format::{IndexSegment, Note, NoteKind, RecordKind, Snapshot};
+use crate::format::{IndexSegment, Note, NoteKind, PackClass, PackReader, Snapshot};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -63,9 +63,9 @@ impl News {
                     continue;
                 }
                 is_settled = false;
-                match repository.load_listed(RecordKind::Index, (name, size)) {
-                    Ok(plain) => {
-                        self.read.insert(name.id, IndexSegment::decode(&plain)?);
+                match repository.listed_segment((name, size)) {
+                    Ok(segment) => {
+                        self.read.insert(name.id, segment);
                     }
                     Err(error)
                         if error.kind() == Kind::NotFound
@@ -211,22 +211,34 @@ impl IndexedRepository {
                 continue;
             }
             let name = FileName::new(FileKind::Index, segment.id);
-            let plain = match self.load_record(RecordKind::Index, &name.id) {
+            let segment = match self.segment(&name.id) {
                 Err(error)
                     if error.kind() == Kind::NotFound && self.backend().size(&name)?.is_none() =>
                 {
                     return Ok(None);
                 }
-                plain => plain?,
+                segment => segment?,
             };
-            packs.extend(IndexSegment::decode(&plain)?.packs.into_iter().map(|pack| pack.id));
+            packs.extend(segment.packs.into_iter().map(|pack| pack.id));
         }
         Ok(Some(packs))
     }
 
     /// Whether a chunk is stored and will stay; who asks counts on it from now on.
+    ///
+    /// Whoever can only add counts on trees that it can read the next time, and stores others
+    /// again: or it would have to read every file below them for ever.
     pub(super) fn rely_on(&self, id: &ChunkId) -> bool {
-        self.index().lasting(id).inspect(|pack| self.relied.note(*pack)).is_some()
+        let keys = self.keys();
+        let lasting = if keys.is_write_only() {
+            self.index().lasting_in(id, |pack| {
+                let can_open = || PackReader::from_header(keys, pack.class, &pack.header).is_ok();
+                pack.class == PackClass::Data || can_open()
+            })
+        } else {
+            self.index().lasting(id)
+        };
+        lasting.inspect(|pack| self.relied.note(*pack)).is_some()
     }
 }
 

@@ -14,7 +14,7 @@ use super::{LocalCopy, Repository};
 use crate::backend::{Backend, FileKind, FileName};
 use crate::base::{ChunkId, FileId, Result, Within, World, limits};
 use crate::crypto::Keys;
-use crate::format::{IndexSegment, PackEntry, RecordKind, envelope};
+use crate::format::{IndexSegment, PackEntry};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -246,12 +246,13 @@ impl Fresh {
     }
 
     fn segment(&self, packs: Vec<PackEntry>, replaces: Vec<FileId>) -> IndexSegment {
-        IndexSegment { packs, replaces, notes: Vec::new(), time: self.world.now().seconds }
+        let time = self.world.now().seconds;
+        IndexSegment { packs, replaces, time, ..IndexSegment::default() }
     }
 
     fn store(&self, segment: &IndexSegment) -> Result<FileId> {
         let salt = self.world.random_32()?;
-        let stored = envelope::seal_record(&self.keys, RecordKind::Index, salt, &segment.encode())?;
+        let stored = super::seal_segment(&self.keys, salt, segment)?;
         let (backend, copy) = (self.backend.as_ref(), self.copy.as_deref());
         super::store_and_keep(backend, copy, FileKind::Index, &stored)
             .within(|| "store an index segment")

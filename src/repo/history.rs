@@ -9,7 +9,7 @@
 
 use super::Repository;
 use super::diary::Diary;
-use super::ledger::{Ledger, Problem, Wrong};
+use super::ledger::{Ledger, Problem, Voice, Wrong};
 use crate::backend::private_file::Hold;
 use crate::backend::{FileKind, FileName, read_all};
 use crate::base::{Error, FileId, Kind, Result, Within, World, limits};
@@ -186,6 +186,13 @@ impl Repository {
         if self.diary.is_none() || matches!(self.judgement.get(&self.world), Look::Wrong(_)) {
             return;
         }
+        if self.keys.is_write_only() {
+            // It cannot read what was removed on purpose, so it remembers and does not judge.
+            if let Ok(history) = self.compare(found, unreadable, Files::default(), false) {
+                self.remember(&history.ledger);
+            }
+            return;
+        }
         let look = |files: Files| -> Result<bool> {
             let history = self.compare(found, unreadable, files, false)?;
             self.remember(&history.ledger);
@@ -210,7 +217,8 @@ impl Repository {
         let repository = &self.config.repository_id;
         for (id, snapshot) in found {
             let Some(signed) = &snapshot.history else { continue };
-            ledger.add(*id, signed, Some(content_of(snapshot)), |entry| {
+            let voice = if snapshot.is_deposit { Voice::OwnChain } else { Voice::Full };
+            ledger.add_as(voice, *id, signed, Some(content_of(snapshot)), |entry| {
                 let seen = memory.heads.get(&entry.writer).map_or(0, |head| head.number);
                 entry.number <= seen || signed.is_signed(entry, repository)
             });
@@ -236,7 +244,7 @@ impl Repository {
     /// refused then, and whoever reads or adds is warned.
     pub fn check_history(&self) -> Result<()> {
         let look = self.judgement.get(&self.world);
-        if self.diary.is_none() || look == Look::Well {
+        if self.diary.is_none() || look == Look::Well || self.keys.is_write_only() {
             return Ok(());
         }
         if let Look::Wrong(problems) = look {
@@ -248,6 +256,7 @@ impl Repository {
     /// The history as it is now. What looks wrong is looked at several times: others may be storing
     /// and removing. `all`: also the signatures that were looked at before.
     pub fn history(&self, all: bool) -> Result<History> {
+        self.refuse_write_only("look at the history of the repository")?;
         let first = self.history_once(all)?;
         self.looked_at_again(first, all)
     }
@@ -280,7 +289,8 @@ impl Repository {
         // First the snapshots: what is gone from them was said to be removed before.
         for (name, snapshot) in self.each_snapshot(self.backend.list(FileKind::Snapshot)?) {
             match snapshot {
-                Ok(snapshot) => found.push((name.id, snapshot)),
+                Ok(Some(snapshot)) => found.push((name.id, snapshot)),
+                Ok(None) => {}
                 Err(error)
                     if error.kind() == Kind::NotFound && self.backend.size(&name)?.is_none() => {}
                 Err(error) if is_of_file(&error) => unreadable = unreadable.saturating_add(1),
@@ -321,7 +331,7 @@ impl Repository {
                 let plain = read_all(self.backend.as_ref(), &name);
                 let plain =
                     plain.and_then(|bytes| self.open_named(RecordKind::History, &name, &bytes));
-                match plain.and_then(|plain| SignedEntry::decode(&plain)) {
+                match plain.and_then(|(_, plain)| SignedEntry::decode(&plain)) {
                     Ok(signed) => files.read.push((name.id, signed)),
                     Err(error) if error.kind() == Kind::NotFound => is_settled = false,
                     // A folder in its place, too: nobody can stop everything by making one.
@@ -349,6 +359,7 @@ impl Repository {
         &self,
         these: impl IntoIterator<Item = (FileId, Option<&'s Snapshot>)>,
     ) -> Result<()> {
+        self.refuse_write_only("remove snapshots")?;
         let these: Vec<_> = these.into_iter().collect();
         let numbers = self.numbers_of(&these)?;
         let mut said = self.say_or_remember(&numbers)?;

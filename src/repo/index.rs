@@ -10,7 +10,7 @@ use crate::backend::FileKind;
 use crate::base::monitor::check_cancelled;
 use crate::base::{ChunkId, Error, FileId, Kind, Monitor, Result, Within, limits, units};
 use crate::format::envelope::HEADER_BYTES;
-use crate::format::{BlobEntry, Compression, IndexSegment, Note, PackClass, RecordKind};
+use crate::format::{BlobEntry, Compression, IndexSegment, Note, PackClass};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -81,6 +81,8 @@ pub struct Segment {
     pub packs: usize,
     /// When these were stored, if that was not long ago; 0 otherwise.
     pub time: i64,
+    /// Whether nobody who has the master keys vouches for it.
+    pub is_unproven: bool,
 }
 
 /// Which chunk lies where.
@@ -97,6 +99,10 @@ pub struct Index {
     dropped: HashSet<FileId>,
     /// Places of packs that were found lost since.
     lost: HashSet<u32>,
+    /// Packs of which only those speak who can add and nothing else.
+    unproven: HashSet<FileId>,
+    /// Packs of which several of them say different things.
+    disputed: HashSet<FileId>,
 }
 
 impl Index {
@@ -146,16 +152,15 @@ impl Index {
                 if builder.naming.has(&name.id) {
                     continue;
                 }
-                let plain = repository.load_listed(RecordKind::Index, (name, size))?;
-                let segment = IndexSegment::decode(&plain).within(|| format!("read {name}"))?;
-                drop(plain);
-                builder.add(name.id, segment)?;
+                let segment = repository.listed_segment((name, size));
+                builder.add(name.id, segment.within(|| format!("read {name}"))?)?;
             }
             if round > 0 && builder.naming.count() == known {
                 break;
             }
         }
         // If somebody adds segments faster than they are listed, those of before are all here.
+        builder.naming.settle(repository)?;
         builder.finish()
     }
 
@@ -228,6 +233,14 @@ impl Index {
         packs.find(|pack| !self.is_leaving(*pack))
     }
 
+    /// The same among packs of which `is_of_use` says so.
+    pub fn lasting_in(&self, id: &ChunkId, is_of_use: impl Fn(&Pack) -> bool) -> Option<u32> {
+        let mut packs = self.find_all(id).ok()?.filter_map(|place| self.pack_of(&place));
+        let is_meant =
+            |pack: &u32| !self.is_leaving(*pack) && self.pack(*pack).is_some_and(&is_of_use);
+        packs.find(is_meant)
+    }
+
     /// Whether a pack, by its place, is marked as one that nothing needs.
     pub fn is_leaving(&self, pack: u32) -> bool {
         self.leaving.get(units::length(u64::from(pack))).copied().unwrap_or(false)
@@ -256,6 +269,17 @@ impl Index {
     /// Packs that segments name though they do not count any more.
     pub fn dropped(&self) -> &HashSet<FileId> {
         &self.dropped
+    }
+
+    /// Packs of which only those speak who can add and nothing else.
+    pub fn unproven(&self) -> &HashSet<FileId> {
+        &self.unproven
+    }
+
+    /// Packs of which several of them say different things: they are as if no segment listed them,
+    /// and nobody may remove them.
+    pub fn disputed(&self) -> &HashSet<FileId> {
+        &self.disputed
     }
 
     /// The segments it was built from.
@@ -311,7 +335,11 @@ impl Builder {
             pack.time = time.unwrap_or_default();
             counts.push(time.is_some());
         }
-        let mut index = Index::default();
+        let mut index = Index { disputed: judged.disputed.clone(), ..Index::default() };
+        let unproven = self.packs.iter().enumerate().filter(|(number, pack)| {
+            judged.is_unproven(*number) && judged.counts(*number, &pack.id).is_some()
+        });
+        index.unproven = unproven.map(|(_, pack)| pack.id).collect();
         for (id, told) in std::mem::take(&mut self.naming).into_segments() {
             let segment = self.segment((id, told), &judged, &mut index.dropped);
             index.segments.push(segment);
@@ -349,8 +377,18 @@ impl Builder {
             }
         }
         let packs = told.packs.len();
-        let Told { replaces, notes, time, .. } = told;
-        Segment { id, is_replaced, replaces, notes, chunks, dropped_chunks, packs, time }
+        let Told { replaces, notes, time, is_unproven, .. } = told;
+        Segment {
+            id,
+            is_replaced,
+            replaces,
+            notes,
+            chunks,
+            dropped_chunks,
+            packs,
+            time,
+            is_unproven,
+        }
     }
 
     /// Takes out the packs that do not count, and their blobs; says where which blob is now, if any

@@ -35,7 +35,7 @@ pub(super) fn unlock(
         };
         opened_a_slot = true;
         match envelope::open_record(&keys, RecordKind::Config, stored_config) {
-            Ok(plain) => return Ok((keys, Config::decode(&plain)?)),
+            Ok(plain) => return admitted(keys, Config::decode(&plain)?),
             // A slot of an interrupted init wraps another master key.
             Err(error) => trouble = trouble.or(Some(error)),
         }
@@ -44,6 +44,17 @@ pub(super) fn unlock(
         Some(error) if opened_a_slot => Err(error),
         trouble => Err(no_slot_opens(secret, trouble)),
     }
+}
+
+/// The config says which keys there may be. So does each slot, which whoever has write-only keys
+/// cannot make: another config in the place of the true one is none.
+fn admitted(keys: Keys, config: Config) -> Result<(Keys, Config)> {
+    if config.write_only_keys == keys.has_authority() {
+        return Ok((keys, config));
+    }
+    Err(Error::new(Kind::Damaged, "unlock it")
+        .why("its config and the key say different things of whether it admits write-only keys")
+        .hint("somebody may have exchanged the config: put it back from a copy"))
 }
 
 fn no_slot_opens(secret: &Secret, trouble: Option<Error>) -> Error {
@@ -95,12 +106,31 @@ impl Repository {
 
     /// Adds a slot that opens with `secret`.
     pub fn add_key(&self, secret: &Secret, label: &str) -> Result<FileId> {
+        self.add_slot(secret, &new_slot(secret, label, &self.world))
+    }
+
+    /// Adds a slot with which `secret` can add backups, and neither read nor remove what is stored.
+    pub fn add_write_only_key(&self, secret: &Secret, label: &str) -> Result<FileId> {
+        if !self.config.write_only_keys {
+            return Err(Error::new(Kind::Forbidden, "add a write-only key")
+                .why("that is decided when a repository is made, and this one was made without")
+                .hint(
+                    "make a new one with 'ghostsnap init --write-only-keys' and fill it with \
+                     'ghostsnap copy'",
+                ));
+        }
+        let slot = KeySlot { write_only: true, ..new_slot(secret, label, &self.world) };
+        self.add_slot(secret, &slot)
+    }
+
+    fn add_slot(&self, secret: &Secret, slot: &KeySlot) -> Result<FileId> {
+        self.refuse_write_only("add a key slot")?;
         if slot_names(self.backend.as_ref())?.len() >= limits::KEY_SLOTS_MAX {
             return Err(Error::new(Kind::Limit, "add a key slot")
                 .why(format!("there are {} already", limits::KEY_SLOTS_MAX)));
         }
         self.refuse_old_keys().within(|| "add a key slot")?;
-        self.store_slot(&self.keys, secret, label)
+        self.store_slot(&self.keys, secret, slot)
     }
 
     /// A slot made of old keys would open nothing of what others store, and look as if it did.
@@ -114,8 +144,8 @@ impl Repository {
             .hint("'ghostsnap key rotate' ends a rotation that was interrupted"))
     }
 
-    fn store_slot(&self, keys: &Keys, secret: &Secret, label: &str) -> Result<FileId> {
-        let stored = seal_slot(keys, secret, &new_slot(secret, label, &self.world), &self.world)?;
+    fn store_slot(&self, keys: &Keys, secret: &Secret, slot: &KeySlot) -> Result<FileId> {
+        let stored = seal_slot(keys, secret, slot, &self.world)?;
         store_named(self.backend.as_ref(), FileKind::Key, &stored).within(|| "add a key slot")
     }
 
@@ -137,8 +167,9 @@ impl Repository {
         trouble.map_or(Ok(None), Err)
     }
 
-    /// Removes a slot, never the last one.
+    /// Removes a slot, never the last one, nor the last one that opens everything.
     pub fn remove_key(&self, id: &FileId) -> Result<()> {
+        self.refuse_write_only("remove a key slot")?;
         let names = slot_names(self.backend.as_ref())?;
         let name = FileName::new(FileKind::Key, *id);
         if !names.iter().any(|(one, _)| *one == name) {
@@ -149,6 +180,14 @@ impl Repository {
             return Err(Error::new(Kind::Forbidden, format!("remove key slot {id}"))
                 .why("it is the last one: without it nobody could open the repository")
                 .hint("add another slot first"));
+        }
+        if self.config.write_only_keys {
+            let slots = self.key_slots()?;
+            if !slots.iter().any(|(one, slot)| one != id && !slot.write_only) {
+                return Err(Error::new(Kind::Forbidden, format!("remove key slot {id}"))
+                    .why("only write-only keys would be left: nobody could read the backups")
+                    .hint("add another slot first"));
+            }
         }
         self.backend.remove(&name)
     }
@@ -180,7 +219,7 @@ pub(super) fn new_slot(secret: &Secret, label: &str, world: &World) -> KeySlot {
         Secret::Password(_) => Some(KdfParams::STANDARD),
         Secret::KeyFile(_) => None,
     };
-    KeySlot { label: label.to_owned(), created: world.now(), kdf, epoch: 0 }
+    KeySlot { label: label.to_owned(), created: world.now(), kdf, epoch: 0, write_only: false }
 }
 
 /// What a rotation did.
@@ -215,6 +254,7 @@ impl Repository {
         monitor: &dyn Monitor,
     ) -> Result<Rotated> {
         let what = "rotate the keys";
+        self.refuse_write_only(what)?;
         if self.backend.properties().append_only {
             return Err(Error::new(Kind::Forbidden, what)
                 .why("the store is append-only: the slots of before could not be removed")
@@ -233,8 +273,11 @@ impl Repository {
         refuse_to_rotate(&slots, secrets.len(), without_others).within(|| what)?;
         let (keys, epoch) = self.next_keys(&slots).within(|| what)?;
         let is_new = slots.iter().all(|one| one.slot.epoch < epoch);
-        for number in 0..secrets.len() {
-            self.renew(&slots, (number, secrets), &keys)?;
+        // Those that open everything first: the new key must not be in write-only slots alone.
+        for write_only in [false, true] {
+            for number in 0..secrets.len() {
+                self.renew(&slots, (number, secrets), &keys, write_only)?;
+            }
         }
         self.prove(secrets, epoch).within(|| "make sure that the new keys open it")?;
         let mut removed = Vec::new();
@@ -266,8 +309,11 @@ impl Repository {
     /// The keys from now on: one more, or those of a rotation that was interrupted.
     fn next_keys(&self, slots: &[Owned]) -> Result<(Keys, u16)> {
         let newest = slots.iter().map(|one| one.slot.epoch).max().unwrap_or_default();
-        let opened =
-            || slots.iter().filter_map(|one| Some((one.slot.epoch, &one.opened.as_ref()?.1)));
+        let opened = || {
+            let opened =
+                slots.iter().filter_map(|one| Some((one.slot.epoch, &one.opened.as_ref()?.1)));
+            opened.filter(|(_, keys)| !keys.is_write_only())
+        };
         let Some((_, keys)) = opened().find(|(epoch, _)| *epoch == newest) else {
             return Err(Error::new(Kind::Password, "take up a rotation that was interrupted")
                 .why("the newest keys are in a slot that none of the secrets given opens")
@@ -288,17 +334,19 @@ impl Repository {
         Ok((keys.rotated(MasterKey::new(self.world.random_32()?)), epoch))
     }
 
-    /// Stores a slot of a secret with the new keys, unless it has one.
+    /// Stores a slot of a secret with the new keys, unless it has one, if it had one of that sort.
     fn renew(
         &self,
         slots: &[Owned],
         (number, secrets): (usize, &[Secret]),
         keys: &Keys,
+        write_only: bool,
     ) -> Result<()> {
         let mine = || {
             slots
                 .iter()
                 .filter(|one| one.opened.as_ref().is_some_and(|(whose, _)| *whose == number))
+                .filter(|one| one.slot.write_only == write_only)
         };
         let (Some(newest), Some(secret)) =
             (mine().max_by_key(|one| one.slot.created), secrets.get(number))
@@ -308,7 +356,8 @@ impl Repository {
         if mine().any(|one| one.slot.epoch == keys.newest_epoch()) {
             return Ok(());
         }
-        self.store_slot(keys, secret, &newest.slot.label).map(drop)
+        let slot = new_slot(secret, &newest.slot.label, &self.world);
+        self.store_slot(keys, secret, &KeySlot { write_only, ..slot }).map(drop)
     }
 
     /// Opens the repository by each secret and the newest keys, as the next run will.

@@ -126,6 +126,16 @@ impl Wrong {
     }
 }
 
+/// What an entry may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// Everything: whoever sealed it can open everything, too.
+    Full,
+    /// Something of its own chain. Whoever can only add removes nothing, and could otherwise say
+    /// that others' snapshots are gone, or were removed on purpose.
+    OwnChain,
+}
+
 /// One writer's entries.
 #[derive(Debug, Default)]
 pub struct Chain {
@@ -170,6 +180,18 @@ impl Ledger {
         content: Option<FileId>,
         is_signed: impl Fn(&Entry) -> bool,
     ) {
+        self.add_as(Voice::Full, file, signed, content, is_signed);
+    }
+
+    /// The same, from somebody who may say no more than this.
+    pub fn add_as(
+        &mut self,
+        voice: Voice,
+        file: FileId,
+        signed: &SignedEntry,
+        content: Option<FileId>,
+        is_signed: impl Fn(&Entry) -> bool,
+    ) {
         let entry = match signed.entry() {
             Ok(entry) if entry.content == content && is_signed(&entry) => entry,
             _ => {
@@ -189,6 +211,9 @@ impl Ledger {
         let before = entry.before.map_or(0, |head| head.number);
         chain.skipped.add(before.saturating_add(1), entry.number.saturating_sub(1));
         self.pointers.extend(entry.before.map(|head| (entry.writer, head)));
+        if voice == Voice::OwnChain {
+            return;
+        }
         self.pointers.extend(entry.seen);
         for (writer, spans) in &entry.removed {
             self.removed.entry(*writer).or_default().add_all(spans);
@@ -387,6 +412,27 @@ mod tests {
         let seeing = seeing.sign(&other, &HERE);
         let cut = ledger(&Memory::default(), &[&all[..3], &[seeing]].concat());
         assert!(matches!(cut.wrong().problems()[..], [Problem::Gone { first: 4, last: 5, .. }]));
+    }
+
+    #[test]
+    fn whoever_can_only_add_says_nothing_of_others() {
+        let (key, other) = (key(1), super::tests::key(2));
+        let all = chain(&key, 3);
+        let mut lying = entry(&other, 1, None);
+        lying.removed.entry(key.writer()).or_default().add(2, 3);
+        lying.seen.insert(key.writer(), Head { number: 9, digest: FileId([5; 32]) });
+        let lying = lying.sign(&other, &HERE);
+        let wrong_as = |voice| {
+            let mut ledger = Ledger::new(&remembered(&all));
+            let file = FileId([1; 32]);
+            ledger.add(file, &all[0], None, |entry| all[0].is_signed(entry, &HERE));
+            ledger.add_as(voice, file, &lying, None, |entry| lying.is_signed(entry, &HERE));
+            ledger.settle();
+            (ledger.wrong().gone(), ledger.chains.len())
+        };
+        // Two are gone: hidden, and six more invented, by whoever is believed.
+        assert_eq!(wrong_as(Voice::Full), (6, 2));
+        assert_eq!(wrong_as(Voice::OwnChain), (2, 2));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Rank 3: the repository: blobs in, blobs out. Knows backends, keys and the format; never a path
 //! of a backed-up tree, never a Hestia word.
 
+mod authority;
 mod chunk_table;
 pub mod diary;
 mod fence;
@@ -9,6 +10,7 @@ mod foreseen;
 mod fresh;
 pub mod history;
 pub mod index;
+pub mod kept;
 pub mod keys;
 pub mod ledger;
 pub mod local_copy;
@@ -19,6 +21,7 @@ pub mod reader;
 pub mod snapshots;
 pub mod writer;
 
+pub use authority::pack_entry;
 pub use index::Index;
 pub use local_copy::LocalCopy;
 pub use reader::Reader;
@@ -35,6 +38,7 @@ use fence::Relied;
 use foreseen::Foreseen;
 use fresh::Fresh;
 use history::Judgement;
+use kept::KeptFile;
 use locks::Held;
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
@@ -52,6 +56,7 @@ pub struct Repository {
     /// Where there is room for an index that is too large for memory.
     scratch: Option<(Arc<Path>, usize)>,
     diary: Option<Arc<Diary>>,
+    kept: Option<Arc<KeptFile>>,
     judgement: Judgement,
     foreseen: Foreseen,
 }
@@ -65,11 +70,34 @@ impl Repository {
         label: &str,
         world: Arc<World>,
     ) -> Result<Self> {
+        Self::make(backend, secret, label, world, Admits::FullKeys)
+    }
+
+    /// The same for one that admits write-only keys.
+    pub fn init_for_write_only_keys(
+        backend: Arc<dyn Backend>,
+        secret: &Secret,
+        label: &str,
+        world: Arc<World>,
+    ) -> Result<Self> {
+        Self::make(backend, secret, label, world, Admits::WriteOnlyKeys)
+    }
+
+    fn make(
+        backend: Arc<dyn Backend>,
+        secret: &Secret,
+        label: &str,
+        world: Arc<World>,
+        admits: Admits,
+    ) -> Result<Self> {
         let what = || format!("make a repository at {}", backend.location());
         refuse_to_init(backend.as_ref()).within(what)?;
         let master = MasterKey::new(world.random_32()?);
         let slot = keys::new_slot(secret, label, &world);
-        let keys = Keys::new(master);
+        let keys = match admits {
+            Admits::FullKeys => Keys::new(master),
+            Admits::WriteOnlyKeys => Keys::new(master).with_authority(),
+        };
         // Slots that an interrupted init left wrap another key: they would only look like keys.
         let stale = backend.list(FileKind::Key)?;
         let stored = keyslot::seal_slot(&keys, secret, &slot, &world)?;
@@ -78,9 +106,11 @@ impl Repository {
             repository_id: FileId(world.random_32()?),
             created: world.now(),
             file_chunks: ChunkSizes::FILES,
+            write_only_keys: admits == Admits::WriteOnlyKeys,
         };
-        let salt = world.random_32()?;
-        let stored = envelope::seal_record(&keys, RecordKind::Config, salt, &config.encode())?;
+        let header = Header::new(RecordKind::Config, world.random_32()?);
+        let header = Header { features: config.features(), ..header };
+        let stored = envelope::seal_with_features(&keys, header, &config.encode())?;
         backend.create(&FileName::CONFIG, &stored).within(what)?;
         for (name, _) in stale {
             backend.remove(&name).within(what)?;
@@ -90,14 +120,23 @@ impl Repository {
 
     fn of(backend: Arc<dyn Backend>, keys: Arc<Keys>, config: Config, world: Arc<World>) -> Self {
         let (foreseen, judgement) = (Foreseen::default(), Judgement::default());
-        let (copy, scratch, diary) = (None, None, None);
-        Self { backend, keys, config, world, copy, scratch, diary, judgement, foreseen }
+        let (copy, scratch, diary, kept) = (None, None, None, None);
+        Self { backend, keys, config, world, copy, scratch, diary, kept, judgement, foreseen }
     }
 
     /// Opens a repository with a password or key file.
     pub fn open(backend: Arc<dyn Backend>, secret: &Secret, world: Arc<World>) -> Result<Self> {
         Found::at(backend)?.open(secret, world)
     }
+}
+
+/// Which keys a new repository admits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Admits {
+    /// Only those that open everything.
+    FullKeys,
+    /// Those that can only add, too.
+    WriteOnlyKeys,
 }
 
 /// A repository that is there and still closed.
@@ -225,20 +264,27 @@ impl Repository {
         Ok(IndexedRepository { repository: self, index, fresh, relied, loaded, lock })
     }
 
-    /// Seals and stores a record under the hash of its stored bytes; returns its name.
-    pub(crate) fn store_record(
-        &self,
-        kind: RecordKind,
-        features: u64,
-        plain: &[u8],
-    ) -> Result<FileId> {
-        let stored = self.seal(kind, features, plain)?;
-        store_and_keep(self.backend.as_ref(), self.copy(), file_kind(kind), &stored)
+    /// Fails if the repository was opened with keys that can only add.
+    pub fn refuse_write_only(&self, what: &str) -> Result<()> {
+        if self.keys.is_write_only() { Err(envelope::write_only(what)) } else { Ok(()) }
     }
 
-    /// Stores an index segment.
+    /// Seals and stores an index segment under the hash of its stored bytes; returns its name.
     pub fn store_segment(&self, segment: &IndexSegment) -> Result<FileId> {
-        self.store_record(RecordKind::Index, segment.features(), &segment.encode())
+        let stored = seal_segment(&self.keys, self.world.random_32()?, segment)?;
+        store_and_keep(self.backend.as_ref(), self.copy(), FileKind::Index, &stored)
+    }
+
+    /// Reads an index segment from the store itself. What nobody vouches for in it is left out.
+    pub fn segment(&self, id: &FileId) -> Result<IndexSegment> {
+        let (header, plain) = self.load_with_header(RecordKind::Index, id)?;
+        IndexSegment::decode_for(&self.keys, &header, &plain)
+    }
+
+    /// The same for one that a listing has named.
+    pub(crate) fn listed_segment(&self, listed: (FileName, u64)) -> Result<IndexSegment> {
+        let (header, plain) = self.load_listed(RecordKind::Index, listed)?.ok_or_else(not_ours)?;
+        IndexSegment::decode_for(&self.keys, &header, &plain)
     }
 
     /// A record as it is stored.
@@ -247,43 +293,71 @@ impl Repository {
         envelope::seal_with_features(&self.keys, header, plain)
     }
 
-    /// Reads a record that a listing has named, checking that its bytes are what its name says.
+    /// Reads a record that a listing has named, checking that its bytes are what its name says;
+    /// `None` if these keys can only add, and somebody else has stored it.
     pub(crate) fn load_listed(
         &self,
         kind: RecordKind,
         (name, size): (FileName, u64),
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Option<(Header, Vec<u8>)>> {
         if let Some(copy) = &self.copy
             && let Some(stored) = copy.whole(&name)
         {
-            match self.open_named(kind, &name, &stored) {
-                Ok(plain) => return Ok(plain),
+            match self.open_if_ours(kind, &name, &stored) {
+                Ok(opened) => return Ok(opened),
                 Err(_) => copy.drop_file(&name),
             }
         }
         let stored = self.backend.read(&name, 0..size)?;
-        let plain = self.open_named(kind, &name, &stored)?;
+        let opened = self.open_if_ours(kind, &name, &stored)?;
         if let Some(copy) = &self.copy {
             copy.keep(&name, &stored);
         }
-        Ok(plain)
+        Ok(opened)
     }
 
     /// Reads a record from the store itself.
     pub(crate) fn load_record(&self, kind: RecordKind, id: &FileId) -> Result<Vec<u8>> {
+        self.load_with_header(kind, id).map(|(_, plain)| plain)
+    }
+
+    /// The same, with its header.
+    pub(crate) fn load_with_header(
+        &self,
+        kind: RecordKind,
+        id: &FileId,
+    ) -> Result<(Header, Vec<u8>)> {
         let name = FileName::new(file_kind(kind), *id);
         let stored = read_all(self.backend.as_ref(), &name)?;
         self.open_named(kind, &name, &stored)
     }
 
-    fn open_named(&self, kind: RecordKind, name: &FileName, stored: &[u8]) -> Result<Vec<u8>> {
+    fn open_if_ours(
+        &self,
+        kind: RecordKind,
+        name: &FileName,
+        stored: &[u8],
+    ) -> Result<Option<(Header, Vec<u8>)>> {
+        let header = Header::decode(stored, kind).within(|| format!("open {name}"))?;
+        if !envelope::is_ours(&self.keys, &header) {
+            return Ok(None);
+        }
+        self.open_named(kind, name, stored).map(Some)
+    }
+
+    fn open_named(
+        &self,
+        kind: RecordKind,
+        name: &FileName,
+        stored: &[u8],
+    ) -> Result<(Header, Vec<u8>)> {
         let what = || format!("open {name}");
         // The content first: a record of a newer version is "newer", never "damaged".
-        let plain = envelope::open_record(&self.keys, kind, stored).within(what)?;
+        let opened = envelope::open_with_header(&self.keys, kind, stored).within(what)?;
         if pack::file_id(stored) != name.id {
             return Err(Error::new(Kind::Damaged, what()).why("its bytes belong to another name"));
         }
-        Ok(plain)
+        Ok(opened)
     }
 }
 
@@ -325,10 +399,10 @@ impl IndexedRepository {
     fn closed(&self) -> Repository {
         let (backend, keys) = (Arc::clone(&self.backend), Arc::clone(&self.keys));
         let world = Arc::clone(&self.world);
-        let (copy, diary) = (self.copy.clone(), self.diary.clone());
+        let (copy, diary, kept) = (self.copy.clone(), self.diary.clone(), self.kept.clone());
         let (scratch, judgement) = (self.scratch.clone(), self.judgement.clone());
         let closed = Repository::of(backend, keys, self.config.clone(), world);
-        Repository { copy, scratch, diary, judgement, ..closed }
+        Repository { copy, scratch, diary, kept, judgement, ..closed }
     }
 
     /// The same index over another store: what was known of a repository, and what it is now.
@@ -400,6 +474,17 @@ impl Deref for IndexedRepository {
     fn deref(&self) -> &Repository {
         &self.repository
     }
+}
+
+fn not_ours() -> Error {
+    envelope::write_only("read it")
+}
+
+/// An index segment as it is stored; `salt` must be fresh randomness.
+pub(crate) fn seal_segment(keys: &Keys, salt: [u8; 32], segment: &IndexSegment) -> Result<Vec<u8>> {
+    let header = Header::new(RecordKind::Index, salt);
+    let header = Header { features: segment.features(), ..header };
+    envelope::seal_with_features(keys, header, &segment.encode_for(keys, &salt))
 }
 
 fn file_kind(kind: RecordKind) -> FileKind {

@@ -4,12 +4,14 @@
 
 use super::IndexedRepository;
 use super::index::{Blob, ChunkPlace, Pack};
+use super::writer::check_chunks;
 use crate::backend::{FileKind, FileName};
 use crate::base::{ChunkId, Error, Kind, Result, Within, limits, units};
 use crate::format::compress::decompress;
+use crate::format::envelope::is_deposit;
 use crate::format::tree::{ids_bytes, ids_from};
 use crate::format::{Node, PackClass, PackReader, RowMap, Tree};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Reads chunks of one repository; may be shared between threads.
@@ -17,6 +19,8 @@ pub struct Reader<'r> {
     repository: &'r IndexedRepository,
     trees: Mutex<Cache>,
     content: Mutex<Cache>,
+    /// Chunks of those who can only add that were compared with their names, by their places.
+    judged: Mutex<HashSet<(u32, u32)>>,
 }
 
 #[derive(Default)]
@@ -43,7 +47,8 @@ const LIST_PREFIX: &[u8] = b"ids\0";
 impl<'r> Reader<'r> {
     /// A reader with an empty cache.
     pub fn new(repository: &'r IndexedRepository) -> Self {
-        Self { repository, trees: Mutex::default(), content: Mutex::default() }
+        let (trees, content, judged) = Default::default();
+        Self { repository, trees, content, judged }
     }
 
     /// The repository it reads from.
@@ -55,7 +60,7 @@ impl<'r> Reader<'r> {
     pub fn chunk(&self, class: PackClass, id: &ChunkId) -> Result<Vec<u8>> {
         let mut trouble = None;
         for place in self.repository.index().find_all(id)? {
-            match self.chunk_at(class, place) {
+            match self.chunk_at(class, id, place) {
                 Ok(chunk) => return Ok(chunk),
                 // A store that does not answer is no damage, whatever another place says.
                 Err(error) if error.kind() != Kind::Damaged => trouble = Some(error),
@@ -68,11 +73,61 @@ impl<'r> Reader<'r> {
         Err(error.within(format!("read chunk {id}")))
     }
 
-    fn chunk_at(&self, class: PackClass, place: ChunkPlace) -> Result<Vec<u8>> {
+    fn chunk_at(&self, class: PackClass, id: &ChunkId, place: ChunkPlace) -> Result<Vec<u8>> {
+        let chunk = self.stretch_at(class, place)?;
+        if !self.is_judged(place) {
+            self.judge(class, id, place, &chunk)?;
+        }
+        Ok(chunk)
+    }
+
+    fn stretch_at(&self, class: PackClass, place: ChunkPlace) -> Result<Vec<u8>> {
         let blob = self.blob(class, place.blob)?;
         let start = units::length(u64::from(place.offset));
         let end = start + units::length(u64::from(place.length));
         blob.get(start..end).map(<[u8]>::to_vec).ok_or_else(|| lost("a blob is too short"))
+    }
+
+    /// Whether what lies there is what its name says: those who have the master keys have looked
+    /// at it, or this reader has. Whoever can only add may have lied.
+    pub fn is_judged(&self, place: ChunkPlace) -> bool {
+        let index = self.repository.index();
+        let pack = index.blob(place.blob).and_then(|blob| index.pack(blob.pack));
+        pack.is_none_or(|pack| !is_deposit(&pack.header))
+            || self.judged().contains(&(place.blob, place.offset))
+    }
+
+    /// Compares a chunk with its name.
+    pub fn judge(
+        &self,
+        class: PackClass,
+        id: &ChunkId,
+        place: ChunkPlace,
+        chunk: &[u8],
+    ) -> Result<()> {
+        let length = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+        check_chunks(self.repository.keys(), class, &[(*id, length)], chunk)?;
+        let mut judged = self.judged();
+        if judged.len() >= limits::JUDGED_MAX {
+            judged.clear();
+        }
+        judged.insert((place.blob, place.offset));
+        Ok(())
+    }
+
+    fn judged(&self) -> MutexGuard<'_, HashSet<(u32, u32)>> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The length of a chunk. Where its places say different things, somebody lies, and the content
+    /// tells.
+    fn length_of(&self, id: &ChunkId) -> Result<Option<u32>> {
+        let mut places = self.repository.index().find_all(id)?.map(|place| place.length);
+        let Some(first) = places.next() else { return Ok(None) };
+        if places.all(|other| other == first) {
+            return Ok(Some(first));
+        }
+        Ok(u32::try_from(self.chunk(PackClass::Data, id)?.len()).ok())
     }
 
     /// One plain blob.
@@ -86,6 +141,8 @@ impl<'r> Reader<'r> {
         if pack.class != class {
             return Err(lost("it lies in a pack of the other kind"));
         }
+        // Nobody should fetch what these keys do not open.
+        PackReader::from_header(self.repository.keys(), class, &pack.header)?;
         let plain = match self.copied(pack, blob) {
             Some(plain) => plain,
             None => self.stored(pack, blob)?,
@@ -192,13 +249,11 @@ impl<'r> Reader<'r> {
 
     /// The stretches of chunks that a file is made of, in order.
     pub fn spans_of(&self, node: &Node) -> Result<Vec<Span>> {
-        let index = self.repository.index();
         let missing = || lost("a chunk of it is not in the index");
         let mut spans = Vec::new();
         for map in self.row_maps(node)? {
             for chunk in &map.chunks {
-                let known = index.find(&chunk.id)?.ok_or_else(missing)?;
-                if known.length != chunk.length {
+                if self.length_of(&chunk.id)?.ok_or_else(missing)? != chunk.length {
                     return Err(lost("a chunk of rows has another length than its row map says"));
                 }
             }
@@ -211,7 +266,7 @@ impl<'r> Reader<'r> {
         }
         if !node.rows {
             for id in self.chunks_of(node)? {
-                let length = index.find(&id)?.ok_or_else(missing)?.length;
+                let length = self.length_of(&id)?.ok_or_else(missing)?;
                 spans.push(Span { id, from: 0, length });
             }
         }
@@ -223,12 +278,7 @@ impl<'r> Reader<'r> {
         let mut trouble = None;
         for place in self.repository.index().find_all(&span.id)? {
             let inside = u64::from(span.from) + u64::from(span.length) <= u64::from(place.length);
-            let part = ChunkPlace {
-                offset: place.offset.saturating_add(span.from),
-                length: span.length,
-                ..place
-            };
-            match self.chunk_at(PackClass::Data, part) {
+            match self.part_at(span, place) {
                 Ok(bytes) if inside => return Ok(bytes),
                 Ok(_) => trouble = trouble.or(Some(lost("a stretch reaches beyond its chunk"))),
                 Err(error) => trouble = trouble.or(Some(error)),
@@ -236,6 +286,15 @@ impl<'r> Reader<'r> {
         }
         let error = trouble.unwrap_or_else(|| lost("the index does not know it"));
         Err(error.within(format!("read chunk {}", span.id)))
+    }
+
+    fn part_at(&self, span: &Span, place: ChunkPlace) -> Result<Vec<u8>> {
+        let offset = place.offset.saturating_add(span.from);
+        let part = ChunkPlace { offset, length: span.length, ..place };
+        if !self.is_judged(place) {
+            self.chunk_at(PackClass::Data, &span.id, place)?;
+        }
+        self.stretch_at(PackClass::Data, part)
     }
 
     /// Whether these bytes are that stretch of a chunk. A whole chunk is known by its name; for a

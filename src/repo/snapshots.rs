@@ -3,12 +3,14 @@
 
 use super::Repository;
 use super::history::is_of_file;
-use crate::backend::{FileKind, FileName};
+use crate::backend::{FileKind, FileName, read_all};
+use crate::base::monitor::Stage;
 use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, limits, units};
-use crate::format::{RecordKind, Snapshot, pack};
+use crate::format::envelope::{self, write_only};
+use crate::format::{Header, RecordKind, Snapshot, pack};
 
 impl Repository {
-    /// All snapshots, oldest first (see [`sort`]). One that cannot be read is an error: whoever
+    /// All snapshots, oldest first (see `sort`). One that cannot be read is an error: whoever
     /// deletes by this list must know all of them.
     pub fn snapshots(&self) -> Result<Vec<(FileId, Snapshot)>> {
         let mut found = Vec::new();
@@ -17,7 +19,10 @@ impl Repository {
                 // Forgotten by another process since the listing.
                 Err(error)
                     if error.kind() == Kind::NotFound && self.backend.size(&name)?.is_none() => {}
-                snapshot => found.push((name.id, snapshot?)),
+                snapshot => {
+                    let snapshot = snapshot?.ok_or_else(|| write_only("read all snapshots"))?;
+                    found.push((name.id, snapshot));
+                }
             }
         }
         sort(&mut found, self.world.now());
@@ -25,28 +30,31 @@ impl Repository {
         Ok(found)
     }
 
-    /// Every snapshot of a listing, read as they are asked for.
+    /// Every snapshot of a listing, read as they are asked for; `None` stands for those of others,
+    /// if these keys can only add.
     pub(super) fn each_snapshot(
         &self,
         listed: Vec<(FileName, u64)>,
-    ) -> impl Iterator<Item = (FileName, Result<Snapshot>)> {
+    ) -> impl Iterator<Item = (FileName, Result<Option<Snapshot>>)> {
         if let Some(copy) = self.copy() {
             copy.keep_only(FileKind::Snapshot, &listed.iter().map(|(name, _)| *name).collect());
         }
         listed.into_iter().map(|(name, size)| {
-            let plain = self.load_listed(RecordKind::Snapshot, (name, size));
+            let opened = self.load_listed(RecordKind::Snapshot, (name, size));
             let what = || format!("read snapshot {}", name.id);
-            (name, plain.and_then(|plain| Snapshot::decode(&plain).within(what)))
+            let read = |(header, plain): (Header, Vec<u8>)| of_file(&header, &plain).within(what);
+            (name, opened.and_then(|opened| opened.map(read).transpose()))
         })
     }
 
     /// All snapshots that can be read, oldest first; the others are warnings. For lists and for
-    /// finding a parent.
+    /// finding a parent. How many others there are that write-only keys cannot read is told.
     pub fn readable_snapshots(&self, monitor: &dyn Monitor) -> Result<Vec<(FileId, Snapshot)>> {
-        let (mut found, mut unreadable) = (Vec::new(), 0u64);
+        let (mut found, mut unreadable, mut others) = (Vec::new(), 0u64, 0u64);
         for (name, snapshot) in self.each_snapshot(self.list(FileKind::Snapshot)?) {
             match snapshot {
-                Ok(snapshot) => found.push((name.id, snapshot)),
+                Ok(Some(snapshot)) => found.push((name.id, snapshot)),
+                Ok(None) => others = others.saturating_add(1),
                 // Forgotten by another process since the listing.
                 Err(error) if error.kind() == Kind::NotFound => {}
                 Err(error) => {
@@ -54,6 +62,11 @@ impl Repository {
                     monitor.warn(error);
                 }
             }
+        }
+        if others > 0 {
+            let more = units::number_of(others, "more snapshot");
+            let note = format!("{more} there, which this write-only key cannot read");
+            monitor.stage(Stage::Note(note));
         }
         sort(&mut found, self.world.now());
         self.note_history(&found, unreadable);
@@ -65,8 +78,17 @@ impl Repository {
 
     /// One snapshot.
     pub fn snapshot(&self, id: &FileId) -> Result<Snapshot> {
-        let plain = self.load_record(RecordKind::Snapshot, id)?;
-        Snapshot::decode(&plain).within(|| format!("read snapshot {id}"))
+        let (header, plain) = self.load_with_header(RecordKind::Snapshot, id)?;
+        of_file(&header, &plain).within(|| format!("read snapshot {id}"))
+    }
+
+    /// The same; `None` if these keys can only add, and somebody else has stored it.
+    pub fn snapshot_if_ours(&self, id: &FileId) -> Result<Option<Snapshot>> {
+        let name = FileName::new(FileKind::Snapshot, *id);
+        let stored = read_all(self.backend.as_ref(), &name)?;
+        let opened = self.open_if_ours(RecordKind::Snapshot, &name, &stored)?;
+        let what = || format!("read snapshot {id}");
+        opened.map(|(header, plain)| of_file(&header, &plain).within(what)).transpose()
     }
 
     /// Stores a snapshot and reads it back: the commit point of a backup. All that it names must
@@ -79,11 +101,13 @@ impl Repository {
     fn store_snapshot(&self, snapshot: &Snapshot, is_seen: bool) -> Result<FileId> {
         let stored = self.seal(RecordKind::Snapshot, snapshot.features, &snapshot.encode())?;
         let name = FileName::new(FileKind::Snapshot, pack::file_id(&stored));
+        self.keep_keys();
         self.backend.create(&name, &stored)?;
         let what = || "read the new snapshot back";
         let back = self.backend.read(&name, 0..units::bytes(stored.len())).within(what)?;
-        let plain = self.open_named(RecordKind::Snapshot, &name, &back).within(what)?;
-        if Snapshot::decode(&plain).within(what)? != *snapshot {
+        let (_, plain) = self.open_named(RecordKind::Snapshot, &name, &back).within(what)?;
+        let meant = Snapshot { is_deposit: false, ..snapshot.clone() };
+        if Snapshot::decode(&plain).within(what)? != meant {
             return Err(Error::new(Kind::Damaged, what())
                 .why("the store returned something else than it was given"));
         }
@@ -98,6 +122,11 @@ impl Repository {
         }
         Ok(name.id)
     }
+}
+
+fn of_file(header: &Header, plain: &[u8]) -> Result<Snapshot> {
+    let is_deposit = header.features & envelope::FEATURE_WRITE_ONLY != 0;
+    Ok(Snapshot { is_deposit, ..Snapshot::decode(plain)? })
 }
 
 /// Oldest first. Of one that is dated in the future nobody knows how old it is: it comes before all

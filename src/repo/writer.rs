@@ -280,7 +280,12 @@ impl Shared {
     }
 
     fn upload(&self, pack: FinishedPack) -> Result<()> {
-        verify(&self.keys, &pack).within(|| "verify a pack before storing it")?;
+        let verified = verify(&self.keys, &pack).within(|| "verify a pack before storing it");
+        if pack.class == PackClass::Data {
+            // Whoever can only add has no business in it any more.
+            self.keys.forget_file(&envelope::salt_of(&pack.header));
+        }
+        verified?;
         let size = units::bytes(pack.bytes.len());
         // Trees are read again the next night.
         let copy = self.copy.as_deref().filter(|_| pack.class == PackClass::Meta);

@@ -180,8 +180,9 @@ pub(super) fn proven(
 ) -> Result<(FileId, Snapshot)> {
     let id = report.id.ok_or_else(|| Error::new(Kind::Internal, "find the new snapshot"))?;
     let read = repository.snapshot(&id)?;
-    // Storing it has added the entry of the history that vouches for it.
-    let stored = Snapshot { history: read.history.clone(), ..report.snapshot.clone() };
+    // Storing it has added the entry of the history that vouches for it, and said who sealed it.
+    let (history, is_deposit) = (read.history.clone(), read.is_deposit);
+    let stored = Snapshot { history, is_deposit, ..report.snapshot.clone() };
     if read != stored {
         return Err(Error::new(Kind::Damaged, "read the new snapshot back"));
     }

@@ -5,6 +5,7 @@
 
 use super::Server;
 use super::backup_places::Complete;
+use crate::base::monitor::Stage;
 use crate::base::{FileId, Monitor, Result, Timestamp};
 use crate::format::Snapshot;
 use crate::hestia::inventory;
@@ -132,6 +133,11 @@ pub(super) fn after_backup(
         return 0;
     }
     let Complete { repository, mut snapshots, .. } = place;
+    if repository.keys().is_write_only() {
+        let note = format!("{name}: which backups are kept is up to the owner of the repository");
+        monitor.stage(Stage::Note(note));
+        return 0;
+    }
     let host = server.world.host();
     snapshots.retain(|(_, one)| one.host == host);
     let done = plan_user(server, name, snapshots, server.world.now())

@@ -6,7 +6,7 @@
 use super::plan::Notes;
 use crate::backend::{FileKind, FileName};
 use crate::base::{Error, FileId, Kind, Monitor, Result, Within, limits, units};
-use crate::format::{IndexSegment, NoteKind, PackEntry, RecordKind};
+use crate::format::{IndexSegment, NoteKind, PackEntry};
 use crate::repo::index::Segment;
 use crate::repo::{Index, IndexedRepository, Repository};
 use std::collections::HashSet;
@@ -165,7 +165,9 @@ impl<'r> Book<'r> {
 /// Segments worth writing anew: the small ones if there are many, and those of which a quarter does
 /// not count.
 fn chosen(segments: &[Segment], is_old: impl Fn(i64) -> bool) -> Vec<FileId> {
-    let candidates = || segments.iter().filter(|one| !one.is_replaced && one.packs > 0);
+    // What nobody vouches for would look as if somebody did.
+    let is_meant = |one: &&Segment| !one.is_replaced && one.packs > 0 && !one.is_unproven;
+    let candidates = || segments.iter().filter(is_meant);
     let full = units::bytes(limits::INDEX_SEGMENT_CHUNKS);
     let left = |one: &Segment| one.chunks - one.dropped_chunks;
     let is_small = |one: &&Segment| left(one) < full / 2 && is_old(one.time);
@@ -194,8 +196,8 @@ pub fn remove_segments(repository: &Repository, segments: Vec<FileId>) -> Result
 
 /// A segment from the store itself; `None` if it is gone.
 fn read(repository: &Repository, name: &FileName) -> Result<Option<IndexSegment>> {
-    match repository.load_record(RecordKind::Index, &name.id) {
-        Ok(plain) => IndexSegment::decode(&plain).map(Some),
+    match repository.segment(&name.id) {
+        Ok(segment) => Ok(Some(segment)),
         Err(error)
             if error.kind() == Kind::NotFound && repository.backend().size(name)?.is_none() =>
         {

@@ -12,12 +12,14 @@ pub(super) mod book;
 mod needed;
 pub(super) mod plan;
 mod repack;
+mod vouch;
 
 pub use plan::{Fate, Notes, Plan, PruneOptions};
 
 use crate::backend::{FileKind, FileName};
 use crate::base::monitor::{Counts, Stage, check_cancelled};
-use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, Within, limits};
+use crate::base::units::number_of;
+use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, Within, limits, units};
 use crate::format::Snapshot;
 use crate::repo::locks::{Found, Held, Holder, in_use};
 use crate::repo::{IndexedRepository, Reader, Repository, Writer, WriterOptions};
@@ -52,6 +54,7 @@ pub fn prune(
 ) -> Result<PruneReport> {
     let place = repository.backend().location();
     let what = || format!("prune the repository at {place}");
+    repository.refuse_write_only("prune the repository")?;
     if repository.backend().properties().append_only && !dry_run {
         return Err(Error::new(Kind::Forbidden, what())
             .why("its place is append-only: nothing in it can be removed")
@@ -69,6 +72,9 @@ pub fn prune(
     // The snapshots first: whatever one of these needs was in the index before it.
     let snapshots = repository.snapshots().within(what)?;
     repository.check_history().within(what)?;
+    if !dry_run {
+        vouch::vouch(&repository, now, options.grace_seconds, monitor).within(what)?;
+    }
     let mut repository = repository.indexed_under(held, monitor)?;
     if snapshots.is_empty() && !repository.index().packs().is_empty() && !options.may_empty {
         return Err(Error::new(Kind::NotFound, "find any snapshot")
@@ -82,8 +88,12 @@ pub fn prune(
     let seen: HashSet<FileId> = snapshots.iter().map(|(id, _)| *id).collect();
     let needed = needed_by(&repository, &snapshots, monitor).within(what)?;
     drop(snapshots);
-    let listed = packs(&repository)?;
-    let notes = Notes::of(repository.index());
+    let mut listed = packs(&repository)?;
+    // Of these nobody knows what is in them: they stay.
+    listed.retain(|(id, _)| !repository.index().disputed().contains(id));
+    let mut notes = Notes::of(repository.index());
+    // Whoever can only add may claim for ever, if a claim of tomorrow counts.
+    notes.claims.values_mut().for_each(|time| *time = (*time).min(now));
     let options = &options;
     let plan = plan::plan(repository.index(), &needed, &listed, &notes, options, now);
     let plan = plan.within(what)?;
@@ -96,6 +106,7 @@ pub fn prune(
         held_back: None,
     };
     if dry_run {
+        tell_unproven(&repository, monitor);
         return Ok(report);
     }
     let book = Book::new(&repository, notes);
@@ -104,6 +115,16 @@ pub fn prune(
         .run(&mut report)
         .within(what)?;
     Ok(report)
+}
+
+/// What a plan cannot decide yet.
+fn tell_unproven(repository: &IndexedRepository, monitor: &dyn Monitor) {
+    let unproven = units::bytes(repository.index().unproven().len());
+    if unproven > 0 {
+        let packs = number_of(unproven, "pack");
+        let note = format!("{packs} of write-only keys: the prune itself looks at them first");
+        monitor.stage(Stage::Note(note));
+    }
 }
 
 /// What all snapshots need.

@@ -4,7 +4,7 @@
 
 use super::needed::Needed;
 use crate::base::{ChunkId, Error, FileId, Kind, Result, limits, units};
-use crate::format::envelope::epoch_of;
+use crate::format::envelope::{epoch_of, is_deposit};
 use crate::format::{Note, NoteKind, PackClass};
 use crate::repo::Index;
 use crate::repo::index::{ChunkPlace, Pack};
@@ -211,6 +211,20 @@ impl Use {
     }
 }
 
+/// All packs of an index, with nothing needed from any.
+fn unused(index: &Index, listed: &[(FileId, u64)]) -> Vec<Use> {
+    let sizes: HashMap<FileId, u64> = listed.iter().copied().collect();
+    let is_there = |pack: &Pack| sizes.get(&pack.id) == Some(&pack.size);
+    let unused = |pack: &Pack| Use { is_there: is_there(pack), ..Use::default() };
+    let mut uses: Vec<Use> = index.packs().iter().map(unused).collect();
+    for blob in index.blobs() {
+        if let Some(one) = uses.get_mut(units::length(u64::from(blob.pack))) {
+            one.plain += u64::from(blob.plain_length);
+        }
+    }
+    uses
+}
+
 /// Decides. `listed` is what the store has, `now` the time in seconds since 1970.
 pub fn plan(
     index: &Index,
@@ -220,17 +234,7 @@ pub fn plan(
     options: &PruneOptions,
     now: i64,
 ) -> Result<Plan> {
-    let sizes: HashMap<FileId, u64> = listed.iter().copied().collect();
-    let mut uses: Vec<Use> = index
-        .packs()
-        .iter()
-        .map(|pack| Use { is_there: sizes.get(&pack.id) == Some(&pack.size), ..Use::default() })
-        .collect();
-    for blob in index.blobs() {
-        if let Some(one) = uses.get_mut(units::length(u64::from(blob.pack))) {
-            one.plain += u64::from(blob.plain_length);
-        }
-    }
+    let mut uses = unused(index, listed);
     let used = places(index, needed, &mut uses)?;
     let over = |time: i64| now.saturating_sub(time) >= options.grace_seconds;
     // Who stored it may be at work yet, or was interrupted and will take it up again.
@@ -245,6 +249,8 @@ pub fn plan(
             let is_claimed =
                 !options.now && is_young(pack.time) || notes.is_claimed(&pack.id, &over);
             match marked {
+                // Nothing is decided by what nobody vouches for.
+                _ if index.unproven().contains(&pack.id) => Fate::Keep,
                 Some(_) if one.used > 0 => Fate::Rescue,
                 None if one.used > 0 => Fate::Keep,
                 _ if is_claimed => Fate::Keep,
@@ -257,7 +263,8 @@ pub fn plan(
         .collect();
     let used_bytes = |(pack, one): (&Pack, &Use)| one.used_of(pack.size);
     let needed_bytes = index.packs().iter().zip(&uses).map(used_bytes).sum();
-    let may_move = |pack: &Pack| options.now || !is_young(pack.time);
+    let may_move =
+        |pack: &Pack| (options.now || !is_young(pack.time)) && can_move(index, pack, options);
     choose_repacks(index, &uses, (needed_bytes, &may_move), options, &mut fates);
     let is_over = |time: i64| over(time) && options.busy_since.is_none_or(|since| since > time);
     let strays = strays(index, listed, notes, &is_over);
@@ -296,6 +303,8 @@ type Row = (usize, u64, u32);
 fn places(index: &Index, needed: &Needed, uses: &mut [Use]) -> Result<Needed> {
     let mut used = Needed::none(index);
     let mut several: Vec<Vec<Row>> = Vec::new();
+    let doubted = doubted(index);
+    let is_doubted = |pack: u32| doubted.get(units::length(u64::from(pack))) == Some(&true);
     index.each_chunk(|first, rows| {
         if !needed.has(first) {
             return Ok(());
@@ -306,6 +315,19 @@ fn places(index: &Index, needed: &Needed, uses: &mut [Use]) -> Result<Needed> {
         let rows: Vec<Row> = (first..).zip(rows).filter_map(row).collect();
         let is_there = |(_, _, pack): &&Row| use_of(uses, *pack).is_there;
         let there: Vec<Row> = rows.iter().filter(is_there).copied().collect();
+        if there.len() > 1 && there.iter().any(|(_, _, pack)| is_doubted(*pack)) {
+            // What may be a lie takes nobody's place.
+            let is_sure = |(_, _, pack): &&Row| !is_doubted(*pack) && !index.is_leaving(*pack);
+            let sure: Vec<Row> = there.iter().filter(is_sure).copied().collect();
+            if sure.is_empty() {
+                for row in &there {
+                    take(uses, &mut used, row);
+                }
+            } else {
+                several.push(sure);
+            }
+            return Ok(());
+        }
         let staying = there.iter().filter(|(_, _, pack)| !index.is_leaving(*pack)).count();
         match (there.len(), staying) {
             (0, _) => return Err(lost(index, &rows)),
@@ -325,6 +347,25 @@ fn places(index: &Index, needed: &Needed, uses: &mut [Use]) -> Result<Needed> {
         }
     }
     Ok(used)
+}
+
+/// Of each pack, whether what it holds was sealed by somebody who can only add, and may be
+/// anything; or nobody vouches for what is said of it. Empty if there is none.
+fn doubted(index: &Index) -> Vec<bool> {
+    let is_doubted = |pack: &Pack| is_deposit(&pack.header) || index.unproven().contains(&pack.id);
+    if !index.packs().iter().any(is_doubted) {
+        return Vec::new();
+    }
+    index.packs().iter().map(is_doubted).collect()
+}
+
+/// Whether a pack can be written anew. Not what nobody vouches for; and not the trees of a machine
+/// with write-only keys, which could not read them any more, and would read every file instead. If
+/// the keys were rotated since, it has others anyway.
+fn can_move(index: &Index, pack: &Pack, options: &PruneOptions) -> bool {
+    let is_own = is_deposit(&pack.header) && pack.class == PackClass::Meta;
+    let is_old = epoch_of(&pack.header) < options.epoch;
+    !index.unproven().contains(&pack.id) && (!is_own || is_old)
 }
 
 fn use_of(uses: &[Use], pack: u32) -> Use {

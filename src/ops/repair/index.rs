@@ -3,19 +3,17 @@
 
 use super::alone;
 use crate::backend::{FileKind, FileName};
-use crate::base::error::io_error;
 use crate::base::monitor::{Stage, check_cancelled};
-use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, Within, units};
-use crate::format::envelope::HEADER_BYTES;
-use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
-use crate::format::{IndexSegment, Note, NoteKind, PackClass, PackEntry, PackReader, RecordKind};
-use crate::repo::Repository;
+use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, units};
+use crate::format::{IndexSegment, Note, NoteKind, PackEntry, RecordKind};
+use crate::repo::{Repository, pack_entry};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Reads the end of every pack and stores one new index of what is really there; only then the old
 /// segments go. A pack whose end is damaged is a warning and keeps the entry it had. Anything else
 /// that cannot be read (a store that does not answer, a newer version) ends it before a change.
 pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u64> {
+    repository.refuse_write_only("make the index anew")?;
     // It takes the notes of a prune back, so none may be acting on them.
     let _held = alone(repository, "make the index anew", monitor)?;
     // The segments first: all they name was stored before them and so is in the list of packs. A
@@ -53,6 +51,7 @@ pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u
             );
         }
     }
+    let old = without_unproven(repository, old, &damaged)?;
     if !damaged.is_empty() {
         entries.extend(known_entries(repository, &old, damaged)?);
     }
@@ -116,6 +115,22 @@ fn away(
     Ok((notes.into_iter().collect(), away.into_iter().collect()))
 }
 
+/// These segments without those that say something of a damaged pack for which nobody vouches: made
+/// anew, it would look as if somebody did.
+fn without_unproven(
+    repository: &Repository,
+    old: Vec<FileId>,
+    damaged: &HashMap<FileId, Option<u64>>,
+) -> Result<Vec<FileId>> {
+    let mut staying = HashSet::new();
+    each_readable(repository, &old, |id, segment| {
+        if segment.is_unproven && segment.packs.iter().any(|pack| damaged.contains_key(&pack.id)) {
+            staying.insert(*id);
+        }
+    })?;
+    Ok(old.into_iter().filter(|id| !staying.contains(id)).collect())
+}
+
 /// Takes those of these segments that can be read, one after the other.
 fn each_readable(
     repository: &Repository,
@@ -123,10 +138,7 @@ fn each_readable(
     mut take: impl FnMut(&FileId, IndexSegment),
 ) -> Result<()> {
     for id in ids {
-        let segment = repository
-            .load_record(RecordKind::Index, id)
-            .and_then(|plain| IndexSegment::decode(&plain));
-        match segment {
+        match repository.segment(id) {
             Ok(segment) => take(id, segment),
             Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotFound) => {}
             Err(error) => return Err(error),
@@ -150,34 +162,4 @@ fn known_entries(
         }));
     })?;
     Ok(known)
-}
-
-/// What lies in one pack, from its end alone.
-pub fn pack_entry(repository: &Repository, name: &FileName, size: u64) -> Result<PackEntry> {
-    let damaged = |why: &str| Error::new(Kind::Damaged, "read its end").why(why.to_owned());
-    let backend = repository.backend();
-    let footer_at = size
-        .checked_sub(units::bytes(FOOTER_BYTES))
-        .filter(|at| *at >= units::bytes(HEADER_BYTES))
-        .ok_or_else(|| damaged("it is too short"))?;
-    let start = backend.read(name, 0..units::bytes(HEADER_BYTES))?;
-    let footer = backend.read(name, footer_at..size)?;
-    let length = end_length(&footer, size)?;
-    let sealed = backend.read(name, footer_at - length..footer_at)?;
-    let header = <[u8; HEADER_BYTES]>::try_from(start.as_slice())
-        .map_err(|_| damaged("its header is cut off"))?;
-    let mut trouble = None;
-    for class in [PackClass::Data, PackClass::Meta] {
-        let read = PackReader::new(repository.keys(), class, &start)
-            .and_then(|reader| reader.open_end(&sealed));
-        match read {
-            Ok(blobs) if blobs_end(&blobs) == footer_at - length => {
-                return Ok(PackEntry { id: name.id, class, size, header, blobs });
-            }
-            Ok(_) => trouble = Some(damaged("its list of blobs does not fit its size")),
-            Err(error) => trouble = trouble.or(Some(error)),
-        }
-    }
-    let unknown = || io_error(std::io::Error::from(std::io::ErrorKind::InvalidData), "read it");
-    Err(trouble.unwrap_or_else(unknown)).within(|| "read its end")
 }

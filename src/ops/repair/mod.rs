@@ -9,7 +9,7 @@ mod losses;
 mod packs;
 mod snapshots;
 
-pub use index::{pack_entry, rebuild_index};
+pub use index::rebuild_index;
 pub use losses::{Affected, Loss, LossKind, affected};
 pub use packs::{PackFate, PackOptions, PackRepair, PacksReport, repair_packs};
 pub use snapshots::{Repaired, SnapshotFate, SnapshotOptions, repair_snapshots, survey};

@@ -90,6 +90,7 @@ pub fn repair_packs(
     options: PackOptions,
     monitor: &dyn Monitor,
 ) -> Result<PacksReport> {
+    repository.refuse_write_only("repair packs")?;
     let held = alone(&repository, "repair packs", monitor)?.map(Arc::new);
     let index = sound_index(&repository, monitor)?;
     let (entries, given_up) = (&index.entries, &index.damaged);

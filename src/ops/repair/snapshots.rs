@@ -87,6 +87,7 @@ pub fn repair_snapshots(
     meant: impl Fn(&Affected) -> bool,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Repaired>> {
+    repository.refuse_write_only("repair snapshots")?;
     let held = alone(&repository, "repair snapshots", monitor)?.map(Arc::new);
     if repository.backend().properties().append_only && !options.keep {
         return Err(append_only().within("repair snapshots").hint("--keep keeps the damaged ones"));
