@@ -14,7 +14,7 @@ use ghostsnap::backend::{Backend, FileKind, FileName, read_all};
 use ghostsnap::base::monitor::Collect;
 use ghostsnap::base::{ChunkId, Counter, Kind, Result, World};
 use ghostsnap::crypto::sign::WriterKey;
-use ghostsnap::format::envelope::{self, HEADER_BYTES};
+use ghostsnap::format::envelope::{self, HEADER_BYTES, is_deposit};
 use ghostsnap::format::history::{Entry, Removed, content_of};
 use ghostsnap::format::keyslot::Secret;
 use ghostsnap::format::snapshot::Origin;
@@ -510,6 +510,8 @@ const FORGERIES: &[(&str, Forgery)] = &[
     ("all chunks in packs of rubbish", |bench| poison(bench, false)),
     ("all chunks in packs of rubbish, of another length", |bench| poison(bench, true)),
     ("another tree under the name of each tree", trees),
+    ("copies of the owner's packs that are not whole", bent_copies),
+    ("the owner's trees under other names", other_names),
     ("an older state of the index", |bench| replay(bench, &all_segments(bench))),
     ("locks of this and other machines", locks),
 ];
@@ -662,6 +664,60 @@ fn trees(bench: &Bench) {
     let chunks = all_chunks(bench, PackClass::Meta).into_iter();
     let chunks: Vec<_> = chunks.map(|(id, _)| (id, other.clone())).collect();
     make_pack(bench, PackClass::Meta, &chunks);
+}
+
+/// Packs of the owner's, with what is said of them.
+fn of_owner(bench: &Bench) -> Vec<(PackEntry, Vec<u8>)> {
+    let own = entries(bench).into_iter().filter(|pack| !is_deposit(&pack.header));
+    let read = |pack: PackEntry| {
+        let name = FileName::new(FileKind::Pack, pack.id);
+        let bytes = read_all(bench.store.as_ref(), &name).unwrap();
+        (pack, bytes)
+    };
+    own.map(read).collect()
+}
+
+/// Stores a copy of a pack, and says that it holds this.
+fn store_copy(bench: &Bench, entry: PackEntry, bytes: &[u8]) {
+    let id = pack::file_id(bytes);
+    bench.store.create(&FileName::new(FileKind::Pack, id), bytes).unwrap();
+    say(bench, IndexSegment { packs: vec![PackEntry { id, ..entry }], ..Default::default() });
+}
+
+/// Each pack of the owner's once more, with a blob that does not open and a smaller name.
+fn bent_copies(bench: &Bench) {
+    let all = of_owner(bench);
+    assert!(all.len() > 1);
+    for (entry, bytes) in all {
+        let bent = |n: usize| {
+            let mut bent = bytes.clone();
+            bent[HEADER_BYTES + n % 20] ^= u8::try_from(n / 20 + 1).unwrap();
+            bent
+        };
+        let best = (0..2000).map(bent).min_by_key(|bent| pack::file_id(bent)).unwrap();
+        store_copy(bench, entry.clone(), &best);
+        // The same, posing as a deposit.
+        let mut posing = entry;
+        posing.header[8] |= 4;
+        let next = (2000..2050).map(bent).min_by_key(|bent| pack::file_id(bent)).unwrap();
+        store_copy(bench, posing, &next);
+    }
+}
+
+/// The owner's trees once more, in packs without a good end, under the names of other trees.
+fn other_names(bench: &Bench) {
+    let roots = bench.owner().snapshots().unwrap().into_iter().map(|(_, one)| one.tree[0]);
+    let roots: Vec<ChunkId> = roots.collect();
+    for (entry, bytes) in
+        of_owner(bench).into_iter().filter(|(one, _)| one.class == PackClass::Meta)
+    {
+        for (n, root) in (1..).zip(&roots) {
+            let (mut entry, mut bytes) = (entry.clone(), bytes.clone());
+            *bytes.last_mut().unwrap() ^= n;
+            entry.blobs[0].chunks[0].0 = *root;
+            store_copy(bench, entry, &bytes);
+        }
+    }
 }
 
 fn replay(bench: &Bench, before: &[(FileName, Vec<u8>)]) {

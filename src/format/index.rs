@@ -166,13 +166,16 @@ impl IndexSegment {
     }
 
     /// Reads a plain record that was in a file with this header. Where there are write-only keys,
-    /// one without a proof adds packs and claims, and takes nothing away from what others say.
+    /// one without a proof adds deposits and claims, and takes nothing away from what others say.
     pub fn decode_for(keys: &Keys, header: &Header, plain: &[u8]) -> Result<Self> {
         let mut segment = Self::decode(plain)?;
         segment.is_unproven = keys.has_authority() && !is_proven(keys, header, plain);
         if segment.is_unproven {
             segment.replaces.clear();
             segment.notes.retain(|note| note.kind == NoteKind::Claim);
+            // Write-only keys make nothing else: what looks like a pack of the owner's is a copy of
+            // one, and what is said of it a lie.
+            segment.packs.retain(|pack| envelope::is_deposit(&pack.header));
         }
         Ok(segment)
     }

@@ -492,7 +492,11 @@ fn choose<'e>(
 }
 
 /// Reads a whole pack: its bytes against its name, every blob, every chunk, and its sealed end.
-fn check_pack(repository: &Repository, entry: &PackEntry, monitor: &dyn Monitor) -> Result<()> {
+pub(super) fn check_pack(
+    repository: &Repository,
+    entry: &PackEntry,
+    monitor: &dyn Monitor,
+) -> Result<()> {
     let mut reading = PackCheck {
         repository,
         entry,

@@ -9,12 +9,12 @@ use super::Repository;
 use crate::backend::{FileKind, FileName};
 use crate::base::error::io_error;
 use crate::base::{Error, FileId, Kind, Result, Within, units};
-use crate::format::envelope::{HEADER_BYTES, write_only};
+use crate::format::envelope::{HEADER_BYTES, is_deposit, write_only};
 use crate::format::pack::{FOOTER_BYTES, blobs_end, end_length};
 use crate::format::{PackClass, PackEntry, PackReader};
 
-/// What a pack itself says; `None` if it is not there, damaged, or none of the business of whoever
-/// can only add.
+/// What a deposit itself says; `None` if it is not there, damaged, no deposit, or none of the
+/// business of whoever can only add.
 pub(super) fn end_of(repository: &Repository, id: &FileId) -> Result<Option<PackEntry>> {
     if repository.keys.is_write_only() {
         return Ok(None);
@@ -22,7 +22,7 @@ pub(super) fn end_of(repository: &Repository, id: &FileId) -> Result<Option<Pack
     let name = FileName::new(FileKind::Pack, *id);
     let Some(size) = repository.backend.size(&name)? else { return Ok(None) };
     match pack_entry(repository, &name, size) {
-        Ok(entry) => Ok(Some(entry)),
+        Ok(entry) => Ok(Some(entry).filter(|entry| is_deposit(&entry.header))),
         Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotFound | Kind::Newer) => {
             Ok(None)
         }

@@ -350,9 +350,18 @@ fn places(index: &Index, needed: &Needed, uses: &mut [Use]) -> Result<Needed> {
 }
 
 /// Of each pack, whether what it holds was sealed by somebody who can only add, and may be
-/// anything; or nobody vouches for what is said of it. Empty if there is none.
+/// anything; or nobody vouches for what is said of it; or its header is another one's, too: salts
+/// are never used twice, so one of them is a copy, of which only the end need be whole. Empty if
+/// there is none.
 fn doubted(index: &Index) -> Vec<bool> {
-    let is_doubted = |pack: &Pack| is_deposit(&pack.header) || index.unproven().contains(&pack.id);
+    let mut headers = HashMap::new();
+    for pack in index.packs() {
+        *headers.entry(pack.header).or_insert(0u32) += 1;
+    }
+    let is_copied = |pack: &Pack| headers.get(&pack.header).is_some_and(|times| *times > 1);
+    let is_doubted = |pack: &Pack| {
+        is_deposit(&pack.header) || index.unproven().contains(&pack.id) || is_copied(pack)
+    };
     if !index.packs().iter().any(is_doubted) {
         return Vec::new();
     }

@@ -8,6 +8,7 @@ use super::book::remove_segments;
 use crate::backend::{FileKind, FileName};
 use crate::base::monitor::{Stage, check_cancelled};
 use crate::base::{Counter, FileId, Kind, Monitor, Result, Within, limits, units};
+use crate::format::envelope::is_deposit;
 use crate::format::{IndexSegment, PackEntry};
 use crate::repo::{Repository, pack_entry};
 use std::collections::{HashMap, HashSet};
@@ -136,7 +137,9 @@ fn read_ends(
         let name = FileName::new(FileKind::Pack, id);
         let Some(size) = there.get(&id) else { continue };
         match pack_entry(repository, &name, *size) {
-            Ok(entry) => ends.push(entry),
+            // A pack of the owner's that only others name is a copy, and its blobs may be bent.
+            Ok(entry) if is_deposit(&entry.header) => ends.push(entry),
+            Ok(_) => {}
             Err(error) if matches!(error.kind(), Kind::Damaged | Kind::NotFound | Kind::Newer) => {
                 monitor.warn(error.within(format!("make sure of what is in {name}")));
             }

@@ -5,7 +5,9 @@ use super::alone;
 use crate::backend::{FileKind, FileName};
 use crate::base::monitor::{Stage, check_cancelled};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, units};
+use crate::format::envelope::HEADER_BYTES;
 use crate::format::{IndexSegment, Note, NoteKind, PackEntry, RecordKind};
+use crate::ops::check::check_pack;
 use crate::repo::{Repository, pack_entry};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -38,6 +40,7 @@ pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u
         }
         monitor.count(Counter::Checked, 1);
     }
+    let mut entries = without_copies(repository, &old, entries, monitor)?;
     // What is not there may come back with a disk: its entry stays, and says what is missing.
     let found: HashSet<FileId> = entries.iter().map(|entry| entry.id).collect();
     let (notes, away) = away(repository, &old, &found)?;
@@ -69,6 +72,46 @@ pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u
         repository.backend().remove(&FileName::new(FileKind::Index, id))?;
     }
     Ok(found)
+}
+
+/// These packs without those that have another one's header, that the old index did not name, and
+/// that are not whole: salts are never used twice, so they are copies, and of a copy the end alone
+/// proves nothing.
+fn without_copies(
+    repository: &Repository,
+    old: &[FileId],
+    entries: Vec<PackEntry>,
+    monitor: &dyn Monitor,
+) -> Result<Vec<PackEntry>> {
+    let mut times: HashMap<[u8; HEADER_BYTES], u32> = HashMap::new();
+    for entry in &entries {
+        *times.entry(entry.header).or_default() += 1;
+    }
+    times.retain(|_, times| *times > 1);
+    if times.is_empty() {
+        return Ok(entries);
+    }
+    let mut named = HashSet::new();
+    each_readable(repository, old, |_, segment| {
+        if !segment.is_unproven {
+            named.extend(segment.packs.into_iter().map(|pack| pack.id));
+        }
+    })?;
+    let mut whole = Vec::new();
+    for entry in entries {
+        if times.contains_key(&entry.header)
+            && !named.contains(&entry.id)
+            && let Err(error) = check_pack(repository, &entry, monitor)
+        {
+            if error.kind() != Kind::Damaged {
+                return Err(error);
+            }
+            monitor.warn(error.within(format!("index pack {}, a copy of another one", entry.id)));
+            continue;
+        }
+        whole.push(entry);
+    }
+    Ok(whole)
 }
 
 /// The segments that this program may replace.
@@ -122,6 +165,9 @@ fn without_unproven(
     old: Vec<FileId>,
     damaged: &HashMap<FileId, Option<u64>>,
 ) -> Result<Vec<FileId>> {
+    if damaged.is_empty() || !repository.keys().has_authority() {
+        return Ok(old);
+    }
     let mut staying = HashSet::new();
     each_readable(repository, &old, |id, segment| {
         if segment.is_unproven && segment.packs.iter().any(|pack| damaged.contains_key(&pack.id)) {

@@ -8,6 +8,7 @@ use crate::base::error::io_error;
 use crate::base::monitor::check_cancelled;
 use crate::base::{Counter, Error, Kind, Monitor, Result, Within, limits, units};
 use crate::format::compress::Decompressor;
+use crate::format::envelope::is_deposit;
 use crate::format::{PackClass, PackReader};
 use crate::repo::{IndexedRepository, Reader};
 use crate::tree::dir::Target;
@@ -134,7 +135,12 @@ impl<'a> Fetch<'a> {
 
     /// Compares the chunk of a part with its name, if nobody has who is to be believed.
     fn judge(&self, part: &Part, plain: &[u8]) -> Result<()> {
-        let mut places = self.repository.index().find_all(&part.id)?;
+        let index = self.repository.index();
+        let pack = index.blob(part.blob).and_then(|blob| index.pack(blob.pack));
+        if pack.is_none_or(|pack| !is_deposit(&pack.header)) {
+            return Ok(());
+        }
+        let mut places = index.find_all(&part.id)?;
         let place = places.find(|place| place.blob == part.blob);
         let Some(place) = place.filter(|place| !self.spare.is_judged(*place)) else {
             return Ok(());
