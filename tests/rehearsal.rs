@@ -572,7 +572,7 @@ fn the_lists_say_what_the_last_run_said_and_when_a_backup_was_proven() {
     let text = run(machine.program(&["hestia", "status", "--format", "csv"])).stdout;
     let text = String::from_utf8(text).unwrap();
     let head = "USER,LIGHT,DATE,TIME,AGE,STATUS,BACKUPS,SIZE,STORED,WEEK,REPOSITORY,REASON,";
-    assert!(text.starts_with(&format!("{head}LAST_ERROR,VERIFIED,GROWTH\n")), "{text}");
+    assert!(text.starts_with(&format!("{head}LAST_ERROR,VERIFIED,GROWTH,NEXT\n")), "{text}");
 
     // A repository that is not there is the server's trouble.
     let away = machine.path("away");
