@@ -13,6 +13,7 @@ Exit codes: 0 done, 1 a step failed or something else came back, 2 it cannot run
 import argparse
 import multiprocessing
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -129,8 +130,8 @@ class Server:
 def free_ports() -> int:
     """A port whose neighbour 10,000 above is free as well: SeaweedFS takes both."""
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as one:
-            port = 20_000 + one.getsockname()[1] % 30_000
+        # Below the ports that the kernel gives to outgoing connections.
+        port = random.randrange(20_000, 22_700)
         try:
             with socket.create_server(("127.0.0.1", port)):
                 with socket.create_server(("127.0.0.1", port + 10_000)):

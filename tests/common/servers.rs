@@ -5,10 +5,12 @@
 #![allow(dead_code, missing_docs, clippy::all, clippy::pedantic, clippy::print_stderr)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 pub const PASSWORD: &str = "r00t pass#word";
@@ -49,8 +51,28 @@ fn find(program: &str) -> Option<PathBuf> {
     found
 }
 
+/// A port for a server of ours, below those that the kernel gives to outgoing connections: one of
+/// another test would else take it before the server does.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    free_port_of(10_000..20_000, |port| port_is_free(port))
+}
+
+/// A port of the range that nobody in this program got before.
+pub fn free_port_of(range: std::ops::Range<u16>, free: impl Fn(u16) -> bool) -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap();
+    loop {
+        let mut random = [0; 2];
+        getrandom::fill(&mut random).unwrap();
+        let port = range.start + u16::from_le_bytes(random) % (range.end - range.start);
+        if free(port) && given.insert(port) {
+            return port;
+        }
+    }
+}
+
+pub fn port_is_free(port: u16) -> bool {
+    std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
 fn is_root() -> bool {

@@ -5,7 +5,7 @@
 #![allow(dead_code, missing_docs, clippy::all, clippy::pedantic, clippy::print_stderr)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 
-use super::servers::{free_port, guarded, must_run};
+use super::servers::{free_port, free_port_of, guarded, must_run, port_is_free};
 use ghostsnap::backend::{Access, FileKind, FileName, Variables};
 use ghostsnap::base::{FileId, World};
 use std::fs;
@@ -43,13 +43,7 @@ fn tool(name: &str) -> Option<PathBuf> {
 
 /// A port whose neighbour 10,000 above is free as well: SeaweedFS takes both.
 fn port_pair() -> u16 {
-    loop {
-        let port = 20_000 + free_port() % 30_000;
-        let free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if free(port) && free(port + 10_000) {
-            return port;
-        }
-    }
+    free_port_of(20_000..22_700, |port| port_is_free(port) && port_is_free(port + 10_000))
 }
 
 fn wait_for(port: u16, log: &Path, ready: impl Fn() -> bool) {
