@@ -13,7 +13,7 @@ use ghostsnap::base::{Kind, World};
 use ghostsnap::format::Snapshot;
 use ghostsnap::ops::check::{ReadData, check};
 use ghostsnap::ops::restore::to_folder;
-use ghostsnap::repo::Repository;
+use ghostsnap::repo::{IndexedRepository, Repository};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -114,7 +114,7 @@ fn files(root: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 /// Restores everything that can be had; returns whether anything was reported.
 fn restore_all(fixture: &Fixture, backend: &Arc<dyn Backend>, story: &str) -> bool {
-    let Ok(repository) = try_open(Arc::clone(backend)) else { return true };
+    let Ok(repository) = to_look(backend) else { return true };
     let mut trouble = false;
     for (snapshot, expected) in fixture.snapshots.iter().zip(&fixture.contents) {
         let target = tempfile::tempdir().unwrap();
@@ -136,6 +136,53 @@ fn restore_all(fixture: &Fixture, backend: &Arc<dyn Backend>, story: &str) -> bo
         }
     }
     trouble
+}
+
+/// As whoever restores opens it: with what can be read of the index.
+fn to_look(backend: &Arc<dyn Backend>) -> ghostsnap::base::Result<IndexedRepository> {
+    let world = Arc::new(World::seeded(8));
+    let repository = Repository::open(Arc::clone(backend), &secret(), world)?;
+    repository.indexed_to_look(&Collect::default())
+}
+
+#[test]
+fn a_part_of_the_index_that_cannot_be_read_hides_only_what_it_names() {
+    let fixture = fixture();
+    let segments = fixture.disk.list(FileKind::Index).unwrap();
+    let mut whole = 0;
+    for (name, _) in &segments {
+        for newer in [false, true] {
+            let disk = fixture.disk.copy();
+            disk.tamper(name, |bytes| if newer { bytes[15] = 0x80 } else { bytes[60] ^= 1 });
+            let backend: Arc<dyn Backend> = Arc::new(disk.clone());
+            // Whoever stores or removes something must know all that is noted.
+            let error = try_open(Arc::clone(&backend)).err().unwrap();
+            let kind = if newer { Kind::Newer } else { Kind::Damaged };
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains(&name.to_string()), "{error}");
+            let heard = Watch::new(|_| false);
+            let world = Arc::new(World::seeded(8));
+            let repository = Repository::open(Arc::clone(&backend), &secret(), world).unwrap();
+            let repository = repository.indexed_to_read("restore", &heard).unwrap();
+            let notes = heard.notes.lock().unwrap().clone();
+            assert!(notes.iter().any(|one| one.contains(&name.to_string())), "{notes:?}");
+            drop(repository);
+            // The older snapshot needs nothing that only the later segment names.
+            let older = fixture.snapshots.iter().take(1).zip(&fixture.contents);
+            for (snapshot, expected) in older {
+                let target = tempfile::tempdir().unwrap();
+                let (base, monitor) = (base_of(&fixture.source), Collect::default());
+                let (options, into) = (restore_options(), target.path());
+                let repository = to_look(&backend).unwrap();
+                let done = to_folder(&repository, snapshot, &base, &options, into, &monitor);
+                if done.is_ok() && monitor.warnings().is_empty() {
+                    assert_eq!(&files(target.path()), expected);
+                    whole += 1;
+                }
+            }
+        }
+    }
+    assert!(segments.len() > 1 && whole == 2 * (segments.len() - 1), "{whole}");
 }
 
 fn try_check(backend: &Arc<dyn Backend>) -> ghostsnap::base::Result<bool> {

@@ -154,7 +154,8 @@ fn check_header(file: &[u8], kind: u8) {
     assert_eq!(file[5], 1, "version");
     let features = u64::from_le_bytes(file[8..16].try_into().unwrap());
     let known = match kind {
-        1 | 2 | 5 | 6 => 4,
+        2 => 4 | 8,
+        1 | 5 | 6 => 4,
         3 => 1 | 4,
         4 => 2,
         _ => 0,
@@ -195,12 +196,29 @@ fn files(folder: &Path) -> Vec<(Id, Vec<u8>)> {
     found
 }
 
+/// A slot without who made it.
+fn without_proof(slot: &[u8]) -> &[u8] {
+    let proof = if slot[8] & 8 != 0 { 64 } else { 0 };
+    &slot[..slot.len() - proof]
+}
+
+fn check_proof(master: &Id, slot: &[u8]) {
+    use ed25519_dalek::{Signature, SigningKey};
+    let signed = without_proof(slot);
+    if let Ok(proof) = Signature::from_slice(&slot[signed.len()..]) {
+        let seed = blake3::derive_key("ghostsnap v1 index authority", master);
+        let authority = SigningKey::from_bytes(&seed).verifying_key();
+        let claim = [b"ghostsnap v1 key slot proof", signed].concat();
+        authority.verify_strict(&claim, &proof).unwrap();
+    }
+}
+
 /// Section 5.
 fn master_key(root: &Path, key_file: Option<&str>, password: &[u8]) -> Id {
     for (_, file) in files(&root.join("keys")) {
         check_header(&file, 2);
         let length = u32::from_le_bytes(file[48..52].try_into().unwrap()) as usize;
-        let (clear, sealed) = file.split_at(52 + length);
+        let (clear, sealed) = without_proof(&file).split_at(52 + length);
         let (slot, salt) = (Record::parse(&clear[52..]), &clear[16..48]);
         let key = match (slot.number(3), key_file) {
             (2, Some(text)) => {
@@ -228,8 +246,11 @@ fn master_key(root: &Path, key_file: Option<&str>, password: &[u8]) -> Id {
             continue;
         }
         if let Some(wrapped) = open(&key, 0, clear, sealed) {
-            let key = Record::parse(Record::parse(&wrapped).bytes(1));
-            return key.bytes(2).try_into().unwrap();
+            let wrapped = Record::parse(&wrapped);
+            let master = Record::parse(wrapped.bytes(1)).bytes(2).try_into().unwrap();
+            assert_eq!(file[8] & 8 != 0, wrapped.number(3) == 1);
+            files(&root.join("keys")).iter().for_each(|(_, slot)| check_proof(&master, slot));
+            return master;
         }
     }
     panic!("no slot opens");

@@ -15,10 +15,11 @@ mod common;
 mod decoders;
 
 use common::*;
-use decoders::{DECODERS, Decoder, drain, keys};
+use decoders::{DECODERS, Decoder, PROVEN_SALT, drain, keys};
 use ghostsnap::base::world::Process;
 use ghostsnap::base::{ChunkId, FileId, Kind, Timestamp, World};
 use ghostsnap::crypto::sign::WriterKey;
+use ghostsnap::crypto::{KeptKey, Purpose};
 use ghostsnap::format::chunker::ChunkSizes;
 use ghostsnap::format::compress::{Compression, Compressor};
 use ghostsnap::format::envelope::{Header, frame, seal_record};
@@ -31,7 +32,7 @@ use ghostsnap::format::rows::{RowChunk, RowSpan};
 use ghostsnap::format::tree::{Meta, Node, NodeKind};
 use ghostsnap::format::{
     Config, IndexSegment, Note, NoteKind as NoteWord, PackClass, PackEntry, RecordKind, RowMap,
-    RowTable, Snapshot, Tree,
+    RowTable, Snapshot, Tree, kept,
 };
 use ghostsnap::hestia::conf;
 use ghostsnap::tree::tar_in::TarSource;
@@ -233,6 +234,12 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("pack", "pack", pack),
         ("pack_end", "end", end),
         ("key_slot", "slot", decoders::slot()),
+        ("key_slot", "proven", decoders::proven_slot(false)),
+        ("key_slot", "write-only", decoders::proven_slot(true)),
+        ("write_only_slot", "wrapped", decoders::wrapped().1),
+        ("kept_keys", "keys", kept_keys()),
+        ("proven_segment", "proven", segment().encode_for(&decoders::authority(), &PROVEN_SALT)),
+        ("proven_segment", "unproven", segment().encode()),
         ("key_file", "key", Secret::key_file_text(&[8; 32]).as_bytes().to_vec()),
         ("key_file", "password", b"password\n".to_vec()),
         ("recovery_kit", "kit", recovery_kit()),
@@ -242,6 +249,16 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     seeds.extend(texts().into_iter().map(|(of, name, text)| (of, name, text.as_bytes().to_vec())));
     seeds.extend(archives());
     seeds
+}
+
+fn kept_keys() -> Vec<u8> {
+    let kept = |purpose, byte| KeptKey {
+        salt: [byte; 32],
+        purpose,
+        used: 9 << byte,
+        key: Zeroizing::new([byte; 32]),
+    };
+    kept::encode(&[kept(Purpose::Snapshot, 1), kept(Purpose::MetaPack, 2)]).to_vec()
 }
 
 fn texts() -> Vec<(&'static str, &'static str, &'static str)> {

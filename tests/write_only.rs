@@ -12,11 +12,12 @@ use ghostsnap::backend::fault::{Fault, Faulty};
 use ghostsnap::backend::mem::Mem;
 use ghostsnap::backend::{Backend, FileKind, FileName, read_all};
 use ghostsnap::base::monitor::Collect;
-use ghostsnap::base::{ChunkId, Counter, Kind, Result, World};
+use ghostsnap::base::{ChunkId, Counter, FileId, Kind, Result, World};
 use ghostsnap::crypto::sign::WriterKey;
+use ghostsnap::crypto::{Keys, MasterKey};
 use ghostsnap::format::envelope::{self, HEADER_BYTES, is_deposit};
 use ghostsnap::format::history::{Entry, Removed, content_of};
-use ghostsnap::format::keyslot::Secret;
+use ghostsnap::format::keyslot::{KeySlot, Secret, seal_slot};
 use ghostsnap::format::snapshot::Origin;
 use ghostsnap::format::{
     Compression, Config, Header, IndexSegment, Note, NoteKind, PackClass, PackEntry, PackReader,
@@ -32,6 +33,7 @@ use ghostsnap::ops::restore::to_folder;
 use ghostsnap::repo::diary::Diary;
 use ghostsnap::repo::kept::KeptFile;
 use ghostsnap::repo::{LocalCopy, Reader, Repository, pack_entry};
+use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -301,10 +303,10 @@ fn a_repository_admits_write_only_keys_only_if_it_was_made_so() {
     assert!(error.hint_text().unwrap().contains("ghostsnap copy"), "{error}");
     // An older program knows that it does not understand this one.
     let bench = Bench::new();
-    for name in [FileName::CONFIG, slot_of(&bench, SERVER)] {
-        assert_eq!(read_all(bench.store.as_ref(), &name).unwrap()[8], 4, "{name}");
-    }
-    assert_eq!(read_all(bench.store.as_ref(), &slot_of(&bench, OWNER)).unwrap()[8], 0);
+    let features = |name: &FileName| read_all(bench.store.as_ref(), name).unwrap()[8];
+    assert_eq!(features(&FileName::CONFIG), 4);
+    assert_eq!(features(&slot_of(&bench, SERVER)), 4 | 8);
+    assert_eq!(features(&slot_of(&bench, OWNER)), 8);
 }
 
 fn slot_of(bench: &Bench, who: u8) -> FileName {
@@ -413,6 +415,102 @@ fn rotated_keys_end_the_slot_of_the_server_or_renew_it() {
     owner.add_write_only_key(&key_file(9), "again").unwrap();
     let own = owner.slot_of(&key_file(OWNER)).unwrap().unwrap().0;
     assert_eq!(owner.remove_key(&own).unwrap_err().kind(), Kind::Forbidden);
+}
+
+/// What somebody who has no master key of the repository can put among its key slots.
+fn forged_slots(bench: &Bench) -> Vec<Vec<u8>> {
+    let own = read_all(bench.store.as_ref(), &slot_of(bench, OWNER)).unwrap();
+    let with = |change: fn(&mut Vec<u8>)| {
+        let mut bytes = own.clone();
+        change(&mut bytes);
+        bytes
+    };
+    let mut forged = vec![
+        b"rubbish".to_vec(),
+        Vec::new(),
+        // Of a newer version.
+        with(|bytes| bytes[15] = 0x80),
+        // One's own with another label, another proof, and no proof at all.
+        with(|bytes| bytes[55] ^= 1),
+        with(|bytes| *bytes.last_mut().unwrap() ^= 1),
+        with(|bytes| bytes[8] &= !8),
+        with(|bytes| drop(bytes.split_off(bytes.len() - 64))),
+    ];
+    // Made as the owner makes them, of keys of his own, that were rotated often.
+    let mut keys = Keys::new(MasterKey::new([66; 32]));
+    for n in 0..5 {
+        keys = keys.rotated(MasterKey::new([n; 32]));
+    }
+    for keys in [keys.clone(), keys.with_authority()] {
+        let (label, created) = ("owner".to_owned(), world().now());
+        let slot = KeySlot { label, created, kdf: None, epoch: 0, write_only: false };
+        forged.push(seal_slot(&keys, &key_file(99), &slot, &world()).unwrap());
+    }
+    forged
+}
+
+#[test]
+fn what_a_thief_puts_among_the_key_slots_is_in_nobodys_way() {
+    let bench = Bench::new();
+    let done = bench.back_up();
+    let mut forged: Vec<FileId> = Vec::new();
+    let more = (0..100u32).map(|n| n.to_le_bytes().to_vec());
+    for bytes in forged_slots(&bench).into_iter().chain(more) {
+        let id = pack::file_id(&bytes);
+        bench.store.create(&FileName::new(FileKind::Key, id), &bytes).unwrap();
+        forged.push(id);
+    }
+    let labels = |repository: &Repository| {
+        let slots = repository.key_slots().unwrap().into_iter();
+        slots.map(|(_, slot)| (slot.label, slot.epoch, slot.write_only)).collect::<Vec<_>>()
+    };
+    let both = [("owner".to_owned(), 0, false), ("server".to_owned(), 0, true)];
+    for repository in [bench.owner(), bench.server()] {
+        let mut found = labels(&repository);
+        found.sort();
+        assert_eq!(found, both);
+        let files = repository.slot_files().unwrap();
+        let bad: HashSet<FileId> =
+            files.iter().filter(|file| file.slot.is_err()).map(|file| file.id).collect();
+        assert_eq!(bad, forged.iter().copied().collect());
+    }
+    // They are no keys that the owner could be left with.
+    let own = slot_of(&bench, OWNER).id;
+    assert_eq!(bench.owner().remove_key(&own).unwrap_err().kind(), Kind::Forbidden);
+    let second = bench.owner().add_key(&key_file(5), "second").unwrap();
+    bench.owner().change_key(&key_file(5), &key_file(6), None).unwrap();
+    assert!(bench.owner().remove_key(&second).is_err(), "it was changed");
+    let secrets = [key_file(OWNER), key_file(SERVER), key_file(6)];
+    let rotated = bench.owner().rotate_keys(&secrets, false, &Collect::default()).unwrap();
+    assert_eq!((rotated.epoch, rotated.renewed.len()), (1, 3));
+    for id in &forged {
+        bench.owner().remove_key(id).unwrap();
+    }
+    assert_eq!(bench.store.list(FileKind::Key).unwrap().len(), 3);
+    assert_eq!(bench.content_of(&done.snapshot), bench.content());
+    bench.back_up();
+}
+
+#[test]
+fn a_secret_that_opens_a_write_only_slot_too_opens_everything() {
+    let bench = Bench::new();
+    bench.owner().add_write_only_key(&key_file(OWNER), "the same").unwrap();
+    assert!(!bench.owner().keys().is_write_only());
+    bench.owner().change_key(&key_file(OWNER), &key_file(7), None).unwrap();
+    let with = |byte| Repository::open(Arc::clone(&bench.store), &key_file(byte), world());
+    assert_eq!(with(OWNER).map(drop).unwrap_err().kind(), Kind::Password);
+    let changed = with(7).unwrap();
+    let mut slots: Vec<(String, bool)> = changed
+        .key_slots()
+        .unwrap()
+        .into_iter()
+        .map(|(_, slot)| (slot.label, slot.write_only))
+        .collect();
+    slots.sort();
+    let label = |label: &str| label.to_owned();
+    let right = [(label("owner"), false), (label("server"), true), (label("the same"), true)];
+    assert_eq!(slots, right);
+    assert!(!changed.keys().is_write_only());
 }
 
 #[test]
@@ -732,6 +830,63 @@ fn replay(bench: &Bench, before: &[(FileName, Vec<u8>)]) {
 fn locks(bench: &Bench) {
     for work in ["prune", "repair", "backup"] {
         std::mem::forget(bench.thief().lock(work).unwrap());
+    }
+}
+
+/// What those say of the index who have the master keys: which packs count, and what is noted.
+fn proven(bench: &Bench) -> (Vec<FileId>, Vec<Note>) {
+    let repository = bench.owner().indexed(&Collect::default()).unwrap();
+    let index = repository.index();
+    let packs = index.packs().iter().map(|pack| pack.id);
+    let mut packs: Vec<FileId> = packs.filter(|id| !index.unproven().contains(id)).collect();
+    let segments = index.segments().iter().filter(|one| !one.is_replaced);
+    let mut notes: Vec<Note> = segments.flat_map(|one| one.notes.iter().copied()).collect();
+    packs.sort_unstable();
+    notes.sort_unstable();
+    (packs, notes)
+}
+
+#[test]
+fn what_the_owner_has_replaced_does_not_count_again_though_it_was_signed() {
+    for is_made_anew in [false, true] {
+        let bench = Bench::new();
+        let mut ever = Vec::new();
+        for round in 0..5 {
+            bench.change(&format!("by-server-{round}"));
+            bench.back_up();
+            bench.change(&format!("by-owner-{round}"));
+            let done = bench.owner_backs_up();
+            if round < 4 {
+                bench.owner().remove_snapshot(&done.id.unwrap()).unwrap();
+            }
+            // Marks what is not needed; the next one removes it.
+            let options =
+                PruneOptions { max_unused: 0, grace_seconds: 0, ..PruneOptions::default() };
+            bench.prune_with(options);
+            ever.extend(all_segments(&bench));
+        }
+        if is_made_anew {
+            rebuild_index(&bench.owner(), &Collect::default()).unwrap();
+        }
+        let before = proven(&bench);
+        let there = bench.store.list(FileKind::Index).unwrap().len();
+        for (name, bytes) in &ever {
+            if bench.store.size(name).unwrap().is_none() {
+                bench.store.create(name, bytes).unwrap();
+            }
+        }
+        assert!(bench.store.list(FileKind::Index).unwrap().len() > there + 5);
+        assert_eq!(proven(&bench), before);
+        // A prune clears them away, and what it writes says so still.
+        bench.prune();
+        let before = proven(&bench);
+        for (name, bytes) in &ever {
+            if bench.store.size(name).unwrap().is_none() {
+                bench.store.create(name, bytes).unwrap();
+            }
+        }
+        assert_eq!(proven(&bench), before);
+        assert_eq!(bench.findings(), [""; 0]);
     }
 }
 

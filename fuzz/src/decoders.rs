@@ -6,15 +6,19 @@
 use ghostsnap::base::monitor::Collect;
 use ghostsnap::base::units::ByteSize;
 use ghostsnap::base::{FileId, RelPath, Result, World};
-use ghostsnap::crypto::{Keys, MasterKey, NonceIndex, Purpose};
+use ghostsnap::crypto::kdf::derive_from_key_file;
+use ghostsnap::crypto::{Keys, MasterKey, NonceIndex, Purpose, SealKey};
 use ghostsnap::format::compress::{Compressor, decompress};
-use ghostsnap::format::envelope::{Header, bound_data, frame, open_record, unframe};
+use ghostsnap::format::envelope::{Header, bound_data, frame, is_deposit, open_record, unframe};
 use ghostsnap::format::history::{Memory, SignedEntry};
-use ghostsnap::format::keyslot::{KeySlot, Secret, describe_slot, open_slot, seal_slot};
+use ghostsnap::format::keyslot::{
+    KeySlot, Secret, describe_proven_slot, describe_slot, open_slot, seal_slot,
+};
 use ghostsnap::format::lock::Lock;
 use ghostsnap::format::pack::{blobs_end, end_length};
 use ghostsnap::format::{
-    Config, IndexSegment, PackClass, PackReader, RecordKind, RowMap, RowTable, Snapshot, Tree, kit,
+    Config, IndexSegment, NoteKind, PackClass, PackReader, RecordKind, RowMap, RowTable, Snapshot,
+    Tree, kept, kit,
 };
 use ghostsnap::hestia::dump_text::Editor;
 use ghostsnap::hestia::inventory::DbKind;
@@ -58,11 +62,13 @@ decoders! {
     history 4000,
     index 4000,
     key_file 2000,
+    kept_keys 4000,
     key_slot 4000,
     lock 2000,
     memory 4000,
     pack 3000,
     pack_end 3000,
+    proven_segment 3000,
     recovery_kit 2000,
     repository_entry 2000,
     row_map 4000,
@@ -74,6 +80,7 @@ decoders! {
     tar 1200,
     tree 6000,
     words 6000,
+    write_only_slot 3000,
 }
 
 /// The keys that everything here is sealed under.
@@ -119,6 +126,34 @@ pub fn index(bytes: &[u8]) {
         Ok(())
     });
     looked.unwrap();
+}
+
+/// Those of a repository that admits write-only keys.
+pub fn authority() -> Keys {
+    keys().with_authority()
+}
+
+/// The salt of [`proven_segment`]'s file.
+pub const PROVEN_SALT: [u8; 32] = [3; 32];
+
+/// A segment where there are write-only keys: unless somebody with master keys has signed just
+/// this, it adds deposits and claims, and takes nothing away.
+pub fn proven_segment(bytes: &[u8]) {
+    let keys = authority();
+    let header = Header::new(RecordKind::Index, PROVEN_SALT);
+    let Ok(segment) = IndexSegment::decode_for(&keys, &header, bytes) else { return };
+    if segment.is_unproven {
+        assert!(segment.replaces.is_empty());
+        assert!(segment.notes.iter().all(|note| note.kind == NoteKind::Claim));
+        assert!(segment.packs.iter().all(|pack| is_deposit(&pack.header)));
+    } else {
+        assert_eq!(segment.encode_for(&keys, &PROVEN_SALT), bytes, "a forgery was believed");
+    }
+}
+
+pub fn kept_keys(bytes: &[u8]) {
+    let Ok(keys) = kept::decode(bytes) else { return };
+    assert_eq!(kept::decode(&kept::encode(&keys)).unwrap(), keys);
 }
 
 pub fn snapshot(bytes: &[u8]) {
@@ -247,11 +282,52 @@ pub fn slot() -> Vec<u8> {
     seal_slot(&keys, &secret(), &slot, &World::seeded(1)).unwrap()
 }
 
+/// The same where there are write-only keys: it says who made it.
+pub fn proven_slot(write_only: bool) -> Vec<u8> {
+    let created = ghostsnap::base::Timestamp::from_seconds(1);
+    let label = "l".to_owned();
+    let slot = KeySlot { label, created, kdf: None, epoch: 0, write_only };
+    seal_slot(&authority(), &secret(), &slot, &World::seeded(2)).unwrap()
+}
+
+/// What is wrapped in a write-only slot, as if somebody who knows its secret had wrapped it.
+pub fn write_only_slot(bytes: &[u8]) {
+    static PLAIN: LazyLock<Vec<u8>> = LazyLock::new(|| wrapped().0);
+    let salt = Header::decode(&PLAIN, RecordKind::KeySlot).unwrap().salt;
+    let mut text = bytes.to_vec();
+    let key = SealKey::new(&derive_from_key_file(&[8; 32], &salt));
+    let tag = key.seal(NonceIndex::Message(0), &PLAIN, &mut text);
+    let stored = [&PLAIN[..], &text, &tag, &[0; 64]].concat();
+    if let Ok(keys) = open_slot(&stored, &secret()) {
+        let keys = keys.unwrap();
+        assert!(keys.is_write_only() && keys.masters().next().is_none());
+    }
+}
+
+/// A write-only slot: what is readable in it, and what is wrapped.
+pub fn wrapped() -> (Vec<u8>, Vec<u8>) {
+    let mut stored = proven_slot(true);
+    stored.truncate(stored.len() - 64);
+    let length = u32::from_le_bytes(*stored[48..].first_chunk().unwrap()) as usize;
+    let mut sealed = stored.split_off(52 + length);
+    let salt = Header::decode(&stored, RecordKind::KeySlot).unwrap().salt;
+    let key = SealKey::new(&derive_from_key_file(&[8; 32], &salt));
+    let plain = key.open(NonceIndex::Message(0), &stored, &mut sealed).unwrap().to_vec();
+    (stored, plain)
+}
+
 pub fn key_slot(bytes: &[u8]) {
-    static SLOT: LazyLock<Vec<u8>> = LazyLock::new(slot);
+    static SLOTS: LazyLock<Vec<Vec<u8>>> =
+        LazyLock::new(|| vec![slot(), proven_slot(false), proven_slot(true)]);
     drop(describe_slot(bytes));
+    let described = describe_proven_slot(&authority(), bytes);
     let opened = open_slot(bytes, &secret());
-    assert!(*bytes == SLOT[..] || !matches!(opened, Ok(Some(_))), "a forgery was opened");
+    let is_ours = SLOTS.iter().any(|slot| slot == bytes);
+    assert!(is_ours || !matches!(described, Ok(Some(_))), "a forgery was believed");
+    // Whose it is shows when it opens, whatever proof it has.
+    let unproven = |slot: &[u8]| slot.len().checked_sub(64).map(|end| slot[..end].to_vec());
+    let is_ours = is_ours || SLOTS[1..].iter().any(|slot| unproven(slot) == unproven(bytes));
+    assert!(is_ours || !matches!(opened, Ok(Some(_))), "a forgery was opened");
 }
 
 pub fn key_file(bytes: &[u8]) {

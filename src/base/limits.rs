@@ -38,8 +38,11 @@ pub const RECORD_PLAIN_BYTES_MAX: usize = 512 * 1024 * 1024;
 pub const EPOCHS_MAX: u16 = 512;
 /// Largest key slot file: parameters, a label and a wrapped key.
 pub const KEY_SLOT_BYTES_MAX: u64 = 64 * 1024;
-/// Most key slots tried when opening; each password slot costs a full Argon2.
+/// Most key slots of a repository, and most that are tried when opening; each password slot costs a
+/// full Argon2.
 pub const KEY_SLOTS_MAX: usize = 64;
+/// Most files that are looked at for key slots: others than its owner may be able to add some.
+pub const KEY_FILES_MAX: usize = 1024;
 
 /// Data written after which a running backup stores an index segment, so that a killed run has
 /// not worked in vain. Later ones follow when a sixteenth has been added to what was written, so

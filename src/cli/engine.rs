@@ -88,7 +88,7 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
     let options = restore_options(call)?;
     let progress = context.progress();
     let repository = if call.has("dry-run") {
-        opened.indexed(&progress)?
+        opened.indexed_to_look(&progress)?
     } else {
         opened.repository.indexed_to_read("restore", &progress)?
     };

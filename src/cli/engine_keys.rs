@@ -11,6 +11,7 @@ use super::secret::{self, NewSecret};
 use crate::base::units::{bytes, number_of};
 use crate::base::{Error, FileId, Kind, Result, WhatIo};
 use crate::format::keyslot::{KeySlot, Secret};
+use crate::repo::keys::SlotFile;
 use crate::repo::{Reader, Repository};
 use zeroize::Zeroizing;
 
@@ -18,7 +19,12 @@ use zeroize::Zeroizing;
 pub fn list(context: &Context, call: &Invocation) -> Result<()> {
     let Opened { repository, .. } = repository::open(context, call)?;
     let mut rows = context.output.rows(call.command().columns);
-    for (id, slot) in repository.key_slots()? {
+    let (slots, others): (Vec<_>, Vec<_>) =
+        repository.slot_files()?.into_iter().partition(|file| file.slot.is_ok());
+    let mut slots: Vec<(FileId, KeySlot)> =
+        slots.into_iter().filter_map(|file| Some((file.id, file.slot.ok()?))).collect();
+    slots.sort_by_key(|(id, slot)| (slot.created, *id));
+    for (id, slot) in slots {
         let (day, time) = day_and_time(slot.created);
         let memory = slot.kdf.map(|kdf| u64::from(kdf.memory_kib) * 1024);
         rows.row(&[
@@ -33,7 +39,17 @@ pub fn list(context: &Context, call: &Invocation) -> Result<()> {
             if slot.write_only { "write-only" } else { "full" }.into(),
         ])?;
     }
-    rows.finish()
+    for other in &others {
+        let mut cells = vec![other.id.to_string().into()];
+        cells.resize_with(call.command().columns.len() - 1, Cell::empty);
+        cells.push("none".into());
+        rows.row(&cells)?;
+    }
+    rows.finish()?;
+    for error in others.into_iter().filter_map(|file| file.slot.err()) {
+        context.output.important(&error.one_line());
+    }
+    Ok(())
 }
 
 /// `ghostsnap key add`.
@@ -114,14 +130,18 @@ fn or_remove_key_file(
 /// `ghostsnap key remove`.
 pub fn remove(context: &Context, call: &Invocation) -> Result<()> {
     let Opened { repository, .. } = repository::open(context, call)?;
-    let slots = repository.key_slots()?;
-    let (id, slot) = find(&slots, call.required("KEY")?)?;
-    let question = format!("Remove key {} ({})?", id.short(), slot.label);
+    let files = repository.slot_files()?;
+    let SlotFile { id, slot } = find(&files, call.required("KEY")?)?;
+    let label = slot.as_ref().map_or("none that opens anything", |slot| &slot.label);
+    let question = format!("Remove key {} ({})?", id.short(), label);
     context.confirm(call, "remove a key", &question)?;
     repository.remove_key(id)?;
     context.output.note(&format!("removed key {id}"));
     let mut rows = context.output.rows(call.command().columns);
-    rows.row(&key_cells(id, slot))?;
+    rows.row(&match slot {
+        Ok(slot) => key_cells(id, slot),
+        Err(_) => [id.to_string().into(), Cell::empty(), Cell::empty()],
+    })?;
     rows.finish()
 }
 
@@ -225,8 +245,8 @@ pub fn test(context: &Context, call: &Invocation) -> Result<()> {
     progress.partial("read every snapshot").map_or(Ok(()), Err)
 }
 
-fn find<'s>(slots: &'s [(FileId, KeySlot)], wanted: &str) -> Result<&'s (FileId, KeySlot)> {
-    let mut matches = slots.iter().filter(|(id, _)| id.to_string().starts_with(wanted));
+fn find<'s>(files: &'s [SlotFile], wanted: &str) -> Result<&'s SlotFile> {
+    let mut matches = files.iter().filter(|file| file.id.to_string().starts_with(wanted));
     let problem = match (matches.next(), matches.next()) {
         (Some(found), None) => return Ok(found),
         (Some(_), Some(_)) => (Kind::Invalid, "several keys begin like this"),
@@ -246,9 +266,10 @@ mod tests {
     fn a_key_is_found_by_a_beginning_that_only_it_has() {
         let created = Timestamp::default();
         let slot =
-            || KeySlot { label: String::new(), created, kdf: None, epoch: 0, write_only: false };
-        let slots = [(FileId([0xab; 32]), slot()), (FileId([0xac; 32]), slot())];
-        assert_eq!(find(&slots, "ab").unwrap().0, FileId([0xab; 32]));
+            KeySlot { label: String::new(), created, kdf: None, epoch: 0, write_only: false };
+        let file = |byte| SlotFile { id: FileId([byte; 32]), slot: Ok(slot.clone()) };
+        let slots = [file(0xab), file(0xac)];
+        assert_eq!(find(&slots, "ab").unwrap().id, FileId([0xab; 32]));
         assert_eq!(find(&slots, "a").unwrap_err().kind(), Kind::Invalid);
         assert_eq!(find(&slots, "ff").unwrap_err().kind(), Kind::NotFound);
     }

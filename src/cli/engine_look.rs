@@ -83,7 +83,7 @@ pub fn ls(context: &Context, call: &Invocation) -> Result<()> {
     let base = path_of(call)?;
     let progress = context.progress();
     // Only now: a wrong name is answered at once.
-    let repository = opened.indexed(&progress)?;
+    let repository = opened.indexed_to_look(&progress)?;
     let selection = Selection::new(&call.texts("include"), &call.texts("exclude"))?;
     let recursive = call.has("recursive") || call.has("include");
     progress.finish();
@@ -132,7 +132,7 @@ pub fn find(context: &Context, call: &Invocation) -> Result<()> {
     }
     all.retain(|(_, snapshot)| is_wanted(snapshot, call));
     let matches = Selection::new::<&str>(&[], &call.texts("GLOB"))?;
-    let repository = opened.indexed(&progress)?;
+    let repository = opened.indexed_to_look(&progress)?;
     let reader = Reader::new(&repository);
     let mut rows = context.output.rows(call.command().columns);
     for (id, snapshot) in &all {
@@ -174,7 +174,7 @@ pub fn dump(context: &Context, call: &Invocation) -> Result<()> {
     let (_, snapshot) = find_snapshot(&all, call.required("SNAPSHOT")?, call.text("user"))?;
     let path = path_of(call)?;
     let progress = context.progress();
-    let repository = opened.indexed(&progress)?;
+    let repository = opened.indexed_to_look(&progress)?;
     progress.finish();
     let reader = Reader::new(&repository);
     let node = find_node(&reader, snapshot, &path)?;
@@ -228,7 +228,7 @@ pub fn diff(context: &Context, call: &Invocation) -> Result<()> {
     let (_, new) = find_snapshot(&all, call.required("NEW")?, None)?;
     let attributes = call.has("attributes");
     let progress = context.progress();
-    let repository = opened.indexed(&progress)?;
+    let repository = opened.indexed_to_look(&progress)?;
     progress.finish();
     let reader = Reader::new(&repository);
     let mut rows = context.output.rows(call.command().columns);
@@ -251,7 +251,7 @@ pub fn diff(context: &Context, call: &Invocation) -> Result<()> {
 pub fn stats(context: &Context, call: &Invocation) -> Result<()> {
     let opened = repository::open(context, call)?;
     let progress = context.progress();
-    let repository = opened.indexed(&progress)?;
+    let repository = opened.indexed_to_look(&progress)?;
     let stats = stats_of(&repository, &progress)?;
     progress.finish();
     let mut rows = context.output.rows(call.command().columns);

@@ -47,7 +47,7 @@ fn meant(context: &Context, call: &Invocation, progress: &Progress<'_>) -> Resul
     let find = |wanted: &str| panel_look::find(call, &all, wanted, Some(user.as_str())).cloned();
     let snapshot = find(call.required("SNAPSHOT")?)?;
     let other = call.text("SNAPSHOT2").map(find).transpose()?;
-    let repository = repository.indexed(progress)?;
+    let repository = repository.indexed_to_look(progress)?;
     Ok(Meant { server, user, repository, snapshot, other })
 }
 

@@ -53,7 +53,7 @@ pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
         context.confirm(call, &format!("restore {what}"), &question)?;
     }
     let repository = if dry_run {
-        repository.indexed(&progress)?
+        repository.indexed_to_look(&progress)?
     } else {
         repository.indexed_to_read("restore", &progress)?
     };

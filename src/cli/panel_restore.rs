@@ -62,7 +62,7 @@ pub fn restore(context: &Context, call: &Invocation) -> Result<()> {
         no_safety: call.has("no-safety"),
     };
     let repository = if dry_run {
-        repository.indexed(&progress)?
+        repository.indexed_to_look(&progress)?
     } else {
         repository.indexed_to_read("restore", &progress)?
     };

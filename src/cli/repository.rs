@@ -127,9 +127,9 @@ impl Opened {
         all
     }
 
-    /// With its index.
-    pub fn indexed(self, monitor: &dyn Monitor) -> Result<IndexedRepository> {
-        self.repository.indexed(monitor)
+    /// With what can be read of its index.
+    pub fn indexed_to_look(self, monitor: &dyn Monitor) -> Result<IndexedRepository> {
+        self.repository.indexed_to_look(monitor)
     }
 }
 

@@ -2,9 +2,11 @@
 //! The rows of the commands about keys.
 
 use super::engine_keys;
-use super::table::{Arg, Column, Command, Effect, Flag, Holds, Value, col, wide};
+use super::table::{Arg, Column, Command, Effect, Flag, Holds, Shim, Value, col, wide};
+use super::table_care::REPOSITORY_ARG;
 use super::table_engine::LOOK;
-use super::table_flags::FORCE;
+use super::table_flags::{FORCE, SHIM_FORMAT};
+use super::table_hestia::SHIM;
 
 const CHANGED_KEY_COLUMNS: &[Column] = &[
     col("KEY", Holds::Id, "the slot's id"),
@@ -33,7 +35,12 @@ const KEY_COLUMNS: &[Column] = &[
     col("MEMORY", Holds::Bytes, "memory one try of a password costs; empty for key files"),
     wide("PASSES", Holds::Count, "passes over that memory"),
     col("EPOCH", Holds::Count, "how often the keys were rotated before it was made"),
-    col("ACCESS", Holds::Text, "`full`, or `write-only`: it adds backups and reads none"),
+    col(
+        "ACCESS",
+        Holds::Text,
+        "`full`; `write-only`: it adds backups and reads none; `none`: damaged, or put there by \
+         somebody who has no key that opens everything",
+    ),
 ];
 
 const ROTATED_COLUMNS: &[Column] = &[
@@ -59,6 +66,15 @@ pub const LIST: Command = Command {
     examples: &["ghostsnap key list -r /srv/backup"],
     columns: KEY_COLUMNS,
     run: engine_keys::list,
+    shims: &[Shim {
+        name: "v-ghostsnap-list-repository-keys",
+        about: "list the keys that open a repository",
+        details: "They are added, changed, rotated and removed with 'ghostsnap key' at a shell: \
+                  whoever has the panel alone must not lock others out of the backups.",
+        example: "v-ghostsnap-list-repository-keys offsite json",
+        args: &[REPOSITORY_ARG, SHIM_FORMAT],
+        ..SHIM
+    }],
     ..LOOK
 };
 

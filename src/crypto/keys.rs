@@ -12,7 +12,7 @@
 use super::deposit::{DepositPublic, DepositSecret};
 use super::kept::Kept;
 use super::seal::SealKey;
-use super::sign::{Authority, SIGNATURE_BYTES, is_proof};
+use super::sign::{Authority, SIGNATURE_BYTES, is_proof, is_slot_proof};
 use crate::base::id::ChunkId;
 use std::sync::Arc;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -323,6 +323,18 @@ impl Keys {
     ) -> bool {
         let epoch = self.epochs.get(usize::from(epoch));
         epoch.is_some_and(|epoch| is_proof(&epoch.authority, salt, record, proof))
+    }
+
+    /// The proof that somebody who has master keys made this key slot; none where nobody else
+    /// could. By those of the first epoch, which all of them have, of whatever epoch the slot is.
+    pub fn prove_slot(&self, slot: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        let first = self.epochs.first()?.own.as_ref().filter(|_| self.has_authority)?;
+        Some(first.authority.prove_slot(slot))
+    }
+
+    /// Whether somebody who has master keys made this key slot.
+    pub fn is_slot_proven(&self, slot: &[u8], proof: &[u8; SIGNATURE_BYTES]) -> bool {
+        self.epochs.first().is_some_and(|first| is_slot_proof(&first.authority, slot, proof))
     }
 
     /// Names a chunk of file content. Keyed, so that the name tells an outsider nothing.

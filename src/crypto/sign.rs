@@ -87,6 +87,25 @@ impl Authority {
     pub(super) fn prove(&self, salt: &[u8; 32], record: &[u8]) -> [u8; SIGNATURE_BYTES] {
         self.0.sign(&claimed(salt, record)).to_bytes()
     }
+
+    /// The proof for the file of a key slot.
+    pub(super) fn prove_slot(&self, slot: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        self.0.sign(&[SLOT_CONTEXT, slot].concat()).to_bytes()
+    }
+}
+
+/// What begins the proof of a key slot.
+const SLOT_CONTEXT: &[u8] = b"ghostsnap v1 key slot proof";
+
+/// Whether the authority with this public key has made the file of a key slot.
+pub(super) fn is_slot_proof(
+    authority: &[u8; 32],
+    slot: &[u8],
+    proof: &[u8; SIGNATURE_BYTES],
+) -> bool {
+    let Ok(key) = VerifyingKey::from_bytes(authority) else { return false };
+    let claimed = [SLOT_CONTEXT, slot].concat();
+    key.verify_strict(&claimed, &Signature::from_bytes(proof)).is_ok()
 }
 
 /// Whether the authority with this public key has proven a record.

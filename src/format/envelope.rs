@@ -18,6 +18,8 @@ pub const FEATURE_NOTES: u64 = 2;
 /// Of a config: the repository admits write-only keys. Of a key slot: it holds such keys. Of a pack
 /// or snapshot: it is a deposit, sealed by such keys.
 pub const FEATURE_WRITE_ONLY: u64 = 4;
+/// A key slot that ends with a proof of who made it.
+pub const FEATURE_PROVEN_SLOT: u64 = 8;
 const MAGIC: [u8; 4] = *b"GSNP";
 /// The header up to the salt: bound to every message of its file.
 const BOUND_BYTES: usize = 16;
@@ -87,7 +89,8 @@ impl RecordKind {
         let some = FEATURE_ROWS | FEATURE_NOTES;
         match self {
             Self::Index | Self::Lock | Self::History => some,
-            Self::Config | Self::KeySlot | Self::Snapshot | Self::DataPack | Self::MetaPack => {
+            Self::KeySlot => some | FEATURE_WRITE_ONLY | FEATURE_PROVEN_SLOT,
+            Self::Config | Self::Snapshot | Self::DataPack | Self::MetaPack => {
                 some | FEATURE_WRITE_ONLY
             }
         }

@@ -8,6 +8,7 @@ use super::{damaged, kit};
 use crate::base::{Error, Kind, Result, Timestamp, World, limits};
 use crate::crypto::kdf::derive_from_key_file;
 use crate::crypto::keys::WriteOnlyParts;
+use crate::crypto::sign::SIGNATURE_BYTES;
 use crate::crypto::{KdfParams, Keys, MasterKey, NonceIndex, SealKey};
 use prost::Message;
 use zeroize::{Zeroize, Zeroizing};
@@ -189,13 +190,19 @@ pub fn seal_slot(keys: &Keys, secret: &Secret, slot: &KeySlot, world: &World) ->
     let slot = KeySlot { epoch: keys.newest_epoch(), ..slot.clone() };
     let record = slot_record(&slot, secret);
     let wrapping = wrapping_key(secret, slot.kdf, &salt)?;
-    let features = if slot.write_only { envelope::FEATURE_WRITE_ONLY } else { 0 };
+    let adds = if slot.write_only { envelope::FEATURE_WRITE_ONLY } else { 0 };
+    let proves = if keys.has_authority() { envelope::FEATURE_PROVEN_SLOT } else { 0 };
+    let features = adds | proves;
     let header = Header { features, ..Header::new(RecordKind::KeySlot, salt) };
     let plain_part = plain_part(&header, &record)?;
     let wrapped = WrappedGuard(if slot.write_only { adding(keys)? } else { all_of(keys)? });
     let mut text = Zeroizing::new(wrapped.0.encode_to_vec());
     let tag = SealKey::new(&wrapping).seal(NonceIndex::Message(0), &plain_part, &mut text);
-    Ok([&plain_part[..], &text, &tag].concat())
+    let mut stored = [&plain_part[..], &text, &tag].concat();
+    if let Some(proof) = keys.prove_slot(&stored) {
+        stored.extend_from_slice(&proof);
+    }
+    Ok(stored)
 }
 
 fn all_of(keys: &Keys) -> Result<WrappedRecord> {
@@ -270,12 +277,19 @@ struct ParsedSlot<'s> {
     slot: KeySlot,
     plain_part: &'s [u8],
     sealed: &'s [u8],
+    /// What is proven, and the proof.
+    proof: Option<(&'s [u8], &'s [u8; SIGNATURE_BYTES])>,
 }
 
 fn parse(stored: &[u8]) -> Result<ParsedSlot<'_>> {
     let what = "read a key slot";
     let header = Header::decode(stored, RecordKind::KeySlot)?;
     let cut = || damaged(what, "it is cut off");
+    let mut proof = None;
+    if header.features & envelope::FEATURE_PROVEN_SLOT != 0 {
+        proof = Some(stored.split_last_chunk().ok_or_else(cut)?);
+    }
+    let stored = proof.map_or(stored, |(proven, _)| proven);
     let (length, rest) = stored
         .get(HEADER_BYTES..)
         .and_then(|rest| rest.split_first_chunk::<4>())
@@ -301,7 +315,15 @@ fn parse(stored: &[u8]) -> Result<ParsedSlot<'_>> {
     let created = Timestamp::from_seconds(record.created);
     let write_only = header.features & envelope::FEATURE_WRITE_ONLY != 0;
     let slot = KeySlot { label: record.label, created, kdf, epoch, write_only };
-    Ok(ParsedSlot { header, slot, plain_part, sealed })
+    Ok(ParsedSlot { header, slot, plain_part, sealed, proof })
+}
+
+/// What the slot says about itself, if somebody who has master keys made it: where there are
+/// write-only keys, others may have put something here that looks like one.
+pub fn describe_proven_slot(keys: &Keys, stored: &[u8]) -> Result<Option<KeySlot>> {
+    let ParsedSlot { slot, proof, .. } = parse(stored)?;
+    let is_proven = proof.is_some_and(|(slot, proof)| keys.is_slot_proven(slot, proof));
+    Ok(Some(slot).filter(|_| is_proven || !keys.has_authority()))
 }
 
 /// What the slot says about itself.

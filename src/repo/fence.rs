@@ -41,6 +41,8 @@ impl Relied {
 /// What segments that this process did not know say.
 #[derive(Default)]
 struct News {
+    /// Segments that were replaced before: stored once more, they are no news.
+    buried: HashSet<FileId>,
     /// All segments that are there now.
     listed: HashSet<FileId>,
     /// Those that were new, read once.
@@ -51,8 +53,9 @@ impl News {
     /// Reads what is new until a listing shows nothing else and nothing has vanished: what takes
     /// over a segment that is gone was there before it went, so the next listing has it.
     fn look(&mut self, repository: &IndexedRepository) -> Result<()> {
-        let known: HashSet<FileId> =
-            repository.index().segments().iter().map(|segment| segment.id).collect();
+        let segments = repository.index().segments();
+        let known: HashSet<FileId> = segments.iter().map(|segment| segment.id).collect();
+        self.buried = segments.iter().flat_map(|one| one.replaces.iter().copied()).collect();
         for _ in 0..limits::INDEX_LISTINGS_MAX {
             let listed = repository.backend().list(FileKind::Index)?;
             let names: HashSet<FileId> = listed.iter().map(|(name, _)| name.id).collect();
@@ -82,8 +85,8 @@ impl News {
 
     /// The new segments that nobody has taken over.
     fn valid(&self) -> impl Iterator<Item = &IndexSegment> {
-        let replaced: HashSet<FileId> =
-            self.read.values().flat_map(|one| one.replaces.iter().copied()).collect();
+        let mut replaced = self.buried.clone();
+        replaced.extend(self.read.values().flat_map(|one| &one.replaces));
         self.read.iter().filter(move |(id, _)| !replaced.contains(*id)).map(|(_, one)| one)
     }
 

@@ -7,7 +7,7 @@ use super::Repository;
 use super::chunk_table::{ChunkTable, Places, Row, Rows};
 use super::naming::{Judged, Naming, Told, full};
 use crate::backend::FileKind;
-use crate::base::monitor::check_cancelled;
+use crate::base::monitor::{Stage, check_cancelled};
 use crate::base::{ChunkId, Error, FileId, Kind, Monitor, Result, Within, limits, units};
 use crate::format::envelope::HEADER_BYTES;
 use crate::format::{BlobEntry, Compression, IndexSegment, Note, PackClass};
@@ -109,8 +109,23 @@ impl Index {
     /// Reads all segments. A segment that vanishes meanwhile was merged into a new one by somebody
     /// else, so the listing is taken again.
     pub fn load(repository: &Repository, monitor: &dyn Monitor) -> Result<Self> {
+        Self::load_with(repository, Unreadable::Fails, monitor)
+    }
+
+    /// The same for somebody who only reads what is stored: segments that cannot be read are named,
+    /// and what the others know is there. Never for somebody who stores or removes anything: what is
+    /// noted in those may forbid it.
+    pub fn load_to_look(repository: &Repository, monitor: &dyn Monitor) -> Result<Self> {
+        Self::load_with(repository, Unreadable::IsLeftOut, monitor)
+    }
+
+    fn load_with(
+        repository: &Repository,
+        unreadable: Unreadable,
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
         for _ in 0..5 {
-            match Self::load_once(repository, monitor) {
+            match Self::load_once(repository, unreadable, monitor) {
                 Err(error) if error.kind() == Kind::NotFound => {}
                 loaded => return loaded.within(|| "load the index"),
             }
@@ -121,23 +136,29 @@ impl Index {
     }
 
     /// A large one goes to a disk, and if that has no room, into memory all the same.
-    fn load_once(repository: &Repository, monitor: &dyn Monitor) -> Result<Self> {
+    fn load_once(
+        repository: &Repository,
+        unreadable: Unreadable,
+        monitor: &dyn Monitor,
+    ) -> Result<Self> {
         if let Some(folder) = repository.scratch() {
             let room = repository.chunks_in_memory();
             let builder = Builder::new(Some(folder.to_owned()), room);
-            match Self::load_into(builder, repository, monitor) {
+            match Self::load_into(builder, repository, unreadable, monitor) {
                 Err(error) if error.kind() == Kind::Disk => {}
                 loaded => return loaded,
             }
         }
-        Self::load_into(Builder::new(None, usize::MAX), repository, monitor)
+        Self::load_into(Builder::new(None, usize::MAX), repository, unreadable, monitor)
     }
 
     fn load_into(
         mut builder: Builder,
         repository: &Repository,
+        unreadable: Unreadable,
         monitor: &dyn Monitor,
     ) -> Result<Self> {
+        let mut left_out = HashSet::new();
         // A listing is no single moment: it may miss a segment that was merged away and the one
         // made of it too. That one was there before the other went, so the next listing has it.
         for round in 0..limits::INDEX_LISTINGS_MAX {
@@ -149,11 +170,21 @@ impl Index {
             let known = builder.naming.count();
             for (name, size) in listed {
                 check_cancelled(monitor)?;
-                if builder.naming.has(&name.id) {
+                if builder.naming.has(&name.id) || left_out.contains(&name) {
                     continue;
                 }
                 let segment = repository.listed_segment((name, size));
-                builder.add(name.id, segment.within(|| format!("read {name}"))?)?;
+                match segment.within(|| format!("read {name}")) {
+                    Ok(segment) => builder.add(name.id, segment)?,
+                    Err(error) if unreadable.passes_over(&error) => {
+                        left_out.insert(name);
+                        monitor.stage(Stage::Note(format!(
+                            "going on without a part of the index: {}",
+                            error.one_line()
+                        )));
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             if round > 0 && builder.naming.count() == known {
                 break;
@@ -290,6 +321,21 @@ impl Index {
     /// Bytes in all packs.
     pub fn stored_bytes(&self) -> u64 {
         self.stored_bytes
+    }
+}
+
+/// What becomes of segments that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unreadable {
+    /// Nothing goes on.
+    Fails,
+    /// It is named, and the others are read.
+    IsLeftOut,
+}
+
+impl Unreadable {
+    fn passes_over(self, error: &Error) -> bool {
+        self == Self::IsLeftOut && matches!(error.kind(), Kind::Damaged | Kind::Newer)
     }
 }
 

@@ -9,7 +9,9 @@ use crate::base::{Error, FileId, Kind, Result, Within, limits};
 use crate::base::{Monitor, World};
 use crate::crypto::MasterKey;
 use crate::crypto::{KdfParams, Keys};
-use crate::format::keyslot::{KeySlot, Secret, describe_slot, open_slot, seal_slot};
+use crate::format::keyslot::{
+    KeySlot, Secret, describe_proven_slot, describe_slot, open_slot, seal_slot,
+};
 use crate::format::{Config, RecordKind, envelope};
 
 /// Finds the slot that this secret opens and whose key opens the config.
@@ -22,9 +24,10 @@ pub(super) fn unlock(
     envelope::Header::decode(stored_config, RecordKind::Config)?;
     let mut trouble = None;
     let mut opened_a_slot = false;
+    let mut only_adding = None;
+    let mut tries = Tries::new(secret);
     for (name, size) in slot_names(backend)? {
-        let keys = match read_slot(backend, &name, size).and_then(|bytes| open_slot(&bytes, secret))
-        {
+        let keys = match read_slot(backend, &name, size).and_then(|bytes| tries.open(&bytes)) {
             Ok(Some(keys)) => keys,
             Ok(None) => continue,
             // A damaged slot must not keep a good one from being tried.
@@ -35,14 +38,62 @@ pub(super) fn unlock(
         };
         opened_a_slot = true;
         match envelope::open_record(&keys, RecordKind::Config, stored_config) {
+            // A secret that is worth more somewhere else is taken for that.
+            Ok(plain) if keys.is_write_only() => only_adding = Some((keys, plain)),
             Ok(plain) => return admitted(keys, Config::decode(&plain)?),
             // A slot of an interrupted init wraps another master key.
             Err(error) => trouble = trouble.or(Some(error)),
         }
     }
+    if let Some((keys, plain)) = only_adding {
+        return admitted(keys, Config::decode(&plain)?);
+    }
     match trouble {
         Some(error) if opened_a_slot => Err(error),
-        trouble => Err(no_slot_opens(secret, trouble)),
+        trouble => Err(tries.left_out().unwrap_or_else(|| no_slot_opens(secret, trouble))),
+    }
+}
+
+/// Tries slots with a secret, but not for ever: whoever can add files could add many.
+struct Tries<'s> {
+    secret: &'s Secret,
+    left: usize,
+    left_out: usize,
+}
+
+impl<'s> Tries<'s> {
+    fn new(secret: &'s Secret) -> Self {
+        Self { secret, left: limits::KEY_SLOTS_MAX, left_out: 0 }
+    }
+
+    /// Opens this slot, if it can be.
+    fn open(&mut self, stored: &[u8]) -> Result<Option<Keys>> {
+        let needs_password = describe_slot(stored)?.kdf.is_some();
+        if needs_password != matches!(self.secret, Secret::Password(_)) {
+            return Ok(None);
+        }
+        // A key file costs nothing to try.
+        if needs_password {
+            let Some(left) = self.left.checked_sub(1) else {
+                self.left_out += 1;
+                return Ok(None);
+            };
+            self.left = left;
+        }
+        open_slot(stored, self.secret)
+    }
+
+    /// What to say if no slot was opened though there were others.
+    fn left_out(&self) -> Option<Error> {
+        let (most, more) = (limits::KEY_SLOTS_MAX, self.left_out);
+        (more > 0).then(|| {
+            Error::new(Kind::Limit, "try all of its key slots")
+                .why(format!("the password opens none of {most}, and {more} more were not tried"))
+                .hint(
+                    "somebody may have added files to keys/ in the store: remove those that are \
+                     new, or open it with a key file or a recovery kit",
+                )
+        })
     }
 }
 
@@ -73,12 +124,14 @@ fn no_slot_opens(secret: &Secret, trouble: Option<Error>) -> Error {
 fn slot_names(backend: &dyn Backend) -> Result<Vec<(FileName, u64)>> {
     let mut names = backend.list(FileKind::Key)?;
     names.sort_unstable();
-    if names.len() > limits::KEY_SLOTS_MAX {
-        return Err(Error::new(Kind::Limit, "read the key slots").why(format!(
-            "there are {}, at most {} are tried",
-            names.len(),
-            limits::KEY_SLOTS_MAX
-        )));
+    if names.len() > limits::KEY_FILES_MAX {
+        return Err(Error::new(Kind::Limit, "read the key slots")
+            .why(format!(
+                "there are {} files in keys/, at most {} are looked at",
+                names.len(),
+                limits::KEY_FILES_MAX
+            ))
+            .hint("somebody may have added them to the store: remove those that are new"));
     }
     Ok(names)
 }
@@ -92,16 +145,42 @@ fn read_slot(backend: &dyn Backend, name: &FileName, size: u64) -> Result<Vec<u8
 }
 
 impl Repository {
-    /// The key slots, oldest first. One that cannot be read is an error naming it.
+    /// The key slots, oldest first. One that cannot be read is an error naming it; where others can
+    /// add something that looks like one, what they add is passed over.
     pub fn key_slots(&self) -> Result<Vec<(FileId, KeySlot)>> {
-        let backend = self.backend.as_ref();
         let mut slots = Vec::new();
-        for (name, size) in slot_names(backend)? {
-            let stored = read_slot(backend, &name, size)?;
-            slots.push((name.id, describe_slot(&stored).within(|| format!("read {name}"))?));
+        for file in self.slot_files()? {
+            match file.slot {
+                Ok(slot) => slots.push((file.id, slot)),
+                Err(_) if self.keys.has_authority() => {}
+                Err(error) => return Err(error),
+            }
         }
         slots.sort_by_key(|(id, slot)| (slot.created, *id));
         Ok(slots)
+    }
+
+    /// What lies where key slots are: a slot, or why it is none.
+    pub fn slot_files(&self) -> Result<Vec<SlotFile>> {
+        let backend = self.backend.as_ref();
+        let mut files = Vec::new();
+        for (name, size) in slot_names(backend)? {
+            let slot = match read_slot(backend, &name, size) {
+                Ok(stored) => self.proven_slot(&stored),
+                Err(error) if error.kind() == Kind::Damaged => Err(error),
+                Err(error) => return Err(error),
+            };
+            files.push(SlotFile { id: name.id, slot: slot.within(|| format!("read {name}")) });
+        }
+        Ok(files)
+    }
+
+    fn proven_slot(&self, stored: &[u8]) -> Result<KeySlot> {
+        describe_proven_slot(&self.keys, stored)?.ok_or_else(|| {
+            Error::new(Kind::Damaged, "read a key slot")
+                .why("it does not come from anybody who has keys that open everything")
+                .hint("'ghostsnap key remove' takes it away")
+        })
     }
 
     /// Adds a slot that opens with `secret`.
@@ -125,7 +204,7 @@ impl Repository {
 
     fn add_slot(&self, secret: &Secret, slot: &KeySlot) -> Result<FileId> {
         self.refuse_write_only("add a key slot")?;
-        if slot_names(self.backend.as_ref())?.len() >= limits::KEY_SLOTS_MAX {
+        if self.key_slots()?.len() >= limits::KEY_SLOTS_MAX {
             return Err(Error::new(Kind::Limit, "add a key slot")
                 .why(format!("there are {} already", limits::KEY_SLOTS_MAX)));
         }
@@ -153,9 +232,10 @@ impl Repository {
     pub fn slot_of(&self, secret: &Secret) -> Result<Option<(FileId, KeySlot)>> {
         let backend = self.backend.as_ref();
         let mut trouble = None;
+        let mut tries = Tries::new(secret);
         for (name, size) in slot_names(backend)? {
             let opened = read_slot(backend, &name, size).and_then(|stored| {
-                let is_it = open_slot(&stored, secret)?.is_some();
+                let is_it = tries.open(&stored)?.is_some();
                 if is_it { describe_slot(&stored).map(Some) } else { Ok(None) }
             });
             match opened {
@@ -170,47 +250,69 @@ impl Repository {
     /// Removes a slot, never the last one, nor the last one that opens everything.
     pub fn remove_key(&self, id: &FileId) -> Result<()> {
         self.refuse_write_only("remove a key slot")?;
-        let names = slot_names(self.backend.as_ref())?;
-        let name = FileName::new(FileKind::Key, *id);
-        if !names.iter().any(|(one, _)| *one == name) {
-            return Err(Error::new(Kind::NotFound, format!("remove key slot {id}"))
-                .why("the repository has no such slot"));
+        let what = || format!("remove key slot {id}");
+        let files = self.slot_files()?;
+        if !files.iter().any(|file| file.id == *id) {
+            return Err(Error::new(Kind::NotFound, what()).why("the repository has no such slot"));
         }
-        if names.len() < 2 {
-            return Err(Error::new(Kind::Forbidden, format!("remove key slot {id}"))
+        // What cannot be read, or was not made by anybody who may, opens nothing.
+        let staying = files.iter().filter(|file| file.id != *id);
+        let staying: Vec<&KeySlot> = staying.filter_map(|file| file.slot.as_ref().ok()).collect();
+        if staying.is_empty() {
+            return Err(Error::new(Kind::Forbidden, what())
                 .why("it is the last one: without it nobody could open the repository")
                 .hint("add another slot first"));
         }
-        if self.config.write_only_keys {
-            let slots = self.key_slots()?;
-            if !slots.iter().any(|(one, slot)| one != id && !slot.write_only) {
-                return Err(Error::new(Kind::Forbidden, format!("remove key slot {id}"))
-                    .why("only write-only keys would be left: nobody could read the backups")
-                    .hint("add another slot first"));
-            }
+        if staying.iter().all(|slot| slot.write_only) {
+            return Err(Error::new(Kind::Forbidden, what())
+                .why("only write-only keys would be left: nobody could read the backups")
+                .hint("add another slot first"));
         }
-        self.backend.remove(&name)
+        self.backend.remove(&FileName::new(FileKind::Key, *id))
     }
 
-    /// Replaces the slot that `old` opens by one that `new` opens: the new one is stored before
-    /// the old one goes.
+    /// Replaces each slot that `old` opens by one of its sort that `new` opens: the new ones are
+    /// stored before the old ones go. Returns the one that opens most.
     pub fn change_key(&self, old: &Secret, new: &Secret, label: Option<&str>) -> Result<FileId> {
         let backend = self.backend.as_ref();
+        let mut tries = Tries::new(old);
+        let mut opened = Vec::new();
         for (name, size) in slot_names(backend)? {
-            let stored = read_slot(backend, &name, size)?;
-            if open_slot(&stored, old)?.is_none() {
-                continue;
+            // A damaged slot must not keep a good one from being changed.
+            let read = read_slot(backend, &name, size)
+                .and_then(|stored| Ok((tries.open(&stored)?, describe_slot(&stored)?)));
+            match read {
+                Ok((Some(_), slot)) => opened.push((name, slot)),
+                Ok((None, _)) => {}
+                Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Newer) => {}
+                Err(error) => return Err(error),
             }
-            let label = match label {
-                Some(label) => label.to_owned(),
-                None => describe_slot(&stored)?.label,
-            };
-            let added = self.add_key(new, &label)?;
-            backend.remove(&name)?;
-            return Ok(added);
         }
-        Err(no_slot_opens(old, None))
+        opened.sort_by_key(|(_, slot)| slot.write_only);
+        let mut added = None;
+        for write_only in [false, true] {
+            let Some((_, slot)) = opened.iter().find(|(_, slot)| slot.write_only == write_only)
+            else {
+                continue;
+            };
+            let label = label.unwrap_or(&slot.label);
+            let slot = KeySlot { write_only, ..new_slot(new, label, &self.world) };
+            let id = self.add_slot(new, &slot)?;
+            added = added.or(Some(id));
+        }
+        let Some(added) = added else { return Err(no_slot_opens(old, None)) };
+        opened.iter().try_for_each(|(name, _)| backend.remove(name))?;
+        Ok(added)
     }
+}
+
+/// A file where key slots are.
+#[derive(Debug)]
+pub struct SlotFile {
+    /// Its name.
+    pub id: FileId,
+    /// The slot, or why it is none.
+    pub slot: Result<KeySlot>,
 }
 
 /// What a slot for this secret says about itself.
@@ -292,8 +394,19 @@ impl Repository {
         let backend = self.backend.as_ref();
         let mut slots = Vec::new();
         for (name, size) in slot_names(backend)? {
-            let stored = read_slot(backend, &name, size)?;
-            let slot = describe_slot(&stored).within(|| format!("read {name}"))?;
+            let read = read_slot(backend, &name, size)
+                .and_then(|stored| Ok((self.proven_slot(&stored)?, stored)));
+            let (slot, stored) = match read.within(|| format!("read {name}")) {
+                Ok(read) => read,
+                // Nobody who has the keys made it: whatever it says is nothing to go by.
+                Err(error)
+                    if self.keys.has_authority()
+                        && matches!(error.kind(), Kind::Damaged | Kind::Newer) =>
+                {
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let mut opened = None;
             for (number, secret) in secrets.iter().enumerate() {
                 if let Some(keys) = open_slot(&stored, secret)? {

@@ -233,6 +233,13 @@ impl Repository {
         self.indexed_under(None, monitor)
     }
 
+    /// Loads what can be read of the index, for somebody who looks and changes nothing.
+    pub fn indexed_to_look(self, monitor: &dyn Monitor) -> Result<IndexedRepository> {
+        let loaded = (self.world.ticks(), self.world.now());
+        let index = Index::load_to_look(&self, monitor)?;
+        Ok(self.with_index(index, loaded, None))
+    }
+
     /// Loads the index for a run that will write: notes first that there is one, and leaves out
     /// packs that are lost.
     pub fn indexed_to_write(self, work: &str, monitor: &dyn Monitor) -> Result<IndexedRepository> {
@@ -243,12 +250,14 @@ impl Repository {
         Ok(repository)
     }
 
-    /// Loads the index for a run that reads for long: notes it, where that can be done, so that
-    /// nothing is removed at once under its hands.
+    /// Loads what can be read of the index, for a run that reads for long: notes it, where that can
+    /// be done, so that nothing is removed at once under its hands.
     pub fn indexed_to_read(self, work: &str, monitor: &dyn Monitor) -> Result<IndexedRepository> {
         // Who may not write there, or has no room, reads all the same.
         let held = self.lock(work).ok().flatten();
-        self.indexed_under(held.map(Arc::new), monitor)
+        let loaded = (self.world.ticks(), self.world.now());
+        let index = Index::load_to_look(&self, monitor)?;
+        Ok(self.with_index(index, loaded, held.map(Arc::new)))
     }
 
     /// Loads the index under a lock that was taken before.
@@ -259,9 +268,18 @@ impl Repository {
     ) -> Result<IndexedRepository> {
         let loaded = (self.world.ticks(), self.world.now());
         let index = Index::load(&self, monitor)?;
+        Ok(self.with_index(index, loaded, lock))
+    }
+
+    fn with_index(
+        self,
+        index: Index,
+        loaded: (Duration, Timestamp),
+        lock: Option<Arc<Held>>,
+    ) -> IndexedRepository {
         let fresh = Arc::new(Fresh::new(&self, index.packs().len()));
         let relied = Relied::new(&index);
-        Ok(IndexedRepository { repository: self, index, fresh, relied, loaded, lock })
+        IndexedRepository { repository: self, index, fresh, relied, loaded, lock }
     }
 
     /// Fails if the repository was opened with keys that can only add.

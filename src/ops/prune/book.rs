@@ -9,7 +9,7 @@ use crate::base::{Error, FileId, Kind, Monitor, Result, Within, limits, units};
 use crate::format::{IndexSegment, NoteKind, PackEntry};
 use crate::repo::index::Segment;
 use crate::repo::{Index, IndexedRepository, Repository};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Small segments of which one is made, at least.
 const MERGED_MIN: usize = 16;
@@ -23,6 +23,10 @@ pub struct Book<'r> {
     stored: Notes,
     /// The segments that hold just that.
     segments: Vec<FileId>,
+    /// Where there are write-only keys: all segments that were ever replaced. Whoever can only add
+    /// may store them once more, as they were signed; so whatever takes over the segment that says
+    /// that they do not count says it as well.
+    buried: BTreeSet<FileId>,
     /// All segments that this prune has seen or written.
     known: HashSet<FileId>,
     /// Packs that others have claimed or named since the index was loaded.
@@ -36,11 +40,16 @@ impl<'r> Book<'r> {
     pub fn new(repository: &'r IndexedRepository, notes: Notes) -> Self {
         let segments = repository.index().segments();
         let holds_notes = |one: &&Segment| one.packs == 0 && !one.is_replaced;
+        let mut buried = BTreeSet::new();
+        if repository.keys().has_authority() {
+            buried.extend(segments.iter().flat_map(|one| one.replaces.iter().copied()));
+        }
         Self {
             repository,
             stored: notes.clone(),
             notes,
             segments: segments.iter().filter(holds_notes).map(|one| one.id).collect(),
+            buried,
             known: segments.iter().map(|one| one.id).collect(),
             claimed: HashSet::new(),
             has_rival: false,
@@ -58,8 +67,10 @@ impl<'r> Book<'r> {
     /// Stores the notes and takes these other segments over.
     fn replace(&mut self, mut replaces: Vec<FileId>) -> Result<()> {
         replaces.extend_from_slice(&self.segments);
+        let mut all = self.buried.clone();
+        all.extend(&replaces);
         let segment = IndexSegment {
-            replaces: replaces.clone(),
+            replaces: all.iter().copied().collect(),
             notes: self.notes.sorted(),
             ..IndexSegment::default()
         };
@@ -71,6 +82,9 @@ impl<'r> Book<'r> {
             self.known.insert(id);
             self.segments = vec![id];
         }
+        if self.repository.keys().has_authority() {
+            self.buried = all;
+        }
         self.stored = self.notes.clone();
         remove_segments(self.repository, replaces)
     }
@@ -81,7 +95,7 @@ impl<'r> Book<'r> {
         loop {
             let mut is_new = false;
             for (name, _) in self.repository.backend().list(FileKind::Index)? {
-                if !self.known.insert(name.id) {
+                if self.buried.contains(&name.id) || !self.known.insert(name.id) {
                     continue;
                 }
                 is_new = true;

@@ -65,13 +65,23 @@ pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u
     if !notes.is_empty() {
         repository.store_segment(&IndexSegment { notes, ..IndexSegment::default() })?;
     }
-    let replaces = old.clone();
+    let replaces = with_buried(repository, &old)?;
     let segment = IndexSegment { packs: entries, replaces, ..IndexSegment::default() };
     repository.store_segment(&segment)?;
     for id in old {
         repository.backend().remove(&FileName::new(FileKind::Index, id))?;
     }
     Ok(found)
+}
+
+/// These segments, and all that were replaced before them: whoever can only add may store those
+/// once more, as they were signed.
+fn with_buried(repository: &Repository, old: &[FileId]) -> Result<Vec<FileId>> {
+    let mut all: BTreeSet<FileId> = old.iter().copied().collect();
+    if repository.keys().has_authority() {
+        each_readable(repository, old, |_, segment| all.extend(segment.replaces))?;
+    }
+    Ok(all.into_iter().collect())
 }
 
 /// These packs without those that have another one's header, that the old index did not name, and
