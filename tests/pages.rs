@@ -123,6 +123,7 @@ fn a_customer_sees_snapshots_opens_one_and_browses_it() {
     for part in ["shop.example", "alice_geo", "info@shop.example", "2 cron jobs"] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    assert!(text.contains("Left out of it:"), "{text}");
     browser.picture("snapshot");
     browser.click_away("a[href*='public_html']");
     assert!(browser.text().contains("index.php"), "{}", browser.text());

@@ -154,7 +154,7 @@ pub fn list_backups(context: &Context, call: &Invocation) -> Result<()> {
     progress.partial("list all snapshots").map_or(Ok(()), Err)
 }
 
-fn list_row(call: &Invocation, id: &FileId, snapshot: &Snapshot) -> [Cell; 16] {
+fn list_row(call: &Invocation, id: &FileId, snapshot: &Snapshot) -> [Cell; 17] {
     let (day, time) = day_and_time(snapshot.time);
     let section = |name| Cell::list(snapshot.objects_of(name));
     let totals = snapshot.totals;
@@ -177,6 +177,7 @@ fn list_row(call: &Invocation, id: &FileId, snapshot: &Snapshot) -> [Cell; 16] {
         totals.milliseconds.div_ceil(60_000).max(1).into(),
         if snapshot.is_partial() { "partial" } else { "complete" }.into(),
         Cell::list(snapshot.tags.iter().map(String::as_str).filter(|tag| !is_ours(tag))),
+        Cell::list(snapshot.left_out.iter().map(String::as_str)),
     ]
 }
 

@@ -59,7 +59,12 @@ const LIST_COLUMNS: &[Column] = &[
     wide("RUNTIME", Holds::Count, "minutes it took, at least 1"),
     col("STATUS", Holds::Text, "`complete`, or `partial` if something could not be backed up"),
     col("TAGS", Holds::List, "its labels"),
+    LEFT_OUT,
 ];
+
+/// Of what a customer or an admin leaves out nothing comes back.
+const LEFT_OUT: Column =
+    wide("LEFT_OUT", Holds::List, "globs, as paths in the home, of what was left out of it");
 
 const OBJECT_COLUMNS: &[Column] = &[
     col("SNAPSHOT", Holds::Id, "its id"),
@@ -78,6 +83,7 @@ const OBJECT_COLUMNS: &[Column] = &[
     wide("RUNTIME", Holds::Count, "minutes it took, at least 1"),
     col("STATUS", Holds::Text, "`complete`, or `partial` if something could not be backed up"),
     wide("TAGS", Holds::List, "its labels"),
+    LEFT_OUT,
 ];
 
 const USER_COLUMNS: &[Column] = &[

@@ -53,6 +53,9 @@ if ((int) $snapshot["CRON"] > 0) {
 	<?php if ($snapshot["STATUS"] !== "complete") { ?>
 		<?= alert("warning", say("Something could not be backed up that night. What is listed here can be restored.")) ?>
 	<?php } ?>
+	<?php if (($snapshot["LEFT_OUT"] ?? "") !== "") { ?>
+		<p class="ghostsnap-facts"><?= h(say("Left out of it: %s", str_replace(",", ", ", $snapshot["LEFT_OUT"]))) ?></p>
+	<?php } ?>
 	<?php if ($view["missing"] !== "") { ?>
 		<?= alert("info", say("Not all mail accounts are listed: %s", $view["missing"])) ?>
 	<?php } ?>
