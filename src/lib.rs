@@ -102,9 +102,12 @@
 //! Never a path of a backed-up tree, never a Hestia word.
 //!
 //! - `repo/mod.rs`: `Repository` (make, open) and `IndexedRepository`
-//! - `repo/keys.rs`: key slots: unlock, list, add, change, remove, rotate
+//! - `repo/unlock.rs`: which key slot a secret opens, and which to take
+//! - `repo/keys.rs`: key slots: list, add, change, remove, rotate
 //! - `repo/local_copy.rs`: index, snapshots and trees of a repository far away, on this machine
+//! - `repo/last_slot.rs`: which key slot has opened it last
 //! - `repo/index.rs`: the index in memory: which chunk lies where
+//! - `repo/indexed.rs`: a repository with its index, for whoever looks or writes
 //! - `repo/naming.rs`: which segments count, and so which packs
 //! - `repo/pack_list.rs`: the packs of an index with all that it says of them
 //! - `repo/authority.rs`: whom to believe about packs, where there are write-only keys
@@ -177,7 +180,8 @@
 //! - `ops/prune/repack.rs`: what is needed of a pack, written anew
 //! - `ops/prune/vouch.rs`: what only write-only keys say of packs, compared with the packs
 //! - `ops/prune/book.rs`: its notes, and the merging of index segments
-//! - `ops/copy.rs`: snapshots into a repository with other keys
+//! - `ops/copy/mod.rs`: snapshots into a repository with other keys
+//! - `ops/copy/content.rs`: what is new of one of them
 //! - `ops/check.rs`: structure and data; typed findings
 //! - `ops/check_unproven.rs`: what only write-only keys say of packs
 //! - `ops/repair/mod.rs`: mending: first the index, then packs, then snapshots
@@ -245,7 +249,8 @@
 //! - `hestia/queue/runner.rs`: begins jobs, stops them, notes how they ended
 //! - `hestia/queue/child.rs`: the processes of jobs and runners
 //! - `hestia/queue/request.rs`: requests of customers who have no rights
-//! - `hestia/queue/schedule.rs`: what is done again and again; what is due
+//! - `hestia/queue/schedule.rs`: what is done again and again
+//! - `hestia/queue/due.rs`: what of it is due, and when it was due last
 //! - `hestia/queue/when.rs`: cron expressions and their like
 //! - `hestia/queue/rules.rs`: the settings of the queue
 //! - `hestia/notify/mod.rs`: telling people how backups are

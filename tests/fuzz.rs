@@ -258,7 +258,8 @@ fn kept_keys() -> Vec<u8> {
         used: 9 << byte,
         key: Zeroizing::new([byte; 32]),
     };
-    kept::encode(&[kept(Purpose::Snapshot, 1), kept(Purpose::MetaPack, 2)]).to_vec()
+    let keys = vec![kept(Purpose::Snapshot, 1), kept(Purpose::MetaPack, 2)];
+    kept::encode(&kept::Keeping { keys, owner: Some([3; 32]) }).to_vec()
 }
 
 fn texts() -> Vec<(&'static str, &'static str, &'static str)> {

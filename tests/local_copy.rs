@@ -10,8 +10,9 @@ use ghostsnap::backend::mem::Mem;
 use ghostsnap::backend::{Backend, FileKind, FileName, Properties};
 use ghostsnap::base::monitor::Collect;
 use ghostsnap::base::{Kind, Result, World};
+use ghostsnap::format::keyslot::Secret;
 use ghostsnap::ops::check::{ReadData, check};
-use ghostsnap::repo::{IndexedRepository, LocalCopy, Reader, Repository};
+use ghostsnap::repo::{Found, IndexedRepository, LocalCopy, Reader, Repository};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ struct Far {
     reads: AtomicU64,
     /// Which pack to lose, counted from now; 0 for none.
     loses: AtomicU64,
+    /// Index segments that are still to be lost.
+    loses_index: AtomicU64,
 }
 
 impl Far {
@@ -51,6 +54,9 @@ impl Backend for Far {
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         self.mem.size(name)
     }
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        ghostsnap::backend::size_each(self, names)
+    }
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
         if name.kind == FileKind::Pack {
             let left = self.loses.load(Ordering::SeqCst);
@@ -58,6 +64,11 @@ impl Backend for Far {
             if left == 1 {
                 return Ok(());
             }
+        }
+        let left = self.loses_index.load(Ordering::SeqCst);
+        if name.kind == FileKind::Index && left > 0 {
+            self.loses_index.store(left - 1, Ordering::SeqCst);
+            return Ok(());
         }
         self.mem.create(name, bytes)
     }
@@ -79,7 +90,12 @@ struct Bench {
 
 /// A repository with two snapshots of a tree, made by a machine that keeps a copy.
 fn bench() -> Bench {
-    let far = Arc::new(Far { mem: Mem::new(), reads: AtomicU64::new(0), loses: AtomicU64::new(0) });
+    let far = Arc::new(Far {
+        mem: Mem::new(),
+        reads: AtomicU64::new(0),
+        loses: AtomicU64::new(0),
+        loses_index: AtomicU64::new(0),
+    });
     let bench = Bench { folder: tempfile::tempdir().unwrap(), far };
     sample_tree(&bench.source());
     init(bench.backend());
@@ -253,6 +269,79 @@ fn it_keeps_within_its_room() {
     // A place where nothing can be written is none.
     fs::write(bench.folder.path().join("a file"), b"").unwrap();
     assert_eq!(bench.everything("a file", u64::MAX), right);
+}
+
+#[test]
+fn no_snapshot_counts_on_an_index_that_the_store_lost_without_a_word() {
+    let bench = bench();
+    fs::write(bench.source().join("site/more"), [7; 50_000]).unwrap();
+    let repository = bench.open("here", u64::MAX);
+    let before = repository.snapshots().unwrap().len();
+    bench.far.loses_index.store(2, Ordering::SeqCst);
+    for _ in 0..2 {
+        let error = try_backup(&repository, &bench.source()).unwrap_err();
+        assert_eq!(error.kind(), Kind::InUse, "{error}");
+        assert_eq!(repository.snapshots().unwrap().len(), before);
+    }
+    // What the backup before has stored is named by the next one of the same process, and whole.
+    let packs = bench.far.mem.list(FileKind::Pack).unwrap().len();
+    let report = try_backup(&repository, &bench.source()).unwrap();
+    assert_eq!(bench.far.mem.list(FileKind::Pack).unwrap().len(), packs, "nothing twice");
+    let target = bench.folder.path().join("target");
+    let fresh = bench.open("elsewhere", u64::MAX);
+    assert_eq!(restore(&fresh, &report.snapshot, &bench.source(), &target).warnings, 0);
+    assert_eq!(manifest(&target), manifest(&bench.source()));
+    let world = Arc::new(World::seeded(9));
+    let opened = Repository::open(bench.backend(), &secret(), world).unwrap();
+    let found = check(opened, ReadData::All, &Collect::default()).unwrap();
+    assert!(!found.is_damaged(), "{:?}", found.findings);
+}
+
+/// Opens it as a machine that notes which key did; how often keys were listed for it.
+fn opened_with(bench: &Bench, secret: &Secret) -> (Result<Repository>, usize) {
+    let listed = Arc::new(AtomicU64::new(0));
+    let heard = Arc::clone(&listed);
+    let hooked = Hooked::new(bench.backend(), move |call| {
+        if call == Call::List(FileKind::Key) {
+            heard.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let notes = bench.folder.path().join("notes");
+    let found = Found::at(Arc::new(hooked)).unwrap().noting_in(Some(&notes));
+    let opened = found.open(secret, Arc::new(World::seeded(77)));
+    (opened, usize::try_from(listed.load(Ordering::SeqCst)).unwrap())
+}
+
+#[test]
+fn the_key_that_opened_it_last_is_asked_for_first_and_believed_no_further() {
+    let bench = bench();
+    let opens = |secret: &Secret| {
+        let (opened, listed) = opened_with(&bench, secret);
+        opened.map(|_| listed).map_err(|error| error.kind())
+    };
+    let other = Secret::from_file_text(&Secret::key_file_text(&[9; 32])).unwrap();
+    assert_eq!([opens(&secret()), opens(&secret()), opens(&secret())], [Ok(1), Ok(0), Ok(0)]);
+    // Another key is found among all, and is the one that is known from then on.
+    let repository = Repository::open(bench.backend(), &secret(), Arc::new(World::seeded(5)));
+    let id = repository.unwrap().add_key(&other, "other").unwrap();
+    assert_eq!([opens(&other), opens(&other), opens(&secret())], [Ok(1), Ok(0), Ok(1)]);
+    // One that was taken away opens nothing any more, noted or not.
+    assert_eq!(opens(&other), Ok(1));
+    bench.far.mem.remove(&FileName::new(FileKind::Key, id)).unwrap();
+    assert_eq!(opens(&other), Err(Kind::Password));
+    assert_eq!([opens(&secret()), opens(&secret())], [Ok(1), Ok(0)]);
+    // Whatever happens to the note, it costs a listing.
+    let mut notes = Vec::new();
+    collect(&bench.folder.path().join("notes"), &mut notes);
+    assert_eq!(notes.len(), 1);
+    for text in [&b""[..], &[7; 32], &[7; 99]] {
+        fs::write(&notes[0], text).unwrap();
+        assert_eq!([opens(&secret()), opens(&secret())], [Ok(1), Ok(0)]);
+    }
+    // A damaged slot is what it is without a note.
+    let (name, _) = bench.far.mem.list(FileKind::Key).unwrap()[0];
+    bench.far.mem.tamper(&name, |bytes| bytes[60] ^= 1);
+    assert_eq!(opens(&secret()), Err(Kind::Password));
 }
 
 #[test]

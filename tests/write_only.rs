@@ -13,8 +13,9 @@ use ghostsnap::backend::mem::Mem;
 use ghostsnap::backend::{Backend, FileKind, FileName, read_all};
 use ghostsnap::base::monitor::Collect;
 use ghostsnap::base::{ChunkId, Counter, FileId, Kind, Result, World};
+use ghostsnap::crypto::kdf::derive_from_key_file;
 use ghostsnap::crypto::sign::WriterKey;
-use ghostsnap::crypto::{Keys, MasterKey};
+use ghostsnap::crypto::{Keys, MasterKey, NonceIndex, SealKey};
 use ghostsnap::format::envelope::{self, HEADER_BYTES, is_deposit};
 use ghostsnap::format::history::{Entry, Removed, content_of};
 use ghostsnap::format::keyslot::{KeySlot, Secret, seal_slot};
@@ -108,6 +109,7 @@ impl Bench {
         let kept = KeptFile::new(&self.state().join("write-only"), &id);
         diary.prepare()?;
         kept.prepare()?;
+        kept.same_owner(&repository)?;
         Ok(repository.with_diary(diary).with_kept(kept))
     }
 
@@ -489,6 +491,126 @@ fn what_a_thief_puts_among_the_key_slots_is_in_nobodys_way() {
     assert_eq!(bench.store.list(FileKind::Key).unwrap().len(), 3);
     assert_eq!(bench.content_of(&done.snapshot), bench.content());
     bench.back_up();
+}
+
+/// A slot of a key file, as somebody with a program of his own takes it apart: what all can read,
+/// and what is wrapped.
+fn taken_apart(slot: &[u8], byte: u8) -> (Vec<u8>, Vec<u8>) {
+    let proof = if slot[8] & 8 != 0 { 64 } else { 0 };
+    let slot = &slot[..slot.len() - proof];
+    let length = u32::from_le_bytes(slot[48..52].try_into().unwrap()) as usize;
+    let (clear, sealed) = slot.split_at(52 + length);
+    let mut text = sealed.to_vec();
+    let key = SealKey::new(&derive_from_key_file(&[byte; 32], slot[16..48].try_into().unwrap()));
+    let plain = key.open(NonceIndex::Message(0), clear, &mut text).unwrap().to_vec();
+    (clear.to_vec(), plain)
+}
+
+/// Write-only slots for the server's secret, made by somebody who has that: all is as in the true
+/// one, but what is stored from then on would be sealed for him. With the true owner's name or with
+/// his own, without a proof or with one of his.
+fn redirecting_slots(bench: &Bench) -> Vec<Vec<u8>> {
+    let own = Keys::new(MasterKey::new([66; 32])).with_authority();
+    let (theirs, his) = (bench.owner(), own.write_only_parts().unwrap());
+    let theirs = theirs.keys().write_only_parts().unwrap();
+    let (label, created) = ("server".to_owned(), world().now());
+    let slot = KeySlot { label, created, kdf: None, epoch: 0, write_only: true };
+    let own_slot = seal_slot(&own, &key_file(SERVER), &slot, &world()).unwrap();
+    let true_slot = read_all(bench.store.as_ref(), &slot_of(bench, SERVER)).unwrap();
+    let exchange = |text: &mut Vec<u8>, from: [u8; 32], to: [u8; 32]| {
+        let at = text.windows(32).position(|window| window == from).unwrap();
+        text[at..at + 32].copy_from_slice(&to);
+    };
+    let mut all = Vec::new();
+    for names_himself in [false, true] {
+        for proves in [false, true] {
+            let (mut clear, _) = taken_apart(&own_slot, SERVER);
+            clear[8] = if proves { 4 | 8 } else { 4 };
+            // Another name each time.
+            clear[20] ^= 2 * u8::from(names_himself) + u8::from(proves);
+            let (_, mut text) = taken_apart(&true_slot, SERVER);
+            exchange(&mut text, theirs.deposit, his.deposit);
+            if names_himself {
+                exchange(&mut text, theirs.epochs[0].2, his.epochs[0].2);
+            }
+            let salt = clear[16..48].try_into().unwrap();
+            let key = SealKey::new(&derive_from_key_file(&[SERVER; 32], salt));
+            let tag = key.seal(NonceIndex::Message(0), &clear, &mut text);
+            let mut slot = [&clear[..], &text, &tag].concat();
+            if proves {
+                slot.extend(own.prove_slot(&slot).unwrap());
+            }
+            all.push(slot);
+        }
+    }
+    all
+}
+
+#[test]
+fn whoever_knows_a_write_only_secret_cannot_have_backups_sealed_for_himself() {
+    let bench = Bench::new();
+    bench.back_up();
+    let owner = bench.server().keys().owner();
+    let true_slot = slot_of(&bench, SERVER);
+    let forged = redirecting_slots(&bench);
+    for is_alone in [false, true] {
+        if is_alone {
+            bench.store.remove(&true_slot).unwrap();
+        }
+        for bytes in forged.clone() {
+            let name = FileName::new(FileKind::Key, pack::file_id(&bytes));
+            bench.store.create(&name, &bytes).unwrap();
+            match bench.server_on(Arc::clone(&bench.store)) {
+                Ok(server) => assert_eq!(server.keys().owner(), owner, "the true one"),
+                Err(error) => {
+                    assert!(matches!(error.kind(), Kind::Damaged | Kind::Password), "{error}");
+                }
+            }
+            bench.store.remove(&name).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_slot_of_before_a_rotation_that_is_put_back_is_not_taken() {
+    let bench = Bench::new();
+    bench.back_up();
+    let slots = bench.store.list(FileKind::Key).unwrap().into_iter();
+    let before: Vec<(FileName, Vec<u8>)> =
+        slots.map(|(name, _)| (name, read_all(bench.store.as_ref(), &name).unwrap())).collect();
+    let both = [key_file(OWNER), key_file(SERVER)];
+    bench.owner().rotate_keys(&both, false, &Collect::default()).unwrap();
+    before.iter().for_each(|(name, bytes)| drop(bench.store.create(name, bytes)));
+    assert_eq!(bench.store.list(FileKind::Key).unwrap().len(), 4);
+    for repository in [bench.owner(), bench.server()] {
+        assert_eq!(repository.keys().newest_epoch(), 1);
+    }
+    // The newest key is in one full slot alone; what was put back is no other.
+    let newest = bench.owner().slot_of(&key_file(OWNER)).unwrap().unwrap();
+    assert_eq!(newest.1.epoch, 1);
+    assert_eq!(bench.owner().remove_key(&newest.0).unwrap_err().kind(), Kind::Forbidden);
+    // And a rotation makes a new one, whatever lies there.
+    let rotated = bench.owner().rotate_keys(&both, false, &Collect::default()).unwrap();
+    assert_eq!(rotated.epoch, 2);
+    assert_eq!(bench.store.list(FileKind::Key).unwrap().len(), 2);
+    bench.back_up();
+    assert_eq!(bench.findings(), [""; 0]);
+}
+
+#[test]
+fn what_a_thief_adds_to_the_index_is_not_named_for_ever() {
+    let bench = Bench::new();
+    bench.back_up();
+    for _ in 0..200 {
+        say(&bench, IndexSegment::default());
+    }
+    bench.prune();
+    bench.change("more");
+    bench.back_up();
+    bench.prune();
+    let repository = bench.owner().indexed(&Collect::default()).unwrap();
+    let named: usize = repository.index().segments().iter().map(|one| one.replaces.len()).sum();
+    assert!(named < 40, "{named}");
 }
 
 #[test]

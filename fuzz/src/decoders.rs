@@ -152,8 +152,8 @@ pub fn proven_segment(bytes: &[u8]) {
 }
 
 pub fn kept_keys(bytes: &[u8]) {
-    let Ok(keys) = kept::decode(bytes) else { return };
-    assert_eq!(kept::decode(&kept::encode(&keys)).unwrap(), keys);
+    let Ok(keeping) = kept::decode(bytes) else { return };
+    assert_eq!(kept::decode(&kept::encode(&keeping)).unwrap(), keeping);
 }
 
 pub fn snapshot(bytes: &[u8]) {

@@ -167,12 +167,6 @@ pub fn rotate(context: &Context, call: &Invocation) -> Result<()> {
         rows.row(&[id, label, method, result.into()])?;
     }
     rows.finish()?;
-    if !rotated.is_new {
-        context.output.important(
-            "A rotation that was interrupted has been ended, with its key. If that is not new enough, \
-             run it again.",
-        );
-    }
     context.output.note(&format!(
         "sealed under new keys from now on (epoch {}); each 'ghostsnap prune' renews some of what \
          was stored before",
@@ -229,7 +223,7 @@ pub fn test(context: &Context, call: &Invocation) -> Result<()> {
     let progress = context.progress();
     let all = repository.readable_snapshots(&progress)?;
     let count = all.len();
-    let repository = repository.indexed(&progress)?;
+    let repository = repository.indexed_to_look(&progress)?;
     // The keys of trees, too: the newest snapshot opens.
     if let Some((_, newest)) = all.last() {
         Reader::new(&repository).tree(&newest.tree)?;

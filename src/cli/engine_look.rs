@@ -251,7 +251,7 @@ pub fn diff(context: &Context, call: &Invocation) -> Result<()> {
 pub fn stats(context: &Context, call: &Invocation) -> Result<()> {
     let opened = repository::open(context, call)?;
     let progress = context.progress();
-    let repository = opened.indexed_to_look(&progress)?;
+    let repository = opened.repository.indexed(&progress)?;
     let stats = stats_of(&repository, &progress)?;
     progress.finish();
     let mut rows = context.output.rows(call.command().columns);

@@ -42,7 +42,7 @@ pub fn packs(context: &Context, call: &Invocation) -> Result<()> {
             let other = repository::open_meant(context, call, &meant)?.repository;
             // It may be an older copy of this one's files.
             let other = other.without_copy().without_diary();
-            Some(other.indexed_to_read("repair", &progress)?)
+            Some(other.indexed_to_judge("repair", &progress)?)
         }
     };
     let options = PackOptions { dry_run, level };

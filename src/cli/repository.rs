@@ -6,6 +6,7 @@
 use super::Context;
 use super::args::Invocation;
 use super::secret::{Asker, NewSecret, find_secret};
+use crate::backend::mem::Mem;
 use crate::backend::open::is_far;
 use crate::backend::throttle::{Rates, Throttled};
 use crate::backend::{self, Access, FileName, Variables};
@@ -283,10 +284,10 @@ fn open_as_server(
     };
     let dressing = Dressing::of(call, settings, &meant)?;
     if !make || by_address {
-        let opened = setup::open(&place, &meant.access)?;
+        let opened = setup::open(&place, &meant.access, dressing.notes())?;
         return dressing.put_on(context, call, opened);
     }
-    let opened = setup::open_or_make(&place, &meant.access)?;
+    let opened = setup::open_or_make(&place, &meant.access, dressing.notes())?;
     if let Some(made) = opened.made {
         context.output.important(&made.advice());
     }
@@ -384,6 +385,11 @@ impl Dressing {
         Ok(Self { rates, copies, scratch, memories: memory_folder(call, settings) })
     }
 
+    /// Where it is noted which key opens a repository that is far away.
+    fn notes(&self) -> Option<&Path> {
+        self.copies.as_deref()
+    }
+
     fn put_on(
         self,
         context: &Context,
@@ -399,7 +405,7 @@ impl Dressing {
         let repository =
             repository.through(|store| Throttled::wrap(store, rates, &context.world, &stop));
         let repository = match &self.memories {
-            Some(folder) => with_memory(context, repository, folder),
+            Some(folder) => with_memory(context, repository, folder)?,
             None => repository,
         };
         let repository = match &self.scratch {
@@ -444,7 +450,7 @@ const WRITE_ONLY: &[&str] = &[
 ];
 
 /// A repository that this machine remembers, if it can. Without that only the memory is lost.
-fn with_memory(context: &Context, repository: Repository, folder: &Path) -> Repository {
+fn with_memory(context: &Context, repository: Repository, folder: &Path) -> Result<Repository> {
     let machine = format!("{} {}", context.world.host(), context.world.machine_id());
     let diary = Diary::new(folder, &repository.config().repository_id, &machine);
     let repository = match diary.prepare() {
@@ -456,7 +462,7 @@ fn with_memory(context: &Context, repository: Repository, folder: &Path) -> Repo
         }
     };
     if !repository.keys().is_write_only() {
-        return repository;
+        return Ok(repository);
     }
     let kept =
         KeptFile::new(&folder.with_file_name("write-only"), &repository.config().repository_id);
@@ -465,7 +471,8 @@ fn with_memory(context: &Context, repository: Repository, folder: &Path) -> Repo
         let what = "remember on this machine what its backups are compared with";
         context.output.warning(&error.within(what));
     }
-    repository.with_kept(kept)
+    kept.same_owner(&repository)?;
+    Ok(repository.with_kept(kept))
 }
 
 /// Where this machine remembers what it has seen of repositories.
@@ -532,11 +539,36 @@ pub fn open_or_make(context: &Context, call: &Invocation, meant: &Meant) -> Resu
         return open_meant(context, call, meant).map(|opened| opened.repository);
     };
     let dressing = Dressing::of(call, &readable_settings(call)?, meant)?;
-    let opened = setup::open_or_make(&place, &meant.access)?;
+    let opened = setup::open_or_make(&place, &meant.access, dressing.notes())?;
     if let Some(made) = opened.made {
         context.output.important(&made.advice());
     }
     dressing.put_on(context, call, opened.repository)
+}
+
+/// Notes that this slot opens a repository that was made just now. What cannot be noted costs a
+/// listing the next time.
+pub fn note_slot(call: &Invocation, meant: &Meant, made: &Repository, slot: &FileId) {
+    let dressing = readable_settings(call).and_then(|set| Dressing::of(call, &set, meant));
+    if let Ok(dressing) = dressing
+        && let Some(notes) = dressing.notes()
+        && let Ok(found) = Found::at(Arc::clone(made.backend()))
+    {
+        found.noting_in(Some(notes)).note(slot);
+    }
+}
+
+/// The same without making anything: one that would be made is empty and in memory.
+pub fn open_or_pretend(context: &Context, call: &Invocation, meant: &Meant) -> Result<Repository> {
+    let says = says_password(&meant.heard(call));
+    let place = meant.place().filter(|place| place.name.is_some() && !says);
+    let is_new = place.is_some_and(|place| !place.key_file.exists());
+    if is_new && backend::open(&meant.address, &meant.access)?.size(&FileName::CONFIG)?.is_none() {
+        let world = Arc::clone(&context.world);
+        let secret = Secret::from_file_text(&Secret::key_file_text(&world.random_32()?))?;
+        return Repository::init(Arc::new(Mem::new()), &secret, "nobody's", world);
+    }
+    open_meant(context, call, meant).map(|opened| opened.repository)
 }
 
 /// Opens this one.
@@ -544,7 +576,7 @@ pub fn open_meant(context: &Context, call: &Invocation, meant: &Meant) -> Result
     let dressing = Dressing::of(call, &readable_settings(call)?, meant)?;
     let backend = backend::open(&meant.address, &meant.access)?;
     // Nobody should type a password for a repository that is not there.
-    let found = Found::at(backend)?;
+    let found = Found::at(backend)?.noting_in(dressing.notes());
     let secret = meant.secret(context, call)?;
     let repository = found.open(&secret, Arc::clone(&context.world))?;
     Ok(Opened { repository: dressing.put_on(context, call, repository)?, secret })

@@ -325,6 +325,12 @@ impl Keys {
         epoch.is_some_and(|epoch| is_proof(&epoch.authority, salt, record, proof))
     }
 
+    /// Whose repository it is, where there are write-only keys: the public key of the first epoch's
+    /// authority.
+    pub fn owner(&self) -> Option<[u8; 32]> {
+        self.epochs.first().filter(|_| self.has_authority).map(|first| first.authority)
+    }
+
     /// The proof that somebody who has master keys made this key slot; none where nobody else
     /// could. By those of the first epoch, which all of them have, of whatever epoch the slot is.
     pub fn prove_slot(&self, slot: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {

@@ -309,7 +309,15 @@ pub fn seal_with_features(keys: &Keys, header: Header, plain: &[u8]) -> Result<V
     let index = NonceIndex::Message(0);
     let mut text = frame(plain, &mut Compressor::new(3)?)?;
     let tag = key.seal(index, &bound_data(&header, index), &mut text);
-    Ok([&header[..], &text, &tag].concat())
+    let stored = [&header[..], &text, &tag].concat();
+    // What nobody could read again is not written.
+    if plain.len() > limits::RECORD_PLAIN_BYTES_MAX
+        || units::bytes(stored.len()) > limits::RECORD_BYTES_MAX
+    {
+        return Err(Error::new(Kind::Limit, "seal a record")
+            .why(format!("it is {} bytes long, which is more than may be read", stored.len())));
+    }
+    Ok(stored)
 }
 
 /// Opens a record sealed by [`seal_record`].

@@ -191,7 +191,8 @@ pub fn seal_slot(keys: &Keys, secret: &Secret, slot: &KeySlot, world: &World) ->
     let record = slot_record(&slot, secret);
     let wrapping = wrapping_key(secret, slot.kdf, &salt)?;
     let adds = if slot.write_only { envelope::FEATURE_WRITE_ONLY } else { 0 };
-    let proves = if keys.has_authority() { envelope::FEATURE_PROVEN_SLOT } else { 0 };
+    let can_prove = keys.has_authority() && !keys.is_write_only();
+    let proves = if can_prove { envelope::FEATURE_PROVEN_SLOT } else { 0 };
     let features = adds | proves;
     let header = Header { features, ..Header::new(RecordKind::KeySlot, salt) };
     let plain_part = plain_part(&header, &record)?;

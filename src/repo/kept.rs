@@ -5,9 +5,9 @@
 
 use super::Repository;
 use crate::backend::private_file::PrivateFile;
-use crate::base::{FileId, Result, Within, limits};
+use crate::base::{Error, FileId, Kind, Result, Within, limits};
 use crate::crypto::KeptKey;
-use crate::format::kept;
+use crate::format::kept::{self, Keeping};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,8 +29,35 @@ impl KeptFile {
         self.read().map(drop)
     }
 
-    fn read(&self) -> Result<Vec<KeptKey>> {
-        let Some(bytes) = self.file.read(limits::KEPT_BYTES_MAX)? else { return Ok(Vec::new()) };
+    /// Fails if the repository is now somebody else's than it was when this machine opened it
+    /// first: whoever knows the secret of a key that only adds could make another slot for it, and
+    /// all backups would be sealed for him from then on.
+    pub fn same_owner(&self, repository: &Repository) -> Result<()> {
+        let Some(owner) = repository.keys.owner() else { return Ok(()) };
+        // What cannot be read is lost; `prepare` has said so.
+        match self.read().unwrap_or_default().owner {
+            Some(known) if known == owner => return Ok(()),
+            None => {}
+            Some(_) => {
+                return Err(Error::new(Kind::Damaged, "tell whose repository it is")
+                    .why("it has another owner than when this machine opened it first")
+                    .hint(format!(
+                        "somebody may have added a false key: look at 'ghostsnap key list' on the \
+                         owner's machine. If all is well there, remove {}",
+                        self.file.path().display()
+                    )));
+            }
+        }
+        let Ok(Some(_held)) = self.file.hold(&repository.world, limits::MEMORY_WAIT) else {
+            return Ok(());
+        };
+        let keeping = Keeping { owner: Some(owner), ..self.read().unwrap_or_default() };
+        self.file.write(&kept::encode(&keeping))
+    }
+
+    fn read(&self) -> Result<Keeping> {
+        let bytes = self.file.read(limits::KEPT_BYTES_MAX)?;
+        let Some(bytes) = bytes else { return Ok(Keeping::default()) };
         let what = || format!("read {}", self.file.path().display());
         kept::decode(&bytes).within(what).map_err(|error| {
             error.hint("if it is lost, remove it: the next backup reads every file once more")
@@ -44,7 +71,7 @@ impl Repository {
     pub fn with_kept(self, file: KeptFile) -> Self {
         if let Some(kept) = self.keys.kept() {
             // What cannot be read is not there; `prepare` has said so.
-            kept.add(file.read().unwrap_or_default());
+            kept.add(file.read().unwrap_or_default().keys);
         }
         Self { kept: Some(Arc::new(file)), ..self }
     }
@@ -55,8 +82,10 @@ impl Repository {
         let (Some(kept), Some(file)) = (self.keys.kept(), self.kept.as_deref()) else { return };
         let Ok(Some(_held)) = file.file.hold(&self.world, limits::MEMORY_WAIT) else { return };
         let now = self.world.now().seconds;
-        let all = merged(file.read().unwrap_or_default(), kept.lasting(), now);
-        drop(file.file.write(&kept::encode(&all)));
+        let before = file.read().unwrap_or_default();
+        let owner = before.owner.or_else(|| self.keys.owner());
+        let keys = merged(before.keys, kept.lasting(), now);
+        drop(file.file.write(&kept::encode(&Keeping { keys, owner })));
     }
 }
 

@@ -3,8 +3,9 @@
 //! them. The data never changes when a password does; the last slot cannot be removed.
 
 use super::locks::{Held, in_use};
+use super::unlock::{self, Tries, no_slot_opens, read_slot, slot_names};
 use super::{Repository, store_named};
-use crate::backend::{Backend, FileKind, FileName};
+use crate::backend::{FileKind, FileName};
 use crate::base::{Error, FileId, Kind, Result, Within, limits};
 use crate::base::{Monitor, World};
 use crate::crypto::MasterKey;
@@ -12,137 +13,6 @@ use crate::crypto::{KdfParams, Keys};
 use crate::format::keyslot::{
     KeySlot, Secret, describe_proven_slot, describe_slot, open_slot, seal_slot,
 };
-use crate::format::{Config, RecordKind, envelope};
-
-/// Finds the slot that this secret opens and whose key opens the config.
-pub(super) fn unlock(
-    backend: &dyn Backend,
-    secret: &Secret,
-    stored_config: &[u8],
-) -> Result<(Keys, Config)> {
-    // A config of a newer version must say so before any password is blamed.
-    envelope::Header::decode(stored_config, RecordKind::Config)?;
-    let mut trouble = None;
-    let mut opened_a_slot = false;
-    let mut only_adding = None;
-    let mut tries = Tries::new(secret);
-    for (name, size) in slot_names(backend)? {
-        let keys = match read_slot(backend, &name, size).and_then(|bytes| tries.open(&bytes)) {
-            Ok(Some(keys)) => keys,
-            Ok(None) => continue,
-            // A damaged slot must not keep a good one from being tried.
-            Err(error) => {
-                trouble = trouble.or(Some(error.within(format!("read {name}"))));
-                continue;
-            }
-        };
-        opened_a_slot = true;
-        match envelope::open_record(&keys, RecordKind::Config, stored_config) {
-            // A secret that is worth more somewhere else is taken for that.
-            Ok(plain) if keys.is_write_only() => only_adding = Some((keys, plain)),
-            Ok(plain) => return admitted(keys, Config::decode(&plain)?),
-            // A slot of an interrupted init wraps another master key.
-            Err(error) => trouble = trouble.or(Some(error)),
-        }
-    }
-    if let Some((keys, plain)) = only_adding {
-        return admitted(keys, Config::decode(&plain)?);
-    }
-    match trouble {
-        Some(error) if opened_a_slot => Err(error),
-        trouble => Err(tries.left_out().unwrap_or_else(|| no_slot_opens(secret, trouble))),
-    }
-}
-
-/// Tries slots with a secret, but not for ever: whoever can add files could add many.
-struct Tries<'s> {
-    secret: &'s Secret,
-    left: usize,
-    left_out: usize,
-}
-
-impl<'s> Tries<'s> {
-    fn new(secret: &'s Secret) -> Self {
-        Self { secret, left: limits::KEY_SLOTS_MAX, left_out: 0 }
-    }
-
-    /// Opens this slot, if it can be.
-    fn open(&mut self, stored: &[u8]) -> Result<Option<Keys>> {
-        let needs_password = describe_slot(stored)?.kdf.is_some();
-        if needs_password != matches!(self.secret, Secret::Password(_)) {
-            return Ok(None);
-        }
-        // A key file costs nothing to try.
-        if needs_password {
-            let Some(left) = self.left.checked_sub(1) else {
-                self.left_out += 1;
-                return Ok(None);
-            };
-            self.left = left;
-        }
-        open_slot(stored, self.secret)
-    }
-
-    /// What to say if no slot was opened though there were others.
-    fn left_out(&self) -> Option<Error> {
-        let (most, more) = (limits::KEY_SLOTS_MAX, self.left_out);
-        (more > 0).then(|| {
-            Error::new(Kind::Limit, "try all of its key slots")
-                .why(format!("the password opens none of {most}, and {more} more were not tried"))
-                .hint(
-                    "somebody may have added files to keys/ in the store: remove those that are \
-                     new, or open it with a key file or a recovery kit",
-                )
-        })
-    }
-}
-
-/// The config says which keys there may be. So does each slot, which whoever has write-only keys
-/// cannot make: another config in the place of the true one is none.
-fn admitted(keys: Keys, config: Config) -> Result<(Keys, Config)> {
-    if config.write_only_keys == keys.has_authority() {
-        return Ok((keys, config));
-    }
-    Err(Error::new(Kind::Damaged, "unlock it")
-        .why("its config and the key say different things of whether it admits write-only keys")
-        .hint("somebody may have exchanged the config: put it back from a copy"))
-}
-
-fn no_slot_opens(secret: &Secret, trouble: Option<Error>) -> Error {
-    let given = match secret {
-        Secret::Password(_) => "password",
-        Secret::KeyFile(_) => "key file",
-    };
-    let error = Error::new(Kind::Password, "unlock it");
-    match trouble {
-        Some(trouble) => error.cause(trouble),
-        None => error.why(format!("the {given} opens none of its key slots")),
-    }
-    .hint("check GHOSTSNAP_PASSWORD, --password-file or --key-file")
-}
-
-fn slot_names(backend: &dyn Backend) -> Result<Vec<(FileName, u64)>> {
-    let mut names = backend.list(FileKind::Key)?;
-    names.sort_unstable();
-    if names.len() > limits::KEY_FILES_MAX {
-        return Err(Error::new(Kind::Limit, "read the key slots")
-            .why(format!(
-                "there are {} files in keys/, at most {} are looked at",
-                names.len(),
-                limits::KEY_FILES_MAX
-            ))
-            .hint("somebody may have added them to the store: remove those that are new"));
-    }
-    Ok(names)
-}
-
-fn read_slot(backend: &dyn Backend, name: &FileName, size: u64) -> Result<Vec<u8>> {
-    if size > limits::KEY_SLOT_BYTES_MAX {
-        return Err(Error::new(Kind::Damaged, format!("read {name}"))
-            .why(format!("it is {size} bytes long")));
-    }
-    backend.read(name, 0..size)
-}
 
 impl Repository {
     /// The key slots, oldest first. One that cannot be read is an error naming it; where others can
@@ -228,23 +98,11 @@ impl Repository {
         store_named(self.backend.as_ref(), FileKind::Key, &stored).within(|| "add a key slot")
     }
 
-    /// The slot that this secret opens; those that are damaged or newer hide none that is not.
+    /// The slot that this secret opens, of several the one that is worth most; those that are
+    /// damaged or newer hide none that is not.
     pub fn slot_of(&self, secret: &Secret) -> Result<Option<(FileId, KeySlot)>> {
-        let backend = self.backend.as_ref();
-        let mut trouble = None;
-        let mut tries = Tries::new(secret);
-        for (name, size) in slot_names(backend)? {
-            let opened = read_slot(backend, &name, size).and_then(|stored| {
-                let is_it = tries.open(&stored)?.is_some();
-                if is_it { describe_slot(&stored).map(Some) } else { Ok(None) }
-            });
-            match opened {
-                Ok(Some(slot)) => return Ok(Some((name.id, slot))),
-                Ok(None) => {}
-                Err(error) => trouble = trouble.or(Some(error)),
-            }
-        }
-        trouble.map_or(Ok(None), Err)
+        let found = unlock::slot_of(self.backend.as_ref(), secret)?;
+        Ok(found.map(|(name, slot)| (name.id, slot)))
     }
 
     /// Removes a slot, never the last one, nor the last one that opens everything.
@@ -267,6 +125,14 @@ impl Repository {
             return Err(Error::new(Kind::Forbidden, what())
                 .why("only write-only keys would be left: nobody could read the backups")
                 .hint("add another slot first"));
+        }
+        // What was stored since a rotation opens with the newest keys alone.
+        let slots = files.iter().filter_map(|file| file.slot.as_ref().ok());
+        let newest = slots.map(|slot| slot.epoch).max().unwrap_or_default();
+        if staying.iter().all(|slot| slot.write_only || slot.epoch < newest) {
+            return Err(Error::new(Kind::Forbidden, what())
+                .why("it alone has the newest keys: nobody could read what is stored since then")
+                .hint("'ghostsnap key rotate' gives them to the others"));
         }
         self.backend.remove(&FileName::new(FileKind::Key, *id))
     }
@@ -329,8 +195,6 @@ pub(super) fn new_slot(secret: &Secret, label: &str, world: &World) -> KeySlot {
 pub struct Rotated {
     /// The epoch under which everything is sealed from now on.
     pub epoch: u16,
-    /// Whether its key is new, and not that of a rotation that was interrupted.
-    pub is_new: bool,
     /// The slots that hold its key.
     pub renewed: Vec<(FileId, KeySlot)>,
     /// The slots that are gone: those that were renewed, and those of others.
@@ -348,7 +212,7 @@ struct Owned {
 impl Repository {
     /// Makes a new master key, under which everything is sealed from now on, and gives it to these
     /// secrets. The slots of others would open only what was stored before; they go, or nothing
-    /// happens. A rotation that was interrupted is ended by the next, without another key.
+    /// happens. After a rotation that was interrupted the next one makes one more key.
     pub fn rotate_keys(
         &self,
         secrets: &[Secret],
@@ -374,7 +238,6 @@ impl Repository {
         let slots = self.owned_slots(secrets)?;
         refuse_to_rotate(&slots, secrets.len(), without_others).within(|| what)?;
         let (keys, epoch) = self.next_keys(&slots).within(|| what)?;
-        let is_new = slots.iter().all(|one| one.slot.epoch < epoch);
         // Those that open everything first: the new key must not be in write-only slots alone.
         for write_only in [false, true] {
             for number in 0..secrets.len() {
@@ -387,7 +250,7 @@ impl Repository {
             self.backend.remove(&FileName::new(FileKind::Key, one.id))?;
             removed.push((one.id, one.slot));
         }
-        Ok(Rotated { epoch, is_new, renewed: self.key_slots()?, removed })
+        Ok(Rotated { epoch, renewed: self.key_slots()?, removed })
     }
 
     fn owned_slots(&self, secrets: &[Secret]) -> Result<Vec<Owned>> {
@@ -419,7 +282,7 @@ impl Repository {
         Ok(slots)
     }
 
-    /// The keys from now on: one more, or those of a rotation that was interrupted.
+    /// The keys from now on: one more.
     fn next_keys(&self, slots: &[Owned]) -> Result<(Keys, u16)> {
         let newest = slots.iter().map(|one| one.slot.epoch).max().unwrap_or_default();
         let opened = || {
@@ -432,12 +295,9 @@ impl Repository {
                 .why("the newest keys are in a slot that none of the secrets given opens")
                 .hint("'ghostsnap key list' shows whose it is; give that one as well"));
         };
+        // Always one more: a rotation that was interrupted cannot be told from a slot of before
+        // that somebody put back, and whoever had the newest key may be the reason for this one.
         let keys = keys.clone();
-        // One that others have as well must not be the last for those who go on without them.
-        let is_ours = slots.iter().all(|one| one.opened.is_some() || one.slot.epoch != newest);
-        if is_ours && slots.iter().any(|one| one.slot.epoch != newest) {
-            return Ok((keys, newest));
-        }
         let epoch = newest + 1;
         if epoch >= limits::EPOCHS_MAX {
             return Err(Error::new(Kind::Limit, "make one more key")

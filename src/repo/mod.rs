@@ -10,8 +10,10 @@ mod foreseen;
 mod fresh;
 pub mod history;
 pub mod index;
+mod indexed;
 pub mod kept;
 pub mod keys;
+mod last_slot;
 pub mod ledger;
 pub mod local_copy;
 pub mod locks;
@@ -19,6 +21,7 @@ pub mod naming;
 pub mod pack_list;
 pub mod reader;
 pub mod snapshots;
+mod unlock;
 pub mod writer;
 
 pub use authority::pack_entry;
@@ -39,6 +42,7 @@ use foreseen::Foreseen;
 use fresh::Fresh;
 use history::Judgement;
 use kept::KeptFile;
+use last_slot::LastSlot;
 use locks::Held;
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
@@ -143,6 +147,7 @@ enum Admits {
 pub struct Found {
     backend: Arc<dyn Backend>,
     config: Vec<u8>,
+    last: Option<LastSlot>,
 }
 
 impl Found {
@@ -150,14 +155,30 @@ impl Found {
     pub fn at(backend: Arc<dyn Backend>) -> Result<Self> {
         let what = || format!("open the repository at {}", backend.location());
         let config = read_config(backend.as_ref()).within(what)?;
-        Ok(Self { backend, config })
+        Ok(Self { backend, config, last: None })
+    }
+
+    /// The same, with a folder on this machine where it is noted which of its keys opens it, if it
+    /// is far away: it spares a listing.
+    #[must_use]
+    pub fn noting_in(self, below: Option<&Path>) -> Self {
+        let last = below.map(|below| LastSlot::new(below, &self.config));
+        Self { last, ..self }
+    }
+
+    /// Notes that this slot opens it, if notes are taken.
+    pub fn note(&self, slot: &FileId) {
+        if let Some(last) = &self.last {
+            last.note(slot);
+        }
     }
 
     /// Opens it with a password or key file.
     pub fn open(self, secret: &Secret, world: Arc<World>) -> Result<Repository> {
-        let Self { backend, config: stored } = self;
+        let Self { backend, config: stored, last } = self;
         let what = || format!("open the repository at {}", backend.location());
-        let (keys, config) = keys::unlock(backend.as_ref(), secret, &stored).within(what)?;
+        let (keys, config) =
+            unlock::unlock(backend.as_ref(), secret, &stored, last.as_ref()).within(what)?;
         Ok(Repository::of(backend, Arc::new(keys), config, world))
     }
 }
@@ -226,60 +247,6 @@ impl Repository {
     /// Cuts files the way this repository does.
     pub fn chunker(&self) -> Chunker {
         Chunker::new(&self.keys, self.config.file_chunks)
-    }
-
-    /// Loads the index.
-    pub fn indexed(self, monitor: &dyn Monitor) -> Result<IndexedRepository> {
-        self.indexed_under(None, monitor)
-    }
-
-    /// Loads what can be read of the index, for somebody who looks and changes nothing.
-    pub fn indexed_to_look(self, monitor: &dyn Monitor) -> Result<IndexedRepository> {
-        let loaded = (self.world.ticks(), self.world.now());
-        let index = Index::load_to_look(&self, monitor)?;
-        Ok(self.with_index(index, loaded, None))
-    }
-
-    /// Loads the index for a run that will write: notes first that there is one, and leaves out
-    /// packs that are lost.
-    pub fn indexed_to_write(self, work: &str, monitor: &dyn Monitor) -> Result<IndexedRepository> {
-        let held = self.lock(work)?;
-        self.foresee(&[FileKind::Index, FileKind::Pack, FileKind::Snapshot])?;
-        let mut repository = self.indexed_under(held.map(Arc::new), monitor)?;
-        repository.leave_out_lost_packs(monitor)?;
-        Ok(repository)
-    }
-
-    /// Loads what can be read of the index, for a run that reads for long: notes it, where that can
-    /// be done, so that nothing is removed at once under its hands.
-    pub fn indexed_to_read(self, work: &str, monitor: &dyn Monitor) -> Result<IndexedRepository> {
-        // Who may not write there, or has no room, reads all the same.
-        let held = self.lock(work).ok().flatten();
-        let loaded = (self.world.ticks(), self.world.now());
-        let index = Index::load_to_look(&self, monitor)?;
-        Ok(self.with_index(index, loaded, held.map(Arc::new)))
-    }
-
-    /// Loads the index under a lock that was taken before.
-    pub fn indexed_under(
-        self,
-        lock: Option<Arc<Held>>,
-        monitor: &dyn Monitor,
-    ) -> Result<IndexedRepository> {
-        let loaded = (self.world.ticks(), self.world.now());
-        let index = Index::load(&self, monitor)?;
-        Ok(self.with_index(index, loaded, lock))
-    }
-
-    fn with_index(
-        self,
-        index: Index,
-        loaded: (Duration, Timestamp),
-        lock: Option<Arc<Held>>,
-    ) -> IndexedRepository {
-        let fresh = Arc::new(Fresh::new(&self, index.packs().len()));
-        let relied = Relied::new(&index);
-        IndexedRepository { repository: self, index, fresh, relied, loaded, lock }
     }
 
     /// Fails if the repository was opened with keys that can only add.
@@ -399,12 +366,7 @@ impl IndexedRepository {
         &self.index
     }
 
-    /// The same repository with an index of its own, as it is now.
-    pub fn again(&self, monitor: &dyn Monitor) -> Result<Self> {
-        self.closed().indexed_under(self.lock.clone(), monitor)
-    }
-
-    /// The same for a run that will write.
+    /// The same repository with an index of its own, as it is now, for a run that will write.
     pub fn again_to_write(&self, work: &str, monitor: &dyn Monitor) -> Result<Self> {
         self.closed().indexed_to_write(work, monitor)
     }
@@ -526,14 +488,7 @@ pub(crate) fn store_named(backend: &dyn Backend, kind: FileKind, bytes: &[u8]) -
         // Looked for together with others, before a segment names them.
         return Ok(name.id);
     }
-    let stored = backend.size(&name)?;
-    if stored.is_none() && kind == FileKind::Index {
-        // Whoever merges segments takes over what it finds, and this one at once.
-        return Err(Error::new(Kind::InUse, format!("store {name}"))
-            .why("somebody else has taken it over and removed it")
-            .hint("run it again"));
-    }
-    has_arrived(&name, stored, crate::base::units::bytes(bytes.len()))?;
+    has_arrived(&name, backend.size(&name)?, crate::base::units::bytes(bytes.len()))?;
     Ok(name.id)
 }
 
@@ -541,6 +496,12 @@ pub(crate) fn store_named(backend: &dyn Backend, kind: FileKind, bytes: &[u8]) -
 fn has_arrived(name: &FileName, stored: Option<u64>, expected: u64) -> Result<()> {
     if stored == Some(expected) {
         return Ok(());
+    }
+    if stored.is_none() && name.kind == FileKind::Index {
+        // Whoever merges segments takes over what it finds, and this one at once.
+        return Err(Error::new(Kind::InUse, format!("store {name}"))
+            .why("somebody else has taken it over and removed it")
+            .hint("run it again"));
     }
     Err(Error::new(Kind::Disk, format!("store {name}"))
         .why(format!("the store holds {} of its {expected} bytes", stored.unwrap_or(0))))

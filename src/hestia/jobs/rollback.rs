@@ -40,7 +40,7 @@ impl Rollback<'_> {
         if let Err(error) = userlock::refuse_while_hestia_works(&self.server.hestia, self.user) {
             return Some(Err(error));
         }
-        let repository = match self.repository.again(&Muted(monitor)) {
+        let repository = match self.repository.again_to_look(&Muted(monitor)) {
             Ok(repository) => repository,
             Err(error) => return Some(Err(error)),
         };

@@ -189,7 +189,14 @@ pub(super) fn take(
     let muted = Muted(monitor);
     let gather = Gather::new(&muted);
     // Chunks in packs that are lost must be stored again; the restore itself still tries them.
-    let mut own = repository.again_to_write("safety snapshot", &muted).within(what)?;
+    let own = repository.again_to_write("safety snapshot", &muted).within(what);
+    let mut own = own.map_err(|error| match error.kind() {
+        Kind::Damaged | Kind::Newer => error.hint(
+            "'ghostsnap repair index' mends the index; with --no-safety it goes on without saving \
+             what is there now",
+        ),
+        _ => error,
+    })?;
     let (there, created): (Vec<Object>, Vec<Object>) = {
         let is_there = |object: &Object| is_there(server, user, object);
         let mut parts = (Vec::new(), Vec::new());

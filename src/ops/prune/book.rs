@@ -27,6 +27,8 @@ pub struct Book<'r> {
     /// may store them once more, as they were signed; so whatever takes over the segment that says
     /// that they do not count says it as well.
     buried: BTreeSet<FileId>,
+    /// Segments for which nobody vouches.
+    unproven: HashSet<FileId>,
     /// All segments that this prune has seen or written.
     known: HashSet<FileId>,
     /// Packs that others have claimed or named since the index was loaded.
@@ -44,12 +46,15 @@ impl<'r> Book<'r> {
         if repository.keys().has_authority() {
             buried.extend(segments.iter().flat_map(|one| one.replaces.iter().copied()));
         }
+        // Of what nobody vouches for nothing has to be said for ever: it took nothing away.
+        let unproven = segments.iter().filter(|one| one.is_unproven).map(|one| one.id).collect();
         Self {
             repository,
             stored: notes.clone(),
             notes,
             segments: segments.iter().filter(holds_notes).map(|one| one.id).collect(),
             buried,
+            unproven,
             known: segments.iter().map(|one| one.id).collect(),
             claimed: HashSet::new(),
             has_rival: false,
@@ -68,7 +73,7 @@ impl<'r> Book<'r> {
     fn replace(&mut self, mut replaces: Vec<FileId>) -> Result<()> {
         replaces.extend_from_slice(&self.segments);
         let mut all = self.buried.clone();
-        all.extend(&replaces);
+        all.extend(replaces.iter().filter(|id| !self.unproven.contains(id)));
         let segment = IndexSegment {
             replaces: all.iter().copied().collect(),
             notes: self.notes.sorted(),

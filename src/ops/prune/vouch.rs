@@ -150,8 +150,8 @@ fn read_ends(
     Ok(ends)
 }
 
-/// Stores what is vouched for, in segments of bounded size; the last one takes over those of which
-/// nothing is left to say.
+/// Stores what is vouched for, in segments of bounded size; then those go of which nothing is left
+/// to say. No segment names them: what is proven goes before what they say, should they come back.
 fn store(
     repository: &Repository,
     ends: Vec<PackEntry>,
@@ -171,10 +171,8 @@ fn store(
         chunks += inside;
         open.packs.push(pack);
     }
-    open.replaces.clone_from(&done);
-    if open.packs.is_empty() && done.is_empty() {
-        return Ok(());
+    if !open.packs.is_empty() {
+        repository.store_segment(&open).within(what)?;
     }
-    repository.store_segment(&open).within(what)?;
     remove_segments(repository, done)
 }

@@ -79,7 +79,13 @@ pub fn rebuild_index(repository: &Repository, monitor: &dyn Monitor) -> Result<u
 fn with_buried(repository: &Repository, old: &[FileId]) -> Result<Vec<FileId>> {
     let mut all: BTreeSet<FileId> = old.iter().copied().collect();
     if repository.keys().has_authority() {
-        each_readable(repository, old, |_, segment| all.extend(segment.replaces))?;
+        each_readable(repository, old, |id, segment| {
+            // That took nothing away, and what is proven goes before what it says.
+            if segment.is_unproven {
+                all.remove(id);
+            }
+            all.extend(segment.replaces);
+        })?;
     }
     Ok(all.into_iter().collect())
 }

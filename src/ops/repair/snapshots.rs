@@ -62,7 +62,7 @@ pub fn survey(
     monitor: &dyn Monitor,
 ) -> Result<(Vec<Repaired>, Repository)> {
     let listed = snapshot_names(&repository)?;
-    let indexed = repository.indexed_to_read("look", monitor)?;
+    let indexed = repository.indexed_to_judge("look", monitor)?;
     refuse_lost_packs(&indexed, options)?;
     let mut broken = Vec::new();
     let reader = Reader::new(&indexed);
