@@ -177,7 +177,8 @@
 //! - `ops/prune/repack.rs`: what is needed of a pack, written anew
 //! - `ops/prune/vouch.rs`: what only write-only keys say of packs, compared with the packs
 //! - `ops/prune/book.rs`: its notes, and the merging of index segments
-//! - `ops/copy.rs`: snapshots into a repository with other keys
+//! - `ops/copy/mod.rs`: snapshots into a repository with other keys
+//! - `ops/copy/content.rs`: what is new of one of them
 //! - `ops/check.rs`: structure and data; typed findings
 //! - `ops/check_unproven.rs`: what only write-only keys say of packs
 //! - `ops/repair/mod.rs`: mending: first the index, then packs, then snapshots

@@ -14,12 +14,12 @@ use ghostsnap::base::{Counter, Error, FileId, Kind, Result, World};
 use ghostsnap::format::keyslot::Secret;
 use ghostsnap::format::{NodeKind, Snapshot};
 use ghostsnap::ops::check::{ReadData, Severity, check};
-use ghostsnap::ops::copy::{Copied, CopyState, copy};
+use ghostsnap::ops::copy::{Added, Copied, CopyState, compare, copy};
 use ghostsnap::repo::{IndexedRepository, Reader, Repository, WriterOptions};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 fn their_secret() -> Secret {
     Secret::from_file_text(&Secret::key_file_text(&[77; 32])).unwrap()
@@ -42,6 +42,7 @@ fn make_there(disk: &Mem, seed: u64) {
 struct Ear {
     counts: Counts,
     stop_after: Option<u64>,
+    foreseen: Mutex<Vec<Option<(Counter, u64)>>>,
 }
 
 impl Monitor for Ear {
@@ -51,7 +52,11 @@ impl Monitor for Ear {
     fn warn(&self, warning: Error) {
         assert!(warning.one_line().is_empty(), "{warning}");
     }
-    fn stage(&self, _: Stage) {}
+    fn stage(&self, stage: Stage) {
+        if let Stage::Step { total, .. } = stage {
+            self.foreseen.lock().unwrap().push(total);
+        }
+    }
     fn cancelled(&self) -> bool {
         self.stop_after.is_some_and(|most| self.counts.get(Counter::BytesRead) > most)
     }
@@ -212,6 +217,50 @@ fn a_copy_holds_the_same_and_is_not_made_twice() {
     assert!(done.iter().all(|one| matches!(one.state, CopyState::Present(_))));
     assert_eq!(counts.get(Counter::BytesRead) + counts.get(Counter::BytesStored), 0);
     assert_eq!(fixture.there.names(), before, "nothing at all was written");
+}
+
+#[test]
+fn it_is_known_from_the_start_how_much_there_is_to_copy() {
+    let fixture = Fixture::new();
+    for missing in [2, 1] {
+        let ear = Ear::default();
+        assert_eq!(made(&fixture.copy_with(&ear).unwrap()), missing);
+        let size = ear.counts.get(Counter::BytesSource);
+        assert_eq!(*ear.foreseen.lock().unwrap(), [Some((Counter::BytesSource, size))]);
+        fixture.change(2);
+        fixture.backup();
+    }
+}
+
+#[test]
+fn a_dry_run_says_what_a_copy_would_add_and_writes_nothing() {
+    let fixture = Fixture::new();
+    for missing in [2, 1] {
+        let before = fixture.there.names();
+        let counter = Arc::new(Faulty::new(fixture.there(), Fault::None));
+        let source = open(fixture.here());
+        let mut target = open_there(counter.clone()).unwrap();
+        target.leave_out_lost_packs(&Collect::default()).unwrap();
+        let all = source.snapshots().unwrap();
+        let would =
+            compare(&source, &target, all, WriterOptions::default(), &Collect::default()).unwrap();
+        drop(target);
+        assert_eq!((counter.mutations(), fixture.there.names()), (0, before));
+        let lacking = |one: &&Copied| matches!(one.state, CopyState::Lacking);
+        assert_eq!(would.iter().filter(lacking).count(), missing);
+        let (done, _) = fixture.copy();
+        for (one, made) in would.iter().zip(&done) {
+            assert_eq!(one.id, made.id);
+            assert_eq!(lacking(&one), matches!(made.state, CopyState::Made(..)));
+            let plain = |added: Added| (added.chunks, added.bytes);
+            assert_eq!(plain(one.added), plain(made.added));
+            let (most, least) = (one.added.bytes_stored, made.added.bytes_stored);
+            assert!(most.abs_diff(least) <= least / 10 + 5000, "{most} {least}");
+        }
+        assert!(would.last().unwrap().added.chunks > 0);
+        fixture.change(2);
+        fixture.backup();
+    }
 }
 
 #[test]

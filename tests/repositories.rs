@@ -11,8 +11,9 @@ use serde_json::Value;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::SystemTime;
 
 const HUSH: &str = "hush+hush/hush=";
 
@@ -430,6 +431,21 @@ fn a_place_is_tried_out_and_left_as_it_was() {
     assert_eq!(fs::read_dir(desk.path("disk3-there")).unwrap().count(), 1);
 }
 
+/// Files below a folder, with the time of each folder's last change.
+fn files_below(folder: &Path) -> Vec<(PathBuf, SystemTime)> {
+    let mut found = vec![(folder.to_owned(), folder.metadata().unwrap().modified().unwrap())];
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push((path.clone(), path.metadata().unwrap().modified().unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
 #[test]
 fn the_snapshots_of_a_user_are_copied_and_restore_without_the_first_repository() {
     let desk = Desk::new();
@@ -437,6 +453,20 @@ fn the_snapshots_of_a_user_are_copied_and_restore_without_the_first_repository()
     desk.ok(&["hestia", "backup"]);
     desk.ok(&["hestia", "backup", "-u", "alice"]);
     let copy = ["v-ghostsnap-copy-user-backups", "alice", "default", "offsite"];
+    // What is missing is said before anything is made.
+    let would = |expected: &str| {
+        let text = desk.ok(&["copy", "--to", "offsite", "--dry-run", "--format", "json"]);
+        let rows = json(&text);
+        let rows = rows.as_object().unwrap();
+        assert!(rows.values().all(|row| row["COPY"] == "" || row["RESULT"] == "present"), "{text}");
+        let words = rows.values().map(|row| row["RESULT"].as_str().unwrap());
+        let mut words: Vec<&str> = words.collect();
+        words.sort_unstable();
+        assert_eq!(words.join(" "), expected);
+    };
+    would("missing missing missing");
+    assert!(!desk.path("offsite-there").exists());
+    assert!(!desk.path("etc/ghostsnap/repositories/offsite.key").exists());
     let (code, text) = desk.panel(&copy);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("offsite.key is the only key"), "{text}");
@@ -444,6 +474,9 @@ fn the_snapshots_of_a_user_are_copied_and_restore_without_the_first_repository()
     assert_eq!(desk.snapshots_in("offsite"), 2);
     let (code, text) = desk.panel(&copy);
     assert_eq!((code, text.matches(" present ").count()), (0, 2), "{text}");
+    let before = files_below(&desk.path("offsite-there"));
+    would("missing present present");
+    assert_eq!(files_below(&desk.path("offsite-there")), before, "not even a lock came and went");
     let last = ["copy", "--from", "default", "--to", "offsite", "--last", "1", "--json"];
     let text = desk.ok(&last);
     let result = json(text.lines().last().unwrap());

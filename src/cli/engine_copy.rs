@@ -6,10 +6,10 @@ use super::args::Invocation;
 use super::engine_look::{day_and_time, is_wanted};
 use super::repository;
 use super::rows::Cell;
-use crate::base::units::{ByteSize, length, number_of};
+use crate::base::units::{ByteSize, bytes, length, number_of};
 use crate::base::{Error, FileId, Kind, Result};
 use crate::format::Snapshot;
-use crate::ops::copy::{Copied, CopyState, copy as copy_snapshots};
+use crate::ops::copy::{Copied, CopyState, compare, copy as copy_all};
 use crate::repo::WriterOptions;
 use std::collections::HashMap;
 
@@ -34,10 +34,19 @@ pub fn copy(context: &Context, call: &Invocation) -> Result<()> {
             .why(format!("there are none in {}", source.backend().location())));
     }
     let source = source.indexed_to_read("copy", &progress)?;
-    let target = repository::open_or_make(context, call, &to)?;
-    let mut target = target.indexed_to_write("copy", &progress)?;
     let options = WriterOptions { level, ..WriterOptions::default() };
-    let result = copy_snapshots(&source, &mut target, wanted, options, &progress);
+    let result = if call.has("dry-run") {
+        let target = repository::open_or_pretend(context, call, &to)?.indexed(&progress);
+        target.and_then(|mut target| {
+            target.leave_out_lost_packs(&progress)?;
+            compare(&source, &target, wanted, options, &progress)
+        })
+    } else {
+        let target = repository::open_or_make(context, call, &to)?;
+        target
+            .indexed_to_write("copy", &progress)
+            .and_then(|mut target| copy_all(&source, &mut target, wanted, options, &progress))
+    };
     progress.finish();
     let done = result?;
     let mut rows = context.output.rows(call.command().columns);
@@ -46,12 +55,16 @@ pub fn copy(context: &Context, call: &Invocation) -> Result<()> {
     }
     rows.finish()?;
     tell(context, &done);
+    failures(&done)
+}
+
+/// Fails if some could not be copied.
+fn failures(done: &[Copied]) -> Result<()> {
     let failed = done.iter().filter_map(|one| match &one.state {
-        CopyState::Failed(error) => Some((one, error)),
+        CopyState::Failed(error) => Some(format!("{}: {}", one.id.short(), error.one_line())),
         _ => None,
     });
-    let failed: Vec<String> =
-        failed.map(|(one, error)| format!("{}: {}", one.id.short(), error.one_line())).collect();
+    let failed: Vec<String> = failed.collect();
     if failed.is_empty() {
         return Ok(());
     }
@@ -76,15 +89,16 @@ fn newest(mut all: Vec<(FileId, Snapshot)>, call: &Invocation) -> Vec<(FileId, S
     kept
 }
 
-fn row(one: &Copied) -> [Cell; 10] {
+fn row(one: &Copied) -> [Cell; 12] {
     let (day, time) = day_and_time(one.snapshot.time);
-    let (result, copy, stored, reason) = match &one.state {
-        CopyState::Present(id) => ("present", id.to_string(), Cell::empty(), String::new()),
-        CopyState::Made(id, copy) => {
-            ("copied", id.to_string(), copy.totals.bytes_stored.into(), String::new())
-        }
-        CopyState::Failed(error) => ("failed", String::new(), Cell::empty(), error.one_line()),
+    let (result, copy, reason) = match &one.state {
+        CopyState::Present(id) => ("present", id.to_string(), String::new()),
+        CopyState::Made(id, _) => ("copied", id.to_string(), String::new()),
+        CopyState::Lacking => ("missing", String::new(), String::new()),
+        CopyState::Failed(error) => ("failed", String::new(), error.one_line()),
     };
+    let is_new = matches!(one.state, CopyState::Made(..) | CopyState::Lacking);
+    let number = |number: u64| if is_new { number.into() } else { Cell::empty() };
     [
         one.id.to_string().into(),
         one.snapshot.name.as_str().into(),
@@ -94,24 +108,34 @@ fn row(one: &Copied) -> [Cell; 10] {
         result.into(),
         copy.into(),
         one.snapshot.totals.bytes.into(),
-        stored,
+        number(one.added.bytes_stored),
         reason.into(),
+        number(one.added.chunks),
+        number(one.added.bytes),
     ]
 }
 
+/// `2 snapshots copied, 5 there already`.
+fn in_short(done: &[Copied]) -> String {
+    let count = |is_meant: fn(&CopyState) -> bool| {
+        bytes(done.iter().filter(|one| is_meant(&one.state)).count())
+    };
+    let copied = count(|state| matches!(state, CopyState::Made(..)));
+    let lacking = count(|state| matches!(state, CopyState::Lacking));
+    let present = count(|state| matches!(state, CopyState::Present(_)));
+    let (number, word) = if lacking > 0 { (lacking, "to copy") } else { (copied, "copied") };
+    format!("{} {word}, {present} there already", number_of(number, "snapshot"))
+}
+
 fn tell(context: &Context, done: &[Copied]) {
-    let (mut copied, mut present, mut stored) = (0, 0, 0);
-    for one in done {
-        match &one.state {
-            CopyState::Made(_, copy) => {
-                copied += 1;
-                stored += copy.totals.bytes_stored;
-            }
-            CopyState::Present(_) => present += 1,
-            CopyState::Failed(_) => {}
-        }
+    let sum = |value: fn(&Copied) -> u64| done.iter().map(value).sum::<u64>();
+    let stored = ByteSize(sum(|one| one.added.bytes_stored));
+    let short = in_short(done);
+    if !done.iter().any(|one| matches!(one.state, CopyState::Lacking)) {
+        context.output.note(&format!("{short}; {stored} stored"));
+        return;
     }
-    let copied = number_of(copied, "snapshot");
-    let stored = ByteSize(stored);
-    context.output.note(&format!("{copied} copied, {present} there already; {stored} stored"));
+    let chunks = number_of(sum(|one| one.added.chunks), "new chunk");
+    let new = ByteSize(sum(|one| one.added.bytes));
+    context.output.note(&format!("{short}; {chunks}, {new}, about {stored} to store"));
 }

@@ -6,6 +6,7 @@
 use super::Context;
 use super::args::Invocation;
 use super::secret::{Asker, NewSecret, find_secret};
+use crate::backend::mem::Mem;
 use crate::backend::open::is_far;
 use crate::backend::throttle::{Rates, Throttled};
 use crate::backend::{self, Access, FileName, Variables};
@@ -537,6 +538,19 @@ pub fn open_or_make(context: &Context, call: &Invocation, meant: &Meant) -> Resu
         context.output.important(&made.advice());
     }
     dressing.put_on(context, call, opened.repository)
+}
+
+/// The same without making anything: one that would be made is empty and in memory.
+pub fn open_or_pretend(context: &Context, call: &Invocation, meant: &Meant) -> Result<Repository> {
+    let says = says_password(&meant.heard(call));
+    let place = meant.place().filter(|place| place.name.is_some() && !says);
+    let is_new = place.is_some_and(|place| !place.key_file.exists());
+    if is_new && backend::open(&meant.address, &meant.access)?.size(&FileName::CONFIG)?.is_none() {
+        let world = Arc::clone(&context.world);
+        let secret = Secret::from_file_text(&Secret::key_file_text(&world.random_32()?))?;
+        return Repository::init(Arc::new(Mem::new()), &secret, "nobody's", world);
+    }
+    open_meant(context, call, meant).map(|opened| opened.repository)
 }
 
 /// Opens this one.

@@ -94,11 +94,17 @@ const COPY_COLUMNS: &[Column] = &[
     col("DATE", Holds::Text, "the day it stands for, local time"),
     col("TIME", Holds::Text, "the time of that day"),
     col("USER", Holds::Text, "the Hestia user; empty for plain paths"),
-    col("RESULT", Holds::Text, "`copied`, `present` if there was a copy, or `failed`"),
+    col(
+        "RESULT",
+        Holds::Text,
+        "`copied`, `present` if there was a copy, or `failed`; with --dry-run `missing`, not `copied`",
+    ),
     col("COPY", Holds::Id, "the id of the copy"),
     col("SIZE", Holds::Bytes, "bytes of file content it holds"),
     col("STORED", Holds::Bytes, "bytes written for it"),
     col("REASON", Holds::Text, "why it failed"),
+    wide("CHUNKS", Holds::Count, "chunks of content that were not there"),
+    wide("NEW", Holds::Bytes, "bytes of those and of folders, before they are compressed"),
 ];
 
 const INIT_COLUMNS: &[Column] = &[
@@ -151,10 +157,13 @@ const COPY: Command = Command {
               copied. A copy is a snapshot like any other: it restores on its own, whatever \
               becomes of the repository it came from. Interrupt it at any time: the next run \
               goes on from what was stored. A repository with a name that does not exist yet is \
-              made. An option such as --key-file is for both repositories; names know their own keys.",
+              made. An option such as --key-file is for both repositories; names know their own \
+              keys. --dry-run says what is missing there, and how much of it is new: it reads what \
+              a copy would read, and writes nothing there, nor makes anything.",
     examples: &[
         "ghostsnap copy --from default --to offsite",
         "ghostsnap copy --from default --to offsite --user alice --last 7",
+        "ghostsnap copy --from default --to offsite --dry-run",
     ],
     flags: &[
         Flag::new(
@@ -167,24 +176,28 @@ const COPY: Command = Command {
         HOST_FILTER,
         TAG_FILTER,
         Flag::new("last", "only the newest N of each user").value("N", Value::Number),
+        DRY_RUN,
     ],
     effect: Effect::Write,
     long: true,
     columns: COPY_COLUMNS,
     run: engine_copy::copy,
-    shims: &[Shim {
-        name: "v-ghostsnap-copy-user-backups",
-        about: "copy the snapshots of a user into another repository",
-        details: "Only what is not there is sent. The user may have been deleted.",
-        example: "v-ghostsnap-copy-user-backups alice default offsite",
-        owner: Owner::LiveOrGone,
-        args: &[
-            SHIM_USER,
-            ShimArg::new("FROM", "from", "the repository to copy from", Value::Text),
-            ShimArg::new("TO", "to", "the repository to copy into", Value::Text),
-        ],
-        ..SHIM
-    }],
+    shims: &[
+        COPY_SHIM,
+        Shim {
+            name: "v-ghostsnap-copy-user-backups",
+            about: "copy the snapshots of a user into another repository",
+            details: "Only what is not there is sent. The user may have been deleted.",
+            example: "v-ghostsnap-copy-user-backups alice default offsite",
+            owner: Owner::LiveOrGone,
+            args: &[
+                SHIM_USER,
+                ShimArg::new("FROM", "from", "the repository to copy from", Value::Text),
+                ShimArg::new("TO", "to", "the repository to copy into", Value::Text),
+            ],
+            ..SHIM
+        },
+    ],
     ..LOOK
 };
 

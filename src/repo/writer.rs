@@ -120,6 +120,11 @@ impl<'r> Writer<'r> {
         self.repository
     }
 
+    /// What was counted so far.
+    pub fn counts(&self) -> &Counts {
+        &self.shared.counts
+    }
+
     /// A bundle for one worker.
     pub fn bundle(&self, class: PackClass) -> Result<Bundle> {
         Ok(Bundle {

@@ -73,6 +73,8 @@ fn heal(
 ) -> Result<()> {
     let what = || format!("heal snapshot {}", broken.id);
     // It lends itself: what is still here of it is not even read over there.
+    let size = (Counter::BytesSource, copy.totals.bytes);
+    monitor.stage(Stage::Step { name: "copying", total: Some(size) });
     let own = broken.snapshot.as_ref().map(|snapshot| (broken.id, snapshot.clone()));
     let lent = own.as_ref().map(|own| (copy, own));
     let (tree, _) = copy_content(other, ours, copy, lent, options, monitor).within(what)?;

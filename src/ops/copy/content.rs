@@ -1,154 +1,24 @@
 // SPDX-License-Identifier: MIT
-//! Copies snapshots into another repository, which has other keys: every chunk gets another id
-//! there and every tree, list and row map is written anew, with the same borders. Nothing touches a
-//! disk. A copy names the snapshot it was made of, so that it is known again: it is not made twice,
-//! and the next copy takes over what has not changed by walking the two beside each other.
-//!
-//! It is a backup whose source is a repository, with the same commit point and the same pipeline:
-//! what dies on the way leaves chunks that the next copy need not send, and no snapshot.
+//! The content of a snapshot into another repository: walks it beside the snapshot that lends,
+//! reads what is new, names and stores it anew.
 
-use super::assemble::{Assembler, Event, Piece};
-use crate::base::monitor::{Counts, Scoped, Stage, check_cancelled};
+use crate::base::monitor::{Counts, check_cancelled};
 use crate::base::units::{bytes, length};
-use crate::base::{ChunkId, Counter, Error, FileId, Kind, Monitor, Result, Within, limits};
+use crate::base::{ChunkId, Counter, Error, FileId, Kind, Monitor, Result, limits};
 use crate::format::rows::{RowChunk, RowMap, RowTable};
-use crate::format::snapshot::Origin;
 use crate::format::{Node, NodeKind, PackClass, Snapshot};
+use crate::ops::assemble::{Assembler, Event, Piece};
 use crate::repo::{Bundle, IndexedRepository, Reader, Writer, WriterOptions};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ScopedJoinHandle;
 
-/// A snapshot and what became of it.
-#[derive(Debug)]
-pub struct Copied {
-    /// Its id where it comes from.
-    pub id: FileId,
-    /// The snapshot.
-    pub snapshot: Snapshot,
-    /// How it went.
-    pub state: CopyState,
-}
-
-/// How the copy of one snapshot went.
-#[derive(Debug)]
-pub enum CopyState {
-    /// There was a copy of it, of this id.
-    Present(FileId),
-    /// It was copied: the copy's id and record.
-    Made(FileId, Box<Snapshot>),
-    /// Something of it cannot be read; nothing of it counts.
-    Failed(Error),
-}
-
-/// What a snapshot is called wherever it is copied to. Whoever can only add could call his own like
-/// another, and that one would never be copied; so only such keys believe each other.
-pub fn identity(repository: &IndexedRepository, id: &FileId, snapshot: &Snapshot) -> Origin {
-    let here = Origin { repository: repository.config().repository_id, snapshot: *id };
-    let is_believed = !snapshot.is_deposit || repository.keys().is_write_only();
-    snapshot.origin.filter(|_| is_believed).unwrap_or(here)
-}
-
-/// Copies these snapshots of `source`, in this order, each unless it is there. What is damaged
-/// fails by itself; what ends the line to a store ends everything.
-pub fn copy(
-    source: &IndexedRepository,
-    target: &mut IndexedRepository,
-    snapshots: Vec<(FileId, Snapshot)>,
-    options: WriterOptions,
-    monitor: &dyn Monitor,
-) -> Result<Vec<Copied>> {
-    if source.config().repository_id == target.config().repository_id {
-        return Err(Error::new(Kind::Usage, "copy snapshots")
-            .why("both are the same repository, or one is a copy of the other's files"));
-    }
-    source.refuse_write_only("copy from a repository")?;
-    let theirs = target.readable_snapshots(monitor)?;
-    let mut there: HashMap<Origin, (FileId, Snapshot)> = HashMap::new();
-    for (id, snapshot) in theirs {
-        there.insert(identity(target, &id, &snapshot), (id, snapshot));
-    }
-    let ours = source.readable_snapshots(monitor)?;
-    let total = snapshots.len();
-    let mut done = Vec::new();
-    let mut is_new = false;
-    for (at, (id, snapshot)) in snapshots.into_iter().enumerate() {
-        check_cancelled(monitor)?;
-        let origin = identity(source, &id, &snapshot);
-        if let Some((copy, _)) = there.get(&origin) {
-            done.push(Copied { id, snapshot, state: CopyState::Present(*copy) });
-            continue;
-        }
-        monitor.stage(Stage::Object(format!("snapshot {} of {total}: {id}", at + 1)));
-        if std::mem::take(&mut is_new) {
-            // What was copied just now can be read only by an index that knows it.
-            target.reload(monitor)?;
-        }
-        let lent = lender(source, &ours, &there, &snapshot);
-        let made = copy_one(source, target, (&snapshot, origin), lent, options, monitor);
-        let state = match made.within(|| format!("copy snapshot {id}")) {
-            Ok((copy, made)) => {
-                is_new = true;
-                there.insert(origin, (copy, made.clone()));
-                CopyState::Made(copy, Box::new(made))
-            }
-            Err(error) if is_damage(&error) => CopyState::Failed(error),
-            Err(error) => return Err(error),
-        };
-        done.push(Copied { id, snapshot, state });
-    }
-    Ok(done)
-}
-
-fn is_damage(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Damaged | Kind::Newer | Kind::NotFound)
-}
-
 /// A snapshot that both repositories have.
-pub(super) type Lent<'l> = (&'l Snapshot, &'l (FileId, Snapshot));
-
-/// The newest snapshot of the same things that both have, beside its copy.
-fn lender<'l>(
-    source: &IndexedRepository,
-    ours: &'l [(FileId, Snapshot)],
-    there: &'l HashMap<Origin, (FileId, Snapshot)>,
-    wanted: &Snapshot,
-) -> Option<Lent<'l>> {
-    let alike = |one: &Snapshot| one.user == wanted.user && one.paths == wanted.paths;
-    let both = ours.iter().filter(|(_, one)| alike(one)).filter_map(|(id, one)| {
-        let copy = there.get(&identity(source, id, one))?;
-        Some((one, copy))
-    });
-    both.max_by_key(|(one, _)| (one.time <= wanted.time, one.time))
-}
-
-fn copy_one(
-    source: &IndexedRepository,
-    target: &IndexedRepository,
-    (snapshot, origin): (&Snapshot, Origin),
-    lent: Option<Lent<'_>>,
-    options: WriterOptions,
-    monitor: &dyn Monitor,
-) -> Result<(FileId, Snapshot)> {
-    let monitor = &Scoped::new(monitor);
-    let started = target.world().ticks();
-    let (tree, written) = copy_content(source, target, snapshot, lent, options, monitor)?;
-    for counter in [Counter::BytesStored, Counter::Packs] {
-        monitor.count(counter, written.get(counter));
-    }
-    let mut copy = Snapshot { tree, origin: Some(origin), ..snapshot.clone() };
-    copy.parent = lent.map(|(_, (id, _))| *id);
-    copy.totals.bytes_new = monitor.counts.get(Counter::BytesNew);
-    copy.totals.bytes_stored = monitor.counts.get(Counter::BytesStored);
-    let spent = target.world().ticks().saturating_sub(started);
-    copy.totals.milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX);
-    let id = target.commit(&copy).within(|| "store the snapshot")?;
-    Ok((id, copy))
-}
+pub(in crate::ops) type Lent<'l> = (&'l Snapshot, &'l (FileId, Snapshot));
 
 /// Stores the content of a snapshot in another repository: the root of its tree there.
-pub(super) fn copy_content(
+pub(in crate::ops) fn copy_content(
     source: &IndexedRepository,
     target: &IndexedRepository,
     snapshot: &Snapshot,
@@ -156,10 +26,9 @@ pub(super) fn copy_content(
     options: WriterOptions,
     monitor: &dyn Monitor,
 ) -> Result<(Vec<ChunkId>, Counts)> {
-    let size = (Counter::BytesSource, snapshot.totals.bytes);
-    monitor.stage(Stage::Step { name: "copying", total: Some(size) });
     let writer = Writer::new(target, options);
-    let stored = copy_tree(source, &writer, &snapshot.tree, lent, monitor);
+    let with = (&writer, &Known::default());
+    let stored = copy_tree(source, with, &snapshot.tree, lent, monitor);
     // Also after a failure: what is stored already is kept for the next run.
     let finished = match &stored {
         Err(error) if error.kind() == Kind::Internal => Ok(Counts::default()),
@@ -179,7 +48,7 @@ enum Job {
 
 /// Ids in the other repository of what was copied just now.
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     chunks: Mutex<HashMap<ChunkId, ChunkId>>,
     rows: Mutex<HashMap<ChunkId, RowChunk>>,
 }
@@ -199,15 +68,14 @@ fn remember<T>(known: &Mutex<HashMap<ChunkId, T>>, id: ChunkId, there: T) {
 }
 
 /// Runs the pipeline; returns the root of the tree over there.
-fn copy_tree(
+pub(super) fn copy_tree(
     source: &IndexedRepository,
-    writer: &Writer<'_>,
+    (writer, known): (&Writer<'_>, &Known),
     tree: &[ChunkId],
     lent: Option<Lent<'_>>,
     monitor: &dyn Monitor,
 ) -> Result<Vec<ChunkId>> {
     let (reader, there) = (&Reader::new(source), &Reader::new(writer.repository()));
-    let known = &Known::default();
     let lent = lent.map(|(one, (_, copy))| (one.tree.as_slice(), copy.tree.as_slice()));
     let (jobs, waiting) = bounded(limits::JOBS_WAITING);
     let (events, arriving) = bounded(limits::EVENTS_IN_FLIGHT);
@@ -506,8 +374,10 @@ impl<'a, 'r> Worker<'a, 'r> {
         self.monitor.count(Counter::BytesRead, bytes(plain.len()));
         let there = self.writer.repository().keys().data_id(&plain);
         let is_new = self.data.add(self.writer, there, &plain)?;
-        let size = if is_new { bytes(plain.len()) } else { 0 };
-        self.monitor.count(Counter::BytesNew, size);
+        if is_new {
+            self.monitor.count(Counter::ChunksNew, 1);
+            self.monitor.count(Counter::BytesNew, bytes(plain.len()));
+        }
         remember(&self.known.chunks, *id, there);
         Ok((there, plain))
     }
