@@ -246,7 +246,8 @@
 //! - `hestia/queue/runner.rs`: begins jobs, stops them, notes how they ended
 //! - `hestia/queue/child.rs`: the processes of jobs and runners
 //! - `hestia/queue/request.rs`: requests of customers who have no rights
-//! - `hestia/queue/schedule.rs`: what is done again and again; what is due
+//! - `hestia/queue/schedule.rs`: what is done again and again
+//! - `hestia/queue/due.rs`: what of it is due, and when it was due last
 //! - `hestia/queue/when.rs`: cron expressions and their like
 //! - `hestia/queue/rules.rs`: the settings of the queue
 //! - `hestia/notify/mod.rs`: telling people how backups are

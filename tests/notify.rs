@@ -119,6 +119,39 @@ const ALL_WAYS: &str = "[notifications]\npanel = true\nmail = ['ops@a.example']\
                         [notifications.webhooks.ops]\nHOOK\n";
 
 #[test]
+fn a_copy_that_lacks_something_is_told_and_so_is_its_end() {
+    let site = Site::new("[notifications.webhooks.ops]\nHOOK\n");
+    let packs = site.machine.path("var/lib/ghostsnap/repository/packs");
+    let away = site.machine.path("var/lib/ghostsnap/packs-away");
+    let offsite = site.machine.path("offsite").display().to_string();
+    site.ok(&["hestia", "backup"]);
+    site.ok(&["repository", "add", "offsite", &offsite]);
+    // Somebody took the content away.
+    fs::rename(&packs, &away).unwrap();
+    let copy = ["copy", "--from", "default", "--to", "offsite"];
+    assert_eq!(site.run(&copy).0, 30);
+    let told = site.receiver.take();
+    assert_eq!(told.len(), 1);
+    let trouble = &told[0].json()["troubles"][0];
+    assert_eq!([&trouble["name"], &trouble["sort"]], ["offsite", "copy"]);
+    let text = trouble["text"].as_str().unwrap();
+    assert!(text.starts_with("the copy of ") && text.contains("is not complete: "), "{text}");
+    // A dry run finds the same, and is no news; nor is one user's copy.
+    assert_eq!(site.run(&[&copy[..], &["--dry-run"]].concat()).0, 30);
+    assert_eq!(site.run(&[&copy[..], &["--user", "nobody"]].concat()).0, 3);
+    assert_eq!(site.titles(), [""; 0]);
+    fs::rename(&away, &packs).unwrap();
+    site.ok(&[&copy[..], &["--user", "alice"]].concat());
+    assert_eq!(site.titles(), [""; 0]);
+    site.ok(&copy);
+    let told = site.receiver.take();
+    let over = told[0].json();
+    assert_eq!((told.len(), &over["event"]), (1, &"over".into()));
+    assert!(over["text"][0].as_str().unwrap().contains("the last copy into it is whole"), "{over}");
+    assert_eq!(site.run(&["hestia", "check-health"]).0, 0);
+}
+
+#[test]
 fn trouble_is_told_once_by_every_way_and_so_is_its_end() {
     let site = Site::new(ALL_WAYS);
     site.ok(&["hestia", "backup"]);

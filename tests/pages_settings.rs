@@ -329,6 +329,80 @@ fn a_customer_decides_what_is_allowed_and_sees_nothing_of_it_else() {
 }
 
 #[test]
+fn a_copy_at_night_is_set_up_on_the_page_of_schedules() {
+    let site = site("");
+    site.back_up("alice");
+    site.back_up("admin");
+    let folder = site.machine.path("offsite").display().to_string();
+    let added = site.command("v-ghostsnap-add-repository", &["offsite", &folder]);
+    assert!(added.status.success(), "{added:?}");
+    let browser = site.browser_of("admin", "");
+    browser.follow(&site.url("/edit/ghostsnap/"));
+    let is_seen = |field: &str| {
+        browser
+            .value(&format!("document.querySelector(\"[name='{field}']\").offsetParent !== null"))
+    };
+    let fields = ["copy_from", "to[]", "newest", "repositories[]", "include"];
+    assert_eq!(fields.map(is_seen), [false, false, false, true, true]);
+    let choose = |field: &str, value: &str| {
+        browser.value(&format!(
+            "(() => {{ const one = document.querySelector('[name={field}]'); one.value = '{value}'; \
+             one.dispatchEvent(new Event('change', {{bubbles: true}})); }})()"
+        ))
+    };
+    choose("do", "copy");
+    assert_eq!(fields.map(is_seen), [true, true, true, false, false]);
+    browser.fill("[name=name]", "copy");
+    choose("time", "04:00");
+    browser.picture("schedule-copy");
+    // Without a place to copy into it is refused, and what was typed is not lost.
+    browser.fill("[name=newest]", "7");
+    browser.click_away("button[form='ghostsnap-schedule']");
+    assert!(browser.text().contains("a copy needs to=NAME"), "{}", browser.text());
+    assert_eq!(browser.value("document.querySelector('[name=newest]').value"), "7");
+    browser.value("document.querySelector(\"[name='to[]'][value=offsite]\").click()");
+    browser.click_away("button[form='ghostsnap-schedule']");
+    let shown = row(&browser, "copy");
+    let said = ["Copy to another repository", "from default to offsite", "Every day at 04:00"];
+    assert!(said.iter().all(|part| shown.contains(part)), "{shown}");
+    let listed = || {
+        let output = site.command("v-ghostsnap-list-schedules", &["json"]);
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["copy"].clone()
+    };
+    let first = listed();
+    assert_eq!([&first["FROM"], &first["TO"], &first["NEWEST"]], ["default", "offsite", "7"]);
+    assert_eq!(browser.value(UNNAMED), json!([]));
+    // Saved unchanged it is what it was; done now it is a job.
+    browser.click_away(".units-table-heading-cell a");
+    browser.click_away("button[form='ghostsnap-schedule']");
+    assert_eq!(listed(), first);
+    browser.click_away("button[title='Do it now']");
+    assert!(browser.text().contains("Copy to another repository"), "{}", browser.text());
+    // What it copied of the server's own account is not for an administrator who may not see that.
+    site.machine.add_user("helper");
+    site.change("helper", "ROLE", "admin");
+    let helper = site.browser_of("helper", "");
+    let page = format!("/list/ghostsnap/jobs/?of=all&job={}", listed()["JOBS"].as_str().unwrap());
+    helper.follow(&site.url(&page));
+    helper.wait_for("document.body.innerText.includes('hestia-alice-')");
+    assert!(helper.text().contains("hestia-admin-"), "{}", helper.text());
+    helper.picture("job-copy");
+    site.set("POLICY_SYSTEM_HIDE_ADMIN=yes");
+    helper.follow(&site.url(&page));
+    assert!(helper.text().contains("hestia-alice-"), "{}", helper.text());
+    assert!(!helper.text().contains("hestia-admin-"), "{}", helper.text());
+    site.set("");
+    // As another task it has nothing left of a copy.
+    browser.follow(&site.url("/edit/ghostsnap/?name=copy"));
+    choose("do", "check");
+    browser.click_away("button[form='ghostsnap-schedule']");
+    let other = listed();
+    assert_eq!([&other["DO"], &other["FROM"], &other["TO"]], ["check", "", ""]);
+    browser.assert_content();
+    site.assert_quiet();
+}
+
+#[test]
 fn nobody_sees_or_changes_what_another_customer_decided() {
     let site = site("[customers]\nschedule = true\nexclude = true\n");
     let own = site.command("v-ghostsnap-change-user-excludes", &["alice", "secret-project"]);

@@ -7,13 +7,16 @@ mod double;
 
 use double::*;
 use ghostsnap::base::World;
-use ghostsnap::hestia::queue::{Job, JobState, Spool};
+use ghostsnap::hestia::queue::{Job, JobKind, JobState, Spool};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+
+/// What a copy's job is.
+const COPY: &str = "copy --from default --to offsite";
 
 struct Server(Machine);
 
@@ -57,8 +60,12 @@ impl Server {
         text
     }
 
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(args)).unwrap()
+    }
+
     fn rows(&self) -> Value {
-        serde_json::from_str(&self.ok(&["v-ghostsnap-list-schedules", "json"])).unwrap()
+        self.json(&["v-ghostsnap-list-schedules", "json"])
     }
 
     fn spool(&self) -> Spool {
@@ -190,6 +197,55 @@ fn repositories_are_looked_after_too() {
 }
 
 #[test]
+fn what_is_new_is_copied_into_another_repository_at_night() {
+    let machine = server();
+    let offsite = machine.path("offsite").display().to_string();
+    machine.ok(&["v-ghostsnap-backup-users"]);
+    machine.ok(&["v-ghostsnap-add-repository", "offsite", &offsite]);
+    machine.ok(&["v-ghostsnap-add-schedule", "copy", "do=copy", "when=0 4 * * *", "to=offsite"]);
+    let row = machine.rows()["copy"].clone();
+    assert_eq!([&row["DO"], &row["FROM"], &row["TO"]], ["copy", "", "offsite"]);
+    assert!(row["NEXT"].as_str().unwrap().ends_with(" 04:00:00"), "{row}");
+    machine.was_off_for("copy", 24 * 3);
+    machine.work();
+    let job = machine.jobs().pop().unwrap();
+    assert_eq!((job.kind, job.state), (JobKind::Copy, JobState::Done), "{job:?}");
+    assert_eq!((job.what.as_str(), job.repository.as_str()), (COPY, "offsite"));
+    let told = machine.json(&["v-ghostsnap-list-job", job.id.as_str(), "json"]);
+    let told = &told[job.id.as_str()];
+    assert_eq!((&told["PERCENT"], &told["STEP"]), (&"100".into(), &"".into()));
+    // All that the snapshots hold was gone through, and it was known before how much that is.
+    assert_eq!(told["BYTES"], told["BYTES_TOTAL"]);
+    let result: Value = serde_json::from_str(told["RESULT"].as_str().unwrap()).unwrap();
+    let rows = result.as_object().unwrap();
+    assert!(rows.len() == 2 && rows.values().all(|row| row["RESULT"] == "copied"), "{result}");
+    let noted = || {
+        let health = machine.json(&["v-ghostsnap-list-repository-health", "json"]);
+        let row = &health["offsite"];
+        (row["COPY"].as_str().unwrap().to_owned(), row["COPY_EXTENT"].as_str().unwrap().to_owned())
+    };
+    let succeeded = |extent: &str| ("succeeded".to_owned(), format!("from default: {extent}"));
+    assert_eq!(noted(), succeeded("2 snapshots copied, 0 there already"));
+    // The next night brings what is new, and no older ones if so many are enough.
+    machine.ok(&["v-ghostsnap-backup-user", "alice"]);
+    machine.ok(&["v-ghostsnap-change-schedule", "copy", "newest=1", "from=default"]);
+    machine.ok(&["v-ghostsnap-run-schedule", "copy"]);
+    machine.work();
+    assert_eq!(machine.jobs().pop().unwrap().what, format!("{COPY} --last 1"));
+    assert_eq!(noted(), succeeded("1 snapshot copied, 1 there already"));
+    assert_eq!(machine.rows()["copy"]["STATE"], "done");
+    machine.ok(&["v-ghostsnap-verify-user-backup", "bob", "latest", "offsite"]);
+    // One that lacks something says so in the list, and it is noted of the repository.
+    fs::write(machine.path("home/alice/web/shop.example/public_html/new"), "new").unwrap();
+    machine.ok(&["v-ghostsnap-backup-user", "alice"]);
+    fs::remove_dir_all(machine.path("var/lib/ghostsnap/repository/packs")).unwrap();
+    machine.ok(&["v-ghostsnap-run-schedule", "copy"]);
+    machine.work();
+    assert_eq!(machine.rows()["copy"]["STATE"], "partial");
+    assert_eq!(noted().0, "partial");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_before_the_first_night() {
     let machine = server();
     for (words, code) in [
@@ -202,6 +258,11 @@ fn what_makes_no_sense_is_refused_before_the_first_night() {
         (&["x", "repositories=s3://key:secret@host/bucket"], 2),
         (&["x", "do=check", "include=alice"], 2),
         (&["x", "hours_max=0"], 2),
+        (&["x", "do=copy"], 2),
+        (&["x", "do=copy", "to=default"], 2),
+        (&["x", "do=copy", "to=s3://key:secret@host/bucket"], 2),
+        (&["x", "do=copy", "to=offsite", "exclude=alice"], 2),
+        (&["x", "from=default"], 2),
     ] {
         let words = [&["v-ghostsnap-add-schedule"], words].concat();
         let (found, text) = machine.panel(&words);

@@ -22,13 +22,14 @@ use std::ffi::OsString;
 use std::thread::JoinHandle;
 
 /// Commands around which this happens, and what pings call them.
-const COMMANDS: [(&str, Option<Pinged>); 7] = [
+const COMMANDS: [(&str, Option<Pinged>); 8] = [
     ("hestia backup", Some(Pinged::Backup)),
     ("hestia verify-users", Some(Pinged::Verify)),
     ("hestia verify-user", None),
     ("hestia forget", None),
     ("check", Some(Pinged::Check)),
     ("prune", Some(Pinged::Prune)),
+    ("copy", Some(Pinged::Copy)),
     ("repair packs", None),
 ];
 

@@ -6,11 +6,13 @@ use super::args::Invocation;
 use super::engine_look::{day_and_time, is_wanted};
 use super::repository;
 use super::rows::Cell;
+use super::tended::Tending;
 use crate::base::units::{ByteSize, bytes, length, number_of};
 use crate::base::{Error, FileId, Kind, Result};
 use crate::format::Snapshot;
+use crate::hestia::named::{DEFAULT, RepositoryName};
 use crate::ops::copy::{Copied, CopyState, compare, copy as copy_all};
-use crate::repo::WriterOptions;
+use crate::repo::{IndexedRepository, WriterOptions};
 use std::collections::HashMap;
 
 /// `ghostsnap copy`.
@@ -43,9 +45,14 @@ pub fn copy(context: &Context, call: &Invocation) -> Result<()> {
         })
     } else {
         let target = repository::open_or_make(context, call, &to)?;
-        target
+        let tending = Tending::of(context, call, Some(&to), &target);
+        let result = target
             .indexed_to_write("copy", &progress)
-            .and_then(|mut target| copy_all(&source, &mut target, wanted, options, &progress))
+            .and_then(|mut target| copy_all(&source, &mut target, wanted, options, &progress));
+        if ["user", "host", "tag"].iter().all(|filter| call.texts(filter).is_empty()) {
+            tending.end_copy(context, &called(call, &source), &result);
+        }
+        result
     };
     progress.finish();
     let done = result?;
@@ -59,7 +66,7 @@ pub fn copy(context: &Context, call: &Invocation) -> Result<()> {
 }
 
 /// Fails if some could not be copied.
-fn failures(done: &[Copied]) -> Result<()> {
+pub(super) fn failures(done: &[Copied]) -> Result<()> {
     let failed = done.iter().filter_map(|one| match &one.state {
         CopyState::Failed(error) => Some(format!("{}: {}", one.id.short(), error.one_line())),
         _ => None,
@@ -69,6 +76,13 @@ fn failures(done: &[Copied]) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(Kind::Partial, "copy every snapshot").why(failed.join("; ")))
+}
+
+/// What the repository is called that is copied from.
+fn called(call: &Invocation, source: &IndexedRepository) -> String {
+    let name = call.text("from").filter(|text| RepositoryName::is_meant(text));
+    let usual = || call.text("from").is_none().then_some(DEFAULT);
+    name.or_else(usual).map_or_else(|| source.backend().location(), str::to_owned)
 }
 
 /// The backups that the options let through, oldest first; with --last the newest of each user.
@@ -116,7 +130,7 @@ fn row(one: &Copied) -> [Cell; 12] {
 }
 
 /// `2 snapshots copied, 5 there already`.
-fn in_short(done: &[Copied]) -> String {
+pub(super) fn in_short(done: &[Copied]) -> String {
     let count = |is_meant: fn(&CopyState) -> bool| {
         bytes(done.iter().filter(|one| is_meant(&one.state)).count())
     };

@@ -197,7 +197,7 @@ fn sample(command: &Command, column: &Column) -> &'static str {
         "NAME" => "Alice Archer",
         "USER" | "OWNER" | "GROUP" => "alice",
         "JOB" => "20261130-040005-3f9c2a1b",
-        "DATE" | "CHECKED" | "PRUNED" | "VERIFIED" => "2026-11-30",
+        "DATE" | "CHECKED" | "PRUNED" | "COPIED" | "VERIFIED" => "2026-11-30",
         "TIME" => "04:00:05",
         "STARTED" | "ENDED" | "LAST" | "NEXT" => "2026-11-30 04:00:05",
         "STATUS" => "complete",

@@ -18,7 +18,7 @@ use crate::hestia::jobs::Server;
 use crate::hestia::jobs::health::{self, Health, Known, Light};
 use crate::hestia::named::DEFAULT;
 use crate::hestia::notify::UserLook;
-use crate::hestia::queue::schedule;
+use crate::hestia::queue::due;
 use crate::hestia::records::Records;
 use std::collections::BTreeMap;
 
@@ -82,7 +82,7 @@ fn next_backups(
             Err(error) => warn(error.within(format!("look when {} is backed up", user.name))),
         }
     }
-    let memories = schedule::memories(&panel_queue::spool(context, call));
+    let memories = due::memories(&panel_queue::spool(context, call));
     let clock = panel_schedules::clock(context, 0);
     let next = |(user, health): &(User, Health)| {
         let has_backups = health.light != Light::Off && !user.is_suspended();

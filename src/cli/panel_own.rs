@@ -12,8 +12,9 @@ use crate::base::{Error, Kind, Monitor, Result};
 use crate::hestia::customers::{self, May};
 use crate::hestia::inventory::{self, User};
 use crate::hestia::queue::JobId;
+use crate::hestia::queue::due;
 use crate::hestia::queue::job::{millis, time_of};
-use crate::hestia::queue::schedule::{self, Schedule, own_name};
+use crate::hestia::queue::schedule::{Schedule, own_name};
 use crate::hestia::{BackupMode, Hestia, Settings, UserName, named};
 
 /// The user that is meant, and the settings.
@@ -55,7 +56,7 @@ pub fn schedule(context: &Context, call: &Invocation) -> Result<()> {
 fn print_schedule(context: &Context, call: &Invocation, own: &Own) -> Result<()> {
     let wishes = customers::read(&own.settings.customers_folder, &own.user)?;
     let spool = spool(context, call);
-    let memories = schedule::memories(&spool);
+    let memories = due::memories(&spool);
     let memory = memories.get(&own_name(&own.user.name));
     let is_due = own.may.schedule && !wishes.when.is_empty();
     let plan = if is_due { Some(Schedule::own(&own.user, &wishes.when)?) } else { None };
@@ -93,7 +94,7 @@ pub fn change_schedule(context: &Context, call: &Invocation) -> Result<()> {
     let spool = spool(context, call);
     let now = millis(context.world.now());
     spool.make()?;
-    schedule::remember(&spool, |memories| {
+    due::remember(&spool, |memories| {
         memories.entry(own_name(&own.user.name)).or_default().until = now;
     })?;
     let folder = &own.settings.customers_folder;

@@ -30,6 +30,7 @@ struct Place {
     users: usize,
     check: Option<Tended>,
     prune: Option<Tended>,
+    copy: Option<Tended>,
 }
 
 /// How much somebody wants to know of repositories.
@@ -109,25 +110,22 @@ fn state(
         }
         Err(error) => {
             let light = Err(error.one_line());
-            let (check, prune) = (None, None);
-            PlaceState { name, light, taken: None, check, prune, disk, sizes: None }
+            let (check, prune, copy) = (None, None, None);
+            PlaceState { name, light, taken: None, check, prune, copy, disk, sizes: None }
         }
         Ok(opened) => {
             let id = opened.config().repository_id;
             let check = records.tended(Care::Check, &id, monitor);
             let prune = records.tended(Care::Prune, &id, monitor);
+            let copy = records.tended(Care::Copy, &id, monitor);
             let light = light(&server.settings, check.as_ref(), server.world.now());
             let taken = taken_away(&opened);
             let sizes = (want == Want::Sizes).then(|| sizes_of(opened, monitor)).transpose();
-            match sizes {
-                Ok(sizes) => {
-                    PlaceState { name, light: Ok(light), taken, check, prune, disk, sizes }
-                }
-                Err(error) => {
-                    let light = Err(error.one_line());
-                    PlaceState { name, light, taken, check, prune, disk, sizes: None }
-                }
-            }
+            let (light, sizes) = match sizes {
+                Ok(sizes) => (Ok(light), sizes),
+                Err(error) => (Err(error.one_line()), None),
+            };
+            PlaceState { name, light, taken, check, prune, copy, disk, sizes }
         }
     })
 }
@@ -195,12 +193,13 @@ fn look(
     monitor: &dyn Monitor,
 ) -> Place {
     let records = Records::new(&server.settings.state_folder);
-    let (mut check, mut prune, mut taken) = (None, None, None);
+    let (mut check, mut prune, mut copy, mut taken) = (None, None, None, None);
     let opened = repository::open_by_text(context, call, &server.settings, &name, false);
     let read = opened.and_then(|opened| {
         let id = opened.config().repository_id;
         check = records.tended(Care::Check, &id, monitor);
         prune = records.tended(Care::Prune, &id, monitor);
+        copy = records.tended(Care::Copy, &id, monitor);
         taken = taken_away(&opened);
         sizes(opened, monitor)
     });
@@ -208,16 +207,16 @@ fn look(
         Ok((stats, users)) => {
             let usual = light(&server.settings, check.as_ref(), server.world.now());
             let (light, reason) = taken.map_or(usual, |why| (Light::Red, why));
-            Place { name, light, reason, stats: Some(stats), users, check, prune }
+            Place { name, light, reason, stats: Some(stats), users, check, prune, copy }
         }
         Err(error) => {
             let reason = error.one_line();
-            Place { name, light: Light::Red, reason, stats: None, users: 0, check, prune }
+            Place { name, light: Light::Red, reason, stats: None, users: 0, check, prune, copy }
         }
     }
 }
 
-fn row(place: &Place) -> [Cell; 14] {
+fn row(place: &Place) -> [Cell; 17] {
     let number = |value: fn(&Stats) -> u64| {
         place.stats.as_ref().map_or_else(Cell::empty, |stats| value(stats).into())
     };
@@ -243,6 +242,9 @@ fn row(place: &Place) -> [Cell; 14] {
         word(&place.prune).into(),
         place.prune.as_ref().map(|one| one.extent.clone()).unwrap_or_default().into(),
         place.reason.as_str().into(),
+        day(&place.copy).into(),
+        word(&place.copy).into(),
+        place.copy.as_ref().map(|one| one.extent.clone()).unwrap_or_default().into(),
     ]
 }
 

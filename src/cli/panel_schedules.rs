@@ -11,8 +11,9 @@ use super::words::split_words;
 use super::{panel_own, repository, run_jobs};
 use crate::base::units::{bytes, number_of};
 use crate::base::{Error, Kind, Monitor, Result, Timestamp};
+use crate::hestia::queue::due::{self, Clock, Memory};
 use crate::hestia::queue::job::{millis, time_of};
-use crate::hestia::queue::schedule::{self, Clock, Memory, Schedule};
+use crate::hestia::queue::schedule::{self, Schedule};
 use crate::hestia::queue::{Job, JobId, NewJob, Spool};
 use jiff::tz::TimeZone;
 use std::ffi::OsString;
@@ -29,7 +30,7 @@ pub(super) fn clock(context: &Context, wait: i64) -> Clock {
         now: context.world.now(),
         zone: TimeZone::system(),
         host: context.world.host(),
-        load: schedule::load(),
+        load: due::load(),
         load_wait_seconds: wait,
     }
 }
@@ -78,7 +79,7 @@ fn keep(
     // Due the next time after now, whatever was due before. That comes first: whoever looks between
     // the two would find a time of long ago that the schedule has missed.
     let now = millis(context.world.now());
-    schedule::remember(&spool, |memories| {
+    due::remember(&spool, |memories| {
         memories.entry(name.to_owned()).or_default().until = now;
     })?;
     let written = schedule::write(folder, name, &table, new)?;
@@ -122,7 +123,7 @@ pub fn list(context: &Context, call: &Invocation) -> Result<()> {
 }
 
 fn print(context: &Context, call: &Invocation, spool: &Spool, all: &[Schedule]) -> Result<()> {
-    let memories = schedule::memories(spool);
+    let memories = due::memories(spool);
     let clock = clock(context, 0);
     let mut rows = context.output.rows(call.command().columns);
     for one in all {
@@ -143,7 +144,7 @@ fn row(
     one: &Schedule,
     memory: Option<&Memory>,
     next: Option<Timestamp>,
-) -> [Cell; 16] {
+) -> [Cell; 19] {
     let list = |words: &[String]| Cell::list(words.iter().map(String::as_str));
     let number = |number: Option<u16>| number.map_or_else(Cell::empty, |n| u64::from(n).into());
     let done = memory.and_then(|memory| memory.done);
@@ -165,6 +166,9 @@ fn row(
         done.map_or_else(String::new, |done| moment(time_of(done))).into(),
         state(spool, jobs).into(),
         list(jobs),
+        one.from.as_str().into(),
+        list(&one.to),
+        number(one.newest),
     ]
 }
 
@@ -225,7 +229,7 @@ pub(super) fn hand_in_due(
     let spool = spool(context, call);
     let wait = settings.load_wait.as_secs();
     let clock = clock(context, i64::try_from(wait).unwrap_or(i64::MAX));
-    let mut memories = schedule::memories(&spool);
+    let mut memories = due::memories(&spool);
     let before = memories.clone();
     let due = clock.due(&all, &mut memories);
     let mut jobs = Vec::new();
@@ -244,7 +248,7 @@ pub(super) fn hand_in_due(
         }
     }
     // Only now: whoever is killed before does it again, which is better than never.
-    schedule::remember(&spool, |kept| {
+    due::remember(&spool, |kept| {
         kept.retain(|name, memory| {
             all.iter().any(|one| one.name == *name) || clock.is_recent(name, memory)
         });
@@ -270,7 +274,7 @@ fn hand_in(spool: &Spool, one: &Schedule, by: &str, now: Timestamp) -> Result<Ve
     }
     if !jobs.is_empty() {
         let ids = jobs.iter().map(|job| job.id.to_string()).collect();
-        schedule::remember(spool, |memories| {
+        due::remember(spool, |memories| {
             let new = || Memory { until: millis(now), ..Memory::default() };
             let memory = memories.entry(one.name.clone()).or_insert_with(new);
             memory.done = Some(millis(now));

@@ -6,7 +6,8 @@ use super::table::{
 };
 use super::table_backup::BACKUP;
 use super::table_flags::{
-    DRY_RUN, EXCLUDE, FORCE, HOST_FILTER, INCLUDE, SHIM_USER, SNAPSHOT, TAG_FILTER, USER_FILTER,
+    DRY_RUN, EXCLUDE, FORCE, HOST_FILTER, INCLUDE, SHIM_DRY_RUN, SHIM_FORMAT, SHIM_USER, SNAPSHOT,
+    TAG_FILTER, USER_FILTER,
 };
 use super::table_hestia::SHIM;
 use super::{
@@ -146,6 +147,21 @@ const RESTORE_FLAGS: &[Flag] = &[
     DRY_RUN,
     FORCE,
 ];
+
+const COPY_SHIM: Shim = Shim {
+    name: "v-ghostsnap-copy-backups",
+    about: "copy the snapshots of all users into another repository",
+    details: "Only what is not there is sent. It takes as long as it takes: a schedule with do=copy \
+              does it as a job of the queue.",
+    example: "v-ghostsnap-copy-backups default offsite",
+    args: &[
+        ShimArg::new("FROM", "from", "the repository to copy from", Value::Text),
+        ShimArg::new("TO", "to", "the repository to copy into", Value::Text),
+        SHIM_DRY_RUN,
+        SHIM_FORMAT,
+    ],
+    ..SHIM
+};
 
 /// Copies snapshots.
 const COPY: Command = Command {

@@ -50,6 +50,9 @@ const REPOSITORY_COLUMNS: &[Column] = &[
     wide("PRUNE", Holds::Text, "what it came to: `succeeded`, `partial` or `failed`"),
     wide("PRUNE_EXTENT", Holds::Text, "what it did"),
     col("REASON", Holds::Text, "why the light is not green"),
+    col("COPIED", Holds::Text, "the day on which this server copied something into it last"),
+    wide("COPY", Holds::Text, "what that came to: `succeeded`, `partial` or `failed`"),
+    wide("COPY_EXTENT", Holds::Text, "where from, and how many"),
 ];
 
 /// `hestia repository-status`.
@@ -58,9 +61,9 @@ pub const REPOSITORY_STATUS: Command = Command {
     about: "say how well the repositories of this server are",
     details: "Red: a repository cannot be read, or a check found damage that no check with \
               --read-data has found gone since. Yellow: the last check failed, or with \
-              `check_days` of the settings it is too long ago. Sizes come from the index, checks \
-              and prunes from notes that this server keeps of them; no pack is read. With --check \
-              it ends with exit code 30 if one is yellow or red, for a monitoring script.",
+              `check_days` of the settings it is too long ago. Sizes come from the index, checks, \
+              prunes and copies from notes that this server keeps of them; no pack is read. With \
+              --check it ends with exit code 30 if one is yellow or red, for a monitoring script.",
     examples: &[
         "ghostsnap hestia repository-status",
         "ghostsnap hestia repository-status -r offsite",
@@ -71,7 +74,7 @@ pub const REPOSITORY_STATUS: Command = Command {
     shims: &[Shim {
         name: "v-ghostsnap-list-repository-health",
         about: "say how well the repositories of this server are",
-        details: "A light for each, its size, and when it was checked and pruned.",
+        details: "A light for each, its size, and when it was checked, pruned and copied into.",
         example: "v-ghostsnap-list-repository-health json",
         args: &[SHIM_FORMAT],
         ..SHIM

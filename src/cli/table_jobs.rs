@@ -17,7 +17,7 @@ macro_rules! job_columns {
     ($($more:expr),* $(,)?) => {
         &[
             col("JOB", Holds::Text, "its id, `YYYYMMDD-HHMMSS-` (UTC) and eight digits"),
-            col("KIND", Holds::Text, "backup, restore, undo, export, download, verify or care"),
+            col("KIND", Holds::Text, "backup, restore, undo, export, download, verify, copy or care"),
             col("USER", Holds::Text, "the Hestia user; empty for a job over many"),
             col("WHAT", Holds::Text, "the arguments, in words"),
             wide("REPOSITORY", Holds::Text, "the repository that was asked for; empty for the usual"),

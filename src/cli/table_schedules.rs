@@ -19,7 +19,7 @@ const SHIM_OPTION: ShimArg =
 
 const COLUMNS: &[Column] = &[
     col("NAME", Holds::Text, "its name"),
-    col("DO", Holds::Text, "backup, forget, prune, check or verify"),
+    col("DO", Holds::Text, "backup, copy, forget, prune, check or verify"),
     col("WHEN", Holds::Text, "when it is due, as it was written"),
     wide("SPREAD", Holds::Count, "over how many minutes servers spread it"),
     wide("INCLUDE", Holds::List, "globs of its users; all without any"),
@@ -34,11 +34,14 @@ const COLUMNS: &[Column] = &[
     col("LAST", Holds::Text, "when it was done last"),
     col("STATE", Holds::Text, "how that went: the state of its job"),
     wide("JOBS", Holds::List, "the ids of the jobs it handed in then"),
+    wide("FROM", Holds::Text, "the repository that is copied from; the usual one without any"),
+    wide("TO", Holds::List, "names of the repositories that are copied into"),
+    wide("NEWEST", Holds::Count, "how many of the newest backups of each user are copied"),
 ];
 
 const JOB_COLUMNS: &[Column] = &[
     col("JOB", Holds::Text, "the id of a job that was handed in"),
-    col("KIND", Holds::Text, "backup or care"),
+    col("KIND", Holds::Text, "backup, copy, verify or care"),
     col("WHAT", Holds::Text, "the command and its arguments"),
     col("STATE", Holds::Text, "`waiting`"),
 ];
@@ -57,19 +60,22 @@ const SHIM: Shim = Shim {
 const ADD: Command = Command {
     name: "hestia add-schedule",
     about: "let something be done again and again",
-    details: "Without options it backs all users up every night. do= is backup, forget (with \
-              prune), prune, check, or verify, which rehearses restores. when= is `daily \
+    details: "Without options it backs all users up every night. do= is backup, copy, forget \
+              (with prune), prune, check, or verify, which rehearses restores. when= is `daily \
               02:30`, `weekly sun 03:00`, `monthly 1 04:00`, `hourly`, or the five fields of \
               cron; the former are spread over spread_minutes=, 60 if it is not said, by a \
               time that stays the same on this machine. include= and exclude= are globs of \
-              users, repositories= names, each with commas between; subset=day/30 lets a check \
-              read a thirtieth of the data; after max_time=2h no further rehearsal begins; \
+              users, repositories= names, each with commas between; a copy goes from= a \
+              repository, the usual one without, to= one or several, and newest=7 takes seven \
+              backups of each user and no older ones; subset=day/30 lets a check read a thirtieth \
+              of the data; after max_time=2h no further rehearsal begins; \
               hours_max= is the longest time; load_max= puts it off while the load is above, \
               for load_wait_minutes of the settings at most; enabled=no keeps it from being \
               done. What was missed while the machine was off is done once. It runs as a job \
               of the queue.",
     examples: &[
         "ghostsnap hestia add-schedule nightly",
+        "ghostsnap hestia add-schedule offsite do=copy 'when=daily 04:00' from=default to=offsite",
         "ghostsnap hestia add-schedule weekly-check do=check 'when=weekly sun 04:00' subset=day/30",
     ],
     args: &[NAME, OPTION],

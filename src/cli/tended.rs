@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: MIT
-//! Notes of checks and prunes, for `hestia repository-status`. They are taken of repositories that
-//! this server knows, where it keeps notes already; a check of any other one leaves none.
+//! Notes of checks, prunes and copies, for `hestia repository-status`. They are taken of
+//! repositories that this server knows, where it keeps notes already; a check of any other one
+//! leaves none.
 
 use super::Context;
 use super::args::Invocation;
-use super::repository::{self, Key};
+use super::engine_copy::{failures, in_short};
+use super::repository::{self, Key, Meant};
 use crate::base::monitor::Collect;
 use crate::base::{Error, FileId, Kind, Monitor, Result};
 use crate::hestia::jobs::health_places::{DAMAGED, note_of_check};
 use crate::hestia::records::{Care, Records, Tended, kept_reasons, noted_time};
 use crate::ops::check::{CheckReport, ReadData, Severity};
+use crate::ops::copy::Copied;
 use crate::repo::Repository;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A check or prune that has begun.
+/// A check, prune or copy that has begun.
 pub struct Tending {
     /// Where notes are kept; nowhere on a machine that keeps none.
     folder: Option<PathBuf>,
@@ -25,9 +28,19 @@ pub struct Tending {
 impl Tending {
     /// Remembers what is tended, and when that began.
     pub fn begin(context: &Context, call: &Invocation, repository: &Repository) -> Self {
+        let meant = repository::meant(context, call).ok();
+        Self::of(context, call, meant.as_ref(), repository)
+    }
+
+    /// The same for a repository that is meant in another way.
+    pub fn of(
+        context: &Context,
+        call: &Invocation,
+        meant: Option<&Meant>,
+        repository: &Repository,
+    ) -> Self {
         // Who may not read the settings may not write notes either.
         let settings = repository::readable_settings(call).ok();
-        let meant = repository::meant(context, call).ok();
         let folder = settings.zip(meant).and_then(|(settings, meant)| {
             let is_known = !matches!(meant.key, Key::Asked) || meant.address == settings.repository;
             is_known.then_some(settings.state_folder)
@@ -73,6 +86,21 @@ impl Tending {
         };
         let done = self.done(context, result, extent, &reason);
         self.store(context, Care::Prune, |_| done);
+    }
+
+    /// Notes how a copy into it ended; `from` is what the other repository is called.
+    pub fn end_copy(self, context: &Context, from: &str, result: &Result<Vec<Copied>>) {
+        let (word, reason, extent) = match result.as_ref().map(|done| (done, failures(done))) {
+            Err(error) if error.kind() == Kind::Cancelled => return,
+            Err(error) => ("failed", error.one_line(), format!("from {from}")),
+            Ok((done, failed)) => {
+                let reason = failed.as_ref().err().map(Error::one_line).unwrap_or_default();
+                let word = if failed.is_ok() { "succeeded" } else { "partial" };
+                (word, reason, format!("from {from}: {}", in_short(done)))
+            }
+        };
+        let done = self.done(context, word, extent, &reason);
+        self.store(context, Care::Copy, |_| done);
     }
 
     fn done(&self, context: &Context, result: &str, extent: String, reason: &str) -> Tended {

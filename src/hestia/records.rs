@@ -121,7 +121,7 @@ pub struct InRepository {
     pub reasons: Vec<String>,
 }
 
-/// The last check or prune of a repository.
+/// The last check or prune of a repository, or copy into it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tended {
@@ -131,7 +131,7 @@ pub struct Tended {
     pub milliseconds: u64,
     /// `succeeded`, `partial`, `damaged` or `failed`.
     pub result: String,
-    /// How much was done: of a check, what was read.
+    /// How much was done: of a check, what was read; of a copy, where from and how many.
     pub extent: String,
     /// Why it did not succeed.
     pub reason: String,
@@ -171,6 +171,8 @@ pub enum Care {
     Check,
     /// What nothing needs goes.
     Prune,
+    /// Another repository's backups come in.
+    Copy,
 }
 
 impl Care {
@@ -178,6 +180,7 @@ impl Care {
         match self {
             Self::Check => "checks",
             Self::Prune => "prunes",
+            Self::Copy => "copies",
         }
     }
 }
@@ -228,7 +231,7 @@ impl<'f> Records<'f> {
         self.folder.join("runs").join(format!("{user}.json"))
     }
 
-    /// The last check or prune of a repository.
+    /// The last check or prune of a repository, or copy into it.
     pub fn tended(&self, care: Care, repository: &FileId, monitor: &dyn Monitor) -> Option<Tended> {
         load(&self.care_place(care, repository), monitor)
     }
@@ -396,12 +399,12 @@ mod tests {
             damage: Some(4),
             ..Tended::default()
         };
-        for care in [Care::Check, Care::Prune] {
+        for care in [Care::Check, Care::Prune, Care::Copy] {
             assert_eq!(records.tended(care, &id, &monitor), None);
             records.note_care(care, &id, &tended(care.folder())).unwrap();
         }
         assert_eq!(records.run(&alice(), &monitor), Some(run));
-        for care in [Care::Check, Care::Prune] {
+        for care in [Care::Check, Care::Prune, Care::Copy] {
             assert_eq!(records.tended(care, &id, &monitor), Some(tended(care.folder())));
         }
         assert_eq!(records.rehearsed(&id, &alice(), &monitor), None);

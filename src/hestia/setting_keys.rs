@@ -356,7 +356,7 @@ const PACKAGES: &[SettingKey] = &[
 ];
 
 const PRESETS: Holds = Holds::Choice(&["json", "slack", "discord", "telegram", "ntfy"]);
-const PINGED: Holds = Holds::Choice(&["backup", "check", "verify", "prune"]);
+const PINGED: Holds = Holds::Choice(&["backup", "check", "verify", "prune", "copy"]);
 
 const fn secret(name: &'static str, holds: Holds, about: &'static str) -> SettingKey {
     key(name, holds, "", about).only(Change::File)

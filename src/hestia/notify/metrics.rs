@@ -56,6 +56,8 @@ families! {
         "0 is succeeded, 1 partial, 2 failed, 3 damaged.";
     PLACE_PRUNE = "repository_last_prune_timestamp_seconds", "When it was pruned last.";
     PLACE_PRUNE_RESULT = "repository_last_prune_result", "0 is succeeded, 1 partial, 2 failed.";
+    PLACE_COPY = "repository_last_copy_timestamp_seconds", "When something was copied into it last.";
+    PLACE_COPY_RESULT = "repository_last_copy_result", "0 is succeeded, 1 partial, 2 failed.";
     RECEIVER_FAILING = "receiver_failing", "1 if notifications do not arrive there.";
 }
 
@@ -87,6 +89,7 @@ pub fn text(look: &Look, targets: &[Target], book: &Book, now: Timestamp) -> Str
         for (tended, time, result) in [
             (&place.check, PLACE_CHECK, PLACE_CHECK_RESULT),
             (&place.prune, PLACE_PRUNE, PLACE_PRUNE_RESULT),
+            (&place.copy, PLACE_COPY, PLACE_COPY_RESULT),
         ] {
             if let Some(tended) = tended {
                 out.add(time, labels, tended.time);
@@ -213,7 +216,8 @@ mod tests {
             light: Ok((Light::Yellow, "x".into())),
             taken: None,
             check: Some(tended.clone()),
-            prune: Some(tended),
+            prune: Some(tended.clone()),
+            copy: Some(tended),
             disk: Some(Disk { bytes: 100, free: 40 }),
             sizes: Some(Sizes { snapshots: 3, users: 2, bytes_source: 9, bytes_stored: 5 }),
         }
@@ -256,6 +260,7 @@ mod tests {
             "ghostsnap_repository_stored_bytes{repository=\"default\"} 5",
             "ghostsnap_repository_disk_free_bytes{repository=\"default\"} 40",
             "ghostsnap_repository_last_check_result{repository=\"default\"} 3",
+            "ghostsnap_repository_last_copy_timestamp_seconds{repository=\"default\"} 7",
             "ghostsnap_receiver_failing{receiver=\"mail 1\"} 1",
             "ghostsnap_last_look_timestamp_seconds 9",
         ] {

@@ -69,6 +69,8 @@ pub enum Pinged {
     Verify,
     /// Prunes of a repository.
     Prune,
+    /// Copies into a repository.
+    Copy,
 }
 
 /// Where something is sent over HTTP.

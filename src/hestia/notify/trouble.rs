@@ -78,13 +78,15 @@ pub enum Sort {
     Unproven,
     /// The last prune failed.
     Prune,
+    /// The last copy into a repository failed, or left something out.
+    Copy,
     /// Somebody could not be told.
     Undelivered,
 }
 
 impl Sort {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Alarm,
         Self::Unreadable,
         Self::Taken,
@@ -96,6 +98,7 @@ impl Sort {
         Self::Full,
         Self::Unproven,
         Self::Prune,
+        Self::Copy,
         Self::Undelivered,
     ];
 
@@ -113,6 +116,7 @@ impl Sort {
             Self::Full => "full",
             Self::Unproven => "unproven",
             Self::Prune => "prune",
+            Self::Copy => "copy",
             Self::Undelivered => "undelivered",
         }
     }
@@ -131,6 +135,7 @@ impl Sort {
             Self::Full => "it has room again",
             Self::Unproven => "a rehearsal of a restore has succeeded",
             Self::Prune => "the last prune succeeded",
+            Self::Copy => "the last copy into it is whole",
             Self::Undelivered => "they arrive again",
         }
     }
@@ -288,6 +293,8 @@ pub struct PlaceState {
     pub check: Option<Tended>,
     /// The last prune.
     pub prune: Option<Tended>,
+    /// The last copy into it.
+    pub copy: Option<Tended>,
     /// How full the disk is that it lies on, if it lies on one of this machine.
     pub disk: Option<Disk>,
     /// How large it is, if anybody wanted to know.
@@ -340,9 +347,15 @@ pub fn of_place(settings: &Settings, place: &PlaceState) -> Vec<Trouble> {
     if let Some(why) = &place.taken {
         add(Sort::Taken, Light::Red, why.clone());
     }
+    let day = |tended: &Tended| Timestamp::from_seconds(tended.time).local().date();
     if let Some(prune) = place.prune.as_ref().filter(|prune| prune.result == "failed") {
-        let day = Timestamp::from_seconds(prune.time).local().date();
-        add(Sort::Prune, Light::Yellow, format!("the prune of {day} failed: {}", prune.reason));
+        let why = format!("the prune of {} failed: {}", day(prune), prune.reason);
+        add(Sort::Prune, Light::Yellow, why);
+    }
+    if let Some(copy) = place.copy.as_ref().filter(|copy| copy.result != "succeeded") {
+        let word = if copy.result == "partial" { "is not complete" } else { "failed" };
+        let why = format!("the copy of {} into it {word}: {}", day(copy), copy.reason);
+        add(Sort::Copy, Light::Yellow, why);
     }
     let most = settings.notifications.full_percent;
     if let Some(disk) = place.disk.filter(|disk| most > 0 && disk.percent() >= most) {
@@ -472,6 +485,7 @@ mod tests {
             taken: None,
             check: None,
             prune: None,
+            copy: None,
             disk: None,
             sizes: None,
         };
@@ -480,6 +494,15 @@ mod tests {
         assert_eq!(unreadable[0].own, None);
         let well = place(Ok((Light::Green, String::new())));
         assert_eq!(words(&of_place(&settings, &well)), "");
+        let copied = |result: &str| {
+            let reason = "3f9c2a1b: it is damaged".to_owned();
+            let copy = Some(Tended { result: result.into(), reason, ..Tended::default() });
+            of_place(&settings, &PlaceState { copy, ..well.clone() })
+        };
+        assert_eq!(words(&copied("succeeded")), "");
+        assert_eq!(words(&copied("failed")), "yellow copy");
+        let partial = copied("partial");
+        assert!(partial[0].full.ends_with("into it is not complete: 3f9c2a1b: it is damaged"));
         let taken = PlaceState { taken: Some("entry 3 is gone".into()), ..well };
         assert_eq!(words(&of_place(&settings, &taken)), "red taken");
     }
@@ -495,6 +518,7 @@ mod tests {
                 taken: None,
                 check: None,
                 prune: None,
+                copy: None,
                 disk,
                 sizes: None,
             };

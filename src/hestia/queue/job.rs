@@ -103,6 +103,8 @@ words! {
         Verify = "verify",
         /// Backs users up.
         Backup = "backup",
+        /// Brings snapshots over to another repository.
+        Copy = "copy",
         /// Looks after a repository.
         Care = "care",
     }
@@ -127,7 +129,8 @@ impl JobKind {
             Self::Download => 1,
             Self::Export | Self::Verify => 2,
             Self::Backup => 3,
-            Self::Care => 4,
+            Self::Copy => 4,
+            Self::Care => 5,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! with its arguments, and this room does not know what that means.
 
 pub mod child;
+pub mod due;
 pub mod job;
 pub mod note;
 pub mod request;

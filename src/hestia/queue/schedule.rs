@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: MIT
 //! `/etc/ghostsnap/schedules/NAME.toml`: what is done again and again, and when. A file belongs to
-//! root and is nobody else's to read or write, as those of repositories. When each was due last is
-//! noted beside the jobs: whatever was missed while the machine was off is done once.
+//! root and is nobody else's to read or write, as those of repositories.
 
-use super::job::{JobKind, NewJob, millis};
-use super::spool::{Spool, replace};
+use super::job::{JobKind, NewJob};
 use super::when::When;
 use crate::backend::private_file::remove_file;
 use crate::base::units::Span;
-use crate::base::{Error, Kind, Result, Timestamp, Within, limits};
-use crate::hestia::conf;
+use crate::base::{Error, Kind, Result, Timestamp, Within};
 use crate::hestia::inventory::{self, User};
 use crate::hestia::layout::UserName;
-use crate::hestia::named::{self, RepositoryName};
+use crate::hestia::named::{self, DEFAULT, RepositoryName};
 use crate::ops::check::ReadData;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -35,6 +30,8 @@ const USUAL_SPREAD: u16 = 60;
 pub enum Task {
     /// Back users up.
     Backup,
+    /// Bring over to another repository what it lacks.
+    Copy,
     /// Drop backups that no rule keeps, then free their space.
     Forget,
     /// Free the space of what no backup needs.
@@ -47,12 +44,14 @@ pub enum Task {
 
 impl Task {
     /// Every word.
-    pub const WORDS: &'static [&'static str] = &["backup", "forget", "prune", "check", "verify"];
+    pub const WORDS: &'static [&'static str] =
+        &["backup", "copy", "forget", "prune", "check", "verify"];
 
     /// Its word.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Backup => "backup",
+            Self::Copy => "copy",
             Self::Forget => "forget",
             Self::Prune => "prune",
             Self::Check => "check",
@@ -78,6 +77,12 @@ pub struct Schedule {
     pub exclude: Vec<String>,
     /// The names of the repositories; those of each user, or the usual one, without any.
     pub repositories: Vec<String>,
+    /// The repository that is copied from; empty for the usual one.
+    pub from: String,
+    /// Those that are copied into.
+    pub to: Vec<String>,
+    /// How many of the newest backups of each user are copied; all of them without.
+    pub newest: Option<u16>,
     /// Which part of the data a check reads.
     pub subset: String,
     /// After which time no further rehearsal of a restore begins.
@@ -107,12 +112,53 @@ struct Written {
     #[serde(default)]
     repositories: Vec<String>,
     #[serde(default)]
+    from: String,
+    #[serde(default)]
+    to: Vec<String>,
+    newest: Option<u16>,
+    #[serde(default)]
     subset: String,
     #[serde(default)]
     max_time: String,
     hours_max: Option<u16>,
     load_max: Option<u16>,
     enabled: Option<bool>,
+}
+
+impl Written {
+    /// Says what of it does not go with what is done.
+    fn fits(&self, task: Task) -> Result<(), String> {
+        let is_for = |is_said: bool, only: Task, what: &str| {
+            if is_said && task != only { Err(what.to_owned()) } else { Ok(()) }
+        };
+        let has_users = !(self.include.is_empty() && self.exclude.is_empty());
+        is_for(has_users, Task::Backup, &format!("{} is not done user by user", task.word()))?;
+        is_for(!self.subset.is_empty(), Task::Check, "subset is for a check")?;
+        is_for(!self.max_time.is_empty(), Task::Verify, "max_time is for verify")?;
+        let is_copied = !self.from.is_empty() || !self.to.is_empty() || self.newest.is_some();
+        is_for(is_copied, Task::Copy, "from, to and newest are for a copy")?;
+        if self.newest == Some(0) {
+            return Err("newest must be a number from 1 to 65535".to_owned());
+        }
+        if task != Task::Copy {
+            return Ok(());
+        }
+        if !self.repositories.is_empty() {
+            return Err("a copy has from and to, and no repositories".to_owned());
+        }
+        if self.to.is_empty() {
+            return Err("a copy needs to=NAME: the repository that is copied into".to_owned());
+        }
+        if let Some(same) = self.to.iter().find(|to| *to == from_or_usual(&self.from)) {
+            return Err(format!("{same} cannot be copied into itself"));
+        }
+        Ok(())
+    }
+}
+
+/// Where a copy comes from.
+fn from_or_usual(from: &str) -> &str {
+    if from.is_empty() { DEFAULT } else { from }
 }
 
 /// What a key of the file holds.
@@ -124,13 +170,16 @@ enum Holds {
     YesNo,
 }
 
-const KEYS: [(&str, Holds); 11] = [
+const KEYS: [(&str, Holds); 14] = [
     ("do", Holds::Text),
     ("when", Holds::Text),
     ("spread_minutes", Holds::Number),
     ("include", Holds::List),
     ("exclude", Holds::List),
     ("repositories", Holds::List),
+    ("from", Holds::Text),
+    ("to", Holds::List),
+    ("newest", Holds::Number),
     ("subset", Holds::Text),
     ("max_time", Holds::Text),
     ("hours_max", Holds::Number),
@@ -196,16 +245,7 @@ impl Schedule {
         if written.load_max == Some(0) {
             return Err(wrong("load_max must be a number from 1 to 65535".to_owned()));
         }
-        let has_users = !(written.include.is_empty() && written.exclude.is_empty());
-        if has_users && task != Task::Backup {
-            return Err(wrong(format!("{} is not done user by user", task.word())));
-        }
-        if !written.subset.is_empty() && task != Task::Check {
-            return Err(wrong("subset is for a check".to_owned()));
-        }
-        if !written.max_time.is_empty() && task != Task::Verify {
-            return Err(wrong("max_time is for verify".to_owned()));
-        }
+        written.fits(task).map_err(wrong)?;
         // What is wrong with them is said now, and not by a job of some night.
         if !written.subset.is_empty() {
             ReadData::part(&written.subset, Timestamp::from_seconds(0)).within(what)?;
@@ -213,12 +253,14 @@ impl Schedule {
         if !written.max_time.is_empty() {
             Span::parse(&written.max_time).within(what)?;
         }
-        for word in written.include.iter().chain(&written.exclude).chain(&written.repositories) {
+        let repositories = || written.repositories.iter().chain(&written.to);
+        for word in written.include.iter().chain(&written.exclude).chain(repositories()) {
             if word.is_empty() || word.chars().any(|letter| letter.is_control() || letter == ',') {
                 return Err(wrong("a list holds an empty word or a letter it may not".to_owned()));
             }
         }
-        for repository in &written.repositories {
+        let from = Some(&written.from).filter(|from| !from.is_empty());
+        for repository in repositories().chain(from) {
             RepositoryName::parse(repository).map_err(|error| error.within(what()))?;
         }
         let usual_spread = if when.is_cron() { 0 } else { USUAL_SPREAD };
@@ -230,6 +272,9 @@ impl Schedule {
             include: written.include,
             exclude: written.exclude,
             repositories: written.repositories,
+            from: written.from,
+            to: written.to,
+            newest: written.newest,
             subset: written.subset,
             max_time: written.max_time,
             hours_max: written.hours_max,
@@ -286,9 +331,10 @@ impl Schedule {
             [] => vec![Vec::new()],
             names => names.iter().map(|name| vec!["--repository", name.as_str()]).collect(),
         };
+        let newest = self.newest.map(|newest| newest.to_string());
         let job = |kind: JobKind, command: &str, words: Vec<&str>| {
-            let repository =
-                words.iter().skip_while(|word| **word != "--repository").nth(1).copied();
+            let is_place = |word: &&str| ["--repository", "--to"].contains(word);
+            let repository = words.iter().skip_while(|word| !is_place(word)).nth(1).copied();
             NewJob {
                 kind,
                 user: None,
@@ -320,6 +366,13 @@ impl Schedule {
                 }
                 vec![job(JobKind::Backup, "hestia backup", words)]
             }
+            Task::Copy => {
+                let last = newest.iter().flat_map(|newest| ["--last", newest.as_str()]);
+                let last: Vec<&str> = last.collect();
+                let from = ["--from", from_or_usual(&self.from), "--to"];
+                let into = self.to.iter().map(|to| [&from[..], &[to.as_str()], &last].concat());
+                into.map(|words| job(JobKind::Copy, "copy", words)).collect()
+            }
             Task::Forget => {
                 let mut jobs = of_each("hestia forget", &["--force"]);
                 jobs.extend(of_each("prune", &[]));
@@ -344,7 +397,7 @@ pub fn own_name(user: &UserName) -> String {
 }
 
 /// Whether it is one of those; an administrator's has no space in its name.
-fn is_own(name: &str) -> bool {
+pub(super) fn is_own(name: &str) -> bool {
     name.starts_with("user ")
 }
 
@@ -422,133 +475,6 @@ fn not_found(name: &str) -> Error {
         .hint("v-ghostsnap-list-schedules lists them")
 }
 
-/// What is remembered of a schedule.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Memory {
-    /// Up to when it was looked at (milliseconds since 1970): what was due before is done.
-    pub until: i64,
-    /// When it was done last.
-    pub done: Option<i64>,
-    /// The jobs that were handed in then.
-    pub jobs: Vec<String>,
-}
-
-/// What is remembered of all.
-pub type Memories = BTreeMap<String, Memory>;
-
-/// Where that is.
-fn memory_path(spool: &Spool) -> PathBuf {
-    spool.folder().join("schedules.json")
-}
-
-/// Reads it. One that is lost or broken makes nothing due: that is what new schedules are.
-pub fn memories(spool: &Spool) -> Memories {
-    let bytes = conf::read_file(&memory_path(spool)).ok().flatten().unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
-}
-
-/// Changes it.
-pub fn remember(spool: &Spool, change: impl FnOnce(&mut Memories)) -> Result<()> {
-    spool.make()?;
-    let _held = spool.lock()?;
-    let before = memories(spool);
-    let mut now = before.clone();
-    change(&mut now);
-    if now == before {
-        return Ok(());
-    }
-    let text = serde_json::to_vec(&now).unwrap_or_default();
-    replace(&memory_path(spool), &text, true)
-}
-
-/// What decides about what is due.
-pub struct Clock {
-    /// Now.
-    pub now: Timestamp,
-    /// This machine's zone.
-    pub zone: TimeZone,
-    /// This machine's name.
-    pub host: String,
-    /// The load, as far as it is known.
-    pub load: Option<f64>,
-    /// How long a high load puts off.
-    pub load_wait_seconds: i64,
-}
-
-impl Clock {
-    /// When it is due next, after what is remembered.
-    pub fn next(&self, schedule: &Schedule, memory: Option<&Memory>) -> Option<Timestamp> {
-        let since = memory.map_or(self.now, |memory| super::job::time_of(memory.until));
-        schedule.next(since, &self.host, &self.zone)
-    }
-
-    /// When one of these backs a user up next. A time that has passed waits for the load, or for
-    /// whoever works the queue off.
-    pub fn next_backup(
-        &self,
-        all: &[Schedule],
-        memories: &Memories,
-        user: &User,
-    ) -> Option<Timestamp> {
-        let all = all.iter().filter(|one| one.backs_up(user));
-        all.filter_map(|one| self.next(one, memories.get(&one.name))).min()
-    }
-
-    /// Decides what is due, and notes it as done. What was due several times is done once; what
-    /// is new is first due in the future.
-    pub fn due(&self, schedules: &[Schedule], memories: &mut Memories) -> Vec<String> {
-        memories.retain(|name, memory| {
-            schedules.iter().any(|schedule| schedule.name == *name) || self.is_recent(name, memory)
-        });
-        let now = millis(self.now);
-        let mut due = Vec::new();
-        for schedule in schedules {
-            let Some(memory) = memories.get_mut(&schedule.name) else {
-                memories.insert(schedule.name.clone(), Memory { until: now, ..Memory::default() });
-                continue;
-            };
-            // A clock that was far ahead for a while must not silence a schedule for as long.
-            memory.until = memory.until.min(now);
-            let next = self.next(schedule, Some(memory)).filter(|next| *next <= self.now);
-            if next.is_some() && self.is_recent(&schedule.name, memory) {
-                // A customer who changes the time has no second backup of the day by it.
-                memory.until = now;
-                continue;
-            }
-            if let Some(next) = next.filter(|_| schedule.enabled)
-                && !self.is_put_off(schedule, next)
-            {
-                memory.until = now;
-                due.push(schedule.name.clone());
-            }
-        }
-        due
-    }
-
-    /// Whether it is a customer's that was done within the last hours: that is remembered even if
-    /// the customer takes the time back and gives another one.
-    pub fn is_recent(&self, name: &str, memory: &Memory) -> bool {
-        let hours = limits::OWN_BACKUP_HOURS;
-        let ago = |done: i64| millis(self.now).saturating_sub(done);
-        is_own(name) && memory.done.is_some_and(|done| (0..hours * 3_600_000).contains(&ago(done)))
-    }
-
-    /// Whether the load is too high; not for ever.
-    fn is_put_off(&self, schedule: &Schedule, since: Timestamp) -> bool {
-        let waited = self.now.seconds.saturating_sub(since.seconds);
-        let is_high =
-            schedule.load_max.zip(self.load).is_some_and(|(most, load)| load > f64::from(most));
-        is_high && waited < self.load_wait_seconds.max(0)
-    }
-}
-
-/// The load of the last minute.
-pub fn load() -> Option<f64> {
-    let text = fs::read_to_string("/proc/loadavg").ok()?;
-    text.split_ascii_whitespace().next()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -557,104 +483,8 @@ mod tests {
         Schedule::parse(name, text, Path::new("x.toml")).unwrap()
     }
 
-    fn clock(now: i64) -> Clock {
-        Clock {
-            now: Timestamp::from_seconds(now),
-            zone: TimeZone::UTC,
-            host: "test.example".to_owned(),
-            load: Some(3.5),
-            load_wait_seconds: 3600,
-        }
-    }
-
-    const DAY: i64 = 86_400;
     /// A midnight in UTC.
-    const MIDNIGHT: i64 = 20_000 * DAY;
-
-    #[test]
-    fn what_was_missed_is_done_once_and_what_is_new_in_the_future() {
-        let all = [schedule("nightly", "when = 'daily 02:30'\nspread_minutes = 0")];
-        let mut memories = Memories::new();
-        let due = |now: i64, memories: &mut Memories| clock(now).due(&all, memories);
-        // It is new: half past two of this night is over.
-        assert!(due(MIDNIGHT + 3 * 3600, &mut memories).is_empty());
-        assert!(due(MIDNIGHT + DAY + 2 * 3600, &mut memories).is_empty());
-        assert_eq!(due(MIDNIGHT + DAY + 9000, &mut memories), ["nightly"]);
-        assert!(due(MIDNIGHT + DAY + 9001, &mut memories).is_empty());
-        // The machine was off for a week.
-        assert_eq!(due(MIDNIGHT + 8 * DAY, &mut memories), ["nightly"]);
-        assert!(due(MIDNIGHT + 8 * DAY + 1, &mut memories).is_empty());
-        // A clock far ahead, put right again.
-        assert_eq!(due(MIDNIGHT + 900 * DAY, &mut memories), ["nightly"]);
-        assert!(due(MIDNIGHT + 9 * DAY, &mut memories).is_empty());
-        assert_eq!(due(MIDNIGHT + 10 * DAY, &mut memories), ["nightly"]);
-    }
-
-    #[test]
-    fn a_customer_has_one_backup_of_a_day_however_often_the_time_is_changed() {
-        let user = |when: &str| {
-            let (row, _) = crate::hestia::conf::parse_keys(b"");
-            let name = UserName::parse("alice").unwrap();
-            Schedule::own(&User { name, row, identity: "x".to_owned() }, when).unwrap()
-        };
-        let mut memories = Memories::new();
-        let at = |hours: i64| MIDNIGHT + hours * 3600;
-        clock(at(0)).due(&[user("daily 01:00")], &mut memories);
-        assert_eq!(clock(at(3)).due(&[user("daily 01:00")], &mut memories), ["user alice"]);
-        memories.get_mut("user alice").unwrap().done = Some(at(3) * 1000);
-        // Another time, and the time taken back and another one given.
-        assert!(clock(at(7)).due(&[user("daily 05:00")], &mut memories).is_empty());
-        assert!(clock(at(8)).due(&[], &mut memories).is_empty());
-        assert!(clock(at(11)).due(&[user("daily 09:00")], &mut memories).is_empty());
-        assert_eq!(clock(at(35)).due(&[user("daily 09:00")], &mut memories), ["user alice"]);
-    }
-
-    #[test]
-    fn the_next_backup_of_a_user_is_that_of_the_first_schedule_that_means_the_user() {
-        let user = |name: &str, identity: &str| {
-            let (row, _) = crate::hestia::conf::parse_keys(b"");
-            User { name: UserName::parse(name).unwrap(), row, identity: identity.to_owned() }
-        };
-        let exact = |name: &str, text: &str| schedule(name, &format!("spread_minutes = 0\n{text}"));
-        let mut all = vec![
-            exact("shops", "when = 'daily 04:00'\ninclude = ['shop*']"),
-            exact("night", "when = 'daily 05:00'\nexclude = ['test*']"),
-            exact("off", "when = 'daily 01:00'\nenabled = false"),
-            exact("check", "do = 'check'\nwhen = 'daily 01:00'"),
-        ];
-        all.push(Schedule {
-            spread_minutes: 0,
-            ..Schedule::own(&user("alice", "first"), "daily 03:00").unwrap()
-        });
-        let mut memories = Memories::new();
-        let hour = |memories: &Memories, name: &str, identity: &str| {
-            let next = clock(MIDNIGHT).next_backup(&all, memories, &user(name, identity));
-            next.map(|next| (next.seconds - MIDNIGHT) / 3600)
-        };
-        assert_eq!(hour(&memories, "shop1", ""), Some(4));
-        assert_eq!(hour(&memories, "bob", ""), Some(5));
-        assert_eq!(hour(&memories, "test1", ""), None);
-        assert_eq!(hour(&memories, "alice", "first"), Some(3));
-        assert_eq!(hour(&memories, "alice", "second"), Some(5), "somebody else's wish");
-        // What was due yesterday and is not done yet.
-        let until = (MIDNIGHT - DAY) * 1000;
-        memories.insert("night".to_owned(), Memory { until, ..Memory::default() });
-        assert_eq!(hour(&memories, "bob", ""), Some(5 - 24));
-    }
-
-    #[test]
-    fn a_high_load_puts_off_for_a_while_and_a_disabled_one_is_not_due() {
-        let text = "when = '0 2 * * *'\nload_max = 3";
-        let all = [schedule("a", text), schedule("b", &format!("{text}\nenabled = false"))];
-        let mut memories = Memories::new();
-        let at = MIDNIGHT + 7200;
-        clock(MIDNIGHT).due(&all, &mut memories);
-        assert!(clock(at).due(&all, &mut memories).is_empty());
-        assert!(clock(at + 3599).due(&all, &mut memories).is_empty());
-        assert_eq!(clock(at + 3600).due(&all, &mut memories), ["a"]);
-        let quiet = |now: i64| Clock { load: Some(2.9), ..clock(now) };
-        assert_eq!(quiet(at + DAY).due(&all, &mut memories), ["a"]);
-    }
+    const MIDNIGHT: i64 = 20_000 * 86_400;
 
     #[test]
     fn servers_spread_and_each_keeps_to_its_time() {
@@ -710,6 +540,21 @@ mod tests {
                 "prune --repository b",
             ]
         );
+    }
+
+    #[test]
+    fn a_copy_is_a_job_for_each_repository_that_it_goes_into() {
+        let copy = schedule("c", "do = 'copy'\nfrom = 'disk'\nto = ['a', 'b']\nnewest = 7");
+        let jobs = copy.jobs("schedule c");
+        let what: Vec<_> = jobs.iter().map(|job| job.what.as_str()).collect();
+        assert_eq!(what, ["copy --from disk --to a --last 7", "copy --from disk --to b --last 7"]);
+        assert_eq!((jobs[1].kind, jobs[1].repository.as_str()), (JobKind::Copy, "b"));
+        let usual = schedule("c", "do = 'copy'\nto = ['a']").jobs("");
+        assert_eq!(usual[0].what, "copy --from default --to a");
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
         for bad in ["when", "what=1", "hours_max=x", "enabled=1", "=x", "DO=backup"] {
             assert_eq!(set(&mut Table::new(), bad).unwrap_err().kind(), Kind::Invalid, "{bad}");
         }
@@ -728,6 +573,18 @@ mod tests {
             "do = 'check'\nsubset = 'abc'",
             "do = 'verify'\nmax_time = 'abc'",
             "include = ['']",
+            "do = 'copy'",
+            "do = 'copy'\nto = []",
+            "do = 'copy'\nto = ['a']\nfrom = 'a'",
+            "do = 'copy'\nto = ['default']",
+            "do = 'copy'\nto = ['s3://x/y']",
+            "do = 'copy'\nto = ['a']\nfrom = '/srv/x'",
+            "do = 'copy'\nto = ['a']\nrepositories = ['b']",
+            "do = 'copy'\nto = ['a']\ninclude = ['b']",
+            "do = 'copy'\nto = ['a']\nnewest = 0",
+            "to = ['a']",
+            "do = 'check'\nfrom = 'a'",
+            "do = 'forget'\nnewest = 3",
         ] {
             let error = Schedule::parse("x", bad, Path::new("x.toml")).unwrap_err();
             assert_eq!(error.kind(), Kind::Invalid, "{bad}");

@@ -45,7 +45,8 @@ if ($answer->failed()) {
 	Ghostsnap\leave_note("danger", $answer->problem());
 	if (in_array($action, ["add", "change"], true)) {
 		// What was typed is not lost.
-		$_SESSION["ghostsnap_form"] = array_filter(array_diff_key($_POST, ["token" => 1, "action" => 1]), "is_string");
+		$typed = array_diff_key($_POST, ["token" => 1, "action" => 1]);
+		$_SESSION["ghostsnap_form"] = array_map(fn($value) => is_array($value) ? implode(",", array_filter($value, "is_string")) : $value, $typed);
 		Ghostsnap\go(Ghostsnap\address("/edit/ghostsnap/", ["name" => $action === "change" ? $name : ""]));
 	}
 	Ghostsnap\go($list);

@@ -16,6 +16,7 @@ function kind_of_job(array $job): string {
 		"export" => say("Archive for download"),
 		"download" => say("Download"),
 		"verify" => say("Restore drill"),
+		"copy" => say("Copy to another repository"),
 		"care" => say("Care of the repository"),
 	];
 	return $kinds[$job["KIND"]] ?? $job["KIND"];
@@ -26,6 +27,7 @@ function icon_of_job(array $job): string {
 		"backup" => icon("fa-vault", "icon-blue"),
 		"restore" => icon("fa-arrow-rotate-left", "icon-green"),
 		"undo" => icon("fa-rotate-left", "icon-orange"),
+		"copy" => icon("fa-copy", "icon-blue"),
 		"download" => icon("fa-file-arrow-down", "icon-lightblue"),
 		"export" => icon("fa-file-zipper", "icon-lightblue"),
 	];
@@ -105,7 +107,9 @@ function seen_job(array $job): array {
 	}
 	$rows = json_decode($job["RESULT"] ?? "", true);
 	if (is_array($rows)) {
-		$job["RESULT"] = json_encode(array_diff_key($rows, [root_user() => 1]));
+		// Some are rows of users, others say whose they are.
+		$is_seen = fn($row, $key) => $key !== root_user() && (!is_array($row) || ($row["USER"] ?? "") !== root_user());
+		$job["RESULT"] = json_encode(array_filter($rows, $is_seen, ARRAY_FILTER_USE_BOTH));
 	}
 	if (str_contains($job["ERROR"], root_user())) {
 		$job["ERROR"] = say("Not everything went well.");

@@ -5,16 +5,23 @@
 namespace Ghostsnap;
 
 /** What can be done => how it is called, and which keys are for it alone. */
-const TASKS = ["backup", "forget", "prune", "check", "verify"];
+const TASKS = ["backup", "copy", "forget", "prune", "check", "verify"];
 
-const OF_ONE_TASK = ["include" => "backup", "exclude" => "backup", "subset" => "check", "max_time" => "verify"];
+const OF_ONE_TASK = [
+	"include" => "backup", "exclude" => "backup", "subset" => "check", "max_time" => "verify",
+	"from" => "copy", "to" => "copy", "newest" => "copy",
+];
 
 /** Keys with a field of their own, in upper case the columns of a list. */
-const PLAIN_KEYS = ["include", "exclude", "repositories", "subset", "max_time", "hours_max", "load_max"];
+const PLAIN_KEYS = ["include", "exclude", "repositories", "from", "to", "newest", "subset", "max_time", "hours_max", "load_max"];
+
+/** Keys whose field in a form is called otherwise: `from` says which page a form comes from. */
+const FIELDS = ["from" => "copy_from"];
 
 function task_words(string $task): string {
 	return [
 		"backup" => say("Back users up"),
+		"copy" => say("Copy to another repository"),
 		"forget" => say("Drop old backups, and free their space"),
 		"prune" => say("Free space"),
 		"check" => say("Check the repository"),
@@ -77,16 +84,23 @@ function when_words(string $when): string {
 	};
 }
 
+/** Where a copy goes, for a person. Not escaped. */
+function copy_words(array $row): string {
+	$from = $row["FROM"] === "" ? "default" : $row["FROM"];
+	return $row["TO"] === "" ? "" : say("from %s to %s", $from, $row["TO"]);
+}
+
 /** The words KEY=VALUE of a form. What is for another task is taken out, so that the task can change. */
 function schedule_words(array $form): array {
 	$task = given($form, "do");
 	$words = ["do=" . $task, "when=" . when_of_form($form), "enabled=" . (given($form, "enabled") === "yes" ? "yes" : "no")];
 	foreach (PLAIN_KEYS as $key) {
-		$is_meant = (OF_ONE_TASK[$key] ?? $task) === $task;
-		$value = $key === "repositories" && is_array($form[$key] ?? null)
+		// A copy says its repositories in its own keys.
+		$is_meant = (OF_ONE_TASK[$key] ?? $task) === $task && !($key === "repositories" && $task === "copy");
+		$value = is_array($form[$key] ?? null)
 			? implode(",", array_filter($form[$key], "is_string"))
-			: trim(given($form, $key));
-		if (in_array($key, ["include", "exclude", "repositories"], true)) {
+			: trim(given($form, FIELDS[$key] ?? $key));
+		if (in_array($key, ["include", "exclude", "repositories", "to"], true)) {
 			$value = trim(preg_replace('/[\s,]+/', ",", $value), ",");
 		}
 		$words[] = $key . "=" . ($is_meant ? $value : "");
@@ -98,7 +112,7 @@ function schedule_words(array $form): array {
 function fields_of_schedule(array $row): array {
 	$fields = ["name" => key_of($row), "do" => $row["DO"], "enabled" => $row["ENABLED"]] + when_fields($row["WHEN"]);
 	foreach (PLAIN_KEYS as $key) {
-		$fields[$key] = $row[strtoupper($key)];
+		$fields[FIELDS[$key] ?? $key] = $row[strtoupper($key)];
 	}
 	return $fields;
 }

@@ -8,7 +8,6 @@ require_once $_SERVER["DOCUMENT_ROOT"] . "/inc/ghostsnap/schedules.php";
 $form = $view["form"];
 $is_new = $view["is_new"];
 $value = fn(string $key) => is_string($form[$key] ?? null) ? $form[$key] : "";
-$chosen = is_array($form["repositories"] ?? null) ? $form["repositories"] : names($value("repositories"));
 $only = fn(string $field, string $for) => ' data-ghostsnap-field="' . h($field) . '" data-ghostsnap-for="' . h($for) . '"';
 $field = function (string $key, string $label, string $hint, string $attributes = "", string $type = "text") use ($value): void { ?>
 	<div class="u-mb20"<?= $attributes ?>>
@@ -28,6 +27,18 @@ $select = function (string $key, string $label, array $choices, string $attribut
 			<?php } ?>
 		</select>
 	</div>
+<?php };
+$boxes = function (string $key, string $label, string $attributes) use ($value, $view): void {
+	$chosen = names($value($key)); ?>
+	<fieldset class="ghostsnap-choices u-mb20"<?= $attributes ?>>
+		<legend class="form-label"><?= h($label) ?></legend>
+		<?php foreach (array_unique([...$view["repositories"], ...$chosen]) as $repository) { ?>
+			<div class="form-check u-mb10">
+				<input class="form-check-input" type="checkbox" name="<?= h($key) ?>[]" id="ghostsnap-<?= h($key) ?>-<?= h($repository) ?>" value="<?= h($repository) ?>" <?= in_array($repository, $chosen, true) ? "checked" : "" ?>>
+				<label for="ghostsnap-<?= h($key) ?>-<?= h($repository) ?>"><?= name($repository) ?></label>
+			</div>
+		<?php } ?>
+	</fieldset>
 <?php };
 ?>
 <link rel="stylesheet" href="<?= h(asset("/css/ghostsnap/pages.css")) ?>">
@@ -66,17 +77,12 @@ $select = function (string $key, string $label, array $choices, string $attribut
 		$field("exclude", say("Without these users (for a backup)"), "", $only("do", "backup"));
 		$field("subset", say("Part of the data (for a check)"), say("day/30 reads all of it within a month; nothing reads no data."), $only("do", "check"));
 		$field("max_time", say("Begin no further rehearsal after (for rehearsals)"), say("Such as 2h."), $only("do", "verify"));
-		?>
-		<fieldset class="ghostsnap-choices u-mb20">
-			<legend class="form-label"><?= h(say("Repositories; without a choice those of each user")) ?></legend>
-			<?php foreach (array_unique([...$view["repositories"], ...$chosen]) as $repository) { ?>
-				<div class="form-check u-mb10">
-					<input class="form-check-input" type="checkbox" name="repositories[]" id="ghostsnap-repository-<?= h($repository) ?>" value="<?= h($repository) ?>" <?= in_array($repository, $chosen, true) ? "checked" : "" ?>>
-					<label for="ghostsnap-repository-<?= h($repository) ?>"><?= name($repository) ?></label>
-				</div>
-			<?php } ?>
-		</fieldset>
-		<?php
+		$sources = array_unique(["default", ...$view["repositories"], ...names($value("copy_from"))]);
+		$select("copy_from", say("From this repository (for a copy)"), array_combine($sources, $sources), $only("do", "copy"));
+		$boxes("to", say("Into these repositories (for a copy)"), $only("do", "copy"));
+		$field("newest", say("Only so many of the newest of each user (for a copy)"), say("All without. With a number, older ones that the other repository has dropped do not come again."), $only("do", "copy"));
+		$others = implode(" ", array_diff(TASKS, ["copy"]));
+		$boxes("repositories", say("Repositories; without a choice those of each user"), $only("do", $others));
 		$field("hours_max", say("Longest time in hours"), say("That of the settings without."));
 		$field("load_max", say("Wait while the load is above"), "");
 		?>

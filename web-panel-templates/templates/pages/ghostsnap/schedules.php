@@ -43,7 +43,7 @@ $chosen = $view["chosen"];
 			<?= nothing(
 				"fa-calendar-days",
 				say("Nothing is done by itself yet"),
-				say("A schedule backs users up every night, drops old backups, checks a repository or rehearses restores."),
+				say("A schedule backs users up every night, copies backups elsewhere, drops old ones, checks a repository or rehearses restores."),
 				'<p><a class="button" href="/edit/ghostsnap/">' . icon("fa-circle-plus") . h(say("Add a schedule")) . "</a></p>",
 			) ?>
 		<?php } elseif ($view["schedules"] !== []) { ?>
@@ -53,7 +53,7 @@ $chosen = $view["chosen"];
 					$name = key_of($row);
 					$is_on = $row["ENABLED"] === "yes";
 					$users = implode(" ", array_filter([$row["INCLUDE"], $row["EXCLUDE"] === "" ? "" : say("without %s", $row["EXCLUDE"])]));
-					$details = implode(" · ", array_filter([$users, $row["REPOSITORIES"], $row["SUBSET"], $row["MAX_TIME"]]));
+					$details = implode(" · ", array_filter([$users, $row["REPOSITORIES"], copy_words($row), $row["SUBSET"], $row["MAX_TIME"]]));
 					$last = $row["LAST"] === "" ? h(say("Never")) : h(brief($row["LAST"]));
 					if ($row["STATE"] !== "") {
 						$last .= "<br>" . state_light(["STATE" => $row["STATE"], "WAITS" => ""]);
