@@ -74,6 +74,16 @@ fn suite(backend: &dyn Backend) {
     let mut listed = backend.list(FileKind::Key).unwrap();
     listed.sort_unstable();
     assert_eq!(listed.len(), 50);
+    // Several sizes at once are those of each, in the order of the question.
+    let lock = name(FileKind::Lock, 3);
+    backend.create(&lock, b"lock").unwrap();
+    let asked = [lock, missing, pack, name(FileKind::Key, 49), name(FileKind::Lock, 4), lock];
+    let sizes = [Some(4), None, Some(5), Some(1), None, Some(4)];
+    assert_eq!(backend.sizes(&asked).unwrap(), sizes);
+    assert_eq!(backend.sizes(&asked[..1]).unwrap(), sizes[..1]);
+    assert_eq!(backend.sizes(&[]).unwrap(), []);
+    backend.remove(&lock).unwrap();
+    assert_eq!(backend.sizes(&asked[..2]).unwrap(), [None, None]);
     assert!(!backend.location().is_empty());
 }
 

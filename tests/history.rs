@@ -330,6 +330,9 @@ fn a_full_disk_can_be_freed_and_nobody_misses_what_went() {
         fn size(&self, name: &FileName) -> Result<Option<u64>> {
             self.0.size(name)
         }
+        fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+            self.0.sizes(names)
+        }
         fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
             if self.1.load(Ordering::SeqCst) == 0 {
                 return Err(Error::new(Kind::Disk, "write").why("No space left on device"));

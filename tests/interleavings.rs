@@ -154,6 +154,9 @@ impl Backend for Turned {
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         self.floor.pass(self.run, format!("size {name}"), || self.inner.size(name))
     }
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        ghostsnap::backend::size_each(self, names)
+    }
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
         self.floor.pass(self.run, format!("create {name}"), || self.inner.create(name, bytes))
     }

@@ -24,6 +24,8 @@ struct Far {
     reads: AtomicU64,
     /// Which pack to lose, counted from now; 0 for none.
     loses: AtomicU64,
+    /// Index segments that are still to be lost.
+    loses_index: AtomicU64,
 }
 
 impl Far {
@@ -51,6 +53,9 @@ impl Backend for Far {
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         self.mem.size(name)
     }
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        ghostsnap::backend::size_each(self, names)
+    }
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
         if name.kind == FileKind::Pack {
             let left = self.loses.load(Ordering::SeqCst);
@@ -58,6 +63,11 @@ impl Backend for Far {
             if left == 1 {
                 return Ok(());
             }
+        }
+        let left = self.loses_index.load(Ordering::SeqCst);
+        if name.kind == FileKind::Index && left > 0 {
+            self.loses_index.store(left - 1, Ordering::SeqCst);
+            return Ok(());
         }
         self.mem.create(name, bytes)
     }
@@ -79,7 +89,12 @@ struct Bench {
 
 /// A repository with two snapshots of a tree, made by a machine that keeps a copy.
 fn bench() -> Bench {
-    let far = Arc::new(Far { mem: Mem::new(), reads: AtomicU64::new(0), loses: AtomicU64::new(0) });
+    let far = Arc::new(Far {
+        mem: Mem::new(),
+        reads: AtomicU64::new(0),
+        loses: AtomicU64::new(0),
+        loses_index: AtomicU64::new(0),
+    });
     let bench = Bench { folder: tempfile::tempdir().unwrap(), far };
     sample_tree(&bench.source());
     init(bench.backend());
@@ -253,6 +268,32 @@ fn it_keeps_within_its_room() {
     // A place where nothing can be written is none.
     fs::write(bench.folder.path().join("a file"), b"").unwrap();
     assert_eq!(bench.everything("a file", u64::MAX), right);
+}
+
+#[test]
+fn no_snapshot_counts_on_an_index_that_the_store_lost_without_a_word() {
+    let bench = bench();
+    fs::write(bench.source().join("site/more"), [7; 50_000]).unwrap();
+    let repository = bench.open("here", u64::MAX);
+    let before = repository.snapshots().unwrap().len();
+    bench.far.loses_index.store(2, Ordering::SeqCst);
+    for _ in 0..2 {
+        let error = try_backup(&repository, &bench.source()).unwrap_err();
+        assert_eq!(error.kind(), Kind::InUse, "{error}");
+        assert_eq!(repository.snapshots().unwrap().len(), before);
+    }
+    // What the backup before has stored is named by the next one of the same process, and whole.
+    let packs = bench.far.mem.list(FileKind::Pack).unwrap().len();
+    let report = try_backup(&repository, &bench.source()).unwrap();
+    assert_eq!(bench.far.mem.list(FileKind::Pack).unwrap().len(), packs, "nothing twice");
+    let target = bench.folder.path().join("target");
+    let fresh = bench.open("elsewhere", u64::MAX);
+    assert_eq!(restore(&fresh, &report.snapshot, &bench.source(), &target).warnings, 0);
+    assert_eq!(manifest(&target), manifest(&bench.source()));
+    let world = Arc::new(World::seeded(9));
+    let opened = Repository::open(bench.backend(), &secret(), world).unwrap();
+    let found = check(opened, ReadData::All, &Collect::default()).unwrap();
+    assert!(!found.is_damaged(), "{:?}", found.findings);
 }
 
 #[test]

@@ -421,6 +421,9 @@ impl Backend for Between {
         self.turn();
         self.inner.size(name)
     }
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        ghostsnap::backend::size_each(self, names)
+    }
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
         self.turn();
         self.inner.create(name, bytes)
@@ -778,6 +781,9 @@ fn a_store_that_lets_nothing_be_removed_is_left_alone() {
         }
         fn size(&self, name: &FileName) -> Result<Option<u64>> {
             self.0.size(name)
+        }
+        fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+            self.0.sizes(names)
         }
         fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
             self.0.create(name, bytes)

@@ -458,6 +458,9 @@ impl Backend for BadMemory {
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         self.0.size(name)
     }
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        self.0.sizes(names)
+    }
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
         self.0.create(name, bytes)
     }

@@ -193,6 +193,9 @@ fn an_index_that_is_merged_while_it_is_listed_is_seen_whole() {
         fn size(&self, name: &FileName) -> Result<Option<u64>> {
             self.0.size(name)
         }
+        fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+            self.0.sizes(names)
+        }
         fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
             self.0.create(name, bytes)
         }

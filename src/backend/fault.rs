@@ -128,6 +128,11 @@ impl Backend for Faulty {
         self.inner.size(name)
     }
 
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        self.alive()?;
+        self.inner.sizes(names)
+    }
+
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
         self.mutate(true, || self.inner.create(name, bytes))
     }

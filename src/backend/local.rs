@@ -2,7 +2,9 @@
 //! A folder on a local or mounted disk. A file appears under its name only when it is whole and on
 //! the disk: written to `tmp/`, synced, renamed, folder synced.
 
-use super::{Backend, FileKind, FileName, Properties, list_each, missing, whole_by_size};
+use super::{
+    Backend, FileKind, FileName, Properties, list_each, missing, size_each, whole_by_size,
+};
 use crate::base::error::io_error;
 use crate::base::{Error, FileId, Kind, Result, WhatIo, limits, units};
 use nix::errno::Errno;
@@ -159,6 +161,10 @@ impl Backend for Local {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_error(error, format!("look at {}", path.display()))),
         }
+    }
+
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        size_each(self, names)
     }
 
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! A backend in memory, with an optional size limit: the disk of most tests.
 
-use super::{Backend, FileKind, FileName, Properties, list_each, missing, whole_by_size};
+use super::{
+    Backend, FileKind, FileName, Properties, list_each, missing, size_each, whole_by_size,
+};
 use crate::base::{Error, Kind, Result, units};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -84,6 +86,10 @@ impl Backend for Mem {
 
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         Ok(self.lock().get(name).map(|bytes| units::bytes(bytes.len())))
+    }
+
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        size_each(self, names)
     }
 
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {

@@ -137,6 +137,10 @@ pub trait Backend: Send + Sync {
     /// The size of a file, `None` if it does not exist.
     fn size(&self, name: &FileName) -> Result<Option<u64>>;
 
+    /// The same of several files, in their order: in fewer requests than files where a store can do
+    /// that. What it says of a file is as sure as [`Self::size`].
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>>;
+
     /// Stores a new file, whole and durable when this returns. An existing file of that name is
     /// left as it is and the call fails with [`crate::base::Kind::Exists`].
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()>;
@@ -158,6 +162,11 @@ pub fn list_each(backend: &dyn Backend, kinds: &[FileKind]) -> Result<Vec<(FileN
         files.extend(backend.list(*kind)?);
     }
     Ok(files)
+}
+
+/// The sizes of several files, for backends that ask for one after the other.
+pub fn size_each(backend: &dyn Backend, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+    names.iter().map(|name| backend.size(name)).collect()
 }
 
 /// A whole file, for backends that ask for its size first.

@@ -147,6 +147,9 @@ mod tests {
             }
             self.0.size(name)
         }
+        fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+            crate::backend::size_each(self, names)
+        }
         fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
             self.may(Step::Write)?;
             self.0.create(name, bytes)

@@ -10,7 +10,8 @@
 use super::child::Child;
 use super::http::{self, Answer, Http, Request, Route, quoted};
 use super::{
-    Access, Backend, FileKind, FileName, Properties, Variables, list_each, missing, whole_by_size,
+    Access, Backend, FileKind, FileName, Properties, Variables, list_each, missing, size_each,
+    whole_by_size,
 };
 use crate::base::{Counter, Error, FileId, Kind, Result, World, limits};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
@@ -266,6 +267,10 @@ impl Backend for Rclone {
 
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         self.stat(&format!("look at {name}"), name)
+    }
+
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        size_each(self, names)
     }
 
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {

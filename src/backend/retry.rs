@@ -152,6 +152,10 @@ impl Backend for Retried {
         self.retry.persist(|_| self.inner.size(name))
     }
 
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        self.retry.persist(|_| self.inner.sizes(names))
+    }
+
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
         self.retry.persist(|failures| match self.inner.create(name, bytes) {
             Err(error) if failures > 0 && error.kind() == Kind::Exists => {

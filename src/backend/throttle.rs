@@ -86,6 +86,10 @@ impl Backend for Throttled {
         self.inner.size(name)
     }
 
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        self.inner.sizes(names)
+    }
+
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
         if let Some(pace) = &self.upload {
             pace.count(length_of(bytes.len()));

@@ -83,6 +83,10 @@ impl Backend for Worded {
         self.said(self.inner.size(name))
     }
 
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        self.said(self.inner.sizes(names))
+    }
+
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
         self.said(self.inner.create(name, bytes))
     }

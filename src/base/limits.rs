@@ -56,6 +56,9 @@ pub const CHECKPOINT_FAR_SPAN: std::time::Duration = std::time::Duration::from_s
 pub const FORESEEN_SPAN: std::time::Duration = std::time::Duration::from_secs(10);
 /// Files that a bucket names in one answer: what S3 allows.
 pub const LISTED_AT_ONCE: usize = 1000;
+/// Files that are asked for in one answer to look for two or three that lie beside each other: more
+/// than the index segments, keys and locks that are usual, and few enough to cost a packet or two.
+pub const LOOKED_AT_ONCE: usize = 100;
 /// Most chunks in one index segment that is merged at the end of a backup.
 pub const INDEX_SEGMENT_CHUNKS: usize = 500_000;
 /// Most chunks of an index whose table is kept in memory, if there is a disk for a larger one.

@@ -101,7 +101,7 @@ impl IndexedRepository {
     /// of whatever writes.
     pub fn commit(&self, snapshot: &Snapshot) -> Result<FileId> {
         let what = || "make sure that nothing was pruned meanwhile";
-        let is_unseen = !self.is_locked()?;
+        let is_unseen = !self.is_locked_and_named()?;
         if is_unseen || self.is_late() {
             self.still_there().within(what)?;
         }
@@ -122,11 +122,17 @@ impl IndexedRepository {
         Ok(id)
     }
 
-    /// Whether the lock of this run is there: others can see it.
-    fn is_locked(&self) -> Result<bool> {
-        let Some(held) = self.lock.as_deref() else { return Ok(false) };
-        let name = FileName::new(FileKind::Lock, held.id());
-        Ok(self.backend().size(&name)?.is_some())
+    /// Whether the lock of this run is there: others can see it. Fails if the store has not what
+    /// names the packs of this run.
+    fn is_locked_and_named(&self) -> Result<bool> {
+        let lock = self.own_lock().map(|id| FileName::new(FileKind::Lock, id));
+        Ok(self.fresh.look_for(lock)?.is_some())
+    }
+
+    /// Looks whether the store has the index of what [`super::Writer::finish_to_commit`] ended, for
+    /// whoever stores no snapshot after all and counts on it.
+    pub fn look_for_index(&self) -> Result<()> {
+        self.fresh.look_for(None).map(drop)
     }
 
     /// Whether what was loaded is so old that it may have been pruned. The clock counts too: the

@@ -12,9 +12,9 @@ use super::chunk_table::{ChunkTable, Rows};
 use super::index::ChunkPlace;
 use super::{LocalCopy, Repository};
 use crate::backend::{Backend, FileKind, FileName};
-use crate::base::{ChunkId, FileId, Result, Within, World, limits};
+use crate::base::{ChunkId, FileId, Result, Within, World, limits, units};
 use crate::crypto::Keys;
-use crate::format::{IndexSegment, PackEntry};
+use crate::format::{IndexSegment, PackEntry, pack};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -47,9 +47,27 @@ struct Packs {
     /// All packs stored.
     own: HashSet<FileId>,
     /// Segments since the last merge, as long as there is one of all of them to be made.
-    segments: Vec<(FileId, Vec<PackEntry>)>,
+    segments: Vec<(FileId, Arc<Vec<PackEntry>>)>,
+    /// Segments that nobody has looked for yet: no snapshot may count on them.
+    unseen: Vec<Unseen>,
     /// Chunks that those since the last merge have named.
     chunks: usize,
+}
+
+/// When it is looked at whether a store far away has a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looked {
+    /// Before anything else happens.
+    AtOnce,
+    /// Before the next snapshot is stored, whoever stores it.
+    ByCommit,
+}
+
+/// A segment that the store said it had stored.
+struct Unseen {
+    name: FileName,
+    size: u64,
+    packs: Arc<Vec<PackEntry>>,
 }
 
 /// The chunks that were stored; many of them lie on a disk, if there is one for that.
@@ -91,6 +109,15 @@ fn table_of(ids: &HashSet<ChunkId>, folder: PathBuf) -> Result<ChunkTable> {
     let mut rows = Rows::new(Some(folder), 0);
     ids.iter().try_for_each(|id| rows.push((*id, nowhere)))?;
     rows.into_table(Some)
+}
+
+impl Packs {
+    /// What no segment names after all. The next backup counts on them, too, and has to name them.
+    /// If the store has lost one, no backup of this process ends well: each may count on it.
+    fn unname(&mut self, packs: Vec<PackEntry>) {
+        self.unnamed_bytes += packs.iter().map(|pack| pack.size).sum::<u64>();
+        self.unnamed.extend(packs);
+    }
 }
 
 fn chunks_in(packs: &[PackEntry]) -> usize {
@@ -147,8 +174,9 @@ impl Fresh {
     }
 
     /// Stores an index segment of all packs that none names yet. When this returns, every chunk
-    /// that [`Self::contains`] has said to be there is found by the next [`super::Index::load`].
-    pub(super) fn name_packs(&self) -> Result<()> {
+    /// that [`Self::contains`] has said to be there is found by the next [`super::Index::load`]; if
+    /// the look is left to others, when [`Self::look_for`] returns.
+    pub(super) fn name_packs(&self, looked: Looked) -> Result<()> {
         let _alone = lock(&self.naming);
         let mut unnamed = {
             let mut packs = lock(&self.packs);
@@ -164,26 +192,52 @@ impl Fresh {
         unnamed.sort_unstable_by_key(|pack| pack.id);
         let arrived = self.have_arrived(&unnamed);
         let segment = self.segment(unnamed, Vec::new());
-        let stored = arrived.and_then(|()| self.store(&segment));
+        let stored = arrived.and_then(|()| self.store(&segment, looked));
         let mut packs = lock(&self.packs);
         match stored {
-            Ok(id) => {
+            Ok((name, unseen)) => {
                 packs.chunks += chunks_in(&segment.packs);
+                let named = Arc::new(segment.packs);
+                if let Some(size) = unseen {
+                    packs.unseen.push(Unseen { name, size, packs: Arc::clone(&named) });
+                }
                 if packs.chunks > limits::INDEX_SEGMENT_CHUNKS {
                     packs.segments = Vec::new();
                 } else {
-                    packs.segments.push((id, segment.packs));
+                    packs.segments.push((name.id, named));
                 }
                 Ok(())
             }
             Err(error) => {
-                // The next backup counts on them, too, and has to name them. If the store has lost
-                // one, no backup of this process ends well: each may count on it.
-                packs.unnamed_bytes += segment.packs.iter().map(|pack| pack.size).sum::<u64>();
-                packs.unnamed.extend(segment.packs);
+                packs.unname(segment.packs);
                 Err(error)
             }
         }
+    }
+
+    /// Looks whether the store has the segments that nobody has looked for yet, all together, and
+    /// this file; returns the size of that one. From then on a snapshot may count on every chunk
+    /// that [`Self::contains`] has said to be there before they were named.
+    pub(super) fn look_for(&self, other: Option<FileName>) -> Result<Option<u64>> {
+        // Whoever else stores a snapshot waits for the answer: it may count on the same segments.
+        let _alone = lock(&self.naming);
+        let unseen: Vec<(FileName, u64)> =
+            lock(&self.packs).unseen.iter().map(|one| (one.name, one.size)).collect();
+        let names: Vec<FileName> = unseen.iter().map(|(name, _)| *name).chain(other).collect();
+        let mut sizes = self.backend.sizes(&names)?.into_iter();
+        let arrived = unseen
+            .iter()
+            .try_for_each(|(name, size)| super::has_arrived(name, sizes.next().flatten(), *size));
+        let mut packs = lock(&self.packs);
+        let seen = std::mem::take(&mut packs.unseen);
+        if let Err(error) = arrived {
+            packs.segments.retain(|(id, _)| !seen.iter().any(|one| one.name.id == *id));
+            for one in seen {
+                packs.unname(Arc::unwrap_or_clone(one.packs));
+            }
+            return Err(error);
+        }
+        Ok(sizes.next().flatten())
     }
 
     /// Looks whether a store far away has what it said it had stored: each pack by itself, or all
@@ -220,9 +274,11 @@ impl Fresh {
             return Ok(());
         }
         let (replaces, packs): (Vec<_>, Vec<_>) = segments.into_iter().unzip();
-        let packs = packs.into_iter().flatten().collect();
+        let packs = packs.into_iter().flat_map(Arc::unwrap_or_clone).collect();
         let merged = self.segment(packs, replaces.clone());
-        self.store(&merged)?;
+        self.store(&merged, Looked::AtOnce)?;
+        // All that they name is named by one that was seen.
+        lock(&self.packs).unseen.retain(|one| !replaces.contains(&one.name.id));
         for id in replaces {
             self.backend.remove(&FileName::new(FileKind::Index, id))?;
         }
@@ -234,6 +290,7 @@ impl Fresh {
         let mut packs = lock(&self.packs);
         if packs.unnamed.is_empty() {
             packs.own.clear();
+            packs.unseen.clear();
             drop(packs);
             let mut chunks = self.chunks.write().unwrap_or_else(PoisonError::into_inner);
             (chunks.recent, chunks.earlier) = (HashSet::new(), Vec::new());
@@ -250,11 +307,21 @@ impl Fresh {
         IndexSegment { packs, replaces, time, ..IndexSegment::default() }
     }
 
-    fn store(&self, segment: &IndexSegment) -> Result<FileId> {
+    /// Stores a segment; returns its size, too, if it is still to be looked for.
+    fn store(&self, segment: &IndexSegment, looked: Looked) -> Result<(FileName, Option<u64>)> {
+        let what = || "store an index segment";
         let salt = self.world.random_32()?;
         let stored = super::seal_segment(&self.keys, salt, segment)?;
         let (backend, copy) = (self.backend.as_ref(), self.copy.as_deref());
-        super::store_and_keep(backend, copy, FileKind::Index, &stored)
-            .within(|| "store an index segment")
+        if looked == Looked::AtOnce || !backend.properties().is_far {
+            let id = super::store_and_keep(backend, copy, FileKind::Index, &stored).within(what)?;
+            return Ok((FileName::new(FileKind::Index, id), None));
+        }
+        let name = FileName::new(FileKind::Index, pack::file_id(&stored));
+        backend.create(&name, &stored).within(what)?;
+        if let Some(copy) = copy {
+            copy.keep(&name, &stored);
+        }
+        Ok((name, Some(units::bytes(stored.len()))))
     }
 }

@@ -526,14 +526,7 @@ pub(crate) fn store_named(backend: &dyn Backend, kind: FileKind, bytes: &[u8]) -
         // Looked for together with others, before a segment names them.
         return Ok(name.id);
     }
-    let stored = backend.size(&name)?;
-    if stored.is_none() && kind == FileKind::Index {
-        // Whoever merges segments takes over what it finds, and this one at once.
-        return Err(Error::new(Kind::InUse, format!("store {name}"))
-            .why("somebody else has taken it over and removed it")
-            .hint("run it again"));
-    }
-    has_arrived(&name, stored, crate::base::units::bytes(bytes.len()))?;
+    has_arrived(&name, backend.size(&name)?, crate::base::units::bytes(bytes.len()))?;
     Ok(name.id)
 }
 
@@ -541,6 +534,12 @@ pub(crate) fn store_named(backend: &dyn Backend, kind: FileKind, bytes: &[u8]) -
 fn has_arrived(name: &FileName, stored: Option<u64>, expected: u64) -> Result<()> {
     if stored == Some(expected) {
         return Ok(());
+    }
+    if stored.is_none() && name.kind == FileKind::Index {
+        // Whoever merges segments takes over what it finds, and this one at once.
+        return Err(Error::new(Kind::InUse, format!("store {name}"))
+            .why("somebody else has taken it over and removed it")
+            .hint("run it again"));
     }
     Err(Error::new(Kind::Disk, format!("store {name}"))
         .why(format!("the store holds {} of its {expected} bytes", stored.unwrap_or(0))))

@@ -4,7 +4,7 @@
 //! index names it only after the store confirmed its size. Several writers may work at the same
 //! time, each for a backup of its own; what one has stored the others need not (`fresh.rs`).
 
-use super::fresh::Fresh;
+use super::fresh::{Fresh, Looked};
 use super::{IndexedRepository, LocalCopy, Repository};
 use crate::backend::{Backend, FileKind};
 use crate::base::monitor::Counts;
@@ -207,10 +207,20 @@ impl<'r> Writer<'r> {
     /// is durable and found by the next `Index::load` when this returns. Bundles must have been
     /// flushed. After a failure, too, the packs that are stored are put into the index: the next
     /// run need not store them again.
-    pub fn finish(mut self) -> Result<Counts> {
+    pub fn finish(self) -> Result<Counts> {
+        self.end(Looked::AtOnce)
+    }
+
+    /// The same for whoever stores a snapshot next: whether a store far away has the new index is
+    /// looked at by [`IndexedRepository::commit`], together with what else is looked at there.
+    pub fn finish_to_commit(self) -> Result<Counts> {
+        self.end(Looked::ByCommit)
+    }
+
+    fn end(mut self, looked: Looked) -> Result<Counts> {
         let sent = self.send_open();
         let joined = self.join();
-        let named = self.shared.fresh.name_packs();
+        let named = self.shared.fresh.name_packs(looked);
         sent.and(joined).and(named)?;
         self.shared.fresh.merge_segments()?;
         Ok(std::mem::take(&mut Arc::get_mut(&mut self.shared).map_or_else(
@@ -309,7 +319,7 @@ impl Shared {
             claimed.remove(id);
         }
         drop(claimed);
-        if is_due { self.fresh.name_packs() } else { Ok(()) }
+        if is_due { self.fresh.name_packs(Looked::AtOnce) } else { Ok(()) }
     }
 }
 

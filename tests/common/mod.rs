@@ -397,6 +397,9 @@ impl Backend for Hooked {
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         self.inner.size(name)
     }
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        self.inner.sizes(names)
+    }
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
         (self.before)(Call::Create(*name));
         self.inner.create(name, bytes)

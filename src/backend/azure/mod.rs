@@ -11,7 +11,9 @@ pub use options::{AzureOptions, Proof};
 
 use super::http::{Http, Route};
 use super::retry::Retry;
-use super::{Access, Backend, FileKind, FileName, Properties, list_each, missing, whole_by_size};
+use super::{
+    Access, Backend, FileKind, FileName, Properties, list_each, missing, size_each, whole_by_size,
+};
 use crate::base::units::{bytes as length_of, length};
 use crate::base::{Error, Kind, Result, limits};
 use azure_core::http::{ClientOptions, RequestContent, RetryOptions, Transport, XmlFormat};
@@ -206,6 +208,10 @@ impl Backend for Azure {
                 })
             }
         }
+    }
+
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        size_each(self, names)
     }
 
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {

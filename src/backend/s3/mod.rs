@@ -27,6 +27,7 @@ use s3::request::tokio_backend::ReqwestRequest;
 use s3::serde_types::{CompleteMultipartUploadData, Part};
 use s3::{Bucket, Region};
 use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -53,6 +54,16 @@ struct Page {
     count: Option<usize>,
     #[serde(rename = "Contents", default)]
     files: Vec<Listed>,
+}
+
+/// Where a page of a listing begins.
+enum From {
+    /// At the first file.
+    Start,
+    /// Where the page before ended.
+    Token(String),
+    /// Behind this key.
+    Behind(String),
 }
 
 #[derive(Deserialize)]
@@ -145,12 +156,17 @@ impl S3 {
         if (200..300).contains(&answer.status) { Ok(answer) } else { Err(refusal(what, &answer)) }
     }
 
-    fn page(&self, what: &str, prefix: &str, after: Option<String>, most: usize) -> Result<Page> {
+    fn page(&self, what: &str, prefix: &str, from: From, most: usize) -> Result<Page> {
+        let (continuation_token, start_after) = match from {
+            From::Start => (None, None),
+            From::Token(token) => (Some(token), None),
+            From::Behind(key) => (None, Some(key)),
+        };
         let command = Command::ListObjectsV2 {
             prefix: prefix.trim_start_matches('/').to_owned(),
             delimiter: None,
-            continuation_token: after,
-            start_after: None,
+            continuation_token,
+            start_after,
             max_keys: Some(most),
         };
         let answer = self.insist(what, &self.bucket, "/", command)?;
@@ -173,7 +189,8 @@ impl S3 {
         let mut files = Vec::new();
         let mut after = None;
         for _ in 0..limits::STORE_PAGES_MAX {
-            let page = self.page(what, &prefix, after.clone(), limits::LISTED_AT_ONCE)?;
+            let from = after.clone().map_or(From::Start, From::Token);
+            let page = self.page(what, &prefix, from, limits::LISTED_AT_ONCE)?;
             for file in page.files {
                 let path = file.key.strip_prefix(root).unwrap_or(&file.key);
                 let name = kinds.iter().find_map(|kind| FileName::parse(*kind, path));
@@ -188,6 +205,23 @@ impl S3 {
             after = page.next;
         }
         Err(Error::new(Kind::Connect, what).why("the listing does not come to an end"))
+    }
+
+    /// Which of these files one page of a listing shows that begins at the first of them. Those
+    /// whose folders lie beside each other, such as index and locks, are mostly all on it.
+    fn seen(&self, names: &[FileName]) -> Result<HashMap<FileName, u64>> {
+        let keys: BTreeMap<String, FileName> = names
+            .iter()
+            .map(|name| (self.key(&name.to_string()).trim_start_matches('/').to_owned(), *name))
+            .collect();
+        let Some((first, _)) = keys.first_key_value() else { return Ok(HashMap::new()) };
+        // A listing begins behind the name that it is given.
+        let mut before = first.clone();
+        before.pop();
+        let from = From::Behind(before);
+        let page = self.page("look at files", &self.key(""), from, limits::LOOKED_AT_ONCE)?;
+        let seen = page.files.into_iter();
+        Ok(seen.filter_map(|file| Some((*keys.get(&file.key)?, file.size))).collect())
     }
 
     /// Stores a file that is known, or will turn out, to be new.
@@ -275,7 +309,7 @@ impl S3 {
             404 => Ok(None),
             // No answer to HEAD says why. One to a listing does.
             status if status < 500 && status != 429 => {
-                self.page(what, &self.key(""), None, 1)?;
+                self.page(what, &self.key(""), From::Start, 1)?;
                 Err(refusal(what, &answer))
             }
             _ => Err(refusal(what, &answer)),
@@ -327,6 +361,13 @@ impl Backend for S3 {
 
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
         self.head(&format!("look at {name}"), &self.key(&name.to_string()))
+    }
+
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        let seen = if names.len() > 1 { self.seen(names)? } else { HashMap::new() };
+        // What lies behind the page, or is not in a listing yet, is asked for by itself.
+        let size = |name| seen.get(name).map_or_else(|| self.size(name), |size| Ok(Some(*size)));
+        names.iter().map(size).collect()
     }
 
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {

@@ -12,7 +12,9 @@ pub mod wire;
 pub use options::SftpOptions;
 
 use super::child::Child;
-use super::{Access, Backend, FileKind, FileName, Properties, list_each, missing, whole_by_size};
+use super::{
+    Access, Backend, FileKind, FileName, Properties, list_each, missing, size_each, whole_by_size,
+};
 use crate::base::units::{bytes as length_of, length};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, World, limits};
 use std::io;
@@ -263,6 +265,10 @@ impl Backend for Sftp {
             Reply::Status(status) => Err(Trouble::Refused(status)),
             _ => Err(unexpected()),
         })
+    }
+
+    fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
+        size_each(self, names)
     }
 
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {

@@ -17,7 +17,8 @@ use std::thread::ScopedJoinHandle;
 /// A snapshot that both repositories have.
 pub(in crate::ops) type Lent<'l> = (&'l Snapshot, &'l (FileId, Snapshot));
 
-/// Stores the content of a snapshot in another repository: the root of its tree there.
+/// Stores the content of a snapshot in another repository: the root of its tree there. Before
+/// anything counts on it there is a commit, or a look for the index.
 pub(in crate::ops) fn copy_content(
     source: &IndexedRepository,
     target: &IndexedRepository,
@@ -32,7 +33,7 @@ pub(in crate::ops) fn copy_content(
     // Also after a failure: what is stored already is kept for the next run.
     let finished = match &stored {
         Err(error) if error.kind() == Kind::Internal => Ok(Counts::default()),
-        _ => writer.finish(),
+        _ => writer.finish_to_commit(),
     };
     let tree = stored?;
     let written = finished?;

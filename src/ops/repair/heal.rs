@@ -78,6 +78,7 @@ fn heal(
     let own = broken.snapshot.as_ref().map(|snapshot| (broken.id, snapshot.clone()));
     let lent = own.as_ref().map(|own| (copy, own));
     let (tree, _) = copy_content(other, ours, copy, lent, options, monitor).within(what)?;
+    ours.look_for_index().within(what)?;
     if let Some(own) = &broken.snapshot {
         if own.tree != tree {
             // Somebody else may have written there. What is ours by its name is back; the rest is
