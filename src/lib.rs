@@ -104,6 +104,8 @@
 //! - `repo/mod.rs`: `Repository` (make, open) and `IndexedRepository`
 //! - `repo/keys.rs`: key slots: unlock, list, add, change, remove, rotate
 //! - `repo/local_copy.rs`: index, snapshots and trees of a repository far away, on this machine
+//! - `repo/found.rs`: whether there is one, and opening it
+//! - `repo/last_slot.rs`: which key slot has opened it last
 //! - `repo/index.rs`: the index in memory: which chunk lies where
 //! - `repo/naming.rs`: which segments count, and so which packs
 //! - `repo/pack_list.rs`: the packs of an index with all that it says of them

@@ -10,8 +10,9 @@ use ghostsnap::backend::mem::Mem;
 use ghostsnap::backend::{Backend, FileKind, FileName, Properties};
 use ghostsnap::base::monitor::Collect;
 use ghostsnap::base::{Kind, Result, World};
+use ghostsnap::format::keyslot::Secret;
 use ghostsnap::ops::check::{ReadData, check};
-use ghostsnap::repo::{IndexedRepository, LocalCopy, Reader, Repository};
+use ghostsnap::repo::{Found, IndexedRepository, LocalCopy, Reader, Repository};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -294,6 +295,75 @@ fn no_snapshot_counts_on_an_index_that_the_store_lost_without_a_word() {
     let opened = Repository::open(bench.backend(), &secret(), world).unwrap();
     let found = check(opened, ReadData::All, &Collect::default()).unwrap();
     assert!(!found.is_damaged(), "{:?}", found.findings);
+}
+
+/// Opens it as a machine that notes which key did; how often keys were listed for it.
+fn opened_with(
+    backend: Arc<dyn Backend>,
+    notes: &Path,
+    secret: &Secret,
+) -> (Result<Repository>, usize) {
+    let listed = Arc::new(AtomicU64::new(0));
+    let heard = Arc::clone(&listed);
+    let hooked = Hooked::new(backend, move |call| {
+        if call == Call::List(FileKind::Key) {
+            heard.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let found = Found::at(Arc::new(hooked)).unwrap().noting_in(Some(notes));
+    let opened = found.open(secret, Arc::new(World::seeded(77)));
+    (opened, usize::try_from(listed.load(Ordering::SeqCst)).unwrap())
+}
+
+#[test]
+fn the_key_that_opened_it_last_is_asked_for_first_and_believed_no_further() {
+    let bench = bench();
+    let opens = |secret: &Secret| {
+        let notes = bench.folder.path().join("notes");
+        let (opened, listed) = opened_with(bench.backend(), &notes, secret);
+        opened.map(|_| listed).map_err(|error| error.kind())
+    };
+    let other = Secret::from_file_text(&Secret::key_file_text(&[9; 32])).unwrap();
+    assert_eq!([opens(&secret()), opens(&secret()), opens(&secret())], [Ok(1), Ok(0), Ok(0)]);
+    // Another key is found among all, and is the one that is known from then on.
+    let repository = Repository::open(bench.backend(), &secret(), Arc::new(World::seeded(5)));
+    let id = repository.unwrap().add_key(&other, "other").unwrap();
+    assert_eq!([opens(&other), opens(&other), opens(&secret())], [Ok(1), Ok(0), Ok(1)]);
+    // One that was taken away opens nothing any more, noted or not.
+    assert_eq!(opens(&other), Ok(1));
+    bench.far.mem.remove(&FileName::new(FileKind::Key, id)).unwrap();
+    assert_eq!(opens(&other), Err(Kind::Password));
+    assert_eq!([opens(&secret()), opens(&secret())], [Ok(1), Ok(0)]);
+    // Whatever happens to the note, it costs a listing.
+    let mut notes = Vec::new();
+    collect(&bench.folder.path().join("notes"), &mut notes);
+    assert_eq!(notes.len(), 1);
+    for text in [&b""[..], &[7; 32], &[7; 99]] {
+        fs::write(&notes[0], text).unwrap();
+        assert_eq!([opens(&secret()), opens(&secret())], [Ok(1), Ok(0)]);
+    }
+    // A damaged slot is what it is without a note.
+    let (name, _) = bench.far.mem.list(FileKind::Key).unwrap()[0];
+    bench.far.mem.tamper(&name, |bytes| bytes[60] ^= 1);
+    assert_eq!(opens(&secret()), Err(Kind::Password));
+}
+
+#[test]
+fn a_key_that_can_only_add_is_never_noted_as_its_secret_may_open_more() {
+    let (store, notes) = (Mem::new(), tempfile::tempdir().unwrap());
+    let backend = || -> Arc<dyn Backend> { Arc::new(store.clone()) };
+    let (world, other) = (|| Arc::new(World::seeded(3)), Secret::key_file_text(&[9; 32]));
+    let other = Secret::from_file_text(&other).unwrap();
+    let owner = Repository::init_for_write_only_keys(backend(), &secret(), "owner", world());
+    let owner = owner.unwrap();
+    owner.add_write_only_key(&other, "server").unwrap();
+    let opens = || {
+        let (opened, listed) = opened_with(backend(), notes.path(), &other);
+        (opened.unwrap().keys().is_write_only(), listed)
+    };
+    assert_eq!([opens(), opens()], [(true, 1), (true, 1)]);
+    owner.add_key(&other, "the same secret").unwrap();
+    assert_eq!([opens(), opens()], [(false, 1), (false, 0)]);
 }
 
 #[test]

@@ -154,6 +154,29 @@ fn a_repository_lives_in_s3() {
     whole_life(&Desk::new(stores::at(server.port, &server.place()), stores::keys()));
 }
 
+/// What a run asks a store far away for is counted in journeys; docs/performance.md says for what.
+#[test]
+fn a_night_takes_few_requests() {
+    let Some(server) = stores::s3() else { return };
+    let desk = Desk::new(stores::at(server.port, &server.place()), stores::keys());
+    desk.ok(&["init"]);
+    let requests = |args: &[&str]| {
+        let events = desk.ok(args);
+        let result: Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
+        let kinds = ["put", "get", "list", "delete"]
+            .map(|kind| result["traffic"][format!("requests_{kind}")].as_u64().unwrap_or_default());
+        kinds.iter().sum::<u64>()
+    };
+    let night = ["backup", "data", "--json"];
+    // Large: two packs of content and one of trees.
+    assert_eq!(requests(&night), 14);
+    assert_eq!(requests(&night), 9);
+    desk.write("a.txt", b"changed");
+    assert_eq!(requests(&night), 13);
+    assert_eq!(requests(&["restore", "latest", "--target", "back", "--json"]), 10);
+    desk.is_good();
+}
+
 #[test]
 fn a_repository_lives_in_azure() {
     let Some(server) = stores::azure() else { return };

@@ -2,6 +2,7 @@
 //! Key slots of a repository: open with one, list, add, change and remove, and rotate the keys in
 //! them. The data never changes when a password does; the last slot cannot be removed.
 
+use super::last_slot::LastSlot;
 use super::locks::{Held, in_use};
 use super::{Repository, store_named};
 use crate::backend::{Backend, FileKind, FileName};
@@ -14,11 +15,13 @@ use crate::format::keyslot::{
 };
 use crate::format::{Config, RecordKind, envelope};
 
-/// Finds the slot that this secret opens and whose key opens the config.
+/// Finds the slot that this secret opens and whose key opens the config. One that is known to have
+/// done so before is tried first.
 pub(super) fn unlock(
     backend: &dyn Backend,
     secret: &Secret,
     stored_config: &[u8],
+    last: Option<&LastSlot>,
 ) -> Result<(Keys, Config)> {
     // A config of a newer version must say so before any password is blamed.
     envelope::Header::decode(stored_config, RecordKind::Config)?;
@@ -26,7 +29,21 @@ pub(super) fn unlock(
     let mut opened_a_slot = false;
     let mut only_adding = None;
     let mut tries = Tries::new(secret);
+    let mut tried = None;
+    if let Some(name) = last.and_then(LastSlot::get) {
+        match try_slot(backend, &name, &mut tries, stored_config) {
+            Tried::Opens(opened) => {
+                let (keys, config) = *opened;
+                return admitted(keys, config);
+            }
+            Tried::OpensNot => tried = Some(name),
+            Tried::CannotTell => {}
+        }
+    }
     for (name, size) in slot_names(backend)? {
+        if tried == Some(name) {
+            continue;
+        }
         let keys = match read_slot(backend, &name, size).and_then(|bytes| tries.open(&bytes)) {
             Ok(Some(keys)) => keys,
             Ok(None) => continue,
@@ -40,7 +57,12 @@ pub(super) fn unlock(
         match envelope::open_record(&keys, RecordKind::Config, stored_config) {
             // A secret that is worth more somewhere else is taken for that.
             Ok(plain) if keys.is_write_only() => only_adding = Some((keys, plain)),
-            Ok(plain) => return admitted(keys, Config::decode(&plain)?),
+            Ok(plain) => {
+                if let Some(last) = last {
+                    last.note(&name.id);
+                }
+                return admitted(keys, Config::decode(&plain)?);
+            }
             // A slot of an interrupted init wraps another master key.
             Err(error) => trouble = trouble.or(Some(error)),
         }
@@ -51,6 +73,38 @@ pub(super) fn unlock(
     match trouble {
         Some(error) if opened_a_slot => Err(error),
         trouble => Err(tries.left_out().unwrap_or_else(|| no_slot_opens(secret, trouble))),
+    }
+}
+
+/// What became of a slot that was tried before all were listed.
+enum Tried {
+    /// It opens everything in the repository.
+    Opens(Box<(Keys, Config)>),
+    /// This secret does not open it.
+    OpensNot,
+    /// It is gone, damaged, of something else, or can only add: whoever lists all of them says what
+    /// is wrong, or finds one that is worth more.
+    CannotTell,
+}
+
+fn try_slot(
+    backend: &dyn Backend,
+    name: &FileName,
+    tries: &mut Tries<'_>,
+    stored_config: &[u8],
+) -> Tried {
+    let Ok(Some(stored)) = backend.read_whole(name, limits::KEY_SLOT_BYTES_MAX) else {
+        return Tried::CannotTell;
+    };
+    let keys = match tries.open(&stored) {
+        Ok(Some(keys)) if !keys.is_write_only() => keys,
+        Ok(None) => return Tried::OpensNot,
+        Ok(Some(_)) | Err(_) => return Tried::CannotTell,
+    };
+    let plain = envelope::open_record(&keys, RecordKind::Config, stored_config);
+    match plain.and_then(|plain| Config::decode(&plain)) {
+        Ok(config) => Tried::Opens(Box::new((keys, config))),
+        Err(_) => Tried::CannotTell,
     }
 }
 

@@ -7,11 +7,13 @@ mod chunk_table;
 pub mod diary;
 mod fence;
 mod foreseen;
+mod found;
 mod fresh;
 pub mod history;
 pub mod index;
 pub mod kept;
 pub mod keys;
+mod last_slot;
 pub mod ledger;
 pub mod local_copy;
 pub mod locks;
@@ -22,13 +24,14 @@ pub mod snapshots;
 pub mod writer;
 
 pub use authority::pack_entry;
+pub use found::Found;
 pub use index::Index;
 pub use local_copy::LocalCopy;
 pub use reader::Reader;
 pub use writer::{Bundle, Writer, WriterOptions};
 
 use crate::backend::{Backend, FileKind, FileName, read_all};
-use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, World, limits};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, World};
 use crate::crypto::{Keys, MasterKey};
 use crate::format::chunker::ChunkSizes;
 use crate::format::keyslot::{self, Secret};
@@ -137,29 +140,6 @@ enum Admits {
     FullKeys,
     /// Those that can only add, too.
     WriteOnlyKeys,
-}
-
-/// A repository that is there and still closed.
-pub struct Found {
-    backend: Arc<dyn Backend>,
-    config: Vec<u8>,
-}
-
-impl Found {
-    /// Looks whether there is one.
-    pub fn at(backend: Arc<dyn Backend>) -> Result<Self> {
-        let what = || format!("open the repository at {}", backend.location());
-        let config = read_config(backend.as_ref()).within(what)?;
-        Ok(Self { backend, config })
-    }
-
-    /// Opens it with a password or key file.
-    pub fn open(self, secret: &Secret, world: Arc<World>) -> Result<Repository> {
-        let Self { backend, config: stored } = self;
-        let what = || format!("open the repository at {}", backend.location());
-        let (keys, config) = keys::unlock(backend.as_ref(), secret, &stored).within(what)?;
-        Ok(Repository::of(backend, Arc::new(keys), config, world))
-    }
 }
 
 impl Repository {
@@ -557,28 +537,6 @@ pub(crate) fn store_and_keep(
         copy.keep(&FileName::new(kind, id), bytes);
     }
     Ok(id)
-}
-
-fn read_config(backend: &dyn Backend) -> Result<Vec<u8>> {
-    match backend.read_whole(&FileName::CONFIG, limits::RECORD_BYTES_MAX)? {
-        Some(stored) => Ok(stored),
-        None if backend.list(FileKind::Key)?.is_empty() => Err(Error::new(
-            Kind::NotFound,
-            "find a repository there",
-        )
-        .why("there is none at this place")
-        .hint(
-            "check the address, and whether its disk is mounted; 'ghostsnap init' makes a new one",
-        )),
-        None if !backend.list(FileKind::Snapshot)?.is_empty() => {
-            Err(Error::new(Kind::Damaged, "read the repository's config")
-                .why("the file is missing, though there are snapshots")
-                .hint("put it back from a copy of the repository; it cannot be made anew"))
-        }
-        None => Err(Error::new(Kind::NotFound, "find a complete repository there")
-            .why("making it was interrupted before its config was written")
-            .hint("run 'ghostsnap init' again")),
-    }
 }
 
 /// A repository may be made where there is none; a half-initialised one may be completed as long
