@@ -7,6 +7,7 @@ mod chunk_table;
 pub mod diary;
 mod fence;
 mod foreseen;
+mod found;
 mod fresh;
 pub mod history;
 pub mod index;
@@ -25,13 +26,14 @@ mod unlock;
 pub mod writer;
 
 pub use authority::pack_entry;
+pub use found::Found;
 pub use index::Index;
 pub use local_copy::LocalCopy;
 pub use reader::Reader;
 pub use writer::{Bundle, Writer, WriterOptions};
 
 use crate::backend::{Backend, FileKind, FileName, read_all};
-use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, World, limits};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, World};
 use crate::crypto::{Keys, MasterKey};
 use crate::format::chunker::ChunkSizes;
 use crate::format::keyslot::{self, Secret};
@@ -519,28 +521,6 @@ pub(crate) fn store_and_keep(
         copy.keep(&FileName::new(kind, id), bytes);
     }
     Ok(id)
-}
-
-fn read_config(backend: &dyn Backend) -> Result<Vec<u8>> {
-    match backend.read_whole(&FileName::CONFIG, limits::RECORD_BYTES_MAX)? {
-        Some(stored) => Ok(stored),
-        None if backend.list(FileKind::Key)?.is_empty() => Err(Error::new(
-            Kind::NotFound,
-            "find a repository there",
-        )
-        .why("there is none at this place")
-        .hint(
-            "check the address, and whether its disk is mounted; 'ghostsnap init' makes a new one",
-        )),
-        None if !backend.list(FileKind::Snapshot)?.is_empty() => {
-            Err(Error::new(Kind::Damaged, "read the repository's config")
-                .why("the file is missing, though there are snapshots")
-                .hint("put it back from a copy of the repository; it cannot be made anew"))
-        }
-        None => Err(Error::new(Kind::NotFound, "find a complete repository there")
-            .why("making it was interrupted before its config was written")
-            .hint("run 'ghostsnap init' again")),
-    }
 }
 
 /// A repository may be made where there is none; a half-initialised one may be completed as long
