@@ -102,6 +102,7 @@
 //! Never a path of a backed-up tree, never a Hestia word.
 //!
 //! - `repo/mod.rs`: `Repository` (make, open) and `IndexedRepository`
+//! - `repo/found.rs`: whether there is one, and opening it
 //! - `repo/unlock.rs`: which key slot a secret opens, and which to take
 //! - `repo/keys.rs`: key slots: list, add, change, remove, rotate
 //! - `repo/local_copy.rs`: index, snapshots and trees of a repository far away, on this machine

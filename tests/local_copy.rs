@@ -298,16 +298,19 @@ fn no_snapshot_counts_on_an_index_that_the_store_lost_without_a_word() {
 }
 
 /// Opens it as a machine that notes which key did; how often keys were listed for it.
-fn opened_with(bench: &Bench, secret: &Secret) -> (Result<Repository>, usize) {
+fn opened_with(
+    backend: Arc<dyn Backend>,
+    notes: &Path,
+    secret: &Secret,
+) -> (Result<Repository>, usize) {
     let listed = Arc::new(AtomicU64::new(0));
     let heard = Arc::clone(&listed);
-    let hooked = Hooked::new(bench.backend(), move |call| {
+    let hooked = Hooked::new(backend, move |call| {
         if call == Call::List(FileKind::Key) {
             heard.fetch_add(1, Ordering::SeqCst);
         }
     });
-    let notes = bench.folder.path().join("notes");
-    let found = Found::at(Arc::new(hooked)).unwrap().noting_in(Some(&notes));
+    let found = Found::at(Arc::new(hooked)).unwrap().noting_in(Some(notes));
     let opened = found.open(secret, Arc::new(World::seeded(77)));
     (opened, usize::try_from(listed.load(Ordering::SeqCst)).unwrap())
 }
@@ -316,7 +319,8 @@ fn opened_with(bench: &Bench, secret: &Secret) -> (Result<Repository>, usize) {
 fn the_key_that_opened_it_last_is_asked_for_first_and_believed_no_further() {
     let bench = bench();
     let opens = |secret: &Secret| {
-        let (opened, listed) = opened_with(&bench, secret);
+        let notes = bench.folder.path().join("notes");
+        let (opened, listed) = opened_with(bench.backend(), &notes, secret);
         opened.map(|_| listed).map_err(|error| error.kind())
     };
     let other = Secret::from_file_text(&Secret::key_file_text(&[9; 32])).unwrap();
@@ -342,6 +346,24 @@ fn the_key_that_opened_it_last_is_asked_for_first_and_believed_no_further() {
     let (name, _) = bench.far.mem.list(FileKind::Key).unwrap()[0];
     bench.far.mem.tamper(&name, |bytes| bytes[60] ^= 1);
     assert_eq!(opens(&secret()), Err(Kind::Password));
+}
+
+#[test]
+fn where_others_can_add_slots_none_is_taken_without_having_seen_the_others() {
+    let (store, notes) = (Mem::new(), tempfile::tempdir().unwrap());
+    let backend = || -> Arc<dyn Backend> { Arc::new(store.clone()) };
+    let (world, other) = (|| Arc::new(World::seeded(3)), Secret::key_file_text(&[9; 32]));
+    let other = Secret::from_file_text(&other).unwrap();
+    let owner = Repository::init_for_write_only_keys(backend(), &secret(), "owner", world());
+    let owner = owner.unwrap();
+    owner.add_write_only_key(&other, "server").unwrap();
+    let opens = || {
+        let (opened, listed) = opened_with(backend(), notes.path(), &other);
+        (opened.unwrap().keys().is_write_only(), listed)
+    };
+    assert_eq!([opens(), opens()], [(true, 1), (true, 1)]);
+    owner.add_key(&other, "the same secret").unwrap();
+    assert_eq!([opens(), opens()], [(false, 1), (false, 1)]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! From an address to an open repository: whether there is one, and which of its keys opens it.
 
 use super::last_slot::LastSlot;
-use super::{Repository, keys};
+use super::{Repository, unlock};
 use crate::backend::{Backend, FileKind, FileName};
 use crate::base::{Error, FileId, Kind, Result, Within, World, limits};
 use crate::format::keyslot::Secret;
@@ -44,7 +44,7 @@ impl Found {
         let Self { backend, config: stored, last } = self;
         let what = || format!("open the repository at {}", backend.location());
         let (keys, config) =
-            keys::unlock(backend.as_ref(), secret, &stored, last.as_ref()).within(what)?;
+            unlock::unlock(backend.as_ref(), secret, &stored, last.as_ref()).within(what)?;
         Ok(Repository::of(backend, Arc::new(keys), config, world))
     }
 }

@@ -2,7 +2,6 @@
 //! Key slots of a repository: open with one, list, add, change and remove, and rotate the keys in
 //! them. The data never changes when a password does; the last slot cannot be removed.
 
-use super::last_slot::LastSlot;
 use super::locks::{Held, in_use};
 use super::unlock::{self, Tries, no_slot_opens, read_slot, slot_names};
 use super::{Repository, store_named};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Which key slot has opened a repository far away last on this machine: the next command asks for
 //! that one first and need not list them all. A hint and no more: a slot that is gone, or that
-//! another secret opens, is none, and then all are listed as ever.
+//! another secret opens, is none, and then all are listed as ever; where there are write-only keys
+//! they always are.
 
 use crate::backend::local::Local;
 use crate::backend::{Backend, FileKind, FileName};

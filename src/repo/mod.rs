@@ -44,7 +44,6 @@ use foreseen::Foreseen;
 use fresh::Fresh;
 use history::Judgement;
 use kept::KeptFile;
-use last_slot::LastSlot;
 use locks::Held;
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
@@ -143,46 +142,6 @@ enum Admits {
     FullKeys,
     /// Those that can only add, too.
     WriteOnlyKeys,
-}
-
-/// A repository that is there and still closed.
-pub struct Found {
-    backend: Arc<dyn Backend>,
-    config: Vec<u8>,
-    last: Option<LastSlot>,
-}
-
-impl Found {
-    /// Looks whether there is one.
-    pub fn at(backend: Arc<dyn Backend>) -> Result<Self> {
-        let what = || format!("open the repository at {}", backend.location());
-        let config = read_config(backend.as_ref()).within(what)?;
-        Ok(Self { backend, config, last: None })
-    }
-
-    /// The same, with a folder on this machine where it is noted which of its keys opens it, if it
-    /// is far away: it spares a listing.
-    #[must_use]
-    pub fn noting_in(self, below: Option<&Path>) -> Self {
-        let last = below.map(|below| LastSlot::new(below, &self.config));
-        Self { last, ..self }
-    }
-
-    /// Notes that this slot opens it, if notes are taken.
-    pub fn note(&self, slot: &FileId) {
-        if let Some(last) = &self.last {
-            last.note(slot);
-        }
-    }
-
-    /// Opens it with a password or key file.
-    pub fn open(self, secret: &Secret, world: Arc<World>) -> Result<Repository> {
-        let Self { backend, config: stored, last } = self;
-        let what = || format!("open the repository at {}", backend.location());
-        let (keys, config) =
-            unlock::unlock(backend.as_ref(), secret, &stored, last.as_ref()).within(what)?;
-        Ok(Repository::of(backend, Arc::new(keys), config, world))
-    }
 }
 
 impl Repository {
