@@ -5,7 +5,7 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help demo test check fuzz bench bench-hestia bench-stores deb deb-test install generate pot clean
+.PHONY: help demo test check fuzz bench bench-hestia bench-stores deb deb-test deb-systems install generate pot clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  /p' $(MAKEFILE_LIST)
@@ -71,6 +71,11 @@ deb: ## build the Debian package: target/package/ghostsnap_VERSION_ARCH.deb
 
 deb-test: deb ## install, upgrade and remove the package in a scratch root
 	tests/deb.sh target/package/ghostsnap_*_$(ARCH).deb
+
+SYSTEMS ?= bullseye bookworm trixie jammy noble
+
+deb-systems: ## try the package on SYSTEMS="trixie noble trixie/arm64", made for it (root, network)
+	tests/tools/systems.sh $(SYSTEMS)
 
 install: ## build and install the binary below PREFIX (no Hestia files; use the .deb for those)
 	@tests/tools/setup.sh build
