@@ -5,7 +5,7 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help demo test check fuzz bench bench-hestia bench-stores deb deb-test install generate pot clean
+.PHONY: help demo test check fuzz bench bench-hestia bench-stores deb deb-test deb-systems install generate pot clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1  /p' $(MAKEFILE_LIST)
@@ -57,18 +57,25 @@ bench-stores: ## the same on an S3 server, near and 50 ms away, against restic; 
 
 # Built in a copy of the tracked files, so that what dpkg-buildpackage puts beside its folder stays
 # below target/. For another architecture: make deb DEB_HOST_ARCH=arm64 (docs/building.md).
+ARCH = $(or $(DEB_HOST_ARCH),$(shell dpkg --print-architecture))
+
 deb: ## build the Debian package: target/package/ghostsnap_VERSION_ARCH.deb
 	@tests/tools/setup.sh deb
-	rm -rf target/package
+	rm -rf target/package/ghostsnap target/package/*_$(ARCH).*
 	mkdir -p target/package/ghostsnap
 	git ls-files -z | xargs -0 cp --parents --preserve=timestamps -t target/package/ghostsnap
 	cd target/package/ghostsnap && CARGO_TARGET_DIR="$(CURDIR)/target" \
 		dpkg-buildpackage --build=binary --no-sign --no-check-builddeps \
 		$(if $(DEB_HOST_ARCH),--host-arch $(DEB_HOST_ARCH))
-	lintian --fail-on error,warning target/package/ghostsnap_*.changes
+	lintian --fail-on error,warning target/package/ghostsnap_*_$(ARCH).changes
 
 deb-test: deb ## install, upgrade and remove the package in a scratch root
-	tests/deb.sh
+	tests/deb.sh target/package/ghostsnap_*_$(ARCH).deb
+
+SYSTEMS ?= bullseye bookworm trixie jammy noble
+
+deb-systems: ## try the package on SYSTEMS="trixie noble trixie/arm64", made for it (root, network)
+	tests/tools/systems.sh $(SYSTEMS)
 
 install: ## build and install the binary below PREFIX (no Hestia files; use the .deb for those)
 	@tests/tools/setup.sh build

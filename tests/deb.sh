@@ -7,7 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 version=$(dpkg-parsechangelog -S Version)
-package="${1:-target/package/ghostsnap_${version}_$(dpkg --print-architecture).deb}"
+native=$(dpkg --print-architecture)
+package="${1:-target/package/ghostsnap_${version}_$native.deb}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root="$work/root"
@@ -53,13 +54,15 @@ expect_status() { # CODE
 }
 
 [ -f "$package" ] || fail "there is no $package: run make deb"
+arch=$(dpkg-deb -f "$package" Architecture)
 mkdir -p "$root/var/lib/dpkg/info" "$root/var/lib/dpkg/updates"
 # What the package depends on counts as installed: dpkg holds triggers back otherwise.
 dpkg-deb -f "$package" Depends | tr ',' '\n' | awk '{ print $1 }' | while read -r name; do
 	printf '%s\n' "Package: $name" 'Status: install ok installed' 'Version: 99' \
-		"Architecture: $(dpkg --print-architecture)" 'Maintainer: Nobody <nobody@localhost>' \
+		"Architecture: $arch" 'Maintainer: Nobody <nobody@localhost>' \
 		'Description: stand-in' ''
 done > "$root/var/lib/dpkg/status"
+[ "$arch" = "$native" ] || dpkg --root="$root" --add-architecture "$arch"
 make_hestia 1.9.9
 make_hestia 1.10.3
 make_next
@@ -67,6 +70,11 @@ make_next
 step "the program starts on every system that the package is for"
 program="$work/program/usr/bin/ghostsnap"
 dpkg-deb -x "$package" "$work/program"
+machine=$(readelf --file-header --wide "$program" | sed -n 's/^ *Machine: *//p')
+case "$arch:$machine" in
+	amd64:*X86-64 | arm64:AArch64) ;;
+	*) fail "the package is for $arch, and the program for $machine" ;;
+esac
 # All that it asks of glibc, and what the package says that it asks.
 newest=$(readelf --version-info --wide "$program" | grep -o 'GLIBC_[0-9.]*' | cut -d_ -f2 | sort -uV | tail -1)
 declared=$(dpkg-deb -f "$package" Depends | sed -n 's/.*libc6 (>= \([0-9.]*\)).*/\1/p')
@@ -80,10 +88,34 @@ else
 	step "made without zig: it is for systems with glibc $declared and newer"
 fi
 
+# A program for another processor runs where Debian's emulator and that processor's glibc are. The
+# emulator's own -L would put that glibc's folder in the place of /.
+glibc=/usr/aarch64-linux-gnu/lib
+case "$arch" in
+	"$native") emulator=() can_run=yes ;;
+	*) emulator=(qemu-aarch64-static "$glibc/ld-linux-aarch64.so.1" --library-path "$glibc") can_run=no
+		command -v "${emulator[0]}" > /dev/null && [ "$arch" = arm64 ] && [ -e "${emulator[1]}" ] && can_run=yes ;;
+esac
+if [ "$can_run" = yes ]; then
+	step "it backs up and restores"
+	: > "$work/settings"
+	export GHOSTSNAP_CONFIG="$work/settings" GHOSTSNAP_STATE_DIR="$work/state" GHOSTSNAP_CACHE_DIR="$work/cache"
+	export GHOSTSNAP_REPOSITORY="$work/repository" GHOSTSNAP_KEY_FILE="$work/key"
+	ghostsnap() { "${emulator[@]}" "$program" "$@" >> "$work/output" 2>&1 || { cat "$work/output"; fail "ghostsnap $*"; }; }
+	ghostsnap --version
+	ghostsnap init
+	ghostsnap backup "$PWD/docs"
+	ghostsnap restore latest "$PWD/docs" --target "$work/restored"
+	diff -r --no-dereference docs "$work/restored" || fail "the restored files are others"
+	ghostsnap check --read-data
+else
+	step "not tried: programs for $arch need qemu-user-static and libc6-arm64-cross here"
+fi
+
 step "without HestiaCP only the program is there"
 run_dpkg -i "$package"
 [ ! -e "$hestia" ] || fail "something was placed below a HestiaCP that is not there"
-"$root/usr/bin/ghostsnap" --version > /dev/null
+[ -x "$root/usr/bin/ghostsnap" ] || fail "the program is missing"
 [ "$(stat -c %a "$root/etc/ghostsnap" "$root/var/lib/ghostsnap" | tr '\n' ' ')" = "700 700 " ] ||
 	fail "the folders of keys and backups are open to others"
 [ "$(stat -c %a "$root/var/spool/ghostsnap/requests")" = 1733 ] ||

@@ -15,6 +15,11 @@ pub fn length(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
+/// A number of the kernel's as 64 bits: hard links, for one, have 64 on amd64 and 32 on arm64.
+pub fn wide(number: impl Into<u64>) -> u64 {
+    number.into()
+}
+
 /// A number of bytes that prints as `812.4 MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct ByteSize(pub u64);

@@ -5,6 +5,7 @@
 
 use crate::base::error::io_error;
 use crate::base::path::display_bytes;
+use crate::base::units::wide;
 use crate::base::{Error, Kind, RelPath, Result, Timestamp, WhatIo, limits};
 use crate::format::NodeKind;
 use crate::format::tree::Meta;
@@ -508,7 +509,7 @@ fn existing(stat: &FileStat) -> Existing {
             seconds: stat.st_mtime,
             nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
         },
-        links: stat.st_nlink,
+        links: wide(stat.st_nlink),
         inode: (stat.st_dev, stat.st_ino),
         mode: stat.st_mode & 0o7777,
         owner: (stat.st_uid, stat.st_gid),

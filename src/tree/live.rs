@@ -5,7 +5,7 @@
 use super::source::{OpenFile, ReadFile, Xattrs};
 use crate::base::error::io_error;
 use crate::base::path::display_bytes;
-use crate::base::units::{bytes, length};
+use crate::base::units::{bytes, length, wide};
 use crate::base::{Error, Kind, Result, Timestamp, WhatIo, limits};
 use crate::format::NodeKind;
 use crate::format::tree::Meta;
@@ -340,7 +340,7 @@ impl Owners {
             inode: stat.st_ino,
             // Device numbers change with mounts; only hard links need them.
             device: if is_file && stat.st_nlink > 1 { stat.st_dev } else { 0 },
-            links: if is_file { stat.st_nlink } else { 0 },
+            links: if is_file { wide(stat.st_nlink) } else { 0 },
             target: Vec::new(),
             rdev: match kind {
                 NodeKind::CharDevice | NodeKind::BlockDevice => stat.st_rdev,
