@@ -560,8 +560,13 @@ fn whoever_knows_a_write_only_secret_cannot_have_backups_sealed_for_himself() {
         for bytes in forged.clone() {
             let name = FileName::new(FileKind::Key, pack::file_id(&bytes));
             bench.store.create(&name, &bytes).unwrap();
-            match bench.server_on(Arc::clone(&bench.store)) {
-                Ok(server) => assert_eq!(server.keys().owner(), owner, "the true one"),
+            bench.change("more");
+            match bench.try_back_up(Arc::clone(&bench.store)) {
+                Ok(done) => {
+                    assert!(!is_alone, "there was no other key");
+                    assert_eq!(bench.server().keys().owner(), owner);
+                    assert_eq!(bench.content_of(&done.snapshot), bench.content());
+                }
                 Err(error) => {
                     assert!(matches!(error.kind(), Kind::Damaged | Kind::Password), "{error}");
                 }
