@@ -278,7 +278,7 @@ impl<'r> Ready<'r> {
 }
 
 /// Whether the server has a database of this name.
-fn exists(server: &DatabaseServer, name: &str) -> Result<bool> {
+pub(super) fn exists(server: &DatabaseServer, name: &str) -> Result<bool> {
     let table = match server.kind {
         DbKind::Mysql => "information_schema.SCHEMATA WHERE SCHEMA_NAME",
         DbKind::Pgsql => "pg_database WHERE datname",
