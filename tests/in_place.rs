@@ -202,7 +202,7 @@ fn a_dry_run_names_everything_and_changes_nothing() {
     let files = plan("My Files");
     assert_eq!((files.exists, files.created, files.overwritten), (false, 1, 0));
     assert_eq!(files.growth, 9);
-    assert_eq!((plan("alice_wp").exists, plan("alice_wp").overwritten), (true, 1));
+    assert_eq!((plan("alice_wp").exists, plan("alice_wp").overwritten), (true, 3));
     assert!(plan("shop.example").exists);
     assert_eq!(plan("static.example").created, 0);
 }

@@ -10,6 +10,7 @@ mod servers;
 use double::{Machine, user};
 use ghostsnap::base::{Kind, Result};
 use ghostsnap::hestia::BackupMode;
+use ghostsnap::hestia::import::Orphans;
 use ghostsnap::hestia::jobs::{
     self, DatabaseReport, DatabaseRequest, Server, UndoReport, UndoRequest,
 };
@@ -188,6 +189,57 @@ impl Bench {
             assert_eq!(done.unwrap().kind(), None);
         }
     }
+}
+
+#[test]
+fn a_table_with_foreign_keys_goes_back_with_all_of_them() {
+    let Some(bench) = bench() else { return };
+    let keys = "INSERT INTO t VALUES (1, 'one'); CREATE TABLE c (id INT PRIMARY KEY, t INT, \
+                CONSTRAINT to_t FOREIGN KEY (t) REFERENCES t (id)); INSERT INTO c VALUES (1, 1);";
+    bench.mysql.mysql(&format!("USE alice_m; DELETE FROM t; {keys}"));
+    bench.pgsql.psql("alice_p", &format!("SET ROLE alice_u; DELETE FROM t; {keys}"));
+    bench.machine.good_backup("alice");
+    // Newer rows that the backup lacks, and others that need them.
+    let newer =
+        "INSERT INTO t VALUES (2, 'two'), (3, 'three'); INSERT INTO c VALUES (2, 2), (3, 2);";
+    bench.mysql.mysql(&format!("USE alice_m; {newer}"));
+    bench.pgsql.psql("alice_p", &format!("SET ROLE alice_u; {newer}"));
+    let before = bench.state();
+    let mysql_keys = "SHOW CREATE TABLE alice_m.c; SELECT * FROM alice_m.c";
+    let pgsql_keys = "SELECT conname, pg_get_constraintdef(oid), convalidated FROM pg_constraint \
+                      WHERE contype = 'f'; SELECT * FROM c ORDER BY id";
+    let all_keys = || bench.mysql.mysql(mysql_keys) + &bench.pgsql.psql("alice_p", pgsql_keys);
+    let keys_before = all_keys();
+    for (database, told) in [("alice_m", "c"), ("alice_p", "public.c")] {
+        let request = DatabaseRequest {
+            database: database.into(),
+            table: Some("t".into()),
+            ..DatabaseRequest::default()
+        };
+        let error = bench.try_restore(request.clone()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Forbidden, "{error:?}");
+        let words = format!("2 rows of {told} without their row of ");
+        assert!(error.one_line().replace("ROW", "row").contains(&words), "{error}");
+        assert_eq!((bench.state(), all_keys()), (before.clone(), keys_before.clone()));
+
+        let request = DatabaseRequest { orphans: Orphans::Leave, ..request };
+        let report = bench.try_restore(request).unwrap();
+        assert!(report.warnings[0].contains("to_t"), "{:?}", report.warnings);
+        assert_ne!(bench.state(), before);
+        bench.undo();
+        assert_eq!((bench.state(), all_keys()), (before.clone(), keys_before.clone()));
+    }
+
+    // A table that was dropped although others need it: the restore makes it, the undo removes it.
+    bench
+        .mysql
+        .mysql("USE alice_m; SET foreign_key_checks = 0; DROP VIEW v; DROP TABLE t; DELETE FROM c WHERE id > 1");
+    let gone = bench.mysql.mysql(mysql_keys);
+    bench.restore("alice_m", Some("t"));
+    assert_eq!(bench.mysql.mysql("SELECT x FROM alice_m.t"), "one");
+    bench.undo();
+    assert_eq!(bench.mysql.mysql(mysql_keys), gone);
+    assert_eq!(bench.mysql.mysql("SHOW TABLES FROM alice_m LIKE 't'"), "");
 }
 
 #[test]

@@ -160,6 +160,22 @@ impl Bench {
         found.chain(paths.map(|(action, path)| format!("{} {path}", action.word()))).collect()
     }
 
+    /// What the restore of all databases of a user would do.
+    fn look_at_user(&self, name: &str, from: Option<&str>) -> Vec<String> {
+        let request = RestoreRequest { from: from.map(user), ..all() };
+        let (machine, repository) = (&self.machine, self.machine.repository());
+        let (server, monitor) = (&machine.server, &machine.monitor);
+        let outlook = jobs::preview(server, &repository, &user(name), &request, monitor).unwrap();
+        let plans = outlook.plans.iter().filter(|plan| plan.object.section == "DB");
+        let mut found = Vec::new();
+        for plan in plans {
+            for (action, path) in &plan.paths {
+                found.push(format!("{}: {} {path}", plan.object.name, action.word()));
+            }
+        }
+        found
+    }
+
     /// Databases and accounts that should be gone.
     fn temporary(&self) -> String {
         let mysql = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE \
@@ -226,6 +242,22 @@ fn databases_of_a_user_come_back_on_real_servers_in_place_after_deletion_and_for
     assert_eq!(
         bench.look("alice_geo", None),
         ["create table public.places", "remove table public.later"]
+    );
+    assert_eq!(
+        bench.look_at_user("alice", None),
+        [
+            "alice_a: overwrite table t, about 0 rows now",
+            "alice_a: overwrite view v",
+            "alice_a: remove table later, about 0 rows",
+            "alice_b: create table t",
+            "alice_b: create view other",
+            "alice_geo: create table public.places",
+            "alice_geo: remove table public.later",
+        ]
+    );
+    assert_eq!(
+        bench.look_at_user("bob", Some("alice"))[..3],
+        ["alice_a: create table t", "alice_a: create view v", "alice_b: create table t"]
     );
     assert_eq!(bench.mysql.mysql("SHOW TABLES FROM alice_a"), before);
     assert_eq!(bench.temporary(), "");

@@ -9,9 +9,9 @@ use super::panel_look::{find, visible};
 use super::panel_restore::report_outlook;
 use super::panel_undo::{job_of, tell_way_back};
 use crate::base::units::number_of;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, FileId, Kind, Result};
 use crate::hestia::jobs::{self, DatabaseRequest};
-use crate::hestia::{UserName, inventory};
+use crate::hestia::{UserName, import::Orphans, inventory};
 
 /// Restores a database, or a table of it.
 pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
@@ -22,22 +22,7 @@ pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
     let all = visible(call, &server, &repository, Some(&user), &progress)?;
     let wanted = call.required("SNAPSHOT")?;
     let (id, snapshot) = find(call, &all, wanted, Some(user.as_str()))?.clone();
-    let text = |name: &str| call.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
-    let request = DatabaseRequest {
-        snapshot: id.to_string(),
-        database: call.required("DATABASE")?.to_owned(),
-        table: text("TABLE"),
-        new_name: text("as"),
-        // The panel acts for whoever has the name today, never for an earlier user of it.
-        force: call.has("force") && call.shim().is_none(),
-        notify: call.has("notify"),
-        no_safety: call.has("no-safety"),
-    };
-    if request.new_name.is_some() && request.table.is_some() {
-        return Err(Error::new(Kind::Usage, "restore a table beside the original")
-            .why("--as makes a whole database")
-            .hint("restore all of it with --as, and take the table from there"));
-    }
+    let request = request_of(call, &id)?;
     let lists = |name: &str| -> Result<bool> {
         let found = inventory::of_user(&server.hestia, &user)?;
         Ok(found.databases.iter().any(|one| one.name == name))
@@ -82,4 +67,31 @@ pub fn restore_database(context: &Context, call: &Invocation) -> Result<()> {
     }
     Err(Error::new(Kind::Partial, format!("clean up after the restore of {}", report.name))
         .why(report.warnings.join("; ")))
+}
+
+/// What is asked for.
+fn request_of(call: &Invocation, id: &FileId) -> Result<DatabaseRequest> {
+    let text = |name: &str| call.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let request = DatabaseRequest {
+        snapshot: id.to_string(),
+        database: call.required("DATABASE")?.to_owned(),
+        table: text("TABLE"),
+        new_name: text("as"),
+        // The panel acts for whoever has the name today, never for an earlier user of it.
+        force: call.has("force") && call.shim().is_none(),
+        notify: call.has("notify"),
+        no_safety: call.has("no-safety"),
+        orphans: if call.has("leave-orphans") { Orphans::Leave } else { Orphans::Refuse },
+    };
+    if request.orphans == Orphans::Leave && request.table.is_none() {
+        return Err(Error::new(Kind::Usage, "leave rows that point at nothing")
+            .why("--leave-orphans is for a single table")
+            .hint("a whole database comes back as it was, whatever its rows point at"));
+    }
+    if request.new_name.is_some() && request.table.is_some() {
+        return Err(Error::new(Kind::Usage, "restore a table beside the original")
+            .why("--as makes a whole database")
+            .hint("restore all of it with --as, and take the table from there"));
+    }
+    Ok(request)
 }

@@ -3,7 +3,9 @@
 
 use super::panel_database;
 use super::table::{Arg, Command, Effect, Flag, Owner, Role, Shim, ShimArg, Value};
-use super::table_flags::{DRY_RUN, FORCE, NO_SAFETY, SHIM_DRY_RUN, SHIM_NOTIFY, WHICH_SNAPSHOT};
+use super::table_flags::{
+    DRY_RUN, FORCE, NO_SAFETY, SHIM_DRY_RUN, SHIM_LEAVE_ORPHANS, SHIM_NOTIFY, WHICH_SNAPSHOT,
+};
 use super::table_hestia::{
     LOOK, NOTIFY, POSITIONAL_SNAPSHOT, POSITIONAL_USER, RESTORED_COLUMNS, USER,
 };
@@ -16,11 +18,12 @@ pub(super) const RESTORE_DATABASE: Command = Command {
               account that may touch nothing else, and compared with what it should have made; \
               only then does it take the old one's place. If anything fails, the old one stays \
               as it was. A database that is gone is made again with its user and password. A \
-              single table comes with its rows, indexes, constraints and triggers. Of PostgreSQL \
-              a table outside of `public` is SCHEMA.TABLE. --dry-run names the tables that would \
-              be made, overwritten and removed, and what stands in the way. Asks before it \
-              overwrites, or needs \
-              --force where there is nobody to ask.",
+              single table comes with its rows, indexes, constraints and triggers, and the foreign \
+              keys of other tables to it hold as before; if rows would then point at nothing, it \
+              says which and how many and changes nothing, unless --leave-orphans is given. Of \
+              PostgreSQL a table outside of `public` is SCHEMA.TABLE. --dry-run names the tables \
+              that would be made, overwritten and removed, and what stands in the way. Asks before \
+              it overwrites, or needs --force where there is nobody to ask.",
     examples: &[
         "ghostsnap hestia restore-database alice latest alice_shop",
         "ghostsnap hestia restore-database alice 3f9c2a1b alice_shop orders --force",
@@ -35,6 +38,11 @@ pub(super) const RESTORE_DATABASE: Command = Command {
     ],
     flags: &[
         Flag::new("as", "put it beside the original, under this name").value("NAME", Value::Text),
+        Flag::new(
+            "leave-orphans",
+            "restore a table even if rows would then point at nothing; foreign keys hold for what \
+             is written from then on",
+        ),
         DRY_RUN,
         NO_SAFETY,
         NOTIFY,
@@ -59,6 +67,7 @@ pub(super) const RESTORE_DATABASE: Command = Command {
             ShimArg::new("TABLE", "TABLE", "one table of it", Value::Text).optional(),
             SHIM_NOTIFY,
             SHIM_DRY_RUN,
+            SHIM_LEAVE_ORPHANS,
         ],
         fixed: &["force"],
     }],

@@ -123,6 +123,14 @@ pub const SHIM_DRY_RUN: ShimArg = ShimArg::new(
     Value::YesNo,
 )
 .optional();
+/// Whether the restore of a table may leave rows whose foreign keys point at nothing.
+pub const SHIM_LEAVE_ORPHANS: ShimArg = ShimArg::new(
+    "LEAVE_ORPHANS",
+    "leave-orphans",
+    "`yes` restores a table even if rows would then point at nothing",
+    Value::YesNo,
+)
+.optional();
 /// Other repositories than the configured ones.
 pub const SHIM_REPOSITORIES: ShimArg = ShimArg::new(
     "REPOSITORY",

@@ -482,9 +482,10 @@ const RESTORE: Command = Command {
               --target or --temp the files are only put into a folder and Hestia is not called. \
               Before anything is touched it looks for what would stop or surprise it, and says \
               what mends that; --dry-run does that alone, and says what would be made, \
-              overwritten and removed. Asks before it overwrites, or needs --force where there is \
-              nobody to ask; --force also takes a snapshot that is of an earlier user of the same \
-              name or, as an old tarball may, does not say of whom.",
+              overwritten and removed, of databases table by table, for which it reads their \
+              dumps. Asks before it overwrites, or needs --force where there is nobody to ask; \
+              --force also takes a snapshot that is of an earlier user of the same name or, as an \
+              old tarball may, does not say of whom.",
     examples: &[
         "ghostsnap hestia restore alice",
         "ghostsnap hestia restore alice --snapshot 3f9c2a1b --db alice_shop --force",

@@ -4,7 +4,9 @@
 
 use super::panel_queue;
 use super::table::{Arg, Column, Command, Effect, Holds, Owner, Role, Shim, ShimArg, Value, col};
-use super::table_flags::{SHIM_DRY_RUN, SHIM_FORMAT, SHIM_NOTIFY, SHIM_SNAPSHOT, SHIM_USER};
+use super::table_flags::{
+    SHIM_DRY_RUN, SHIM_FORMAT, SHIM_LEAVE_ORPHANS, SHIM_NOTIFY, SHIM_SNAPSHOT, SHIM_USER,
+};
 use super::table_jobs::{
     CANCEL_JOB, LIST_JOB, LIST_JOBS, LIST_USER_JOBS, QUEUE_LOOK, RUN_JOB, RUN_JOBS,
 };
@@ -68,6 +70,7 @@ const USER: ShimArg = ShimArg { to: "USER", ..SHIM_USER };
 const SNAPSHOT: ShimArg = ShimArg { to: "SNAPSHOT", ..SHIM_SNAPSHOT };
 const NOTIFY: ShimArg = ShimArg { to: "NOTIFY", ..SHIM_NOTIFY };
 const DRY_RUN: ShimArg = ShimArg { to: "DRY_RUN", ..SHIM_DRY_RUN };
+const LEAVE_ORPHANS: ShimArg = ShimArg { to: "LEAVE_ORPHANS", ..SHIM_LEAVE_ORPHANS };
 const EXACT: ShimArg = optional("EXACT", "`yes` removes what is newer", Value::YesNo);
 const REPOSITORY: ShimArg = optional(
     "REPOSITORY",
@@ -256,13 +259,14 @@ const RESTORE_CRON: Command = Command {
     ..SCHEDULE
 };
 
-const DATABASE_ARGS: [ShimArg; 6] = [
+const DATABASE_ARGS: [ShimArg; 7] = [
     USER,
     SNAPSHOT,
     must("DATABASE", "the database", Value::Text).check("database"),
     optional("TABLE", "one table of it", Value::Text),
     NOTIFY,
     DRY_RUN,
+    LEAVE_ORPHANS,
 ];
 const RESTORE_DATABASE: Command = Command {
     name: "hestia schedule-restore-database",
@@ -273,7 +277,7 @@ const RESTORE_DATABASE: Command = Command {
         name: "v-ghostsnap-schedule-restore-database",
         about: "let a database, or a table of it, be restored soon",
         example: "v-ghostsnap-schedule-restore-database alice latest alice_shop",
-        args: &with_format::<6, 7>(DATABASE_ARGS),
+        args: &with_format::<7, 8>(DATABASE_ARGS),
         ..SHIM
     }],
     ..SCHEDULE

@@ -6,6 +6,8 @@
 //! Nothing here protects a server: that is done by the rights of the account that imports. A
 //! customer who writes confusing comments into routines confuses the restore of those alone.
 
+pub use super::dump_watch::Watch;
+use super::import_pgsql_keys::unchecked;
 use super::inventory::DbKind;
 use super::sql_lexer::Lexer;
 use crate::base::{Error, Kind, Result, WhatIo, limits};
@@ -28,6 +30,9 @@ pub struct Content {
     pub triggers: u64,
     /// Events of MySQL.
     pub events: u64,
+    /// Foreign keys of the one table of PostgreSQL that is wanted, which are made without a look at
+    /// the rows: its name and theirs, as written in SQL.
+    pub unchecked_keys: Vec<(String, String)>,
     /// Whether the closing line came.
     pub is_whole: bool,
 }
@@ -100,6 +105,8 @@ struct Pgsql {
     token: Option<String>,
     /// The names of sequences that do.
     own_sequences: BTreeSet<String>,
+    /// Its foreign keys.
+    keys: Vec<(String, String)>,
     /// Whether the rows of another table pass by.
     is_foreign: bool,
 }
@@ -165,6 +172,9 @@ impl Editor {
             && let Some(section) = pgsql.held.take()
         {
             pgsql.end_section(section, self.only.as_deref(), to)?;
+        }
+        if let Dialect::Pgsql(pgsql) = self.dialect {
+            self.content.unchecked_keys = pgsql.keys;
         }
         Ok(self.content)
     }
@@ -350,7 +360,7 @@ fn backquoted(text: &[u8]) -> Option<(String, usize)> {
     quoted(text, b'`')
 }
 
-fn quoted(text: &[u8], quote: u8) -> Option<(String, usize)> {
+pub(super) fn quoted(text: &[u8], quote: u8) -> Option<(String, usize)> {
     let mut name = Vec::new();
     let mut at = 1;
     if text.first() != Some(&quote) {
@@ -492,7 +502,11 @@ impl Pgsql {
                 true
             }
             "SEQUENCE SET" => self.own_sequences.contains(&section.name),
-            "DEFAULT" | "CONSTRAINT" | "FK CONSTRAINT" | "ROW SECURITY" => alters(" "),
+            "FK CONSTRAINT" if alters(" ") => {
+                let only = only.to_owned();
+                return self.write_key(&text, only, to);
+            }
+            "DEFAULT" | "CONSTRAINT" | "ROW SECURITY" => alters(" "),
             "INDEX" | "TRIGGER" | "POLICY" => on_table(),
             "RULE" => statement.contains(&format!(" TO {only} ")),
             "COMMENT" => ["COMMENT ON TABLE ", "COMMENT ON COLUMN "].iter().any(|word| {
@@ -504,6 +518,12 @@ impl Pgsql {
             _ => false,
         };
         if is_wanted { to.write_all(&section.text).what_io(|| WRITE) } else { Ok(()) }
+    }
+
+    fn write_key(&mut self, text: &str, only: String, to: &mut dyn Write) -> Result<()> {
+        let (text, name) = unchecked(text);
+        self.keys.extend(name.map(|name| (only, name)));
+        to.write_all(text.as_bytes()).what_io(|| WRITE)
     }
 
     fn note(text: &[u8], only: Option<&str>, content: &mut Content) {
@@ -557,38 +577,6 @@ fn created_table(line: &str) -> Option<&str> {
 /// `public."Odd one"` as `public.Odd one`, as comments have it.
 pub(super) fn unquoted_pair(name: &str) -> String {
     name.replace("\"\"", "\u{0}").replace('"', "").replace('\u{0}', "\"")
-}
-
-/// Passes a dump on unchanged and notes what it makes.
-pub struct Watch<'w> {
-    content: &'w mut dyn Read,
-    editor: Editor,
-    failed: Option<Error>,
-}
-
-impl<'w> Watch<'w> {
-    /// Watches a dump of this engine.
-    pub fn new(content: &'w mut dyn Read, kind: DbKind) -> Self {
-        Self { content, editor: Editor::new(kind, None), failed: None }
-    }
-
-    /// What has passed by.
-    pub fn finish(self) -> Result<Content> {
-        match self.failed {
-            Some(error) => Err(error),
-            None => self.editor.finish(&mut io::sink()),
-        }
-    }
-}
-
-impl Read for Watch<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.content.read(buffer)?;
-        if let (Some(piece), None) = (buffer.get(..count), &self.failed) {
-            self.failed = self.editor.push(piece, &mut io::sink()).err();
-        }
-        Ok(count)
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 use super::database::{DatabaseRow, DatabaseServer, RunOptions};
 use super::dump_text::{Content, Editor};
 use super::inventory::DbKind;
-use super::{import_mysql, import_pgsql};
+use super::{import_mysql, import_mysql_keys, import_pgsql, import_pgsql_keys};
 use crate::base::error::WhatIo;
 use crate::base::{Error, Kind, Monitor, Result, Within, World};
 use crate::tree::command::Input;
@@ -33,6 +33,19 @@ pub struct Import<'i> {
     pub options: RunOptions,
     /// What it is for.
     pub purpose: Purpose,
+    /// Of a single table: what becomes of a restore after which rows would point at nothing.
+    pub orphans: Orphans,
+}
+
+/// What a restore of a single table does about rows, its own or those of other tables, whose
+/// foreign keys would then point at nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Orphans {
+    /// It says which and how many, and changes nothing.
+    #[default]
+    Refuse,
+    /// It leaves them so and says it; the keys hold for what is written from then on.
+    Leave,
 }
 
 /// What an import is for.
@@ -171,12 +184,14 @@ pub fn has_account(server: &DatabaseServer, target: &DatabaseRow) -> Result<bool
     Ok(server.ask_number(&format!("look for the account {account}"), None, &query)? > 0)
 }
 
-/// Feeds a dump to a client and holds it to its end.
+/// Feeds a dump to a client and holds it to its end. PostgreSQL gets the statements of `end` before
+/// all of it counts.
 pub(super) fn feed(
     kind: DbKind,
     only: Option<&str>,
     dump: &mut dyn Read,
     mut client: Input,
+    end: &dyn Fn(&Content) -> String,
 ) -> Result<Content> {
     let content = Editor::new(kind, only).run(dump, &mut client)?;
     if !content.is_whole {
@@ -191,7 +206,8 @@ pub(super) fn feed(
             .why("the dump has no such table"));
     }
     if kind == DbKind::Pgsql {
-        client.write_all(b"COMMIT;\n").what_io(|| "import the dump")?;
+        let end = format!("{}COMMIT;\n", end(&content));
+        client.write_all(end.as_bytes()).what_io(|| "import the dump")?;
     }
     client.finish()?;
     Ok(content)
@@ -240,6 +256,14 @@ pub fn estimates(server: &DatabaseServer, database: &str) -> Result<Vec<Estimate
     };
     let tables = live.tables.iter().map(|name| one(name, false));
     Ok(tables.chain(live.views.iter().map(|name| one(name, true))).collect())
+}
+
+/// The other tables of a live database that have foreign keys to a table of it.
+pub fn referring(server: &DatabaseServer, database: &str, table: &str) -> Result<BTreeSet<String>> {
+    match server.kind {
+        DbKind::Mysql => import_mysql_keys::referring(server, database, table),
+        DbKind::Pgsql => import_pgsql_keys::referring(server, database, table),
+    }
 }
 
 /// The name of a table without the quotes that SQL needs.

@@ -38,6 +38,7 @@ pub fn finish(
             whose,
             options: super::database::RunOptions::default(),
             purpose: Purpose::Restore,
+            orphans: super::import::Orphans::Refuse,
         };
         if is_busy(server, &left.id)? {
             monitor.warn(Error::new(Kind::InUse, what).why("the server is still at it"));

@@ -6,7 +6,8 @@
 
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
-use super::import::{self, Counted, Import, Live, Purpose, Scratch, Servers};
+use super::import::{self, Counted, Import, Live, Orphans, Purpose, Scratch, Servers};
+use super::import_mysql_keys::{self, Keys};
 use super::inventory::DbKind;
 use super::{import_mysql_marker, import_rehearsal};
 use crate::base::{Error, Kind, Monitor, Result, limits};
@@ -21,7 +22,7 @@ pub(super) fn run(
     dump: &mut dyn Read,
     monitor: &dyn Monitor,
 ) -> Result<(Content, Option<Counted>)> {
-    let done = run_in(servers, import, scratch, dump);
+    let done = run_in(servers, import, scratch, dump, monitor);
     if let Err(error) = clean_up(servers.steady, scratch, done.as_ref().err()) {
         monitor.warn(error);
     }
@@ -33,6 +34,7 @@ fn run_in(
     import: &Import<'_>,
     scratch: &Scratch,
     dump: &mut dyn Read,
+    monitor: &dyn Monitor,
 ) -> Result<(Content, Option<Counted>)> {
     prepare(servers.steady, import, scratch)?;
     let account = servers.hearing.logged_in_as(&scratch.name, &scratch.password);
@@ -49,7 +51,8 @@ fn run_in(
     ];
     let mut client = account.tool(Tool::Client, "import the dump".to_owned(), &arguments)?;
     import.options.apply(&mut client);
-    let content = import::feed(DbKind::Mysql, import.table, dump, client.input()?)?;
+    let content =
+        import::feed(DbKind::Mysql, import.table, dump, client.input()?, &|_| String::new())?;
     if let Some(missing) = import::missing(servers.hearing, &scratch.name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
@@ -57,15 +60,31 @@ fn run_in(
         let counted = import_rehearsal::count(servers.hearing, &scratch.name, &content)?;
         return Ok((content, Some(counted)));
     }
+    let keys = Keys::take(servers, import, scratch)?;
+    let orphans = keys.orphans_before(servers, import, scratch)?;
+    refuse_orphans(import, &orphans)?;
     let server = servers.steady;
+    let swap = Swap { server, import, scratch, keys };
     if import.exists {
-        Swap { server, import, scratch }.run()?;
+        swap.run()?;
     } else {
         let made = make_live(server, import, scratch)?;
-        let done = Swap { server, import, scratch }.run();
-        done.map_err(|error| take_back(server, import, &made, error))?;
+        swap.run().map_err(|error| take_back(server, import, &made, error))?;
+    }
+    if let Some(table) = import.table.filter(|_| !orphans.is_empty()) {
+        monitor.warn(import_mysql_keys::left(table, &orphans));
     }
     Ok((content, None))
+}
+
+/// Fails if rows would point at nothing, unless that was allowed.
+fn refuse_orphans(import: &Import<'_>, orphans: &[String]) -> Result<()> {
+    match import.table {
+        Some(table) if !orphans.is_empty() && import.orphans == Orphans::Refuse => {
+            Err(import_mysql_keys::orphaned(table, orphans))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What had to be made before the tables could get their place.
@@ -192,18 +211,21 @@ pub(super) struct Swap<'s> {
     pub server: &'s DatabaseServer,
     pub import: &'s Import<'s>,
     pub scratch: &'s Scratch,
+    /// The foreign keys of a single table.
+    pub keys: Keys,
 }
 
 impl Swap<'_> {
     fn run(&self) -> Result<()> {
         let live = &self.import.target.name;
-        self.check_references()?;
         let mut new = self.definitions(&self.scratch.name)?;
         let old = self.definitions(live)?;
         self.give_to_owner(&mut new)?;
         let moved = self.tables(&self.scratch.name)?;
         let kept = self.tables(live)?;
-        import_mysql_marker::note(self, (&old, &new), (&kept, &moved))?;
+        let (old_keys, new_keys) = self.keys.noted();
+        let noted = ((old.iter().chain(&old_keys)), (new.iter().chain(&new_keys)));
+        import_mysql_marker::note(self, noted, (&kept, &moved))?;
         let done = self.change(&new, &old, &moved, &kept);
         let Err(error) = done else { return Ok(()) };
         match self.change_back(&old, &kept) {
@@ -214,25 +236,6 @@ impl Swap<'_> {
                 self.scratch.aside
             ))),
         }
-    }
-
-    /// A single table cannot take another one's place while other tables point to it, or it to
-    /// them: the server would bend their constraints.
-    fn check_references(&self) -> Result<()> {
-        let Some(table) = self.import.table else { return Ok(()) };
-        let (live, table_text) = (&self.import.target.name, text(table));
-        let query = format!(
-            "SELECT COUNT(*) FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE \
-             (CONSTRAINT_SCHEMA = '{live}' AND (REFERENCED_TABLE_NAME = {table_text} OR \
-             TABLE_NAME = {table_text})) OR CONSTRAINT_SCHEMA = '{}';\n",
-            self.scratch.name
-        );
-        if self.server.ask_number("look for foreign keys", None, &query)? == 0 {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Forbidden, format!("put the table {} in its place", shown(table)))
-            .why("foreign keys tie it to other tables")
-            .hint("restore the whole database beside it with --as, and copy the rows over"))
     }
 
     /// The tables of a database that the import is about.
@@ -331,8 +334,13 @@ impl Swap<'_> {
         self.drop_all(temporary, triggers)?;
         let mut renames = moves(live, &self.scratch.aside, kept);
         renames.extend(moves(temporary, live, moved));
+        self.keys.take_off_incoming(self.server, live)?;
         self.rename(what, &renames)?;
-        self.make_all(new)
+        self.keys.make(self.server, live)?;
+        self.make_all(new)?;
+        // Customers go on meanwhile; from here on the keys hold.
+        let orphans = self.keys.orphans_after(self.server, self.import, self.scratch)?;
+        refuse_orphans(self.import, &orphans)
     }
 
     fn change_back(&self, old: &[Definition], kept: &[String]) -> Result<()> {
@@ -340,12 +348,14 @@ impl Swap<'_> {
         let what = "put the old tables back";
         let now = self.definitions(live)?;
         self.drop_all(live, &now)?;
+        self.keys.take_off_present(self.server, live)?;
         let is_aside = self.tables(aside)?;
         if !is_aside.is_empty() || kept.is_empty() {
             let mut renames = moves(live, &self.scratch.name, &self.tables(live)?);
             renames.extend(moves(aside, live, &is_aside));
             self.rename(what, &renames)?;
         }
+        self.keys.make_incoming(self.server, live)?;
         self.make_all(old)
     }
 
@@ -479,21 +489,21 @@ fn unescaped(column: &[u8]) -> Vec<u8> {
     plain
 }
 
-fn unexpected(what: &str) -> Error {
+pub(super) fn unexpected(what: &str) -> Error {
     Error::new(Kind::Db, what).why("the server's answer is not what it should be")
 }
 
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     name.escape_debug().to_string()
 }
 
 /// A name within SQL.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
 /// A text within SQL, in a form that no setting gives another meaning.
-fn text(text: &str) -> String {
+pub(super) fn text(text: &str) -> String {
     let hex: Vec<String> = text.bytes().map(|byte| format!("{byte:02X}")).collect();
     format!("CONVERT(X'{}' USING utf8mb4)", hex.concat())
 }

@@ -6,6 +6,7 @@ use super::database::DatabaseServer;
 use super::import::{Import, Scratch};
 use super::import_leftovers::marker;
 use super::import_mysql::{Definition, Swap, clean_up, unhex};
+use super::import_mysql_keys::{self, Keys};
 use crate::base::{Error, Kind, Result};
 use std::collections::BTreeSet;
 
@@ -23,9 +24,9 @@ pub(super) fn begin(import: &Import<'_>, scratch: &Scratch) -> String {
 }
 
 /// Notes everything that is needed to complete the old state or the new one.
-pub(super) fn note(
+pub(super) fn note<'d>(
     swap: &Swap<'_>,
-    (old, new): (&[Definition], &[Definition]),
+    (old, new): (impl Iterator<Item = &'d Definition>, impl Iterator<Item = &'d Definition>),
     (kept, moved): (&[String], &[String]),
 ) -> Result<()> {
     let Scratch { name, aside, .. } = swap.scratch;
@@ -38,10 +39,9 @@ pub(super) fn note(
             hex(text)
         ));
     };
-    for (part, definitions) in [("old", old), ("new", new)] {
-        for one in definitions {
-            row(part, &one.kind, &one.name, &one.settings, &one.create);
-        }
+    let all = old.map(|one| ("old", one)).chain(new.map(|one| ("new", one)));
+    for (part, one) in all {
+        row(part, &one.kind, &one.name, &one.settings, &one.create);
     }
     for (part, tables) in [("kept", kept), ("moved", moved)] {
         for table in tables {
@@ -132,7 +132,7 @@ pub(super) fn finish(
     import: &Import<'_>,
     scratch: &Scratch,
 ) -> Result<&'static str> {
-    let swap = Swap { server, import, scratch };
+    let swap = Swap { server, import, scratch, keys: Keys::default() };
     // The account first: what it makes meanwhile is nobody's.
     let (name, host) = (&scratch.name, server.account_host());
     server.ask(WHAT, None, &format!("DROP USER IF EXISTS `{name}`@`{host}`;\n"))?;
@@ -168,11 +168,17 @@ pub(super) fn finish(
 impl Swap<'_> {
     /// Makes those definitions that the live database lacks.
     fn make_missing(&self, wanted: &[Definition]) -> Result<()> {
-        let has = self.definitions(&self.import.target.name)?;
+        let live = &self.import.target.name;
+        let (keys, wanted): (Vec<_>, Vec<_>) =
+            wanted.iter().partition(|one| one.kind == import_mysql_keys::KIND);
+        if !keys.is_empty() {
+            import_mysql_keys::make_missing(self.server, live, &keys)?;
+        }
+        let has = self.definitions(live)?;
         let is_there = |one: &Definition| {
             has.iter().any(|other| (&other.kind, &other.name) == (&one.kind, &one.name))
         };
-        let missing: Vec<&Definition> = wanted.iter().filter(|one| !is_there(one)).collect();
+        let missing: Vec<&Definition> = wanted.into_iter().filter(|one| !is_there(one)).collect();
         self.make_all(missing)
     }
 }

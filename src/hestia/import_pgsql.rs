@@ -6,8 +6,9 @@
 
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
-use super::import::{self, Counted, Import, Live, Purpose, Scratch, Servers};
+use super::import::{self, Counted, Import, Live, Orphans, Purpose, Scratch, Servers};
 use super::import_leftovers::marker;
+use super::import_pgsql_keys::{self, Keys};
 use super::import_rehearsal;
 use super::inventory::DbKind;
 use super::pgsql_extensions as extensions;
@@ -43,7 +44,14 @@ fn run_in(
     make_account(servers.steady, import, scratch)?;
     if let Some(table) = import.table {
         let table = full_name(table)?;
-        let content = feed(server, import, scratch, live, Some(&table), dump)?;
+        let keys = Keys::find(server, live, &table)?;
+        let content = feed(server, import, scratch, live, Some((&table, &keys)), dump)
+            .map_err(|error| import_pgsql_keys::in_words(&table, error))?;
+        if import.orphans == Orphans::Leave
+            && let Some(left) = import_pgsql_keys::left(server, live, &table, &keys)?
+        {
+            monitor.warn(left);
+        }
         return Ok((content, None));
     }
     make_database(servers.steady, import, scratch)?;
@@ -152,7 +160,7 @@ fn feed(
     import: &Import<'_>,
     scratch: &Scratch,
     database: &str,
-    table: Option<&str>,
+    table: Option<(&str, &Keys)>,
     dump: &mut dyn Read,
 ) -> Result<Content> {
     let account = server.logged_in_as(&scratch.name, &scratch.password);
@@ -166,13 +174,17 @@ fn feed(
     // killed, undoes everything.
     let lock = limits::TABLE_LOCK_SECONDS;
     writeln!(client, "BEGIN;\nSET LOCAL lock_timeout = '{lock}s';").what_io(|| what)?;
-    if let Some(table) = table
+    if let Some((table, keys)) = table
         && let Some((schema, name)) = table.split_once('.')
     {
-        writeln!(client, "DROP TABLE IF EXISTS {}.{};", quoted(schema), quoted(name))
-            .what_io(|| what)?;
+        let (schema, name, off) = (quoted(schema), quoted(name), keys.take_off());
+        writeln!(client, "{off}DROP TABLE IF EXISTS {schema}.{name};").what_io(|| what)?;
     }
-    import::feed(DbKind::Pgsql, table, dump, client)
+    let end = |content: &Content| {
+        let end = |(_, keys): (&str, &Keys)| keys.end(content, import.orphans, &scratch.secret);
+        table.map(end).unwrap_or_default()
+    };
+    import::feed(DbKind::Pgsql, table.map(|(table, _)| table), dump, client, &end)
 }
 
 /// Gives the imported database the name of the live one, which is kept until that is done.

@@ -4,7 +4,7 @@
 //! account is touched, whatever a row in a backup says.
 
 use super::restore_database::{DatabaseJob, Order, Package};
-use super::verify::renamed;
+use super::verify::{renamed_here, start_of};
 use crate::base::{Error, Kind, RelPath, Result, WhatIo, Within, limits};
 use crate::format::Snapshot;
 use crate::format::tree::Node;
@@ -203,34 +203,37 @@ fn siblings(own: &[Row], account: &DatabaseRow) -> Vec<String> {
 
 /// The name that something of the snapshot's user has for the user it is restored for.
 fn here(job: &DatabaseJob<'_>, kind: DbKind, name: &str) -> String {
-    let new = renamed(name, job.user, job.from);
-    if kind == DbKind::Pgsql && new != name { new.to_lowercase() } else { new }
+    renamed_here(kind, name, job.user, job.from)
 }
 
 /// Hestia's databases begin with the name of their user; PostgreSQL's are small letters.
 fn own_name(user: &UserName, kind: DbKind, name: &str) -> String {
-    let start = format!("{user}_");
-    let full = if name.starts_with(&start) { name.to_owned() } else { format!("{start}{name}") };
-    if kind == DbKind::Pgsql { full.to_lowercase() } else { full }
+    let name = if kind == DbKind::Pgsql { name.to_lowercase() } else { name.to_owned() };
+    let start = start_of(kind, user);
+    if name.starts_with(&start) { name } else { start + &name }
 }
 
 fn refuse_foreign(job: &DatabaseJob<'_>, target: &DatabaseRow, is_listed: bool) -> Result<()> {
     let user = job.user;
     let others = inventory::rows_of_others(&job.server.hestia, user, "db.conf")?;
-    let start = format!("{user}_").to_lowercase();
+    // What two engines call the same are two things.
+    let is_same = |row: &Row| row.get("TYPE") == Some(target.kind.word());
+    let start = start_of(target.kind, user);
     for (key, value) in [("DB", &target.name), ("DBUSER", &target.user)] {
         let refuse = |why: String| {
             let what = format!("restore the database {} for {user}", target.name);
             Err(Error::new(Kind::Forbidden, what).why(why))
         };
-        if let Some((owner, _)) = others.iter().find(|(_, row)| row.get(key) == Some(value)) {
+        if let Some((owner, _)) =
+            others.iter().find(|(_, row)| is_same(row) && row.get(key) == Some(value))
+        {
             return refuse(format!("{key} {value} belongs to another user"))
                 .map_err(|error| error.aside(format!("that user is {owner}")));
         }
-        let is_own = value.to_lowercase().starts_with(&start);
+        let is_own = value.starts_with(&start);
         if !is_own && !(is_listed && (key == "DBUSER" || is_named(job, value)?)) {
             return refuse(format!(
-                "{key} {value} does not begin with {user}_, so Hestia made it for nobody here"
+                "{key} {value} does not begin with {start}, so Hestia made it for nobody here"
             ));
         }
     }
@@ -264,6 +267,8 @@ mod tests {
         assert_eq!(own_name(&user, DbKind::Mysql, "copy"), "Bob_copy");
         assert_eq!(own_name(&user, DbKind::Mysql, "Bob_copy"), "Bob_copy");
         assert_eq!(own_name(&user, DbKind::Pgsql, "Copy"), "bob_copy");
+        assert_eq!(own_name(&user, DbKind::Pgsql, "Bob_copy"), "bob_copy");
+        assert_eq!(own_name(&user, DbKind::Mysql, "bob_copy"), "Bob_bob_copy");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::format::snapshot::Object;
 use crate::hestia::call::ToTheEnd;
 use crate::hestia::conf;
 use crate::hestia::database::{DatabaseRow, DatabaseServer};
+use crate::hestia::import::Orphans;
 use crate::hestia::import_leftovers;
 use crate::hestia::inventory::DbKind;
 use crate::hestia::layout::UserName;
@@ -32,8 +33,13 @@ pub(super) fn place(
         let (mut again, mut has_new) = (Vec::new(), false);
         for name in std::mem::take(&mut waiting) {
             monitor.stage(Stage::Object(format!("database {name}")));
-            let order =
-                Order { database: name, table: None, new_name: None, package: Package::Yields };
+            let order = Order {
+                database: name,
+                table: None,
+                new_name: None,
+                package: Package::Yields,
+                orphans: Orphans::Refuse,
+            };
             let done = restore_database::into_place(job, &order, monitor);
             match &done {
                 Ok(done) => has_new |= done.created,

@@ -3,6 +3,7 @@
 //! and views would be made, overwritten and removed, and what stands in its way. The dump is read
 //! to its end, so that one which is not whole is known before somebody counts on it.
 
+use super::database_plan::Stored;
 use super::findings::Finding;
 use super::outlook::Outlook;
 use super::plan::{Action, Plan};
@@ -11,6 +12,8 @@ use super::{Server, manage};
 use crate::base::units::number_of;
 use crate::base::{Kind, Monitor, Result, WhatIo};
 use crate::format::snapshot::Object;
+use crate::format::{Node, Snapshot};
+use crate::hestia::database::{DatabaseRow, DatabaseServer};
 use crate::hestia::dump_text::{Content, Watch};
 use crate::hestia::import::{self, Estimate};
 use crate::hestia::inventory::DbKind;
@@ -45,8 +48,10 @@ pub fn preview_database(
         Ok(ready) => {
             let name = ready.plan.target.name.clone();
             let object = Object { section: "DB".to_owned(), name };
-            let content = content(repository, &ready, monitor)?;
+            let kind = ready.plan.target.kind;
+            let content = content(repository, &ready.stored.dump, kind, monitor)?;
             findings.extend(obstacles(&ready, &content, &object));
+            findings.extend(ties(&ready, &object)?);
             plans.push(plan(&ready, &content, object)?);
         }
     }
@@ -56,12 +61,13 @@ pub fn preview_database(
 /// What the dump makes.
 fn content(
     repository: &IndexedRepository,
-    ready: &Ready<'_>,
+    dump: &Node,
+    kind: DbKind,
     monitor: &dyn Monitor,
 ) -> Result<Content> {
     let reader = Reader::new(repository);
-    let mut dump = FileReader::new(&reader, &ready.stored.dump)?;
-    let mut watch = Watch::new(&mut dump, ready.plan.target.kind);
+    let mut dump = FileReader::new(&reader, dump)?;
+    let mut watch = Watch::new(&mut dump, kind);
     let mut piece = vec![0; 256 * 1024];
     loop {
         crate::base::monitor::check_cancelled(monitor)?;
@@ -72,6 +78,9 @@ fn content(
         }
     }
 }
+
+const NOT_WHOLE: &str = "the closing line of its dump is missing, so it is not whole";
+const OLDER: &str = "an older snapshot may have a sound dump";
 
 /// A table as the dump names it.
 fn full_name(kind: DbKind, table: &str) -> String {
@@ -84,9 +93,7 @@ fn obstacles(ready: &Ready<'_>, content: &Content, object: &Object) -> Vec<Findi
     let mut found = Vec::new();
     let object = || Some(object.clone());
     if !content.is_whole {
-        let why = "the closing line of its dump is missing, so it is not whole".to_owned();
-        let mend = "an older snapshot may have a sound dump";
-        found.push(Finding::stop(object(), Kind::Db, why, mend));
+        found.push(Finding::stop(object(), Kind::Db, NOT_WHOLE.to_owned(), OLDER));
     }
     if let Some(table) = ready.table {
         let name = import::plain_name(kind, &full_name(kind, table));
@@ -112,13 +119,71 @@ fn obstacles(ready: &Ready<'_>, content: &Content, object: &Object) -> Vec<Findi
     found
 }
 
+/// What a table is tied to: how many rows would point at nothing is known when it is imported.
+fn ties(ready: &Ready<'_>, object: &Object) -> Result<Option<Finding>> {
+    let Some(table) = ready.table.filter(|_| ready.is_there) else { return Ok(None) };
+    let target = &ready.plan.target;
+    let table = full_name(target.kind, table);
+    let others = import::referring(&ready.server, &target.name, &table)?;
+    if others.is_empty() {
+        return Ok(None);
+    }
+    let others: Vec<String> = others.iter().map(|name| name.escape_debug().to_string()).collect();
+    let why = format!(
+        "foreign keys of {} lead to it: rows there that need rows which the backup lacks would \
+         stop the restore",
+        others.join(", ")
+    );
+    Ok(Some(Finding::change(Some(object.clone()), why, "--leave-orphans leaves them so")))
+}
+
 fn plan(ready: &Ready<'_>, content: &Content, object: Object) -> Result<Plan> {
     let target = &ready.plan.target;
-    let live: Vec<Estimate> =
+    let live =
         if ready.is_there { import::estimates(&ready.server, &target.name)? } else { Vec::new() };
     let mut plan = Plan::new(object, ready.is_there);
-    let plain = |name: &str| import::plain_name(target.kind, name);
-    let wanted = ready.table.map(|table| plain(&full_name(target.kind, table)));
+    add_tables(&mut plan, target.kind, (content, ready.table), &live);
+    Ok(plan)
+}
+
+/// The plan of a database that a user's restore brings back, with its tables and views, and what
+/// stands in its way. Fails if that cannot be known.
+pub(super) fn plan_database(
+    server: &Server,
+    (repository, snapshot): (&IndexedRepository, &Snapshot),
+    plan: &Plan,
+    monitor: &dyn Monitor,
+) -> Result<(Plan, Option<Finding>)> {
+    let reader = Reader::new(repository);
+    let stored = Stored::find(&reader, snapshot, &plan.object.name)?;
+    let DatabaseRow { kind, host, .. } = &stored.database;
+    let content = content(repository, &stored.dump, *kind, monitor)?;
+    let mut live = Vec::new();
+    if plan.exists {
+        let server = DatabaseServer::find(&server.hestia, *kind, host)?.hearing(&monitor.stop());
+        // A row whose database its server does not have holds nothing to overwrite.
+        if restore_database::exists(&server, &plan.here)? {
+            live = import::estimates(&server, &plan.here)?;
+        }
+    }
+    let here = plan.here.clone();
+    let mut named = Plan { here, ..Plan::new(plan.object.clone(), plan.exists) };
+    add_tables(&mut named, *kind, (&content, None), &live);
+    let unsound = || {
+        let why = format!("it will be left alone: {NOT_WHOLE}");
+        Finding::change(Some(plan.object.clone()), why, OLDER)
+    };
+    Ok((named, (!content.is_whole).then(unsound)))
+}
+
+fn add_tables(
+    plan: &mut Plan,
+    kind: DbKind,
+    (content, table): (&Content, Option<&str>),
+    live: &[Estimate],
+) {
+    let plain = |name: &str| import::plain_name(kind, name);
+    let wanted = table.map(|table| plain(&full_name(kind, table)));
     let is_meant = |name: &str| wanted.as_deref().is_none_or(|wanted| wanted == plain(name));
     for (name, rows) in content.tables.iter().filter(|(name, _)| is_meant(name)) {
         let has = live.iter().find(|one| !one.is_view && plain(&one.name) == plain(name));
@@ -126,7 +191,7 @@ fn plan(ready: &Ready<'_>, content: &Content, object: Object) -> Result<Plan> {
         match has {
             None => plan.add(Action::Create, &format!("table {shown}")),
             Some(has) => {
-                let rows = match (has.rows, target.kind) {
+                let rows = match (has.rows, kind) {
                     (Some(now), DbKind::Pgsql) => format!(", about {now} rows now, {rows} then"),
                     (Some(now), DbKind::Mysql) => format!(", about {now} rows now"),
                     (None, _) => String::new(),
@@ -136,22 +201,21 @@ fn plan(ready: &Ready<'_>, content: &Content, object: Object) -> Result<Plan> {
         }
     }
     if wanted.is_some() {
-        return Ok(plan);
+        return;
     }
     for name in &content.views {
         let has = live.iter().any(|one| one.is_view && plain(&one.name) == plain(name));
         let action = if has { Action::Overwrite } else { Action::Create };
         plan.add(action, &format!("view {}", plain(name).escape_debug()));
     }
-    for one in &live {
+    for one in live {
         let known = content.tables.keys().chain(&content.views);
         if known.into_iter().any(|name| plain(name) == plain(&one.name)) {
             continue;
         }
-        let kind = if one.is_view { "view" } else { "table" };
+        let word = if one.is_view { "view" } else { "table" };
         let rows = one.rows.map(|rows| format!(", about {}", number_of(rows, "row")));
         let shown = plain(&one.name).escape_debug().to_string();
-        plan.add(Action::Remove, &format!("{kind} {shown}{}", rows.unwrap_or_default()));
+        plan.add(Action::Remove, &format!("{word} {shown}{}", rows.unwrap_or_default()));
     }
-    Ok(plan)
 }

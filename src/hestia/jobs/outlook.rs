@@ -9,11 +9,12 @@ use super::offers::Offers;
 use super::plan::{self, Action, Place, Plan};
 use super::preflight;
 use super::restore::{RestoreRequest, Through};
-use super::{IMPORTED, Server, verify};
-use crate::base::{FileId, Monitor, RelPath, Result};
+use super::{IMPORTED, Server, look_database, verify};
+use crate::base::{FileId, Kind, Monitor, RelPath, Result};
 use crate::format::Snapshot;
 use crate::format::snapshot::Object;
 use crate::hestia::conf;
+use crate::hestia::inventory::DbKind;
 use crate::hestia::layout::UserName;
 use crate::repo::IndexedRepository;
 use std::collections::BTreeSet;
@@ -106,15 +107,19 @@ impl Subject<'_> {
         for object in facts.all_objects() {
             let name = object.name.clone();
             let here = match object.section.as_str() {
-                "DB" => verify::renamed(&name, self.user, self.from),
+                "DB" => {
+                    let dump = facts.databases.get(&name).and_then(|one| one.dump.as_ref());
+                    let kind = dump.map_or(DbKind::Mysql, |dump| dump.kind);
+                    verify::renamed_here(kind, &name, self.user, self.from)
+                }
                 _ => name.clone(),
             };
             let exists = match object.section.as_str() {
                 "UDIR" => home.join(&name).symlink_metadata().is_ok(),
                 "CRON" => live.iter().any(|(section, _)| section == "CRON"),
-                section => live.contains(&(section.to_owned(), here)),
+                section => live.contains(&(section.to_owned(), here.clone())),
             };
-            let mut plan = Plan::new(object.clone(), exists);
+            let mut plan = Plan { here, ..Plan::new(object.clone(), exists) };
             let action = if exists { Action::Overwrite } else { Action::Create };
             match object.section.as_str() {
                 "WEB" => self.content(&mut plan, ("web", "data"), &name, "web", monitor)?,
@@ -131,6 +136,33 @@ impl Subject<'_> {
             plans.push(plan);
         }
         Ok(plans)
+    }
+
+    /// Names the tables of databases in their plans. That takes a look at the whole of their dumps,
+    /// so a restore does without.
+    pub fn name_tables(
+        &self,
+        (plans, found): (&mut [Plan], &mut Vec<Finding>),
+        monitor: &dyn Monitor,
+    ) -> Result<()> {
+        for plan in plans.iter_mut().filter(|plan| plan.object.section == "DB") {
+            let from = (self.repository, self.snapshot);
+            match look_database::plan_database(self.server, from, plan, monitor) {
+                Ok((named, finding)) => {
+                    *plan = named;
+                    found.extend(finding);
+                }
+                Err(error) if error.kind() == Kind::Cancelled => return Err(error),
+                // What is wrong with it was found already.
+                Err(_) if found.iter().any(|one| one.object.as_ref() == Some(&plan.object)) => {}
+                Err(error) => {
+                    let why = format!("its tables are not known: {}", error.one_line());
+                    let mend = "what stands in the way here may stop its restore, too";
+                    found.push(Finding::change(Some(plan.object.clone()), why, mend));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn content(

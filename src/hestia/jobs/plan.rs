@@ -40,6 +40,8 @@ impl Action {
 pub struct Plan {
     /// Which.
     pub object: Object,
+    /// Its name here, which may be another one than in the snapshot.
+    pub here: String,
     /// Whether it is there at all.
     pub exists: bool,
     /// Entries that would be made.
@@ -61,8 +63,8 @@ impl Plan {
     /// The plan for an object of which nothing is known yet.
     pub fn new(object: Object, exists: bool) -> Self {
         let (created, overwritten, removed, unchanged, growth) = (0, 0, 0, 0, 0);
-        let paths = Vec::new();
-        Self { object, exists, created, overwritten, removed, unchanged, growth, paths }
+        let (paths, here) = (Vec::new(), object.name.clone());
+        Self { object, here, exists, created, overwritten, removed, unchanged, growth, paths }
     }
 
     fn note(&mut self, action: Action, path: &RelPath) {

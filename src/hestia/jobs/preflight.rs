@@ -156,10 +156,14 @@ fn check_databases(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Fa
                 .why(why)
                 .hint("restore without it: name the others in DB, and '*' for the other sections")
         })?;
-        let is_own =
-            |key: &str, value: &str| own.rows.iter().any(|row| row.get(key) == Some(value));
+        let kind = DbKind::parse(row.text("TYPE")).unwrap_or(DbKind::Mysql);
+        // What two engines call the same are two things.
+        let is_same = |row: &Row| row.get("TYPE") == Some(kind.word());
+        let has = |row: &Row, key: &str, value: &str| is_same(row) && row.get(key) == Some(value);
+        let is_own = |key: &str, value: &str| own.rows.iter().any(|row| has(row, key, value));
+        let start = verify::start_of(kind, from);
         for (key, value) in [("DB", name.as_str()), ("DBUSER", row.text("DBUSER"))] {
-            let other = others.iter().find(|(_, row)| row.get(key) == Some(value));
+            let other = others.iter().find(|(_, row)| has(row, key, value));
             // Under another name it is another one: that is looked at below.
             if let Some((owner, _)) = other.filter(|_| user == from) {
                 return refuse(format!(
@@ -167,13 +171,10 @@ fn check_databases(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Fa
                 ))
                 .map_err(|error| error.aside(format!("that user is {owner}")));
             }
-            let is_named_after = |whose: &UserName| {
-                value.strip_prefix(whose.as_str()).is_some_and(|rest| rest.starts_with('_'))
-            };
             let is_listed = user == from && is_own(key, value);
-            if !is_listed && !is_named_after(from) {
+            if !is_listed && !value.starts_with(&start) {
                 return refuse(format!(
-                    "{key} {value} does not begin with {from}_, so Hestia made it for nobody here"
+                    "{key} {value} does not begin with {start}, so Hestia made it for nobody here"
                 ));
             }
         }
@@ -192,8 +193,11 @@ fn check_new_names(
     own: &[Row],
     others: &[(UserName, Row)],
 ) -> Result<()> {
+    let kind = DbKind::parse(row.text("TYPE")).unwrap_or(DbKind::Mysql);
     for (key, value) in [("DB", name), ("DBUSER", row.text("DBUSER"))] {
-        let new = verify::renamed(value, user, from);
+        let new = verify::renamed_here(kind, value, user, from);
+        let is_it = |row: &Row| row.get(key) == Some(new.as_str());
+        let is_same = |row: &Row| row.get("TYPE") == Some(kind.word());
         if new.len() > limits::DATABASE_NAME_BYTES_MAX {
             return Err(Error::new(
                 Kind::Invalid,
@@ -202,10 +206,11 @@ fn check_new_names(
             .why(format!("{new} is too long for a {key}; nothing was changed"))
             .hint("restore without it: name the others in DB, or give 'no'"));
         }
-        let kind_and_owner = if own.iter().any(|row| row.get(key) == Some(&new)) {
+        // A user's own have one name each, whatever the engine: Hestia finds them by it.
+        let kind_and_owner = if own.iter().any(is_it) {
             Some((Kind::Exists, user))
         } else {
-            let other = others.iter().find(|(_, row)| row.get(key) == Some(&new));
+            let other = others.iter().find(|(_, row)| is_same(row) && is_it(row));
             other.map(|(owner, _)| (Kind::Forbidden, owner))
         };
         if let Some((kind, owner)) = kind_and_owner {
@@ -390,6 +395,39 @@ mod tests {
         // What Hestia lists as the user's own may be called anything.
         fs::write(hestia.user_file(&user("alice"), "db.conf"), row("legacy", "legacy_u")).unwrap();
         assert_eq!(refused("legacy", &row("legacy", "legacy_u"), 9), None);
+    }
+
+    #[test]
+    fn names_for_postgresql_are_small_letters_and_those_for_mysql_are_as_their_user_is_written() {
+        let (_folder, hestia) = fixture(&["Bob", "bob", "Carol"]);
+        let pgsql = |row: String| row.replace("'mysql'", "'pgsql'");
+        let refused = |user_name: &str, from: &str, database: &str, row: String| {
+            let mut facts = with_database(database, &row, 9);
+            let kind = if row.contains("'pgsql'") { DbKind::Pgsql } else { DbKind::Mysql };
+            let databases = facts.databases.values_mut().filter_map(|one| one.dump.as_mut());
+            databases.for_each(|dump| dump.kind = kind);
+            let done = check(&hestia, &user(user_name), &user(from), &facts);
+            done.err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        // A user that was deleted, so that nothing of it is listed any more.
+        assert_eq!(refused("Bob", "Bob", "bob_geo", pgsql(row("bob_geo", "bob_u"))), "");
+        assert_eq!(refused("Bob", "Bob", "Bob_wp", row("Bob_wp", "Bob_u")), "");
+        let error = refused("Bob", "Bob", "bob_wp", row("bob_wp", "Bob_u"));
+        assert!(error.contains("does not begin with Bob_"), "{error}");
+        let error = refused("Bob", "Bob", "Bob_geo", pgsql(row("Bob_geo", "bob_u")));
+        assert!(error.contains("does not begin with bob_"), "{error}");
+        assert_eq!(refused("Carol", "Bob", "bob_geo", pgsql(row("bob_geo", "bob_u"))), "");
+
+        // Two users may share such a beginning, but no database of one engine.
+        let bobs = format!("{}\n{}\n", row("bob_wp", "bob_u"), pgsql(row("bob_mine", "bob_m")));
+        fs::write(hestia.user_file(&user("bob"), "db.conf"), bobs).unwrap();
+        assert_eq!(refused("Bob", "Bob", "bob_wp", pgsql(row("bob_wp", "bob_u"))), "");
+        let error = refused("Bob", "Bob", "bob_mine", pgsql(row("bob_mine", "bob_u")));
+        assert!(error.contains("that user is bob"), "{error}");
+        let carols = pgsql(row("carol_geo", "carol_u"));
+        fs::write(hestia.user_file(&user("Carol"), "db.conf"), carols).unwrap();
+        let error = refused("Carol", "Bob", "bob_geo", pgsql(row("bob_geo", "bob_x")));
+        assert!(error.contains("DB carol_geo, which Carol has"), "{error}");
     }
 
     #[test]

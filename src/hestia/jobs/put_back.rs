@@ -20,6 +20,7 @@ use crate::hestia::asuser::{self, Options};
 use crate::hestia::call::{Call, ToTheEnd};
 use crate::hestia::conf::{self, Row};
 use crate::hestia::database::{DatabaseRow, DatabaseServer};
+use crate::hestia::import::Orphans;
 use crate::hestia::inventory::DbKind;
 use crate::hestia::layout::UserName;
 use crate::hestia::paths::{self, Meaning};
@@ -247,8 +248,14 @@ impl PutBack<'_> {
         let (server, repository) = (self.server, self.repository);
         let (snapshot, user) = (self.safety.1, self.user);
         let job = DatabaseJob { server, repository, snapshot, user, from: user };
-        let (table_of, package) = (Some(table), Package::Yields);
-        let order = restore_database::Order { database, table: table_of, new_name: None, package };
+        let order = restore_database::Order {
+            database,
+            table: Some(table),
+            new_name: None,
+            package: Package::Yields,
+            // As it was is what was asked for: what then points at nothing is a warning.
+            orphans: Orphans::Leave,
+        };
         match restore_database::into_place(&job, &order, &ToTheEnd(monitor)) {
             Err(error) if error.kind() == Kind::NotFound => self.drop_table(database, table),
             done => done.map(drop),
@@ -267,7 +274,11 @@ impl PutBack<'_> {
         let server = DatabaseServer::find(&self.server.hestia, row.kind, &row.host)?;
         let sql = match row.kind {
             DbKind::Mysql => {
-                format!("DROP TABLE IF EXISTS `{database}`.`{}`;\n", table.replace('`', "``"))
+                // Keys of other tables led to it before it was there.
+                let table = table.replace('`', "``");
+                format!(
+                    "SET foreign_key_checks = 0;\nDROP TABLE IF EXISTS `{database}`.`{table}`;\n"
+                )
             }
             DbKind::Pgsql => {
                 let (schema, name) = table.split_once('.').unwrap_or(("public", table));

@@ -13,7 +13,7 @@ use crate::hestia::call::ToTheEnd;
 use crate::hestia::conf;
 use crate::hestia::database::{DatabaseRow, DatabaseServer, RunOptions};
 use crate::hestia::dump_text::Watch;
-use crate::hestia::import::{self, Counted, Import, Purpose};
+use crate::hestia::import::{self, Counted, Import, Orphans, Purpose};
 use crate::hestia::inventory::DbKind;
 use crate::hestia::layout::UserName;
 use crate::hestia::userlock::UserLock;
@@ -88,6 +88,7 @@ impl Databases<'_> {
                 stop: monitor.stop(),
             },
             purpose: Purpose::Rehearsal,
+            orphans: Orphans::Refuse,
         };
         let mut dump = FileReader::proving(self.reader, &stored.dump)?;
         let done = import::run(place, &import, &mut dump, &self.server.world, &ToTheEnd(monitor));

@@ -185,7 +185,8 @@ pub fn preview(
     let agreed = RestoreRequest { confirmed: true, ..request.clone() };
     let refused = check_allowed(server, user, from, &snapshot, &agreed).err();
     let subject = Subject { server, repository, user, from, snapshot: &snapshot, request };
-    let (plans, mut findings) = subject.look(monitor)?;
+    let (mut plans, mut findings) = subject.look(monitor)?;
+    subject.name_tables((&mut plans, &mut findings), monitor)?;
     if let Some(error) = refused {
         let first = Finding::from_error(&error);
         // The look has found the same, if it is about an object.

@@ -15,7 +15,7 @@ use crate::format::snapshot::Object;
 use crate::hestia::call::{Call, ToTheEnd};
 use crate::hestia::conf;
 use crate::hestia::database::{DatabaseRow, DatabaseServer, RunOptions};
-use crate::hestia::import::{self, Import, Purpose};
+use crate::hestia::import::{self, Import, Orphans, Purpose};
 use crate::hestia::inventory::{self, DbKind};
 use crate::hestia::layout::UserName;
 use crate::ops::restore::FileReader;
@@ -47,6 +47,8 @@ pub(super) struct Order<'o> {
     pub new_name: Option<&'o str>,
     /// What the number of databases in the user's package means.
     pub package: Package,
+    /// Of a table: what becomes of a restore after which rows would point at nothing.
+    pub orphans: Orphans,
 }
 
 impl<'o> Order<'o> {
@@ -57,6 +59,7 @@ impl<'o> Order<'o> {
             table: request.table.as_deref(),
             new_name: request.new_name.as_deref(),
             package: Package::Binds,
+            orphans: request.orphans,
         }
     }
 }
@@ -98,6 +101,8 @@ pub struct DatabaseRequest {
     pub notify: bool,
     /// Do not save before what will be overwritten.
     pub no_safety: bool,
+    /// Of a table: what becomes of a restore after which rows would point at nothing.
+    pub orphans: Orphans,
 }
 
 /// What came back.
@@ -210,6 +215,7 @@ pub(super) struct Ready<'r> {
     /// Whether it is there already.
     pub is_there: bool,
     has_account: bool,
+    orphans: Orphans,
 }
 
 impl<'r> Ready<'r> {
@@ -235,19 +241,19 @@ impl<'r> Ready<'r> {
             let change = database_plan::no_password(job.user, &target.user, &target.name);
             plan.changes.push(change);
         }
-        let table = order.table;
-        Ok(Self { job: *job, table, stored, plan, server, is_there, has_account })
+        let (table, orphans) = (order.table, order.orphans);
+        Ok(Self { job: *job, table, stored, plan, server, is_there, has_account, orphans })
     }
 
     fn place(self, monitor: &dyn Monitor) -> Result<Placed> {
-        let Self { job, table, stored, mut plan, server, is_there, has_account } = self;
+        let Self { job, table, stored, mut plan, server, is_there, has_account, orphans } = self;
         let low_priority = job.server.settings.low_priority;
         let options = RunOptions { low_priority, stop: monitor.stop() };
         let (target, siblings) = (&plan.target, &plan.siblings);
         let whose = databases_in_place::whose(job.server, job.user);
         let whose = whose.as_str();
-        let purpose = Purpose::Restore;
-        let import = Import { target, exists: is_there, table, siblings, whose, options, purpose };
+        let (exists, purpose) = (is_there, Purpose::Restore);
+        let import = Import { target, exists, table, siblings, whose, options, purpose, orphans };
         let reader = Reader::new(job.repository);
         let mut dump = FileReader::new(&reader, &stored.dump)?;
         // The row first: whatever happens to us from here on, the next restore finds its way by it.
@@ -272,7 +278,7 @@ impl<'r> Ready<'r> {
 }
 
 /// Whether the server has a database of this name.
-fn exists(server: &DatabaseServer, name: &str) -> Result<bool> {
+pub(super) fn exists(server: &DatabaseServer, name: &str) -> Result<bool> {
     let table = match server.kind {
         DbKind::Mysql => "information_schema.SCHEMATA WHERE SCHEMA_NAME",
         DbKind::Pgsql => "pg_database WHERE datname",

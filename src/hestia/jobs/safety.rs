@@ -12,7 +12,7 @@ use super::plan::Plan;
 use super::report::Gather;
 use super::restore_steps::Muted;
 use super::saved::{Scope, lacking};
-use super::verify::{Restored, renamed};
+use super::verify::Restored;
 use super::{Server, free_name_of};
 use crate::base::monitor::Stage;
 use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, Within};
@@ -102,10 +102,7 @@ impl Subject<'_> {
         let named: Vec<(Object, Object)> = plans
             .iter()
             .map(|plan| {
-                let mut here = plan.object.clone();
-                if here.section == "DB" {
-                    here.name = renamed(&here.name, self.user, self.from);
-                }
+                let here = Object { name: plan.here.clone(), ..plan.object.clone() };
                 (plan.object.clone(), here)
             })
             .collect();

@@ -10,7 +10,7 @@ use crate::hestia::call::Outcome;
 use crate::hestia::conf::{self, Row};
 use crate::hestia::database::{DatabaseRow, DatabaseServer};
 use crate::hestia::import;
-use crate::hestia::inventory;
+use crate::hestia::inventory::{self, DbKind};
 use crate::hestia::layout::{Hestia, UserName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -204,6 +204,27 @@ pub fn renamed(name: &str, user: &UserName, from: &UserName) -> String {
     }
 }
 
+/// The name that a database, or its account, of `from` has for `user`. Hestia makes names for
+/// PostgreSQL in small letters, those of its user too; for MySQL they are as the user is written,
+/// and two that differ in that are two.
+pub fn renamed_here(kind: DbKind, name: &str, user: &UserName, from: &UserName) -> String {
+    if kind == DbKind::Mysql || user == from {
+        return renamed(name, user, from);
+    }
+    match name.strip_prefix(&start_of(kind, from)) {
+        Some(rest) => format!("{}{rest}", start_of(kind, user)),
+        None => name.to_owned(),
+    }
+}
+
+/// How the names of databases and of their accounts begin that Hestia makes for a user.
+pub fn start_of(kind: DbKind, user: &UserName) -> String {
+    match kind {
+        DbKind::Mysql => format!("{user}_"),
+        DbKind::Pgsql => format!("{user}_").to_lowercase(),
+    }
+}
+
 fn database(
     hestia: &Hestia,
     live: &Live,
@@ -212,11 +233,13 @@ fn database(
     facts: &Facts,
     monitor: &dyn Monitor,
 ) -> Option<String> {
-    let here = renamed(name, user, from);
+    let dump = facts.databases.get(name).and_then(|one| one.dump.as_ref());
+    let kind = dump.map_or(DbKind::Mysql, |dump| dump.kind);
+    let here = renamed_here(kind, name, user, from);
     let Some(row) = live.databases.iter().find(|row| row.get("DB") == Some(&here)) else {
         return Some("Hestia does not list it afterwards".to_owned());
     };
-    let dump = facts.databases.get(name)?.dump.as_ref()?;
+    let dump = dump?;
     let missing = DatabaseRow::parse(row).and_then(|row| {
         let server = DatabaseServer::find(hestia, row.kind, &row.host)?;
         import::missing(&server.hearing(&monitor.stop()), &row.name, &dump.content)
@@ -243,7 +266,6 @@ mod tests {
     use crate::base::monitor::Collect;
     use crate::hestia::call::fake::outcome;
     use crate::hestia::dump_text::Content;
-    use crate::hestia::inventory::DbKind;
     use std::fs;
 
     const TRANSCRIPT: &str = "-- USER --\n2026-11-22 07:44:04 bob\n\n-- WEB --\n2026-11-22 07:44:13 b.example\n\

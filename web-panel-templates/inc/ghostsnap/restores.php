@@ -35,7 +35,9 @@ function restore_words(string $part, array $form): array {
 	};
 	// These tell the user in the panel how it went.
 	$notify = in_array($part, ["file", "account"], true) ? [] : ["yes"];
-	return [$snapshot, ...$words, ...$notify, $dry_run];
+	// Rows that would point at nothing are never left so from a page.
+	$orphans = $part === "db" ? [""] : [];
+	return [$snapshot, ...$words, ...$notify, $dry_run, ...$orphans];
 }
 
 /** What a part is called in a headline. */
