@@ -33,8 +33,7 @@ impl RelPath {
     pub fn push(&mut self, name: &[u8]) -> Result<()> {
         check_name(name)?;
         if self.0.len() + name.len() + 1 > limits::PATH_BYTES_MAX {
-            return Err(Error::new(Kind::Limit, format!("use the path {self}"))
-                .why(format!("it is longer than {} bytes", limits::PATH_BYTES_MAX)));
+            return Err(too_long(self));
         }
         if !self.0.is_empty() {
             self.0.push(b'/');
@@ -45,16 +44,27 @@ impl RelPath {
 
     /// The path with one name appended.
     pub fn join(&self, name: &[u8]) -> Result<Self> {
-        let mut path = self.clone();
+        let mut path = Self(Vec::with_capacity(self.0.len() + 1 + name.len()));
+        path.0.extend_from_slice(&self.0);
         path.push(name)?;
         Ok(path)
     }
 
     /// The path with another one appended.
     pub fn join_path(&self, tail: &Self) -> Result<Self> {
-        let mut path = self.clone();
-        for name in tail.names() {
-            path.push(name)?;
+        if tail.is_root() {
+            return Ok(self.clone());
+        }
+        // The names of both were checked when they were made.
+        let mut path = Vec::with_capacity(self.0.len() + 1 + tail.0.len());
+        path.extend_from_slice(&self.0);
+        if !self.is_root() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(&tail.0);
+        let path = Self(path);
+        if path.0.len() > limits::PATH_BYTES_MAX {
+            return Err(too_long(&path));
         }
         Ok(path)
     }
@@ -77,7 +87,8 @@ impl RelPath {
 
     /// The last name; `None` for the root.
     pub fn name(&self) -> Option<&[u8]> {
-        self.names().next_back()
+        let start = self.0.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        self.0.get(start..).filter(|name| !name.is_empty())
     }
 
     /// The names from the root down.
@@ -87,7 +98,7 @@ impl RelPath {
 
     /// How many names it has.
     pub fn depth(&self) -> usize {
-        self.names().count()
+        if self.is_root() { 0 } else { 1 + self.0.iter().filter(|byte| **byte == b'/').count() }
     }
 
     /// Whether it is the root.
@@ -115,6 +126,11 @@ impl RelPath {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+fn too_long(path: &RelPath) -> Error {
+    Error::new(Kind::Limit, format!("use the path {path}"))
+        .why(format!("it is longer than {} bytes", limits::PATH_BYTES_MAX))
 }
 
 /// Refuses what can never be the name of one directory entry.

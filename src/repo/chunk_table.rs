@@ -184,7 +184,14 @@ impl ChunkTable {
 
 /// Where among the rows of one beginning those of a chunk are.
 fn same(rows: &[Row], id: &ChunkId) -> Range<usize> {
-    rows.partition_point(|(one, _)| one < id)..rows.partition_point(|(one, _)| one <= id)
+    let start = start_of(id);
+    // Numbers first, as above. Nearly always there is one row or none.
+    let from = rows.partition_point(|(one, _)| {
+        let beginning = start_of(one);
+        beginning < start || (beginning == start && one < id)
+    });
+    let after = rows.get(from..).unwrap_or_default().iter();
+    from..from + after.take_while(|(one, _)| one == id).count()
 }
 
 /// By id, and those of the same id by blob.

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{Gid, Group, Uid, User, Whence, lseek};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -67,7 +67,14 @@ impl Folder {
 
     /// The names in it, sorted.
     pub fn names(&self) -> Result<Vec<Vec<u8>>> {
-        read_names(&self.handle)
+        self.rewind()?;
+        Ok(read_entries(&self.handle)?.into_iter().map(|entry| entry.name).collect())
+    }
+
+    /// Lets its entries be read from the first one: somebody may have read them through this handle
+    /// before.
+    pub(super) fn rewind(&self) -> Result<()> {
+        lseek(&self.handle, 0, Whence::SeekSet).map(drop).what_io(|| "read its entries")
     }
 
     /// What the entry of this name is, a link itself and not where it leads; `None` if there is
@@ -126,24 +133,33 @@ pub(super) fn open_folder(above: &OwnedFd, name: &[u8]) -> nix::Result<OwnedFd> 
     openat(above, name, flags, Mode::empty())
 }
 
-/// The names in an open folder, sorted. Read straight from its handle: what the C library makes of
-/// one costs as much as the entries of a small folder.
-pub(super) fn read_names(folder: &OwnedFd) -> Result<Vec<Vec<u8>>> {
+/// An entry of a folder as its listing shows it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Listed {
+    /// Its name.
+    pub(super) name: Vec<u8>,
+    /// It was a folder when the listing was made. False may also mean that the file system does not
+    /// say.
+    pub(super) is_folder: bool,
+}
+
+/// What is in a folder that was just opened, sorted by name. Read straight from its handle: what
+/// the C library makes of one costs as much as the entries of a small folder.
+pub(super) fn read_entries(folder: &OwnedFd) -> Result<Vec<Listed>> {
     let what = || "read its entries";
-    // Somebody may have read it through this handle before.
-    lseek(folder, 0, Whence::SeekSet).what_io(what)?;
     let mut buffer = Vec::with_capacity(limits::FOLDER_READ_BYTES);
     let mut entries = rustix::fs::RawDir::new(folder, buffer.spare_capacity_mut());
-    let mut names = Vec::new();
+    let mut listed = Vec::new();
     while let Some(entry) = entries.next() {
         let entry = entry.map_err(io::Error::from).what_io(what)?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
-            names.push(name.to_vec());
+            let is_folder = entry.file_type() == rustix::fs::FileType::Directory;
+            listed.push(Listed { name: name.to_vec(), is_folder });
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    listed.sort_unstable();
+    Ok(listed)
 }
 
 /// A file that can be opened beneath its folder.
@@ -318,8 +334,8 @@ impl xattr::FileExt for Handle<'_> {}
 /// Names of users and groups, asked once each.
 #[derive(Default)]
 pub(super) struct Owners {
-    users: Mutex<HashMap<u32, String>>,
-    groups: Mutex<HashMap<u32, String>>,
+    users: Mutex<BTreeMap<u32, String>>,
+    groups: Mutex<BTreeMap<u32, String>>,
 }
 
 impl Owners {

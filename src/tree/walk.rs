@@ -2,7 +2,7 @@
 //! Entries of a folder on disk. Every step goes beneath an already opened folder handle and never
 //! follows a link, so that whoever owns the files cannot lead the walk out of its tree.
 
-use super::live::{DiskFile, Folder, Owners, open_folder, read_names, xattrs_of};
+use super::live::{DiskFile, Folder, Listed, Owners, open_folder, read_entries, xattrs_of};
 use super::select::{Selection, Verdict};
 use super::source::{Content, Entry, Source};
 use crate::base::error::io_error;
@@ -80,7 +80,7 @@ struct Beneath {
 struct Frame {
     path: RelPath,
     folder: Arc<OwnedFd>,
-    names: std::vec::IntoIter<Vec<u8>>,
+    entries: std::vec::IntoIter<Listed>,
     device: u64,
 }
 
@@ -140,6 +140,7 @@ impl Walk {
         let Some(beneath) = &mut self.beneath else { return Ok(None) };
         let Some(folder) = beneath.folder.take() else { return Ok(None) };
         let path = beneath.base.clone();
+        folder.rewind()?;
         let stat = look_at(folder.handle(), &path)?;
         let meta = self.folder_meta(folder.handle(), &stat, monitor, &path);
         self.push_frame(path.clone(), Arc::clone(folder.handle()), stat.st_dev, monitor);
@@ -148,11 +149,13 @@ impl Walk {
 
     /// What the selection says of an entry.
     fn verdict(&self, path: &RelPath, is_folder: bool) -> Result<Verdict> {
-        let Some(beneath) = &self.beneath else {
-            return Ok(self.options.selection.verdict(path, is_folder));
-        };
+        let selection = &self.options.selection;
+        if selection.is_all() {
+            return Ok(Verdict::Take);
+        }
+        let Some(beneath) = &self.beneath else { return Ok(selection.verdict(path, is_folder)) };
         let below = beneath.base.strip(path).unwrap_or_default();
-        Ok(self.options.selection.verdict(&beneath.seen_at.join_path(&below)?, is_folder))
+        Ok(selection.verdict(&beneath.seen_at.join_path(&below)?, is_folder))
     }
 
     /// The resolved paths, for the snapshot.
@@ -238,8 +241,10 @@ impl Walk {
             );
             return;
         }
-        match read_names(&folder) {
-            Ok(names) => self.stack.push(Frame { path, folder, names: names.into_iter(), device }),
+        match read_entries(&folder) {
+            Ok(entries) => {
+                self.stack.push(Frame { path, folder, entries: entries.into_iter(), device });
+            }
             Err(error) => monitor.warn(error.within(format!("read the folder {path}"))),
         }
     }
@@ -247,7 +252,7 @@ impl Walk {
     /// The next entry below the folder on top of the stack; `None` if that folder is done.
     fn step(&mut self, monitor: &dyn Monitor) -> Result<Step> {
         let Some(frame) = self.stack.last_mut() else { return Ok(Step::Done) };
-        let Some(name) = frame.names.next() else {
+        let Some(Listed { name, is_folder }) = frame.entries.next() else {
             self.stack.pop();
             return Ok(Step::Again);
         };
@@ -260,6 +265,10 @@ impl Walk {
         };
         let folder = Arc::clone(&frame.folder);
         let device = frame.device;
+        if is_folder {
+            // What it is is looked at when it is open.
+            return self.enter(path, &folder, &name, device, monitor);
+        }
         let stat = match fstatat(&folder, name.as_slice(), AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::ENOENT) => {
@@ -272,18 +281,17 @@ impl Walk {
             }
         };
         let meta = self.owners.meta(&stat);
-        let verdict = self.verdict(&path, meta.kind == NodeKind::Folder)?;
-        if verdict == Verdict::Leave {
+        if meta.kind == NodeKind::Folder {
+            return self.enter(path, &folder, &name, device, monitor);
+        }
+        if self.verdict(&path, false)? == Verdict::Leave {
             return Ok(Step::Again);
         }
-        if meta.kind != NodeKind::Folder {
-            let entry = self.entry_of(path, &folder, &name, meta, monitor);
-            return Ok(entry.map_or(Step::Again, |entry| Step::Entry(Box::new(entry))));
-        }
-        let entry = self.enter(path, &folder, &name, device, monitor)?;
-        Ok(entry.map_or(Step::Again, |entry| Step::Entry(Box::new(entry))))
+        let entry = self.entry_of(path, &folder, &name, meta, monitor);
+        Ok(entry.map_or(Step::Again, Step::of))
     }
 
+    /// A folder below the one on top of the stack, if it is meant.
     fn enter(
         &mut self,
         path: RelPath,
@@ -291,21 +299,24 @@ impl Walk {
         name: &[u8],
         device: u64,
         monitor: &dyn Monitor,
-    ) -> Result<Option<Entry<'static>>> {
+    ) -> Result<Step> {
+        if self.verdict(&path, true)? == Verdict::Leave {
+            return Ok(Step::Again);
+        }
         let folder = match open_folder(above, name) {
             Ok(folder) => folder,
             Err(Errno::ENOENT) => {
                 monitor.count(Counter::FilesVanished, 1);
-                return Ok(None);
+                return Ok(Step::Again);
             }
             Err(errno) => {
                 monitor.warn(io_error(errno.into(), format!("open the folder {path}")));
-                return Ok(None);
+                return Ok(Step::Again);
             }
         };
         let stat = look_at(&folder, &path)?;
         if self.options.leave_out.contains(&(stat.st_dev, stat.st_ino)) {
-            return Ok(None);
+            return Ok(Step::Again);
         }
         let meta = self.folder_meta(&folder, &stat, monitor, &path);
         if self.options.one_file_system && stat.st_dev != device {
@@ -314,10 +325,10 @@ impl Walk {
                 let what = format!("back up what is mounted at {path}");
                 monitor.warn(Error::new(Kind::Partial, what).why("it is another file system"));
             }
-            return Ok(Some(Entry { path, meta, content: Content::Nothing }));
+            return Ok(Step::of(Entry { path, meta, content: Content::Nothing }));
         }
         self.push_frame(path.clone(), Arc::new(folder), stat.st_dev, monitor);
-        Ok(Some(Entry { path, meta, content: Content::Nothing }))
+        Ok(Step::of(Entry { path, meta, content: Content::Nothing }))
     }
 
     /// The entry of something that is not a folder; `None` if it is left out.
@@ -368,6 +379,12 @@ enum Step {
     Entry(Box<Entry<'static>>),
     Again,
     Done,
+}
+
+impl Step {
+    fn of(entry: Entry<'static>) -> Self {
+        Self::Entry(Box::new(entry))
+    }
 }
 
 impl Source for Walk {
