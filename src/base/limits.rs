@@ -34,6 +34,8 @@ pub const PACK_END_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const RECORD_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Largest plain record, after decompression.
 pub const RECORD_PLAIN_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// The same of a snapshot, which names no more than a user's objects.
+pub const SNAPSHOT_PLAIN_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How often keys may be rotated, and once more: each slot holds the keys of all epochs.
 pub const EPOCHS_MAX: u16 = 512;
 /// Largest key slot file: parameters, a label and a wrapped key.
@@ -120,6 +122,9 @@ pub const ROW_CHUNK_ALIVE_PERCENT: u64 = 40;
 /// Chunks of rows smaller than a quarter of [`ROW_CHUNK_BYTES`] that a file may refer to, before
 /// they are stored again as one.
 pub const ROW_CHUNKS_SMALL_MAX: usize = 24;
+/// Where chunks of rows turn out to be changed one after the other, up to two to the power of this
+/// many are passed by before one is tried whole again.
+pub const ROW_CHUNKS_PASSED_BY_BITS: u32 = 4;
 /// Snapshots before the parent that are asked for a dump which the parent lacks: a week of nights
 /// in which it failed.
 pub const PARENTS_OLDER_MAX: usize = 7;
@@ -133,8 +138,10 @@ pub const TRIPWIRE_CHI_SQUARE: u64 = 390;
 pub const TRIPWIRE_FILES_MIN: u64 = 20;
 /// And so many in any case.
 pub const TRIPWIRE_FILES_MAX: u64 = 200;
-/// What is read of a stream of rows at once.
-pub const ROW_READ_BYTES: usize = 1024 * 1024;
+/// What a chunk of rows has at most: its last group may end far behind where it was full.
+pub const ROW_CHUNK_BYTES_MAX: usize = ROW_CHUNK_BYTES + ROW_GROUP_BYTES_MAX;
+/// What is read of a stream of rows at once: several chunks.
+pub const ROW_READ_BYTES: usize = 4 * 1024 * 1024;
 /// Streams of rows shorter than this are stored like any small file.
 pub const ROW_FILE_BYTES_MIN: usize = 128 * 1024;
 

@@ -84,6 +84,21 @@ impl RecordKind {
         }
     }
 
+    /// Bytes of the largest plain record: others than the owner may be able to add snapshots, and all
+    /// of them are read to list one.
+    const fn plain_max(self) -> usize {
+        match self {
+            Self::Snapshot => limits::SNAPSHOT_PLAIN_BYTES_MAX,
+            _ => limits::RECORD_PLAIN_BYTES_MAX,
+        }
+    }
+
+    fn with_article(self) -> String {
+        let word = self.word();
+        let article = if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        format!("{article} {word}")
+    }
+
     /// Features that a reader of this kind knows.
     const fn known_features(self) -> u64 {
         let some = FEATURE_ROWS | FEATURE_NOTES;
@@ -228,7 +243,7 @@ pub(super) fn key_of(keys: &Keys, header: &Header) -> Result<SealKey> {
     let Header { kind, epoch, salt, features } = header;
     let can_be = kind.purpose().is_some() && *kind != RecordKind::Config;
     let is_deposit = can_be && features & FEATURE_WRITE_ONLY != 0;
-    let what = || format!("open a {}", kind.word());
+    let what = || format!("open {}", kind.with_article());
     keys.file_key(purpose_of(*kind)?, *epoch, is_deposit, salt).map_err(|reason| match reason {
         NoKey::Epoch => Error::new(Kind::Newer, what())
             .why("the keys of the repository were rotated since, and these are those of before")
@@ -284,14 +299,14 @@ pub fn frame(plain: &[u8], compressor: &mut Compressor) -> Result<Vec<u8>> {
 }
 
 /// Undoes [`frame`].
-pub fn unframe(framed: &[u8]) -> Result<Vec<u8>> {
+pub fn unframe(framed: &[u8], plain_max: usize) -> Result<Vec<u8>> {
     let what = "read a record";
     let ([compression], rest) =
         framed.split_first_chunk::<1>().ok_or_else(|| damaged(what, "it is empty"))?;
     let (length, body) =
         rest.split_first_chunk::<4>().ok_or_else(|| damaged(what, "it has no length"))?;
     let plain_length = units::length(u64::from(u32::from_le_bytes(*length)));
-    if plain_length > limits::RECORD_PLAIN_BYTES_MAX {
+    if plain_length > plain_max {
         return Err(damaged(what, format!("it claims {plain_length} bytes")));
     }
     decompress(*compression, body, plain_length)
@@ -305,15 +320,14 @@ pub fn seal_record(keys: &Keys, kind: RecordKind, salt: [u8; 32], plain: &[u8]) 
 /// Seals one record, under the newest keys, with a header that may ask for features.
 pub fn seal_with_features(keys: &Keys, header: Header, plain: &[u8]) -> Result<Vec<u8>> {
     let (header, key) = new_key(keys, &header)?;
+    let kind = header.kind;
     let header = header.encode();
     let index = NonceIndex::Message(0);
     let mut text = frame(plain, &mut Compressor::new(3)?)?;
     let tag = key.seal(index, &bound_data(&header, index), &mut text);
     let stored = [&header[..], &text, &tag].concat();
     // What nobody could read again is not written.
-    if plain.len() > limits::RECORD_PLAIN_BYTES_MAX
-        || units::bytes(stored.len()) > limits::RECORD_BYTES_MAX
-    {
+    if plain.len() > kind.plain_max() || units::bytes(stored.len()) > limits::RECORD_BYTES_MAX {
         return Err(Error::new(Kind::Limit, "seal a record")
             .why(format!("it is {} bytes long, which is more than may be read", stored.len())));
     }
@@ -327,7 +341,7 @@ pub fn open_record(keys: &Keys, kind: RecordKind, stored: &[u8]) -> Result<Vec<u
 
 /// The same, with its header.
 pub fn open_with_header(keys: &Keys, kind: RecordKind, stored: &[u8]) -> Result<(Header, Vec<u8>)> {
-    let what = || format!("open a {}", kind.word());
+    let what = || format!("open {}", kind.with_article());
     if units::bytes(stored.len()) > limits::RECORD_BYTES_MAX {
         return Err(damaged(what(), format!("it is {} bytes long", stored.len())));
     }
@@ -340,7 +354,7 @@ pub fn open_with_header(keys: &Keys, kind: RecordKind, stored: &[u8]) -> Result<
     let opened = key_of(keys, &header)?
         .open(index, &bound_data(plain_header, index), &mut text)
         .ok_or_else(|| damaged(what(), "its contents were changed or cut off"))?;
-    Ok((header, unframe(opened)?))
+    Ok((header, unframe(opened, kind.plain_max())?))
 }
 
 #[cfg(test)]
@@ -424,8 +438,10 @@ mod tests {
 
     #[test]
     fn a_record_that_claims_to_be_huge_is_refused_before_allocation() {
-        assert!(unframe(&[1, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]).is_err());
-        assert!(unframe(&[0, 5, 0, 0, 0, 1]).is_err());
-        assert!(unframe(&[]).is_err());
+        assert!(unframe(&[1, 0xff, 0xff, 0xff, 0xff, 1, 2, 3], 1000).is_err());
+        assert!(unframe(&[0, 5, 0, 0, 0, 1], 1000).is_err());
+        assert!(unframe(&[], 1000).is_err());
+        assert!(unframe(&[0, 5, 0, 0, 0, 1, 2, 3, 4, 5], 4).is_err());
+        assert!(unframe(&[0, 5, 0, 0, 0, 1, 2, 3, 4, 5], 5).is_ok());
     }
 }

@@ -251,8 +251,9 @@ impl PackReader {
             .key
             .open(NonceIndex::End, &bound, &mut text)
             .ok_or_else(|| damaged(what, "its bytes were changed"))?;
-        let record = PackEndRecord::decode(unframe(opened)?.as_slice())
-            .map_err(|cause| damaged(what, cause.to_string()))?;
+        let record =
+            PackEndRecord::decode(unframe(opened, limits::RECORD_PLAIN_BYTES_MAX)?.as_slice())
+                .map_err(|cause| damaged(what, cause.to_string()))?;
         blobs_from(record.blobs)
     }
 }

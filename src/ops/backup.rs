@@ -307,11 +307,12 @@ impl<'a> Feeder<'a> {
 
     /// Leaves folders until the one on top is where `path` lies.
     fn go_to_folder_of(&mut self, path: &RelPath) -> Result<()> {
-        let above: Vec<&[u8]> = path.names().rev().skip(1).collect();
-        let common = above.iter().rev().zip(&self.open).take_while(|(a, b)| **a == b.as_slice());
+        let above = path.depth().saturating_sub(1);
+        let common =
+            path.names().take(above).zip(&self.open).take_while(|(a, b)| *a == b.as_slice());
         let common = common.count();
         self.leave_to(common)?;
-        if !self.started || above.len() != self.open.len() {
+        if !self.started || above != self.open.len() {
             return Err(out_of_order(path));
         }
         Ok(())
@@ -460,7 +461,7 @@ impl<'a> Feeder<'a> {
         let mut start = 0;
         loop {
             check_cancelled(monitor).map_err(Unread::Rest)?;
-            while end - start >= limits::ROW_GROUP_BYTES_MAX || (is_last && start < end) {
+            while end - start >= limits::ROW_CHUNK_BYTES_MAX || (is_last && start < end) {
                 let rest = buffer.get(start..end).unwrap_or_default();
                 let (cut, full) = file.take(keys, rest, monitor).map_err(Unread::Rest)?;
                 self.send_new_rows(full.unwrap_or_default()).map_err(Unread::Rest)?;

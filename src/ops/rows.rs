@@ -39,7 +39,22 @@ type Groups = HashMap<GroupName, Place, BuildHasherDefault<NameHasher>>;
 pub struct Known {
     average: Option<u32>,
     chunks: Vec<RowChunk>,
+    /// What is in each chunk.
+    outlines: Vec<Outline>,
     groups: Groups,
+}
+
+/// What is in a chunk, in so far as it matters to whoever takes it whole.
+#[derive(Default)]
+struct Outline {
+    groups: usize,
+    /// How many groups there are up to the end of one behind which a map may end, and that end.
+    borders: Vec<(usize, u32)>,
+}
+
+/// Whether a map may end behind the group of this name.
+fn is_border(name: &GroupName) -> bool {
+    matches!(name, [0, second, ..] if *second < 16)
 }
 
 impl Known {
@@ -74,11 +89,17 @@ impl Known {
             return;
         }
         self.chunks.push(chunk);
+        let mut outline = Outline::default();
         let mut from = 0;
         for (name, size) in &table.groups {
             self.groups.insert(*name, (number, from, *size));
             from += size;
+            outline.groups += 1;
+            if is_border(name) {
+                outline.borders.push((outline.groups, from));
+            }
         }
+        self.outlines.push(outline);
     }
 }
 
@@ -151,8 +172,8 @@ impl Draft {
         Self { average, groups: 0, spans: Vec::new() }
     }
 
-    fn push(&mut self, (chunk, from, length): Place) {
-        self.groups += 1;
+    fn push(&mut self, groups: usize, (chunk, from, length): Place) {
+        self.groups += groups;
         match self.spans.last_mut() {
             Some(last) if last.chunk == chunk && last.from + last.length == from => {
                 last.length += length;
@@ -161,10 +182,9 @@ impl Draft {
         }
     }
 
-    /// Whether the map ends behind the group of this name.
-    fn ends_after(&self, name: &GroupName) -> bool {
-        let border = matches!(name, [0, second, ..] if *second < 16);
-        (border && self.groups >= limits::ROW_MAP_GROUPS_MIN)
+    /// Whether the map ends here.
+    fn ends(&self, is_border: bool) -> bool {
+        (is_border && self.groups >= limits::ROW_MAP_GROUPS_MIN)
             || self.groups >= limits::ROW_MAP_GROUPS_MAX
     }
 }
@@ -184,6 +204,9 @@ pub struct RowFile {
     waiting: NewChunks,
     drafts: Vec<Draft>,
     bytes: u64,
+    /// Chunks in a row that turned out to be changed, and beginnings of chunks to pass by.
+    changed: u32,
+    pass_by: u32,
 }
 
 /// A chunk of new rows for a worker, and where its id goes.
@@ -208,11 +231,13 @@ impl RowFile {
             waiting: Vec::new(),
             drafts: vec![Draft::new(average)],
             bytes: 0,
+            changed: 0,
+            pass_by: 0,
         }
     }
 
-    /// Takes the first group of `data`; see [`RowCutter::cut`] for how much there must be. Returns
-    /// its length, and chunks of new rows when there are enough to share a blob: what is near in
+    /// Takes the first group of `data`, or as much as is known to be one chunk; see
+    /// [`RowCutter::cut`] for how much there must be. Returns its length, and chunks of new rows when there are enough to share a blob: what is near in
     /// the file should be near in the repository, or a restore reads all blobs at once.
     pub fn take(
         &mut self,
@@ -224,9 +249,14 @@ impl RowFile {
         let group = data.get(..cut).unwrap_or_default();
         let name = keys.row_name(group);
         let size = u32::try_from(cut).unwrap_or(u32::MAX);
-        self.bytes += u64::from(size);
         let found = self.known.groups.get(&name).or_else(|| self.added.get(&name));
         let found = found.copied().filter(|place| place.2 == size);
+        if let Some((number, 0, _)) = found
+            && let Some(taken) = self.take_whole(keys, number, data, monitor)
+        {
+            return Ok((taken, None));
+        }
+        self.bytes += u64::from(size);
         let place = match found {
             Some(place) => {
                 monitor.count(Counter::ChunksReused, 1);
@@ -243,18 +273,69 @@ impl RowFile {
             self.average = coarser(self.average);
             self.cutter = RowCutter::new(keys, self.average);
         }
-        let next = Draft::new(self.average);
-        if self.drafts.last_mut().is_none_or(|draft| {
-            draft.push(place);
-            grows || draft.ends_after(&name)
-        }) {
-            self.drafts.push(next);
-        }
+        self.draft(1, place, |draft| grows || draft.ends(is_border(&name)));
         if self.data.len() >= limits::ROW_CHUNK_BYTES {
             self.end_chunk();
         }
         let full = self.waiting.len() >= limits::ROW_CHUNKS_TOGETHER;
         Ok((cut, full.then(|| std::mem::take(&mut self.waiting))))
+    }
+
+    /// Takes a whole chunk of the parent's, if the data begins with it: it is hashed several times
+    /// faster than its groups, and a table that nobody wrote to is nothing but such chunks.
+    fn take_whole(
+        &mut self,
+        keys: &Keys,
+        number: u32,
+        data: &[u8],
+        monitor: &dyn Monitor,
+    ) -> Option<usize> {
+        let place = units::length(u64::from(number));
+        let chunk = *self.known.chunks.get(place)?;
+        let whole = data.get(..units::length(u64::from(chunk.length)))?;
+        let outline = self.known.outlines.get(place)?;
+        if self.groups + outline.groups >= self.groups_max {
+            return None;
+        }
+        if self.pass_by > 0 {
+            self.pass_by -= 1;
+            return None;
+        }
+        if keys.data_id(whole) != chunk.id {
+            // Where rows change all over, chunks are rarely the same: they are tried ever less.
+            self.pass_by = (1 << self.changed) - 1;
+            self.changed = (self.changed + 1).min(limits::ROW_CHUNKS_PASSED_BY_BITS);
+            return None;
+        }
+        self.changed = 0;
+        let outline = std::mem::take(self.known.outlines.get_mut(place)?);
+        monitor.count(Counter::ChunksReused, units::bytes(outline.groups));
+        self.groups += outline.groups;
+        self.bytes += u64::from(chunk.length);
+        let (mut groups, mut from) = (0, 0);
+        for (up_to, end) in &outline.borders {
+            self.draft(up_to - groups, (number, from, end - from), |draft| draft.ends(true));
+            (groups, from) = (*up_to, *end);
+        }
+        if from < chunk.length {
+            let rest = (number, from, chunk.length - from);
+            self.draft(outline.groups - groups, rest, |draft| draft.ends(false));
+        }
+        if let Some(emptied) = self.known.outlines.get_mut(place) {
+            *emptied = outline;
+        }
+        Some(whole.len())
+    }
+
+    /// Adds groups that lie together to the last map, which may end with them.
+    fn draft(&mut self, groups: usize, place: Place, ends: impl Fn(&Draft) -> bool) {
+        let next = Draft::new(self.average);
+        if self.drafts.last_mut().is_none_or(|draft| {
+            draft.push(groups, place);
+            ends(draft)
+        }) {
+            self.drafts.push(next);
+        }
     }
 
     fn add(&mut self, name: GroupName, group: &[u8], size: u32) -> Result<Place> {
@@ -403,6 +484,92 @@ mod tests {
         let averages: Vec<u32> = file.drafts.iter().map(|draft| draft.average).collect();
         assert_eq!(averages, [768, 3072, 12_288]);
         assert_eq!(file.bytes, units::bytes(data.len()));
+    }
+
+    fn keys() -> Keys {
+        Keys::new(crate::crypto::MasterKey::new([3; 32]))
+    }
+
+    fn dump(rows: u32) -> Vec<u8> {
+        (0..rows)
+            .flat_map(|n| format!("({n},'the row of number {n}',NULL),\n").into_bytes())
+            .collect()
+    }
+
+    /// Takes all of it; returns how many steps that took.
+    fn take_all(file: &mut RowFile, data: &[u8]) -> (usize, NewChunks) {
+        let (mut rest, mut steps, mut chunks) = (data, 0, Vec::new());
+        while !rest.is_empty() {
+            let monitor = crate::base::monitor::Collect::default();
+            let (taken, more) = file.take(&keys(), rest, &monitor).unwrap();
+            rest = rest.get(taken..).unwrap();
+            chunks.extend(more.unwrap_or_default());
+            steps += 1;
+        }
+        chunks.extend(file.last_chunks());
+        (steps, chunks)
+    }
+
+    /// What a file of this content lends to the next.
+    fn lent(data: &[u8]) -> Known {
+        let mut file = RowFile::new(&keys(), Known::default(), 0);
+        let (_, chunks) = take_all(&mut file, data);
+        let mut known = Known { average: Some(file.average), ..Known::default() };
+        for ((plain, _), fresh) in chunks.iter().zip(&file.fresh) {
+            let id = keys().data_id(plain);
+            let chunk = RowChunk { id, table: id, length: fresh.length };
+            known.add(chunk, &RowTable::decode(&fresh.table).unwrap());
+        }
+        known
+    }
+
+    fn drafted(file: &RowFile) -> Vec<(usize, Vec<RowSpan>)> {
+        file.drafts.iter().map(|draft| (draft.groups, draft.spans.clone())).collect()
+    }
+
+    #[test]
+    fn chunks_that_are_the_same_are_taken_whole_and_end_up_in_the_same_maps() {
+        let data = dump(1_000_000);
+        let mut quick = RowFile::new(&keys(), lent(&data), 0);
+        let mut slow = RowFile::new(&keys(), lent(&data), 0);
+        slow.pass_by = u32::MAX;
+        let chunks = quick.known.chunks.len();
+        assert!(chunks > 40 && quick.known.outlines.iter().any(|one| !one.borders.is_empty()));
+        let (steps, new) = take_all(&mut quick, &data);
+        assert_eq!((steps, new.len()), (chunks, 0));
+        assert!(take_all(&mut slow, &data).0 > chunks * 100);
+        assert!(slow.drafts.len() > 2);
+        assert_eq!(drafted(&quick), drafted(&slow));
+        assert_eq!((quick.bytes, quick.groups), (slow.bytes, slow.groups));
+    }
+
+    #[test]
+    fn what_changed_is_found_row_by_row_and_the_chunks_around_it_are_still_taken_whole() {
+        let old = dump(300_000);
+        let mut data = old.clone();
+        let middle = data.len() / 2;
+        data.get_mut(middle..middle + 4).unwrap().fill(b'x');
+        data.extend_from_slice(b"(0,'one more',NULL);\n");
+        let mut file = RowFile::new(&keys(), lent(&old), 0);
+        let chunks = file.known.chunks.len();
+        let (steps, new) = take_all(&mut file, &data);
+        let one_chunk = limits::ROW_CHUNK_BYTES / units::length(u64::from(limits::ROW_GROUP_BYTES));
+        assert!(steps > chunks && steps < chunks + one_chunk * 2, "{steps}");
+        // The changed group and what follows the last row.
+        let bytes: usize = new.iter().map(|(plain, _)| plain.len()).sum();
+        assert!(bytes < limits::ROW_GROUP_BYTES_MAX, "{bytes}");
+        assert_eq!(file.bytes, units::bytes(data.len()));
+    }
+
+    #[test]
+    fn chunks_are_tried_ever_less_where_all_of_them_changed() {
+        let old = dump(300_000);
+        let text = String::from_utf8(old.clone()).unwrap();
+        let data = text.replace("000,'the", "000,'The").into_bytes();
+        let mut file = RowFile::new(&keys(), lent(&old), 0);
+        let chunks = file.known.chunks.len();
+        take_all(&mut file, &data);
+        assert!(chunks > 20 && file.changed == limits::ROW_CHUNKS_PASSED_BY_BITS);
     }
 
     #[test]

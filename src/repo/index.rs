@@ -183,6 +183,12 @@ impl Index {
                             error.one_line()
                         )));
                     }
+                    Err(error) if error.kind() == Kind::Damaged => {
+                        return Err(error.hint(
+                            "reading goes on without it; 'ghostsnap repair index' makes it anew \
+                             from the packs, for whoever stores, removes or checks",
+                        ));
+                    }
                     Err(error) => return Err(error),
                 }
             }
