@@ -106,7 +106,6 @@
 //! - `repo/unlock.rs`: which key slot a secret opens, and which to take
 //! - `repo/keys.rs`: key slots: list, add, change, remove, rotate
 //! - `repo/local_copy.rs`: index, snapshots and trees of a repository far away, on this machine
-//! - `repo/last_slot.rs`: which key slot has opened it last
 //! - `repo/index.rs`: the index in memory: which chunk lies where
 //! - `repo/indexed.rs`: a repository with its index, for whoever looks or writes
 //! - `repo/naming.rs`: which segments count, and so which packs

@@ -64,7 +64,6 @@ pub fn init(context: &Context, call: &Invocation) -> Result<()> {
     }
     let mut rows = context.output.rows(call.command().columns);
     for (id, slot) in repository.key_slots()? {
-        repository::note_slot(call, &meant, &repository, &id);
         let [key, label, method] = engine_keys::key_cells(&id, &slot);
         rows.row(&[address.into(), key, label, method])?;
     }

@@ -284,10 +284,10 @@ fn open_as_server(
     };
     let dressing = Dressing::of(call, settings, &meant)?;
     if !make || by_address {
-        let opened = setup::open(&place, &meant.access, dressing.notes())?;
+        let opened = setup::open(&place, &meant.access)?;
         return dressing.put_on(context, call, opened);
     }
-    let opened = setup::open_or_make(&place, &meant.access, dressing.notes())?;
+    let opened = setup::open_or_make(&place, &meant.access)?;
     if let Some(made) = opened.made {
         context.output.important(&made.advice());
     }
@@ -383,11 +383,6 @@ impl Dressing {
         let scratch = cache_folder(call, settings);
         let copies = if is_wanted { scratch.clone() } else { None };
         Ok(Self { rates, copies, scratch, memories: memory_folder(call, settings) })
-    }
-
-    /// Where it is noted which key opens a repository that is far away.
-    fn notes(&self) -> Option<&Path> {
-        self.copies.as_deref()
     }
 
     fn put_on(
@@ -539,23 +534,11 @@ pub fn open_or_make(context: &Context, call: &Invocation, meant: &Meant) -> Resu
         return open_meant(context, call, meant).map(|opened| opened.repository);
     };
     let dressing = Dressing::of(call, &readable_settings(call)?, meant)?;
-    let opened = setup::open_or_make(&place, &meant.access, dressing.notes())?;
+    let opened = setup::open_or_make(&place, &meant.access)?;
     if let Some(made) = opened.made {
         context.output.important(&made.advice());
     }
     dressing.put_on(context, call, opened.repository)
-}
-
-/// Notes that this slot opens a repository that was made just now. What cannot be noted costs a
-/// listing the next time.
-pub fn note_slot(call: &Invocation, meant: &Meant, made: &Repository, slot: &FileId) {
-    let dressing = readable_settings(call).and_then(|set| Dressing::of(call, &set, meant));
-    if let Ok(dressing) = dressing
-        && let Some(notes) = dressing.notes()
-        && let Ok(found) = Found::at(Arc::clone(made.backend()))
-    {
-        found.noting_in(Some(notes)).note(slot);
-    }
 }
 
 /// The same without making anything: one that would be made is empty and in memory.
@@ -576,7 +559,7 @@ pub fn open_meant(context: &Context, call: &Invocation, meant: &Meant) -> Result
     let dressing = Dressing::of(call, &readable_settings(call)?, meant)?;
     let backend = backend::open(&meant.address, &meant.access)?;
     // Nobody should type a password for a repository that is not there.
-    let found = Found::at(backend)?.noting_in(dressing.notes());
+    let found = Found::at(backend)?;
     let secret = meant.secret(context, call)?;
     let repository = found.open(&secret, Arc::clone(&context.world))?;
     Ok(Opened { repository: dressing.put_on(context, call, repository)?, secret })

@@ -96,25 +96,25 @@ impl Made {
     }
 }
 
-/// Opens a repository; fails if there is none. `notes`: see [`Found::noting_in`].
-pub fn open(place: &Place, access: &Access, notes: Option<&Path>) -> Result<Repository> {
+/// Opens a repository; fails if there is none.
+pub fn open(place: &Place, access: &Access) -> Result<Repository> {
     let Some(secret) = read_key(&place.key_file)? else {
         return Err(Error::new(Kind::NotFound, format!("open {}", place.called()))
             .why(format!("there is no key file {}", place.key_file.display()))
             .hint("the first backup makes one; if there are backups already, put its copy back"));
     };
     let backend = backend::open(&place.address, access)?;
-    Found::at(backend)?.noting_in(notes).open(&secret, Arc::clone(&access.world))
+    Found::at(backend)?.open(&secret, Arc::clone(&access.world))
 }
 
 /// Opens a repository; makes it and its key, if neither is there.
-pub fn open_or_make(place: &Place, access: &Access, notes: Option<&Path>) -> Result<Opened> {
+pub fn open_or_make(place: &Place, access: &Access) -> Result<Opened> {
     let backend = backend::open(&place.address, access)?;
     let world = Arc::clone(&access.world);
     let key_file = &place.key_file;
     let made = Made { key_file: key_file.clone(), repository: place.address.clone() };
     if let Some(secret) = read_key(key_file)? {
-        let found = Found::at(backend).map(|found| found.noting_in(notes));
+        let found = Found::at(backend);
         let repository = found.and_then(|found| found.open(&secret, world)).map_err(|error| {
             let gone = error.kind() == Kind::NotFound;
             if gone { error.hint(place.lost()) } else { error }
@@ -235,15 +235,15 @@ mod tests {
     #[test]
     fn the_first_time_makes_key_and_repository_and_the_second_opens_them() {
         let (_folder, settings) = fixture();
-        assert_eq!(open(&place(&settings), &access(), None).err().unwrap().kind(), Kind::NotFound);
-        let first = open_or_make(&place(&settings), &access(), None).unwrap();
+        assert_eq!(open(&place(&settings), &access()).err().unwrap().kind(), Kind::NotFound);
+        let first = open_or_make(&place(&settings), &access()).unwrap();
         let advice = first.made.unwrap().advice();
         assert!(advice.contains(settings.key_file.to_str().unwrap()));
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&settings.key_file), 0o600);
         assert_eq!(mode(settings.key_file.parent().unwrap()), 0o700);
-        assert_eq!(open_or_make(&place(&settings), &access(), None).unwrap().made, None);
-        open(&place(&settings), &access(), None).unwrap();
+        assert_eq!(open_or_make(&place(&settings), &access()).unwrap().made, None);
+        open(&place(&settings), &access()).unwrap();
     }
 
     #[test]
@@ -252,9 +252,9 @@ mod tests {
             let (_folder, settings) = fixture();
             fs::create_dir_all(settings.key_file.parent().unwrap()).unwrap();
             prepare(&settings);
-            assert!(open_or_make(&place(&settings), &access(), None).unwrap().made.is_some());
+            assert!(open_or_make(&place(&settings), &access()).unwrap().made.is_some());
             assert!(!draft_of(&settings.key_file).exists());
-            assert_eq!(open_or_make(&place(&settings), &access(), None).unwrap().made, None);
+            assert_eq!(open_or_make(&place(&settings), &access()).unwrap().made, None);
         };
         let draft = |settings: &Settings| {
             make_key(&draft_of(&settings.key_file), &World::system()).unwrap()
@@ -282,7 +282,7 @@ mod tests {
         let repository = folder.path().join("lib/repository");
         fs::create_dir_all(&repository).unwrap();
         fs::write(repository.join("alice.2026-01-02_03-04-05.tar"), "x").unwrap();
-        let error = open_or_make(&place(&settings), &access(), None).err().unwrap();
+        let error = open_or_make(&place(&settings), &access()).err().unwrap();
         assert_eq!(error.kind(), Kind::Exists);
         assert!(error.hint_text().unwrap().contains("settings"));
         assert!(!settings.key_file.exists() && !repository.join("keys").exists());
@@ -291,9 +291,9 @@ mod tests {
     #[test]
     fn a_lost_key_is_never_replaced_by_a_new_one() {
         let (_folder, settings) = fixture();
-        open_or_make(&place(&settings), &access(), None).unwrap();
+        open_or_make(&place(&settings), &access()).unwrap();
         fs::remove_file(&settings.key_file).unwrap();
-        let error = open_or_make(&place(&settings), &access(), None).err().unwrap();
+        let error = open_or_make(&place(&settings), &access()).err().unwrap();
         assert_eq!(error.kind(), Kind::Password);
         assert!(!settings.key_file.exists());
     }
@@ -301,9 +301,9 @@ mod tests {
     #[test]
     fn a_disk_that_is_not_mounted_gets_no_new_repository() {
         let (folder, settings) = fixture();
-        open_or_make(&place(&settings), &access(), None).unwrap();
+        open_or_make(&place(&settings), &access()).unwrap();
         fs::remove_dir_all(folder.path().join("lib")).unwrap();
-        let error = open_or_make(&place(&settings), &access(), None).err().unwrap();
+        let error = open_or_make(&place(&settings), &access()).err().unwrap();
         assert_eq!(error.kind(), Kind::NotFound);
         assert!(error.hint_text().unwrap().contains("mounted"));
         assert!(!folder.path().join("lib").exists());
@@ -312,9 +312,9 @@ mod tests {
     #[test]
     fn a_key_file_that_others_can_read_is_refused() {
         let (_folder, settings) = fixture();
-        open_or_make(&place(&settings), &access(), None).unwrap();
+        open_or_make(&place(&settings), &access()).unwrap();
         fs::set_permissions(&settings.key_file, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = open_or_make(&place(&settings), &access(), None).err().unwrap();
+        let error = open_or_make(&place(&settings), &access()).err().unwrap();
         assert_eq!(error.kind(), Kind::Password);
         assert!(error.hint_text().unwrap().contains("chmod 600"));
     }

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: MIT
 //! From an address to an open repository: whether there is one, and which of its keys opens it.
 
-use super::last_slot::LastSlot;
 use super::{Repository, unlock};
 use crate::backend::{Backend, FileKind, FileName};
-use crate::base::{Error, FileId, Kind, Result, Within, World, limits};
+use crate::base::{Error, Kind, Result, Within, World, limits};
 use crate::format::keyslot::Secret;
-use std::path::Path;
 use std::sync::Arc;
 
 /// A repository that is there and still closed.
 pub struct Found {
     backend: Arc<dyn Backend>,
     config: Vec<u8>,
-    last: Option<LastSlot>,
 }
 
 impl Found {
@@ -21,30 +18,14 @@ impl Found {
     pub fn at(backend: Arc<dyn Backend>) -> Result<Self> {
         let what = || format!("open the repository at {}", backend.location());
         let config = read_config(backend.as_ref()).within(what)?;
-        Ok(Self { backend, config, last: None })
-    }
-
-    /// The same, with a folder on this machine where it is noted which of its keys opens it, if it
-    /// is far away: it spares a listing.
-    #[must_use]
-    pub fn noting_in(self, below: Option<&Path>) -> Self {
-        let last = below.map(|below| LastSlot::new(below, &self.config));
-        Self { last, ..self }
-    }
-
-    /// Notes that this slot opens it, if notes are taken.
-    pub fn note(&self, slot: &FileId) {
-        if let Some(last) = &self.last {
-            last.note(slot);
-        }
+        Ok(Self { backend, config })
     }
 
     /// Opens it with a password or key file.
     pub fn open(self, secret: &Secret, world: Arc<World>) -> Result<Repository> {
-        let Self { backend, config: stored, last } = self;
+        let Self { backend, config: stored } = self;
         let what = || format!("open the repository at {}", backend.location());
-        let (keys, config) =
-            unlock::unlock(backend.as_ref(), secret, &stored, last.as_ref()).within(what)?;
+        let (keys, config) = unlock::unlock(backend.as_ref(), secret, &stored).within(what)?;
         Ok(Repository::of(backend, Arc::new(keys), config, world))
     }
 }

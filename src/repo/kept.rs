@@ -34,8 +34,9 @@ impl KeptFile {
     /// all backups would be sealed for him from then on.
     pub fn same_owner(&self, repository: &Repository) -> Result<()> {
         let Some(owner) = repository.keys.owner() else { return Ok(()) };
-        // What cannot be read is lost; `prepare` has said so.
-        match self.read().unwrap_or_default().owner {
+        // What cannot be read is not taken for a first time: anybody could be the owner then.
+        let keeping = self.read()?;
+        match keeping.owner {
             Some(known) if known == owner => return Ok(()),
             None => {}
             Some(_) => {
@@ -51,7 +52,7 @@ impl KeptFile {
         let Ok(Some(_held)) = self.file.hold(&repository.world, limits::MEMORY_WAIT) else {
             return Ok(());
         };
-        let keeping = Keeping { owner: Some(owner), ..self.read().unwrap_or_default() };
+        let keeping = Keeping { owner: Some(owner), ..self.read()? };
         self.file.write(&kept::encode(&keeping))
     }
 
@@ -60,7 +61,10 @@ impl KeptFile {
         let Some(bytes) = bytes else { return Ok(Keeping::default()) };
         let what = || format!("read {}", self.file.path().display());
         kept::decode(&bytes).within(what).map_err(|error| {
-            error.hint("if it is lost, remove it: the next backup reads every file once more")
+            error.hint(
+                "if it is lost, and 'ghostsnap key list' on the owner's machine shows no key that is \
+                 not his, remove it: the next backup reads every file once more",
+            )
         })
     }
 }

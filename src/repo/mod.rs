@@ -14,7 +14,6 @@ pub mod index;
 mod indexed;
 pub mod kept;
 pub mod keys;
-mod last_slot;
 pub mod ledger;
 pub mod local_copy;
 pub mod locks;

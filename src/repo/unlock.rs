@@ -3,7 +3,6 @@
 //! may be able to add files to the store, and put back slots that were there once: of several the
 //! newest counts, and one that only adds must be the owner's own.
 
-use super::last_slot::LastSlot;
 use crate::backend::{Backend, FileKind, FileName};
 use crate::base::{Error, Kind, Result, Within, limits};
 use crate::crypto::{KdfParams, Keys};
@@ -11,29 +10,20 @@ use crate::format::keyslot::{KeySlot, Secret, describe_proven_slot, describe_slo
 use crate::format::{Config, RecordKind, envelope};
 use std::cmp::Reverse;
 
-/// Finds the slot that this secret opens and whose key opens the config. One that is known to have
-/// done so before is tried first.
+/// Finds the slot that this secret opens and whose key opens the config. All are looked at each time:
+/// to ask for the one that opened it last would spare a listing, and let somebody who puts a slot back
+/// that was there before a rotation have backups sealed with the keys of then.
 pub(super) fn unlock(
     backend: &dyn Backend,
     secret: &Secret,
     stored_config: &[u8],
-    last: Option<&LastSlot>,
 ) -> Result<(Keys, Config)> {
     // A config of a newer version must say so before any password is blamed.
-    let header = envelope::Header::decode(stored_config, RecordKind::Config)?;
-    // Where others than those who have all keys can add files, none is taken unseen.
-    let last = last.filter(|_| header.features & envelope::FEATURE_WRITE_ONLY == 0);
+    envelope::Header::decode(stored_config, RecordKind::Config)?;
     let config_of = |keys: &Keys| {
         let plain = envelope::open_record(keys, RecordKind::Config, stored_config)?;
         Config::decode(&plain)
     };
-    if let Some(name) = last.and_then(LastSlot::get)
-        && let Ok(Some(stored)) = backend.read_whole(&name, limits::KEY_SLOT_BYTES_MAX)
-        && let Ok(Some(keys)) = open_slot(&stored, secret)
-        && let Ok(config) = config_of(&keys)
-    {
-        return admitted(keys, config);
-    }
     // A slot of an interrupted init wraps another master key.
     let search = search(backend, secret, |keys| config_of(keys).map(drop))?;
     let Some(best) = search.best else {
@@ -42,9 +32,6 @@ pub(super) fn unlock(
             trouble => search.left_out.unwrap_or_else(|| no_slot_opens(secret, trouble)),
         });
     };
-    if let Some(last) = last {
-        last.note(&best.door.name.id);
-    }
     let config = config_of(&best.keys)?;
     admitted(best.keys, config)
 }
