@@ -12,17 +12,19 @@ use ghostsnap::backend::fault::{Fault, Faulty};
 use ghostsnap::backend::mem::Mem;
 use ghostsnap::backend::{Backend, FileKind, FileName, read_all};
 use ghostsnap::base::monitor::Collect;
-use ghostsnap::base::{ChunkId, Counter, FileId, Kind, Result, World};
+use ghostsnap::base::{ChunkId, Counter, FileId, Kind, RelPath, Result, World};
 use ghostsnap::crypto::kdf::derive_from_key_file;
 use ghostsnap::crypto::sign::WriterKey;
 use ghostsnap::crypto::{Keys, MasterKey, NonceIndex, SealKey};
 use ghostsnap::format::envelope::{self, HEADER_BYTES, is_deposit};
 use ghostsnap::format::history::{Entry, Removed, content_of};
 use ghostsnap::format::keyslot::{KeySlot, Secret, seal_slot};
+use ghostsnap::format::rows::RowMap;
 use ghostsnap::format::snapshot::Origin;
+use ghostsnap::format::tree::Tree;
 use ghostsnap::format::{
-    Compression, Config, Header, IndexSegment, Note, NoteKind, PackClass, PackEntry, PackReader,
-    PackWriter, RecordKind, Snapshot, pack,
+    Compression, Config, Header, IndexSegment, Node, Note, NoteKind, PackClass, PackEntry,
+    PackReader, PackWriter, RecordKind, Snapshot, pack,
 };
 use ghostsnap::ops::BackupReport;
 use ghostsnap::ops::check::{ReadData, Severity, check};
@@ -33,7 +35,9 @@ use ghostsnap::ops::repair::{PackOptions, rebuild_index, repair_packs};
 use ghostsnap::ops::restore::to_folder;
 use ghostsnap::repo::diary::Diary;
 use ghostsnap::repo::kept::KeptFile;
-use ghostsnap::repo::{LocalCopy, Reader, Repository, pack_entry};
+use ghostsnap::repo::{
+    IndexedRepository, LocalCopy, Reader, Repository, Writer, WriterOptions, pack_entry,
+};
 use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
@@ -1333,4 +1337,81 @@ fn the_owner_misses_what_was_taken_away_whatever_a_thief_signs() {
 
 fn try_prune_of(owner: Repository) -> Result<PruneReport> {
     prune(owner, &PruneOptions::default(), false, &Collect::default())
+}
+
+/// A dump whose rows all differ.
+fn dump(rows: usize) -> String {
+    let row = |row: usize| format!("({row},'{}'),\n", blake3::hash(&row.to_le_bytes()).to_hex());
+    let rows: String = (0..rows).map(row).collect();
+    format!("INSERT INTO `t` VALUES\n{rows}-- Dump completed\n")
+}
+
+/// Stores what the server's backup holds once more, with row maps that lie about lengths, as if it
+/// had been made a second before.
+fn add_lying_maps(server: &IndexedRepository, of: &Snapshot, path: &RelPath) {
+    let writer = Writer::new(server, WriterOptions::default());
+    let mut meta = writer.bundle(PackClass::Meta).unwrap();
+    let mut add = |plain: &[u8]| {
+        let id = server.keys().tree_id(plain);
+        meta.add(&writer, id, plain).unwrap();
+        id
+    };
+    let reader = Reader::new(server);
+    let mut chain: Vec<Node> = Vec::new();
+    for name in path.names() {
+        let tree = chain.last().map_or(&of.tree, |node| &node.chunks);
+        let nodes = reader.tree(tree).unwrap();
+        chain.push(nodes.into_iter().find(|node| node.name == name).unwrap());
+    }
+    let mut node = chain.pop().unwrap();
+    let lying = |mut map: RowMap| {
+        map.chunks.iter_mut().for_each(|one| one.length += 7);
+        map
+    };
+    let maps = reader.row_maps(&node).unwrap().into_iter().map(lying);
+    node.chunks = maps.map(|map| add(&map.encode())).collect();
+    while let Some(above) = chain.pop() {
+        let chunks = vec![add(&Tree::encode(std::slice::from_ref(&node)))];
+        node = Node { chunks, ..above };
+    }
+    let tree = vec![add(&Tree::encode(std::slice::from_ref(&node)))];
+    meta.flush(&writer).unwrap();
+    writer.finish().unwrap();
+    let mut evil = Snapshot { tree, parent: None, ..of.clone() };
+    evil.time.seconds -= 1;
+    server.commit(&evil).unwrap();
+}
+
+#[test]
+fn what_somebody_adds_who_lies_about_rows_spoils_no_copy_of_another_backup() {
+    let bench = Bench::new();
+    fs::write(bench.source().join("dump.sql"), dump(9000)).unwrap();
+    let good = bench.back_up().id.unwrap();
+    let heard = Collect::default();
+    let path = base_of(&bench.source()).join(b"dump.sql").unwrap();
+    let server = bench.server().indexed_to_write("backup", &heard).unwrap();
+    let known = server.readable_snapshots(&heard).unwrap();
+    let (_, snapshot) = known.into_iter().find(|(id, _)| *id == good).unwrap();
+    add_lying_maps(&server, &snapshot, &path);
+    drop(server);
+
+    let away: Arc<dyn Backend> = Arc::new(Mem::new());
+    let made = Repository::init(Arc::clone(&away), &key_file(OWNER), "x", world()).unwrap();
+    let source = bench.owner().indexed(&heard).unwrap();
+    let mut target = made.indexed_to_write("copy", &heard).unwrap();
+    let all = source.snapshots().unwrap();
+    assert_eq!(all.len(), 2);
+    let done = copy(&source, &mut target, all, WriterOptions::default(), &heard).unwrap();
+    let failed = |one: &&Copied| matches!(one.state, CopyState::Failed(_));
+    assert_eq!(done.iter().filter(failed).map(|one| one.id == good).collect::<Vec<_>>(), [false]);
+    drop(target);
+    let there = Repository::open(away, &key_file(OWNER), world()).unwrap();
+    let there = there.indexed(&heard).unwrap();
+    let copied = there.snapshots().unwrap();
+    assert_eq!(copied.len(), 1);
+    let folder = tempfile::tempdir().unwrap();
+    let base = base_of(&bench.source());
+    let options = restore_options();
+    to_folder(&there, &copied[0].1, &base, &options, folder.path(), &heard).unwrap();
+    assert_eq!(fs::read_to_string(folder.path().join("dump.sql")).unwrap(), dump(9000));
 }

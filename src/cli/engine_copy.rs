@@ -4,14 +4,16 @@
 use super::Context;
 use super::args::Invocation;
 use super::engine_look::{day_and_time, is_wanted};
-use super::repository;
+use super::progress::Progress;
+use super::repository::{self, Meant};
 use super::rows::Cell;
 use super::tended::Tending;
 use crate::base::units::{ByteSize, bytes, length, number_of};
 use crate::base::{Error, FileId, Kind, Result};
 use crate::format::Snapshot;
-use crate::hestia::named::{DEFAULT, RepositoryName};
+use crate::hestia::named::DEFAULT;
 use crate::ops::copy::{Copied, CopyState, compare, copy as copy_all};
+use crate::ops::forget::group_of;
 use crate::repo::{IndexedRepository, WriterOptions};
 use std::collections::HashMap;
 
@@ -25,34 +27,11 @@ pub fn copy(context: &Context, call: &Invocation) -> Result<()> {
         None => repository::meant(context, call)?,
     };
     let to = repository::by_text(context, call, to)?;
-    let level = repository::readable_settings(call)?.compression_level;
     let progress = context.progress();
-    let source = repository::open_meant(context, call, &from)?.repository;
-    let all = source.readable_snapshots(&progress)?;
-    let wanted = newest(all, call);
-    if wanted.is_empty() {
-        let whose = call.text("user").map(|user| format!(" of {user}")).unwrap_or_default();
-        return Err(Error::new(Kind::NotFound, format!("copy snapshots{whose}"))
-            .why(format!("there are none in {}", source.backend().location())));
-    }
-    let source = source.indexed_to_read("copy", &progress)?;
-    let options = WriterOptions { level, ..WriterOptions::default() };
     let result = if call.has("dry-run") {
-        let target = repository::open_or_pretend(context, call, &to)?.indexed(&progress);
-        target.and_then(|mut target| {
-            target.leave_out_lost_packs(&progress)?;
-            compare(&source, &target, wanted, options, &progress)
-        })
+        compare_with(context, call, (&from, &to), &progress)
     } else {
-        let target = repository::open_or_make(context, call, &to)?;
-        let tending = Tending::of(context, call, Some(&to), &target);
-        let result = target
-            .indexed_to_write("copy", &progress)
-            .and_then(|mut target| copy_all(&source, &mut target, wanted, options, &progress));
-        if ["user", "host", "tag"].iter().all(|filter| call.texts(filter).is_empty()) {
-            tending.end_copy(context, &called(call, &source), &result);
-        }
-        result
+        copy_into(context, call, (&from, &to), &progress)
     };
     progress.finish();
     let done = result?;
@@ -62,7 +41,67 @@ pub fn copy(context: &Context, call: &Invocation) -> Result<()> {
     }
     rows.finish()?;
     tell(context, &done);
-    failures(&done)
+    failures(&done)?;
+    progress.partial(WHAT).map_or(Ok(()), Err)
+}
+
+const WHAT: &str = "copy every snapshot";
+
+/// Says what a copy would do.
+fn compare_with(
+    context: &Context,
+    call: &Invocation,
+    (from, to): (&Meant, &Meant),
+    progress: &Progress,
+) -> Result<Vec<Copied>> {
+    let (source, wanted) = what_is_meant(context, call, from, progress)?;
+    let mut target = repository::open_or_pretend(context, call, to)?.indexed(progress)?;
+    target.leave_out_lost_packs(progress)?;
+    compare(&source, &target, wanted, options(call)?, progress)
+}
+
+/// Copies, and notes how it ended: also that there was nothing to copy from.
+fn copy_into(
+    context: &Context,
+    call: &Invocation,
+    (from, to): (&Meant, &Meant),
+    progress: &Progress,
+) -> Result<Vec<Copied>> {
+    let target = repository::open_or_make(context, call, to)?;
+    let tending = Tending::of(context, call, Some(to), &target);
+    let result = what_is_meant(context, call, from, progress).and_then(|(source, wanted)| {
+        let mut target = target.indexed_to_write("copy", progress)?;
+        copy_all(&source, &mut target, wanted, options(call)?, progress)
+    });
+    let is_all = ["user", "host", "tag"].iter().all(|filter| call.texts(filter).is_empty());
+    let is_misuse = result.as_ref().is_err_and(|error| error.kind() == Kind::Usage);
+    if is_all && !is_misuse {
+        let told = progress.partial(WHAT);
+        tending.end_copy(context, call.text("from").unwrap_or(DEFAULT), &result, told.as_ref());
+    }
+    result
+}
+
+/// The repository to copy from, and those of its snapshots that are meant.
+fn what_is_meant(
+    context: &Context,
+    call: &Invocation,
+    from: &Meant,
+    progress: &Progress,
+) -> Result<(IndexedRepository, Vec<(FileId, Snapshot)>)> {
+    let source = repository::open_meant(context, call, from)?.repository;
+    let wanted = newest(source.readable_snapshots(progress)?, call);
+    if wanted.is_empty() {
+        let whose = call.text("user").map(|user| format!(" of {user}")).unwrap_or_default();
+        return Err(Error::new(Kind::NotFound, format!("copy snapshots{whose}"))
+            .why(format!("there are none in {}", source.backend().location())));
+    }
+    Ok((source.indexed_to_read("copy", progress)?, wanted))
+}
+
+fn options(call: &Invocation) -> Result<WriterOptions> {
+    let level = repository::readable_settings(call)?.compression_level;
+    Ok(WriterOptions { level, ..WriterOptions::default() })
 }
 
 /// Fails if some could not be copied.
@@ -75,25 +114,18 @@ pub(super) fn failures(done: &[Copied]) -> Result<()> {
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Error::new(Kind::Partial, "copy every snapshot").why(failed.join("; ")))
+    Err(Error::new(Kind::Partial, WHAT).why(failed.join("; ")))
 }
 
-/// What the repository is called that is copied from.
-fn called(call: &Invocation, source: &IndexedRepository) -> String {
-    let name = call.text("from").filter(|text| RepositoryName::is_meant(text));
-    let usual = || call.text("from").is_none().then_some(DEFAULT);
-    name.or_else(usual).map_or_else(|| source.backend().location(), str::to_owned)
-}
-
-/// The backups that the options let through, oldest first; with --last the newest of each user.
+/// The backups that the options let through, oldest first; with --last the newest of
+/// those that belong together.
 fn newest(mut all: Vec<(FileId, Snapshot)>, call: &Invocation) -> Vec<(FileId, Snapshot)> {
     all.retain(|(_, one)| is_wanted(one, call) && !one.is_safety());
     let Some(last) = call.number("last").map(length) else { return all };
-    let of = |one: &Snapshot| (one.user.clone(), one.paths.clone());
     let mut counts: HashMap<_, usize> = HashMap::new();
     let mut kept: Vec<(FileId, Snapshot)> = Vec::new();
     for one in all.into_iter().rev() {
-        let count = counts.entry(of(&one.1)).or_default();
+        let count = counts.entry(group_of(&one.1)).or_default();
         *count += 1;
         if *count <= last {
             kept.push(one);

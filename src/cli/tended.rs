@@ -88,14 +88,25 @@ impl Tending {
         self.store(context, Care::Prune, |_| done);
     }
 
-    /// Notes how a copy into it ended; `from` is what the other repository is called.
-    pub fn end_copy(self, context: &Context, from: &str, result: &Result<Vec<Copied>>) {
+    /// Notes how a copy into it ended; `from` is what the other repository is called, `told` that
+    /// there were warnings.
+    pub fn end_copy(
+        self,
+        context: &Context,
+        from: &str,
+        result: &Result<Vec<Copied>>,
+        told: Option<&Error>,
+    ) {
         let (word, reason, extent) = match result.as_ref().map(|done| (done, failures(done))) {
-            Err(error) if error.kind() == Kind::Cancelled => return,
+            // One that is stopped every night would look as the last one that was not.
+            Err(error) if error.kind() == Kind::Cancelled => {
+                ("partial", error.one_line(), format!("from {from}"))
+            }
             Err(error) => ("failed", error.one_line(), format!("from {from}")),
             Ok((done, failed)) => {
-                let reason = failed.as_ref().err().map(Error::one_line).unwrap_or_default();
-                let word = if failed.is_ok() { "succeeded" } else { "partial" };
+                let wrong = failed.as_ref().err().or(told);
+                let reason = wrong.map(Error::one_line).unwrap_or_default();
+                let word = if wrong.is_none() { "succeeded" } else { "partial" };
                 (word, reason, format!("from {from}: {}", in_short(done)))
             }
         };

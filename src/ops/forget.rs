@@ -59,7 +59,7 @@ impl Verdict {
 
 /// Snapshots of the same user and host belong together; without a user, those of the same host and
 /// paths. A later user of the same name is somebody else.
-fn group_of(snapshot: &Snapshot) -> (String, String, String, Vec<Vec<u8>>) {
+pub fn group_of(snapshot: &Snapshot) -> (String, String, String, Vec<Vec<u8>>) {
     let paths = if snapshot.user.is_empty() { snapshot.paths.clone() } else { Vec::new() };
     let Snapshot { user, user_identity, host, .. } = snapshot;
     (user.clone(), user_identity.clone(), host.clone(), paths)

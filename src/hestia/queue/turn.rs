@@ -61,13 +61,19 @@ fn reason_to_wait(
 ) -> Option<String> {
     let is_awaited = job.kind.is_awaited();
     let none_is = !running.iter().any(|one| one.kind.is_awaited());
-    let has_place =
-        running.len() < rules.workers || (is_awaited && none_is && running.len() == rules.workers);
+    let is_copy = |job: &Job| job.kind == super::JobKind::Copy;
+    // The first copy over a slow line takes days: no backup waits for it.
+    let taken = running.iter().filter(|one| is_copy(job) || !is_copy(one)).count();
+    let has_place = taken < rules.workers || (is_awaited && none_is && taken == rules.workers);
     if let Some(one) = running.iter().find(|one| !job.user.is_empty() && one.user == job.user) {
         return Some(format!("the job {} of the same user", one.id));
     }
     if job.kind == super::JobKind::Care && running.iter().any(|one| one.kind == job.kind) {
         return Some("another job that looks after a repository".to_owned());
+    }
+    if is_copy(job) && running.iter().any(|one| is_copy(one) && one.repository == job.repository) {
+        // Both would find the same snapshots lacking, and store each twice.
+        return Some("another copy into the same repository".to_owned());
     }
     if !has_place {
         return Some("a free place: other jobs are running".to_owned());
@@ -231,6 +237,24 @@ mod tests {
         assert_eq!(begun(&same, 9, &[]), ["backup "]);
         let care = [job(Care, "", Waiting), job(Care, "", Waiting)];
         assert_eq!(begun(&care, 9, &[]).len(), 1);
+    }
+
+    #[test]
+    fn a_copy_keeps_no_backup_waiting_and_is_the_only_one_into_its_repository() {
+        use JobKind::{Backup, Copy};
+        use JobState::{Running, Waiting};
+        let world = World::seeded(1);
+        let job = |kind, user, state| job(&world, kind, user, state);
+        let into = |repository: &str, state| Job {
+            repository: repository.to_owned(),
+            ..job(Copy, "", state)
+        };
+        let jobs = [into("a", Running), job(Backup, "x", Waiting), job(Backup, "y", Waiting)];
+        assert_eq!(begun(&jobs, 1, &[]), ["backup x"]);
+        assert!(begun(&[job(Backup, "x", Running), into("a", Waiting)], 1, &[]).is_empty());
+        let same = [into("a", Running), into("a", Waiting), into("b", Waiting)];
+        assert_eq!(begun(&same, 9, &[]), ["copy "]);
+        assert_eq!(begun(&same[1..], 9, &[]).len(), 2);
     }
 
     #[test]

@@ -388,6 +388,8 @@ impl<'a, 'r> Worker<'a, 'r> {
         for one in &mut map.chunks {
             let known = lent.get(&one.id).copied();
             let known = known.or_else(|| lock(&self.known.rows).get(&one.id).copied());
+            // Another map may say something else of it, and lie.
+            let known = known.filter(|there| there.length == one.length);
             *one = match known {
                 Some(there) => there,
                 None => self.rows(one)?,
@@ -401,6 +403,10 @@ impl<'a, 'r> Worker<'a, 'r> {
     /// allows: that costs space, not content.
     fn rows(&mut self, one: &RowChunk) -> Result<RowChunk> {
         let (id, plain) = self.chunk(&one.id)?;
+        if bytes(plain.len()) != u64::from(one.length) {
+            return Err(Error::new(Kind::Damaged, format!("read chunk {}", one.id))
+                .why("it has another length than its row map says"));
+        }
         let mut table = RowTable::default();
         let ours = self.reader.chunk(PackClass::Meta, &one.table);
         if let Ok(ours) = ours.and_then(|plain| RowTable::decode(&plain)) {

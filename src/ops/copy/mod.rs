@@ -9,7 +9,7 @@
 
 mod content;
 
-use crate::base::monitor::{Counts, Scoped, Stage, check_cancelled};
+use crate::base::monitor::{Collect, Counts, Scoped, Stage, check_cancelled};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, Within};
 use crate::format::Snapshot;
 use crate::format::snapshot::Origin;
@@ -176,7 +176,8 @@ impl Both {
         let theirs = target.readable_snapshots(monitor)?;
         let named = |(id, one)| (identity(target, &id, &one), (id, one));
         let there = theirs.into_iter().map(named).collect();
-        Ok(Self { ours: source.readable_snapshots(monitor)?, there })
+        // Those that cannot be read were named when the ones to copy were chosen.
+        Ok(Self { ours: source.readable_snapshots(&Collect::default())?, there })
     }
 
     /// Says how much there is to do; returns how many snapshots there are.
@@ -223,7 +224,7 @@ impl Both {
 }
 
 fn is_damage(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Damaged | Kind::Newer | Kind::NotFound)
+    matches!(error.kind(), Kind::Damaged | Kind::Newer | Kind::NotFound | Kind::Limit)
 }
 
 fn copy_one(
