@@ -190,12 +190,12 @@ fn tell_key(context: &Context, entry: &Entry, folder: &Path) {
     let name = &entry.name;
     let by = if entry.password().is_some() {
         format!(
-            "Nothing is stored there yet: 'ghostsnap init -r {name}' makes the repository. Keep its \
+            "If nothing is stored there yet, 'ghostsnap init -r {name}' makes the repository. Keep its \
              password in a safe place off this server: without it nobody can ever read the backups."
         )
     } else {
         format!(
-            "Nothing is stored there yet: the first backup of a Hestia user into it, or \
+            "If nothing is stored there yet, the first backup of a Hestia user into it, or \
              'ghostsnap init -r {name}', makes the repository and, if it is not there, its key \
              file {}. Then keep a copy of that file off this server: without it nobody, you \
              included, can ever read the backups.",

@@ -84,6 +84,8 @@ pub struct RestoreReport {
     pub tarball_bytes: u64,
     /// What went wrong beside, one line each.
     pub warnings: Vec<String>,
+    /// What is otherwise than it was, one line each.
+    pub changes: Vec<String>,
     /// How long it took.
     pub milliseconds: u64,
 }
@@ -125,7 +127,10 @@ pub fn restore(
     if let Some(error) = findings::as_error(user, &found) {
         return Err(error);
     }
-    tell_changes(&found, monitor);
+    let changes: Vec<String> = found.iter().map(change).collect();
+    for change in &changes {
+        monitor.stage(Stage::Note(change.clone()));
+    }
     let saved = if created { Saved::default() } else { subject.save(&id, &plans, monitor)? };
     let request = &RestoreRequest { sections: saved.left(&request.sections), ..request.clone() };
     let mut job = Job {
@@ -165,6 +170,7 @@ pub fn restore(
         safety: saved.safety,
         tarball_bytes,
         warnings: gather.warnings(),
+        changes,
         milliseconds: u64::try_from(spent.as_millis()).unwrap_or(u64::MAX),
     };
     server.tell(user, &news_of(&report, request.notify), monitor);
@@ -197,10 +203,9 @@ pub fn preview(
 }
 
 /// What will be otherwise than it was is worth knowing and no fault.
-fn tell_changes(found: &[Finding], monitor: &dyn Monitor) {
-    for one in found {
-        monitor.stage(Stage::Note(format!("{}: {} ({})", one.name(), one.why, one.mend)));
-    }
+fn change(one: &Finding) -> String {
+    let mend = if one.mend.is_empty() { String::new() } else { format!(" ({})", one.mend) };
+    format!("{}: {}{mend}", one.name(), one.why)
 }
 
 fn news_of(report: &RestoreReport, asked_for: bool) -> News<'static> {

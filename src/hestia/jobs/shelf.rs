@@ -113,10 +113,24 @@ impl Sorter {
             Part::Row => parts.row = conf::parse_rows(&text).rows.into_iter().next(),
             // Those in Hestia's own folder count; `hestia` comes after `conf` in a tree.
             Part::Certificate(name) => drop(parts.certificates.insert(name, text)),
-            Part::Snippet(name) => drop(parts.snippets.insert(name, text)),
+            Part::Snippet(name) => {
+                if let Some(secure) = twin_for_https(&name) {
+                    // One of its own comes later in a tree, and counts.
+                    parts.snippets.entry(secure).or_insert_with(|| text.clone());
+                }
+                parts.snippets.insert(name, text);
+            }
         }
         Ok(())
     }
+}
+
+/// Hestia makes the file that asks for a password over HTTPS together with the one for HTTP, and only
+/// if that one is not there: a site that has none yet would be open to all from its first certificate
+/// on.
+fn twin_for_https(name: &str) -> Option<String> {
+    let server = name.strip_suffix(".conf_htaccess")?;
+    (!server.ends_with(".ssl")).then(|| format!("{server}.ssl.conf_htaccess"))
 }
 
 enum Part {
@@ -211,6 +225,9 @@ mod tests {
         };
         put("web/a.example/conf/nginx.conf", "generated");
         put("web/a.example/conf/nginx.conf_x", "addition");
+        put("web/a.example/conf/nginx.conf_htaccess", "ask");
+        put("web/a.example/conf/apache2.conf_htaccess", "ask");
+        put("web/a.example/conf/apache2.ssl.conf_htaccess", "ask as well");
         put("web/a.example/conf/ssl.a.example.crt", "old");
         put("web/a.example/hestia/a.example.crt", "new");
         put("web/a.example/hestia/b.example.crt", "of another");
@@ -223,7 +240,17 @@ mod tests {
         let shelf = shared.take();
         let parts = &shelf.web["a.example"];
         assert_eq!(parts.row.as_ref().unwrap().text("DOMAIN"), "a.example");
-        assert_eq!(parts.snippets.keys().collect::<Vec<_>>(), ["nginx.conf_x"]);
+        let asking = [
+            ("apache2.conf_htaccess", "ask"),
+            ("apache2.ssl.conf_htaccess", "ask as well"),
+            ("nginx.conf_htaccess", "ask"),
+            ("nginx.conf_x", "addition"),
+            ("nginx.ssl.conf_htaccess", "ask"),
+        ];
+        let snippets = parts.snippets.iter();
+        let snippets: Vec<_> =
+            snippets.map(|(name, text)| (name.as_str(), str::from_utf8(text).unwrap())).collect();
+        assert_eq!(snippets, asking);
         assert_eq!(parts.certificates.keys().collect::<Vec<_>>(), ["a.example.crt"]);
         assert_eq!(parts.certificates["a.example.crt"], b"new");
     }

@@ -195,21 +195,25 @@ fn is_missing(path: &Path) -> bool {
     path.symlink_metadata().is_err()
 }
 
-/// The name that Hestia gives a database of `from` that is restored for `user`.
+/// The name that Hestia gives a database of `from` that is restored for `user`, of whatever kind it
+/// is: one that begins as Hestia makes names for MySQL, or else for PostgreSQL.
 pub fn renamed(name: &str, user: &UserName, from: &UserName) -> String {
-    let rest = name.strip_prefix(from.as_str()).and_then(|rest| rest.strip_prefix('_'));
-    match rest {
-        Some(rest) if user != from => format!("{user}_{rest}"),
-        _ => name.to_owned(),
+    let of_kind = |kind| {
+        let rest = name.strip_prefix(&start_of(kind, from))?;
+        Some(format!("{}{rest}", start_of(kind, user)))
+    };
+    if user == from {
+        return name.to_owned();
     }
+    of_kind(DbKind::Mysql).or_else(|| of_kind(DbKind::Pgsql)).unwrap_or_else(|| name.to_owned())
 }
 
 /// The name that a database, or its account, of `from` has for `user`. Hestia makes names for
 /// PostgreSQL in small letters, those of its user too; for MySQL they are as the user is written,
 /// and two that differ in that are two.
 pub fn renamed_here(kind: DbKind, name: &str, user: &UserName, from: &UserName) -> String {
-    if kind == DbKind::Mysql || user == from {
-        return renamed(name, user, from);
+    if user == from {
+        return name.to_owned();
     }
     match name.strip_prefix(&start_of(kind, from)) {
         Some(rest) => format!("{}{rest}", start_of(kind, user)),
@@ -234,9 +238,14 @@ fn database(
     monitor: &dyn Monitor,
 ) -> Option<String> {
     let dump = facts.databases.get(name).and_then(|one| one.dump.as_ref());
-    let kind = dump.map_or(DbKind::Mysql, |dump| dump.kind);
-    let here = renamed_here(kind, name, user, from);
-    let Some(row) = live.databases.iter().find(|row| row.get("DB") == Some(&here)) else {
+    let kinds = dump.map_or(vec![DbKind::Mysql, DbKind::Pgsql], |dump| vec![dump.kind]);
+    let names: Vec<String> =
+        kinds.into_iter().map(|kind| renamed_here(kind, name, user, from)).collect();
+    let found = live.databases.iter().find_map(|row| {
+        let here = names.iter().find(|here| row.get("DB") == Some(*here))?;
+        Some((here, row))
+    });
+    let Some((here, row)) = found else {
         return Some("Hestia does not list it afterwards".to_owned());
     };
     let dump = dump?;
@@ -283,6 +292,18 @@ mod tests {
         assert!(found.has(&object("WEB", "b.example")) && found.has(&object("CRON", "1")));
         assert!(found.has(&object("UDIR", "My Files")) && !found.has(&object("UDIR", "bob")));
         assert!(found.is_last(&object("UDIR", "My Files")));
+    }
+
+    #[test]
+    fn databases_are_called_after_whom_they_are_restored_for() {
+        let user = |name: &str| UserName::parse(name).unwrap();
+        let named = |name: &str, from: &str, to: &str| renamed(name, &user(to), &user(from));
+        assert_eq!(named("bob_wp", "bob", "carol"), "carol_wp");
+        assert_eq!(named("bobby_wp", "bob", "carol"), "bobby_wp");
+        assert_eq!(named("Bob_wp", "Bob", "Robert"), "Robert_wp");
+        // Names for PostgreSQL are in small letters.
+        assert_eq!(named("bob_geo", "Bob", "Robert"), "robert_geo");
+        assert_eq!(named("bob_geo", "Bob", "Bob"), "bob_geo");
     }
 
     struct Fixture {
