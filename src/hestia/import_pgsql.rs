@@ -6,14 +6,15 @@
 
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
-use super::import::{self, Counted, Import, Live, Orphans, Purpose, Scratch, Servers};
+use super::dump_text_pgsql::named;
+use super::import::{self, Counted, Import, Live, Purpose, Scratch, Servers};
 use super::import_leftovers::marker;
-use super::import_pgsql_keys::{self, Keys};
-use super::import_rehearsal;
 use super::inventory::DbKind;
 use super::pgsql_extensions as extensions;
-use crate::base::{Error, Kind, Monitor, Result, WhatIo, limits};
-use std::collections::BTreeMap;
+use super::{import_pgsql_keys, import_pgsql_table, import_rehearsal};
+use crate::base::{Error, Kind, Monitor, Result, WhatIo};
+use crate::tree::command::Input;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
 /// Imports a dump; see [`super::import::run`].
@@ -39,26 +40,19 @@ fn run_in(
     dump: &mut dyn Read,
     monitor: &dyn Monitor,
 ) -> Result<(Content, Option<Counted>)> {
-    let (name, live) = (&scratch.name, &import.target.name);
+    let name = &scratch.name;
     let server = servers.hearing;
     make_account(servers.steady, import, scratch)?;
     if let Some(table) = import.table {
-        let table = full_name(table)?;
-        let keys = Keys::find(server, live, &table)?;
-        let content = feed(server, import, scratch, live, Some((&table, &keys)), dump)
-            .map_err(|error| import_pgsql_keys::in_words(&table, error))?;
-        if import.orphans == Orphans::Leave
-            && let Some(left) = import_pgsql_keys::left(server, live, &table, &keys)?
-        {
-            monitor.warn(left);
-        }
+        let content = import_pgsql_table::run(server, import, scratch, table, dump, monitor)?;
         return Ok((content, None));
     }
     make_database(servers.steady, import, scratch)?;
     let head = extensions::head(dump)?;
     extensions::add(servers.steady, name, &extensions::named(&head))?;
     let mut dump = head.as_slice().chain(dump);
-    let content = feed(server, import, scratch, name, None, &mut dump)?;
+    let client = client(server, import, scratch, name)?;
+    let content = import::feed(DbKind::Pgsql, None, &mut dump, client, &|_| String::new())?;
     if let Some(missing) = import::missing(server, name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
@@ -155,36 +149,23 @@ fn make_database(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch
     server.ask(what, Some(name), &extensions).map(drop)
 }
 
-fn feed(
+/// A client that has begun the transaction of an import.
+pub(super) fn client(
     server: &DatabaseServer,
     import: &Import<'_>,
     scratch: &Scratch,
     database: &str,
-    table: Option<(&str, &Keys)>,
-    dump: &mut dyn Read,
-) -> Result<Content> {
+) -> Result<Input> {
     let account = server.logged_in_as(&scratch.name, &scratch.password);
     let arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database];
     let what = "import the dump";
     let mut client = account.tool(Tool::Client, what.to_owned(), &arguments)?;
     import.options.apply(&mut client);
     let mut client = client.input()?;
-    writeln!(client, "\\restrict {}", scratch.secret).what_io(|| what)?;
     // The end comes from us once the dump is proven: an input that just stops, because we were
     // killed, undoes everything.
-    let lock = limits::TABLE_LOCK_SECONDS;
-    writeln!(client, "BEGIN;\nSET LOCAL lock_timeout = '{lock}s';").what_io(|| what)?;
-    if let Some((table, keys)) = table
-        && let Some((schema, name)) = table.split_once('.')
-    {
-        let (schema, name, off) = (quoted(schema), quoted(name), keys.take_off());
-        writeln!(client, "{off}DROP TABLE IF EXISTS {schema}.{name};").what_io(|| what)?;
-    }
-    let end = |content: &Content| {
-        let end = |(_, keys): (&str, &Keys)| keys.end(content, import.orphans, &scratch.secret);
-        table.map(end).unwrap_or_default()
-    };
-    import::feed(DbKind::Pgsql, table.map(|(table, _)| table), dump, client, &end)
+    writeln!(client, "\\restrict {}\nBEGIN;", scratch.secret).what_io(|| what)?;
+    Ok(client)
 }
 
 /// Gives the imported database the name of the live one, which is kept until that is done.
@@ -326,23 +307,24 @@ pub(super) fn finish(
     clean_up(server, import, scratch).map(|()| end)
 }
 
-/// A table as `schema.table`.
-fn full_name(table: &str) -> Result<String> {
-    let name = if table.contains('.') { table.to_owned() } else { format!("public.{table}") };
-    if name.contains(['\n', '\0']) {
-        return Err(Error::new(Kind::Invalid, "take the name of a table").why("it spans lines"));
-    }
-    Ok(name)
-}
-
 /// A name within SQL.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A name as pg_dump writes it, with its quotes taken off.
-fn named(text: &str) -> String {
-    super::dump_text::unquoted_pair(text)
+/// The other tables that have a foreign key to this one, and whether it can come back alone.
+pub(super) fn ties(
+    server: &DatabaseServer,
+    database: &str,
+    given: &str,
+) -> Result<(BTreeSet<String>, Option<Error>)> {
+    let readings = import_pgsql_table::readings(given)?;
+    let tree = import_pgsql_table::tree(server, database, &readings)?;
+    let mut others = BTreeSet::new();
+    for table in &readings {
+        others.extend(import_pgsql_keys::referring(server, database, table)?);
+    }
+    Ok((others, tree.map(|table| import_pgsql_table::part_of_a_tree(&table))))
 }
 
 /// What a live database has.
@@ -386,9 +368,8 @@ pub(super) fn estimates(server: &DatabaseServer, database: &str) -> Result<BTree
 pub(super) fn rows(server: &DatabaseServer, database: &str, tables: &[&String]) -> Result<String> {
     let mut sql = String::new();
     for table in tables {
-        let name = named(table);
-        let (schema, table) = name.split_once('.').unwrap_or(("public", &name));
-        let table = format!("{}.{}", quoted(schema), quoted(table));
+        let (schema, table) = named(table).unwrap_or_default();
+        let table = format!("{}.{}", quoted(&schema), quoted(&table));
         // Locked, it cannot be swapped any more for a view, whose functions would run with our
         // rights; and only if it is a table it is counted.
         let literal = table.replace('\'', "''");
