@@ -229,6 +229,8 @@
 //! - `hestia/import_mysql_keys.rs`: foreign keys of a single table of it that changes places
 //! - `hestia/import_mysql_marker.rs`: what it notes of itself, and its end after it was killed
 //! - `hestia/import_pgsql.rs`: that for PostgreSQL
+//! - `hestia/import_pgsql_attributes.rs`: what of a database there stands in no dump
+//! - `hestia/import_pgsql_rights.rs`: who else may do what in it
 //! - `hestia/import_pgsql_table.rs`: a single table there, and its change of places
 //! - `hestia/import_pgsql_keys.rs`: its foreign keys, taken off and looked at again
 //! - `hestia/import_leftovers.rs`: what killed imports left, brought to an end

@@ -105,6 +105,10 @@ impl Bench {
     fn table(&self, table: &str, dump: &str) -> Result<Vec<String>, String> {
         self.import(Some(table), &mut dump.as_bytes())
     }
+
+    fn all(&self, dump: &str) -> Result<Vec<String>, String> {
+        self.import(None, &mut dump.as_bytes())
+    }
 }
 
 const NONE: Result<Vec<String>, String> = Ok(Vec::new());
@@ -185,6 +189,119 @@ fn a_table_and_those_tied_to_it_are_in_use_while_its_dump_is_read() {
     let error = bench.table("c", &fewer).unwrap_err();
     assert!(error.contains("the table got 1 of 2 rows") && fewer != dump, "{error}");
     assert_eq!(bench.state(), before);
+}
+
+#[test]
+fn what_belongs_to_a_database_and_not_to_its_dump_comes_back_with_it() {
+    let made = "TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de-u-kn' LC_COLLATE 'C' \
+                LC_CTYPE 'C' CONNECTION LIMIT 7";
+    let Some(bench) = bench(made, "CREATE TABLE t (id int)") else { return };
+    bench.db.psql(
+        "postgres",
+        "COMMENT ON DATABASE shop IS 'it''s\nalice''s'; \
+         ALTER DATABASE shop SET search_path = \"$user\", public, \"odd, \"\"one\"; \
+         ALTER DATABASE shop SET timezone = 'Asia/Tokyo'; \
+         ALTER ROLE \"the reader\" IN DATABASE shop SET work_mem = '7MB'; \
+         REVOKE ALL ON DATABASE shop FROM PUBLIC; GRANT CONNECT ON DATABASE shop TO \"the reader\"",
+    );
+    let attributes = || {
+        bench.db.psql(
+            "postgres",
+            "SELECT datcollate, datctype, datlocprovider, daticulocale, datconnlimit, \
+             shobj_description(oid, 'pg_database'), \
+             has_database_privilege('public', oid, 'CONNECT'), \
+             has_database_privilege('the reader', oid, 'CONNECT'), \
+             has_database_privilege('the reader', oid, 'TEMP') \
+             FROM pg_database WHERE datname = 'shop'; \
+             SELECT setrole::regrole, setconfig FROM pg_db_role_setting s JOIN pg_database d \
+             ON d.oid = s.setdatabase WHERE datname = 'shop' ORDER BY 1",
+        )
+    };
+    let (dump, before) = (bench.dump(), attributes());
+    assert!(
+        before.contains("Tokyo") && before.contains("7MB") && before.contains("|i|"),
+        "{before}"
+    );
+    assert_eq!(bench.all(&dump), NONE);
+    assert_eq!(attributes(), before);
+    // One that is open to everybody stays so.
+    bench.db.psql("postgres", "GRANT CONNECT ON DATABASE shop TO PUBLIC");
+    let before = attributes();
+    assert_eq!(bench.all(&dump), NONE);
+    assert_eq!(attributes(), before);
+}
+
+#[test]
+fn nobody_else_gets_into_a_database_that_is_being_restored() {
+    let Some(bench) = bench("", "CREATE TABLE t (id int)") else { return };
+    let dump = bench.dump();
+    let meanwhile = || {
+        let open = "SELECT count(*) FROM pg_database WHERE datname LIKE 'ghostsnap%' AND \
+                    has_database_privilege('public', oid, 'CONNECT')";
+        assert_eq!(bench.db.psql("postgres", open), "0");
+    };
+    // Before it is read, its beginning is looked at.
+    let at = dump.len();
+    let mut halting = Halting { dump: dump.as_bytes(), at, read: 0, meanwhile: &meanwhile };
+    assert_eq!(bench.import(None, &mut halting), NONE);
+    bench.db.psql_as("the reader", "x", "shop", "SELECT 1");
+}
+
+const SHARED: &str = "
+CREATE TABLE t (id serial PRIMARY KEY, a text, b text);
+CREATE TABLE \"other, one\" (id int);
+CREATE VIEW v AS SELECT 1 AS one;
+CREATE SCHEMA s; CREATE TABLE s.t (id int);
+CREATE FUNCTION closed(text) RETURNS int LANGUAGE sql AS 'SELECT 1';
+GRANT SELECT, UPDATE ON t TO \"the reader\" WITH GRANT OPTION;
+GRANT USAGE ON SEQUENCE t_id_seq TO \"the reader\";
+GRANT INSERT (id) ON \"other, one\" TO PUBLIC;
+GRANT SELECT ON v TO PUBLIC; GRANT USAGE ON SCHEMA s TO \"the reader\";
+REVOKE ALL ON FUNCTION closed FROM PUBLIC; GRANT EXECUTE ON FUNCTION closed TO \"the reader\";
+ALTER DEFAULT PRIVILEGES IN SCHEMA s GRANT SELECT ON TABLES TO \"the reader\";
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+";
+
+const RIGHTS: &str = "
+SELECT c.oid::regclass, a.* FROM pg_class c, aclexplode(relacl) a WHERE relnamespace > 16000
+ OR relnamespace = 'public'::regnamespace;
+SELECT attrelid::regclass, attname, a.* FROM pg_attribute, aclexplode(attacl) a WHERE
+ attrelid > 16000;
+SELECT nspname, a.* FROM pg_namespace, aclexplode(nspacl) a WHERE nspname = 's';
+SELECT proname, a.* FROM pg_proc, aclexplode(proacl) a WHERE proname = 'closed';
+SELECT defaclobjtype, a.* FROM pg_default_acl, aclexplode(defaclacl) a;
+";
+
+impl Bench {
+    fn rights(&self) -> Vec<String> {
+        let text = self.db.psql("shop", RIGHTS);
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+}
+
+#[test]
+fn what_others_may_do_in_a_database_they_may_do_afterwards() {
+    let Some(bench) = bench("", SHARED) else { return };
+    let (dump, before) = (bench.dump(), bench.rights());
+    assert!(before.len() > 12, "{before:?}");
+    assert_eq!(bench.all(&dump), NONE);
+    assert_eq!(bench.rights(), before);
+    assert_eq!(bench.table("t", &dump), NONE);
+    assert_eq!(bench.rights(), before);
+    assert_eq!(bench.table("other, one", &dump), NONE);
+    assert_eq!(bench.rights(), before);
+    // What only the administrator can give is told.
+    bench.db.psql(
+        "shop",
+        "CREATE ROLE boss; ALTER DEFAULT PRIVILEGES FOR ROLE boss GRANT INSERT ON TABLES TO \
+         \"the reader\"",
+    );
+    let warnings = bench.all(&dump).unwrap();
+    let told =
+        "ALTER DEFAULT PRIVILEGES FOR ROLE boss GRANT INSERT ON TABLES TO \\\"the reader\\\"";
+    assert!(warnings.len() == 1 && warnings[0].contains(told), "{warnings:?}");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use super::dump_text::Content;
 use super::dump_text_pgsql::named;
 use super::import::{self, Counted, Import, Live, Purpose, Scratch, Servers};
 use super::import_leftovers::marker;
+use super::import_pgsql_attributes::{self, Attributes};
+use super::import_pgsql_rights::Rights;
 use super::inventory::DbKind;
 use super::pgsql_extensions as extensions;
 use super::{import_pgsql_keys, import_pgsql_table, import_rehearsal};
@@ -40,19 +42,25 @@ fn run_in(
     dump: &mut dyn Read,
     monitor: &dyn Monitor,
 ) -> Result<(Content, Option<Counted>)> {
-    let name = &scratch.name;
+    let (name, live) = (&scratch.name, &import.target.name);
     let server = servers.hearing;
     make_account(servers.steady, import, scratch)?;
     if let Some(table) = import.table {
         let content = import_pgsql_table::run(server, import, scratch, table, dump, monitor)?;
         return Ok((content, None));
     }
-    make_database(servers.steady, import, scratch)?;
+    let like = import.exists.then(|| Attributes::read(server, live)).transpose()?;
+    make_database(servers.steady, import, scratch, like.as_ref())?;
     let head = extensions::head(dump)?;
     extensions::add(servers.steady, name, &extensions::named(&head))?;
     let mut dump = head.as_slice().chain(dump);
+    let rights = match import.purpose {
+        Purpose::Restore if import.exists => Rights::of_database(server, import.target, live)?,
+        _ => Rights::default(),
+    };
     let client = client(server, import, scratch, name)?;
-    let content = import::feed(DbKind::Pgsql, None, &mut dump, client, &|_| String::new())?;
+    let again = |_: &Content| rights.again(&scratch.secret);
+    let content = import::feed(DbKind::Pgsql, None, &mut dump, client, &again)?;
     if let Some(missing) = import::missing(server, name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
@@ -60,7 +68,12 @@ fn run_in(
         let counted = import_rehearsal::count(server, name, &content)?;
         return Ok((content, Some(counted)));
     }
-    swap(servers.steady, import, scratch, monitor)?;
+    if import.exists
+        && let Some(lost) = rights.lost(&Rights::of_database(server, import.target, name)?)
+    {
+        monitor.warn(lost);
+    }
+    swap(servers.steady, import, scratch, like.as_ref(), monitor)?;
     Ok((content, None))
 }
 
@@ -108,31 +121,20 @@ fn make_account(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch)
     server.ask(what, None, &sql).map(drop)
 }
 
-fn make_database(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
+fn make_database(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    scratch: &Scratch,
+    like: Option<&Attributes>,
+) -> Result<()> {
     let (name, live) = (&scratch.name, &import.target.name);
     let owner = match import.purpose {
         Purpose::Restore => &import.target.user,
         Purpose::Rehearsal => name,
     };
     let what = "make a temporary database";
-    let mut sql = format!("CREATE DATABASE \"{name}\" OWNER \"{owner}\"");
     let mut extensions = String::new();
     if import.exists {
-        let query = format!(
-            "SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database \
-             WHERE datname = '{live}';\n"
-        );
-        let answer = server.ask_text(what, None, &query)?;
-        let parts: Vec<&str> = answer.trim().split('\t').collect();
-        let plain = |text: &&str| !text.contains(['\'', '\\', '\n']);
-        if let [encoding, collate, ctype] = parts.as_slice()
-            && parts.iter().all(plain)
-        {
-            sql.push_str(&format!(
-                " TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE '{collate}' \
-                 LC_CTYPE '{ctype}'"
-            ));
-        }
         // Some extensions only the administrator may make.
         let query = "SELECT quote_ident(extname) FROM pg_extension e JOIN pg_namespace n \
                      ON n.oid = e.extnamespace WHERE n.nspname = 'public';\n";
@@ -142,10 +144,13 @@ fn make_database(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch
             ));
         }
     }
-    server.ask(what, None, &format!("{sql};\n"))?;
-    if import.purpose == Purpose::Rehearsal {
-        extensions.push_str(&format!("REVOKE ALL ON DATABASE \"{name}\" FROM PUBLIC;\n"));
-    }
+    let like = like.map_or("", |like| like.create.as_str());
+    // Nobody else looks into it before it is what it shall be.
+    let sql = format!(
+        "CREATE DATABASE \"{name}\" OWNER \"{owner}\"{like};\n\
+         REVOKE ALL ON DATABASE \"{name}\" FROM PUBLIC;\n"
+    );
+    server.ask(what, None, &sql)?;
     server.ask(what, Some(name), &extensions).map(drop)
 }
 
@@ -173,6 +178,7 @@ fn swap(
     server: &DatabaseServer,
     import: &Import<'_>,
     scratch: &Scratch,
+    like: Option<&Attributes>,
     monitor: &dyn Monitor,
 ) -> Result<()> {
     let Scratch { name, aside, .. } = scratch;
@@ -181,14 +187,11 @@ fn swap(
     let step = |sql: String| server.ask(what, None, &sql);
     let grants = format!("GRANT ALL PRIVILEGES ON DATABASE \"{name}\" TO \"{owner}\";\n");
     step(grants)?;
+    match like {
+        Some(like) => like.give(server, name, monitor)?,
+        None => step(import_pgsql_attributes::open(name)).map(drop)?,
+    }
     if import.exists {
-        let closed = format!(
-            "SELECT count(*) FROM pg_database WHERE datname = '{live}' \
-             AND NOT has_database_privilege('public', oid, 'CONNECT');\n"
-        );
-        if server.ask_number(what, None, &closed)? > 0 {
-            step(format!("REVOKE CONNECT ON DATABASE \"{name}\" FROM PUBLIC;\n"))?;
-        }
         let lock_out = format!(
             "ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS false;\n\
              SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \

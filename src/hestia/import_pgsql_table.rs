@@ -10,6 +10,7 @@ use super::dump_text_pgsql::{self, Named, OneTable, Wanted, last_part, named};
 use super::import::{Import, Orphans, Scratch};
 use super::import_pgsql;
 use super::import_pgsql_keys::{self, Keys, literal, unhex};
+use super::import_pgsql_rights::Rights;
 use crate::base::{Error, Kind, Monitor, Result, WhatIo, limits};
 use crate::tree::command::Input;
 use std::io::{self, Read, Write};
@@ -41,12 +42,14 @@ pub(super) fn run(
         return Err(part_of_a_tree(&table));
     }
     let keys = Keys::find(server, live, &table)?;
+    let rights = Rights::of_table(server, import.target, &table)?;
     let rows = content.tables.get(&own.token).copied().unwrap_or(0);
     let write = || -> io::Result<Input> {
         client.write_all(change(&own, &keys, rows, &scratch.secret).as_bytes())?;
         client.write_all(&own.later)?;
         let end = keys.end(&own, import.orphans, &scratch.secret);
-        client.write_all(format!("{end}COMMIT;\n").as_bytes())?;
+        let rights = rights.again(&scratch.secret);
+        client.write_all(format!("{end}{rights}COMMIT;\n").as_bytes())?;
         Ok(client)
     };
     let client = write().what_io(|| "import the dump");
@@ -55,6 +58,9 @@ pub(super) fn run(
         && let Some(left) = import_pgsql_keys::left(server, live, &table, &keys)?
     {
         monitor.warn(left);
+    }
+    if let Some(lost) = rights.lost(&Rights::of_table(server, import.target, &table)?) {
+        monitor.warn(lost);
     }
     Ok(content)
 }
