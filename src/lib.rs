@@ -220,6 +220,7 @@
 //! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
 //! - `hestia/dump.rs`: dumps of live databases as streams
 //! - `hestia/dump_text.rs`: what a dump makes, and what an import of it must not see
+//! - `hestia/dump_text_pgsql.rs`: the half of that which knows PostgreSQL's
 //! - `hestia/dump_watch.rs`: passes one on as it is, and notes what it makes
 //! - `hestia/sql_lexer.rs`: where strings and comments of PostgreSQL's SQL end
 //! - `hestia/import.rs`: a dump into a database, without trusting it
@@ -227,7 +228,10 @@
 //! - `hestia/import_mysql_keys.rs`: foreign keys of a single table of it that changes places
 //! - `hestia/import_mysql_marker.rs`: what it notes of itself, and its end after it was killed
 //! - `hestia/import_pgsql.rs`: that for PostgreSQL
-//! - `hestia/import_pgsql_keys.rs`: those of a single table there, taken off and looked at again
+//! - `hestia/import_pgsql_attributes.rs`: what of a database there stands in no dump
+//! - `hestia/import_pgsql_rights.rs`: who else may do what in it
+//! - `hestia/import_pgsql_table.rs`: a single table there, and its change of places
+//! - `hestia/import_pgsql_keys.rs`: its foreign keys, taken off and looked at again
 //! - `hestia/import_leftovers.rs`: what killed imports left, brought to an end
 //! - `hestia/import_rehearsal.rs`: an import that is only rehearsed, and goes again
 //! - `hestia/pgsql_extensions.rs`: those that only an administrator may add, and a dump needs

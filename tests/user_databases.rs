@@ -295,6 +295,30 @@ fn databases_of_a_user_come_back_on_real_servers_in_place_after_deletion_and_for
     assert_eq!(bench.rows("alice"), ALICES);
 }
 
+#[test]
+fn a_table_that_cannot_come_back_alone_is_known_before() {
+    let Some(bench) = bench() else { return };
+    bench.pgsql.psql(
+        "alice_geo",
+        "SET ROLE alice_p; CREATE TABLE m (id int) PARTITION BY RANGE (id); \
+         CREATE TABLE m1 PARTITION OF m FOR VALUES FROM (1) TO (9); \
+         CREATE TABLE \"My.Own\" (id int)",
+    );
+    bench.machine.good_backup("alice");
+    for table in ["m", "public.m1"] {
+        let found = bench.look("alice_geo", Some(table));
+        let is_told = |line: &&String| line.contains("it is partitioned, a partition, or one");
+        assert_eq!(found.iter().filter(is_told).count(), 1, "{found:?}");
+    }
+    let row = ["overwrite table public.My.Own"];
+    for table in ["My.Own", "\"My.Own\"", "public.My.Own"] {
+        assert_eq!(bench.look("alice_geo", Some(table)), row, "{table}");
+    }
+    bench.pgsql.psql("alice_geo", "DROP TABLE m");
+    let found = bench.look("alice_geo", Some("m"));
+    assert!(found[0].contains("it is partitioned, a partition, or one"), "{found:?}");
+}
+
 /// A view that calls a function needs an account that may call it, before there is one.
 #[test]
 fn a_view_that_calls_a_function_comes_back_with_a_user_made_anew() {

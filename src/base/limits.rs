@@ -386,6 +386,8 @@ pub const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Longest definition of one object in a dump of PostgreSQL that a restore of a single table holds
 /// back until it is clear whether it belongs to the table: functions are programs, not books.
 pub const SECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// All definitions of such a table together: indexes, triggers, policies, comments.
+pub const TABLE_DEFINITIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How much of a dump of PostgreSQL is held to find the extensions it needs, which stand before its
 /// first table: before them stands a line for everything in it.
 pub const DUMP_HEAD_BYTES_MAX: u64 = 8 * 1024 * 1024;

@@ -6,10 +6,9 @@
 //! Nothing here protects a server: that is done by the rights of the account that imports. A
 //! customer who writes confusing comments into routines confuses the restore of those alone.
 
+use super::dump_text_pgsql::{OneTable, Pgsql, Wanted};
 pub use super::dump_watch::Watch;
-use super::import_pgsql_keys::unchecked;
 use super::inventory::DbKind;
-use super::sql_lexer::Lexer;
 use crate::base::{Error, Kind, Result, WhatIo, limits};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
@@ -30,16 +29,16 @@ pub struct Content {
     pub triggers: u64,
     /// Events of MySQL.
     pub events: u64,
-    /// Foreign keys of the one table of PostgreSQL that is wanted, which are made without a look at
-    /// the rows: its name and theirs, as written in SQL.
-    pub unchecked_keys: Vec<(String, String)>,
+    /// Tables of PostgreSQL that are not whole by themselves: partitioned ones, their partitions,
+    /// and those that others inherit from.
+    pub trees: BTreeSet<String>,
     /// Whether the closing line came.
     pub is_whole: bool,
 }
 
 impl Content {
     /// Notes a row of a table, or of the last one.
-    fn note_row(&mut self, table: Option<&str>) {
+    pub(super) fn note_row(&mut self, table: Option<&str>) {
         if let Some(table) = table
             && self.last_filled.as_deref() != Some(table)
             && self.tables.contains_key(table)
@@ -55,7 +54,7 @@ impl Content {
 
 /// What becomes of a line.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     Keep,
     Drop,
     /// The first bytes are replaced.
@@ -92,33 +91,9 @@ struct Mysql {
     in_rows: bool,
 }
 
-#[derive(Default)]
-struct Pgsql {
-    lexer: Lexer,
-    /// Whether objects have begun; before them stand settings and the drops of what is not there.
-    objects: bool,
-    /// The section in hand, held back until its end says whether it is wanted.
-    held: Option<Section>,
-    /// A sequence that may turn out to belong to the table.
-    sequence: Option<Section>,
-    /// The wanted table as SQL has it, once its definition has come.
-    token: Option<String>,
-    /// The names of sequences that do.
-    own_sequences: BTreeSet<String>,
-    /// Its foreign keys.
-    keys: Vec<(String, String)>,
-    /// Whether the rows of another table pass by.
-    is_foreign: bool,
-}
-
-struct Section {
-    name: String,
-    kind: String,
-    text: Vec<u8>,
-}
-
 impl Editor {
-    /// An editor for dumps of this engine; of `only` this table (of PostgreSQL, `schema.table`).
+    /// An editor for dumps of this engine; of MySQL, `only` this table. Of PostgreSQL that is
+    /// [`Self::of_table`].
     pub fn new(kind: DbKind, only: Option<&str>) -> Self {
         let dialect = match kind {
             DbKind::Mysql => Dialect::Mysql(Mysql::default()),
@@ -129,19 +104,44 @@ impl Editor {
         Self { dialect, only, content, start, rest: None }
     }
 
+    /// An editor for one table of a dump of PostgreSQL.
+    pub(super) fn of_table(wanted: Wanted) -> Self {
+        let dialect = Dialect::Pgsql(Box::new(Pgsql::of_table(wanted)));
+        Self { dialect, ..Self::new(DbKind::Pgsql, None) }
+    }
+
+    /// As [`Self::run`], for one table of PostgreSQL.
+    pub(super) fn run_table(
+        mut self,
+        from: &mut dyn Read,
+        to: &mut dyn Write,
+    ) -> Result<(Content, OneTable)> {
+        self.read(from, to)?;
+        self.end(to)?;
+        let table = match self.dialect {
+            Dialect::Pgsql(pgsql) => pgsql.finish(),
+            Dialect::Mysql(_) => OneTable::default(),
+        };
+        Ok((self.content, table))
+    }
+
     /// Reads a dump to its end and writes what is left of it.
     pub fn run(mut self, from: &mut dyn Read, to: &mut dyn Write) -> Result<Content> {
+        self.read(from, to)?;
+        self.finish(to)
+    }
+
+    fn read(&mut self, from: &mut dyn Read, to: &mut dyn Write) -> Result<()> {
         let what = || "pass a dump on";
         let mut piece = vec![0; 256 * 1024];
         loop {
             match from.read(&mut piece) {
-                Ok(0) => break,
+                Ok(0) => return Ok(()),
                 Ok(count) => self.push(piece.get(..count).unwrap_or_default(), to)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error).what_io(what),
             }
         }
-        self.finish(to)
     }
 
     /// Takes a piece of the dump.
@@ -165,18 +165,18 @@ impl Editor {
 
     /// Takes the end of the dump.
     pub fn finish(mut self, to: &mut dyn Write) -> Result<Content> {
+        self.end(to)?;
+        Ok(self.content)
+    }
+
+    fn end(&mut self, to: &mut dyn Write) -> Result<()> {
         if self.rest.is_none() && !self.start.is_empty() {
             self.decide(to)?;
         }
-        if let Dialect::Pgsql(pgsql) = &mut self.dialect
-            && let Some(section) = pgsql.held.take()
-        {
-            pgsql.end_section(section, self.only.as_deref(), to)?;
+        match &mut self.dialect {
+            Dialect::Pgsql(pgsql) => pgsql.end_held(to),
+            Dialect::Mysql(_) => Ok(()),
         }
-        if let Dialect::Pgsql(pgsql) = self.dialect {
-            self.content.unchecked_keys = pgsql.keys;
-        }
-        Ok(self.content)
     }
 
     fn decide(&mut self, to: &mut dyn Write) -> Result<()> {
@@ -188,7 +188,7 @@ impl Editor {
         let only = self.only.as_deref();
         let verdict = match &mut self.dialect {
             Dialect::Mysql(mysql) => mysql.line(&start, only, &mut self.content),
-            Dialect::Pgsql(pgsql) => pgsql.line(&start, only, &mut self.content, to)?,
+            Dialect::Pgsql(pgsql) => pgsql.line(&start, &mut self.content, to)?,
         };
         match verdict {
             Verdict::Keep => self.emit(true, &start, to)?,
@@ -203,24 +203,16 @@ impl Editor {
 
     fn emit(&mut self, keep: bool, part: &[u8], to: &mut dyn Write) -> Result<()> {
         self.rest = Some(keep);
-        if let Dialect::Pgsql(pgsql) = &mut self.dialect {
-            pgsql.lexer.take(part);
-            if let Some(section) = &mut pgsql.held {
-                if keep {
-                    if section.text.len() + part.len() > limits::SECTION_BYTES_MAX {
-                        return Err(Error::new(Kind::Limit, "read a dump")
-                            .why(format!("the definition of {} is too long", section.name)));
-                    }
-                    section.text.extend_from_slice(part);
-                }
-                return Ok(());
-            }
+        if let Dialect::Pgsql(pgsql) = &mut self.dialect
+            && pgsql.take(keep, part)?
+        {
+            return Ok(());
         }
         if keep { to.write_all(part).what_io(|| WRITE) } else { Ok(()) }
     }
 }
 
-const WRITE: &str = "hand a dump to the database server";
+pub(super) const WRITE: &str = "hand a dump to the database server";
 
 impl Mysql {
     fn line(&mut self, line: &[u8], only: Option<&str>, content: &mut Content) -> Verdict {
@@ -381,202 +373,6 @@ pub(super) fn quoted(text: &[u8], quote: u8) -> Option<(String, usize)> {
             }
         }
     }
-}
-
-impl Pgsql {
-    fn line(
-        &mut self,
-        line: &[u8],
-        only: Option<&str>,
-        content: &mut Content,
-        to: &mut dyn Write,
-    ) -> Result<Verdict> {
-        if !self.lexer.is_outside() {
-            return Ok(self.verdict());
-        }
-        let text = line.trim_ascii_end();
-        if text.starts_with(b"-- PostgreSQL database dump complete") {
-            content.is_whole = true;
-            self.end_held(only, to)?;
-            self.is_foreign = false;
-        }
-        if text.starts_with(b"\\restrict ") || text.starts_with(b"\\unrestrict ") {
-            return Ok(Verdict::Drop);
-        }
-        let header = text.strip_prefix(b"-- Name: ");
-        let header = header.or_else(|| text.strip_prefix(b"-- Data for Name: "));
-        if let Some((name, kind, schema)) = header.and_then(section_header) {
-            self.objects = true;
-            self.end_held(only, to)?;
-            self.begin_section(&name, kind, &schema, only);
-        }
-        Self::note(text, only, content);
-        if !self.objects {
-            // An empty database has nothing to drop but its schema.
-            let is_kept = text.is_empty()
-                || [&b"--"[..], b"SET ", b"SELECT pg_catalog.set_config(", b"DROP SCHEMA public;"]
-                    .iter()
-                    .any(|word| text.starts_with(word));
-            return Ok(if is_kept { Verdict::Keep } else { Verdict::Drop });
-        }
-        // Only an extension's owner may, and that is the administrator.
-        if text.starts_with(b"COMMENT ON EXTENSION ") {
-            return Ok(Verdict::Drop);
-        }
-        Ok(self.verdict())
-    }
-
-    fn verdict(&self) -> Verdict {
-        if self.is_foreign { Verdict::Drop } else { Verdict::Keep }
-    }
-
-    fn end_held(&mut self, only: Option<&str>, to: &mut dyn Write) -> Result<()> {
-        match self.held.take() {
-            Some(section) => self.end_section(section, only, to),
-            None => Ok(()),
-        }
-    }
-
-    fn begin_section(&mut self, name: &str, kind: String, schema: &str, only: Option<&str>) {
-        self.is_foreign = false;
-        let Some(only) = only else { return };
-        if kind == "TABLE DATA" {
-            self.is_foreign = format!("{schema}.{name}") != only;
-        } else {
-            let name = format!("{schema}.{name}");
-            self.held = Some(Section { name, kind, text: Vec::new() });
-        }
-    }
-
-    /// Decides whether a section belongs to the one table that is wanted.
-    fn end_section(
-        &mut self,
-        section: Section,
-        only: Option<&str>,
-        to: &mut dyn Write,
-    ) -> Result<()> {
-        let Some(only) = only else { return Ok(()) };
-        let text = String::from_utf8_lossy(&section.text).into_owned();
-        let statement: String = text
-            .lines()
-            .filter(|line| !line.starts_with("--") && !line.is_empty())
-            .take(2)
-            .collect::<Vec<_>>()
-            .join(" ");
-        if section.kind == "TABLE"
-            && let Some(name) = created_table(&statement)
-            && unquoted_pair(name) == only
-        {
-            self.token = Some(name.to_owned());
-            return to.write_all(&section.text).what_io(|| WRITE);
-        }
-        let Some(only) = self.token.as_deref() else { return Ok(()) };
-        let alters = |rest: &str| {
-            ["ALTER TABLE ONLY ", "ALTER TABLE "].iter().any(|word| {
-                statement
-                    .strip_prefix(word)
-                    .and_then(|after| after.strip_prefix(only))
-                    .is_some_and(|after| after.starts_with(rest))
-            })
-        };
-        let on_table = || {
-            [" ON ", " ON ONLY "].iter().any(|word| {
-                let word = format!("{word}{only} ");
-                statement.contains(&word)
-            })
-        };
-        let is_wanted = match section.kind.as_str() {
-            "SEQUENCE" if alters(" ALTER COLUMN ") => {
-                self.own_sequences.insert(section.name.clone());
-                true
-            }
-            "SEQUENCE" => {
-                self.sequence = Some(section);
-                return Ok(());
-            }
-            "SEQUENCE OWNED BY" if statement.contains(&format!(" OWNED BY {only}.")) => {
-                if let Some(sequence) = self.sequence.take_if(|one| one.name == section.name) {
-                    to.write_all(&sequence.text).what_io(|| WRITE)?;
-                }
-                self.own_sequences.insert(section.name.clone());
-                true
-            }
-            "SEQUENCE SET" => self.own_sequences.contains(&section.name),
-            "FK CONSTRAINT" if alters(" ") => {
-                let only = only.to_owned();
-                return self.write_key(&text, only, to);
-            }
-            "DEFAULT" | "CONSTRAINT" | "ROW SECURITY" => alters(" "),
-            "INDEX" | "TRIGGER" | "POLICY" => on_table(),
-            "RULE" => statement.contains(&format!(" TO {only} ")),
-            "COMMENT" => ["COMMENT ON TABLE ", "COMMENT ON COLUMN "].iter().any(|word| {
-                statement
-                    .strip_prefix(word)
-                    .and_then(|after| after.strip_prefix(only))
-                    .is_some_and(|after| after.starts_with([' ', '.']))
-            }),
-            _ => false,
-        };
-        if is_wanted { to.write_all(&section.text).what_io(|| WRITE) } else { Ok(()) }
-    }
-
-    fn write_key(&mut self, text: &str, only: String, to: &mut dyn Write) -> Result<()> {
-        let (text, name) = unchecked(text);
-        self.keys.extend(name.map(|name| (only, name)));
-        to.write_all(text.as_bytes()).what_io(|| WRITE)
-    }
-
-    fn note(text: &[u8], only: Option<&str>, content: &mut Content) {
-        let name_up_to = |word: &[u8], end: &str| {
-            let rest = text.strip_prefix(word)?;
-            let rest = String::from_utf8_lossy(rest);
-            Some(rest.split_once(end).map_or(&*rest, |(name, _)| name).to_owned())
-        };
-        if let Some(name) = std::str::from_utf8(text).ok().and_then(created_table) {
-            if only.is_none_or(|only| only == unquoted_pair(name)) {
-                content.tables.entry(name.to_owned()).or_default();
-            }
-        } else if let Some(name) = name_up_to(b"INSERT INTO ", " VALUES")
-            .or_else(|| name_up_to(b"INSERT INTO ", " DEFAULT VALUES"))
-        {
-            let name = name.split(" OVERRIDING").next().unwrap_or_default().to_owned();
-            content.note_row(Some(&name));
-        } else if only.is_none() {
-            if let Some(name) = name_up_to(b"CREATE VIEW ", " AS")
-                .or_else(|| name_up_to(b"CREATE MATERIALIZED VIEW ", " AS"))
-            {
-                // The reloptions of a view stand between its name and the AS.
-                content.views.insert(name.split(" WITH (").next().unwrap_or_default().to_owned());
-            } else if text.starts_with(b"CREATE FUNCTION ")
-                || text.starts_with(b"CREATE PROCEDURE ")
-            {
-                content.routines += 1;
-            } else if text.starts_with(b"CREATE TRIGGER ") {
-                content.triggers += 1;
-            }
-        }
-    }
-}
-
-/// `places; Type: TABLE; Schema: public; Owner: -` in its parts: name, kind, schema.
-fn section_header(text: &[u8]) -> Option<(String, String, String)> {
-    let text = String::from_utf8_lossy(text);
-    let (name, rest) = text.split_once("; Type: ")?;
-    let (kind, rest) = rest.split_once("; Schema: ")?;
-    let (schema, _) = rest.split_once("; Owner: ")?;
-    Some((name.to_owned(), kind.to_owned(), schema.to_owned()))
-}
-
-/// The name in the first line of a table's definition.
-fn created_table(line: &str) -> Option<&str> {
-    let rest = line.strip_prefix("CREATE ")?;
-    let rest = rest.strip_prefix("UNLOGGED ").unwrap_or(rest).strip_prefix("TABLE ")?;
-    rest.split_once(" (").map(|(name, _)| name)
-}
-
-/// `public."Odd one"` as `public.Odd one`, as comments have it.
-pub(super) fn unquoted_pair(name: &str) -> String {
-    name.replace("\"\"", "\u{0}").replace('"', "").replace('\u{0}', "\"")
 }
 
 #[cfg(test)]

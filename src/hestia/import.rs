@@ -9,7 +9,7 @@
 use super::database::{DatabaseRow, DatabaseServer, RunOptions};
 use super::dump_text::{Content, Editor};
 use super::inventory::DbKind;
-use super::{import_mysql, import_mysql_keys, import_pgsql, import_pgsql_keys};
+use super::{import_mysql, import_mysql_keys, import_pgsql};
 use crate::base::error::WhatIo;
 use crate::base::{Error, Kind, Monitor, Result, Within, World};
 use crate::tree::command::Input;
@@ -22,7 +22,7 @@ pub struct Import<'i> {
     pub target: &'i DatabaseRow,
     /// Whether it is there already.
     pub exists: bool,
-    /// The one table that is wanted (of PostgreSQL, `schema.table` or one of `public`).
+    /// The one table that is wanted (of PostgreSQL, one of `public`, or with its schema before it).
     pub table: Option<&'i str>,
     /// Databases of the same account on that server: what it makes may look into them, as the
     /// account itself may, and change nothing there.
@@ -258,19 +258,40 @@ pub fn estimates(server: &DatabaseServer, database: &str) -> Result<Vec<Estimate
     Ok(tables.chain(live.views.iter().map(|name| one(name, true))).collect())
 }
 
-/// The other tables of a live database that have foreign keys to a table of it.
-pub fn referring(server: &DatabaseServer, database: &str, table: &str) -> Result<BTreeSet<String>> {
+/// The other tables of a live database that have foreign keys to a table of it, and what stands in
+/// the way of its restore alone.
+pub fn ties(
+    server: &DatabaseServer,
+    database: &str,
+    table: &str,
+) -> Result<(BTreeSet<String>, Option<Error>)> {
     match server.kind {
-        DbKind::Mysql => import_mysql_keys::referring(server, database, table),
-        DbKind::Pgsql => import_pgsql_keys::referring(server, database, table),
+        DbKind::Mysql => {
+            import_mysql_keys::referring(server, database, table).map(|others| (others, None))
+        }
+        DbKind::Pgsql => import_pgsql::ties(server, database, table),
     }
+}
+
+/// The error about a table of a dump of PostgreSQL that is not whole by itself.
+pub fn not_whole(name: &str) -> Error {
+    let name = super::dump_text_pgsql::named(name).unwrap_or_default();
+    super::import_pgsql_table::part_of_a_tree(&name)
 }
 
 /// The name of a table without the quotes that SQL needs.
 pub fn plain_name(kind: DbKind, name: &str) -> String {
     match kind {
         DbKind::Mysql => name.to_owned(),
-        DbKind::Pgsql => super::dump_text::unquoted_pair(name),
+        DbKind::Pgsql => super::dump_text_pgsql::unquoted_pair(name),
+    }
+}
+
+/// Whether somebody who wants the table `given` means the one that a dump calls `name`.
+pub fn is_meant(kind: DbKind, given: &str, name: &str) -> bool {
+    match kind {
+        DbKind::Mysql => given == name,
+        DbKind::Pgsql => super::dump_text_pgsql::is_meant(given, name),
     }
 }
 

@@ -6,14 +6,17 @@
 
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
-use super::import::{self, Counted, Import, Live, Orphans, Purpose, Scratch, Servers};
+use super::dump_text_pgsql::named;
+use super::import::{self, Counted, Import, Live, Purpose, Scratch, Servers};
 use super::import_leftovers::marker;
-use super::import_pgsql_keys::{self, Keys};
-use super::import_rehearsal;
+use super::import_pgsql_attributes::{self, Attributes};
+use super::import_pgsql_rights::Rights;
 use super::inventory::DbKind;
 use super::pgsql_extensions as extensions;
-use crate::base::{Error, Kind, Monitor, Result, WhatIo, limits};
-use std::collections::BTreeMap;
+use super::{import_pgsql_keys, import_pgsql_table, import_rehearsal};
+use crate::base::{Error, Kind, Monitor, Result, WhatIo};
+use crate::tree::command::Input;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
 /// Imports a dump; see [`super::import::run`].
@@ -43,22 +46,21 @@ fn run_in(
     let server = servers.hearing;
     make_account(servers.steady, import, scratch)?;
     if let Some(table) = import.table {
-        let table = full_name(table)?;
-        let keys = Keys::find(server, live, &table)?;
-        let content = feed(server, import, scratch, live, Some((&table, &keys)), dump)
-            .map_err(|error| import_pgsql_keys::in_words(&table, error))?;
-        if import.orphans == Orphans::Leave
-            && let Some(left) = import_pgsql_keys::left(server, live, &table, &keys)?
-        {
-            monitor.warn(left);
-        }
+        let content = import_pgsql_table::run(server, import, scratch, table, dump, monitor)?;
         return Ok((content, None));
     }
-    make_database(servers.steady, import, scratch)?;
+    let like = import.exists.then(|| Attributes::read(server, live)).transpose()?;
+    make_database(servers.steady, import, scratch, like.as_ref())?;
     let head = extensions::head(dump)?;
     extensions::add(servers.steady, name, &extensions::named(&head))?;
     let mut dump = head.as_slice().chain(dump);
-    let content = feed(server, import, scratch, name, None, &mut dump)?;
+    let rights = match import.purpose {
+        Purpose::Restore if import.exists => Rights::of_database(server, import.target, live)?,
+        _ => Rights::default(),
+    };
+    let client = client(server, import, scratch, name)?;
+    let again = |_: &Content| rights.again(&scratch.secret);
+    let content = import::feed(DbKind::Pgsql, None, &mut dump, client, &again)?;
     if let Some(missing) = import::missing(server, name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
@@ -66,7 +68,12 @@ fn run_in(
         let counted = import_rehearsal::count(server, name, &content)?;
         return Ok((content, Some(counted)));
     }
-    swap(servers.steady, import, scratch, monitor)?;
+    if import.exists
+        && let Some(lost) = rights.lost(&Rights::of_database(server, import.target, name)?)
+    {
+        monitor.warn(lost);
+    }
+    swap(servers.steady, import, scratch, like.as_ref(), monitor)?;
     Ok((content, None))
 }
 
@@ -114,31 +121,20 @@ fn make_account(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch)
     server.ask(what, None, &sql).map(drop)
 }
 
-fn make_database(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
+fn make_database(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    scratch: &Scratch,
+    like: Option<&Attributes>,
+) -> Result<()> {
     let (name, live) = (&scratch.name, &import.target.name);
     let owner = match import.purpose {
         Purpose::Restore => &import.target.user,
         Purpose::Rehearsal => name,
     };
     let what = "make a temporary database";
-    let mut sql = format!("CREATE DATABASE \"{name}\" OWNER \"{owner}\"");
     let mut extensions = String::new();
     if import.exists {
-        let query = format!(
-            "SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database \
-             WHERE datname = '{live}';\n"
-        );
-        let answer = server.ask_text(what, None, &query)?;
-        let parts: Vec<&str> = answer.trim().split('\t').collect();
-        let plain = |text: &&str| !text.contains(['\'', '\\', '\n']);
-        if let [encoding, collate, ctype] = parts.as_slice()
-            && parts.iter().all(plain)
-        {
-            sql.push_str(&format!(
-                " TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE '{collate}' \
-                 LC_CTYPE '{ctype}'"
-            ));
-        }
         // Some extensions only the administrator may make.
         let query = "SELECT quote_ident(extname) FROM pg_extension e JOIN pg_namespace n \
                      ON n.oid = e.extnamespace WHERE n.nspname = 'public';\n";
@@ -148,43 +144,33 @@ fn make_database(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch
             ));
         }
     }
-    server.ask(what, None, &format!("{sql};\n"))?;
-    if import.purpose == Purpose::Rehearsal {
-        extensions.push_str(&format!("REVOKE ALL ON DATABASE \"{name}\" FROM PUBLIC;\n"));
-    }
+    let like = like.map_or("", |like| like.create.as_str());
+    // Nobody else looks into it before it is what it shall be.
+    let sql = format!(
+        "CREATE DATABASE \"{name}\" OWNER \"{owner}\"{like};\n\
+         REVOKE ALL ON DATABASE \"{name}\" FROM PUBLIC;\n"
+    );
+    server.ask(what, None, &sql)?;
     server.ask(what, Some(name), &extensions).map(drop)
 }
 
-fn feed(
+/// A client that has begun the transaction of an import.
+pub(super) fn client(
     server: &DatabaseServer,
     import: &Import<'_>,
     scratch: &Scratch,
     database: &str,
-    table: Option<(&str, &Keys)>,
-    dump: &mut dyn Read,
-) -> Result<Content> {
+) -> Result<Input> {
     let account = server.logged_in_as(&scratch.name, &scratch.password);
     let arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database];
     let what = "import the dump";
     let mut client = account.tool(Tool::Client, what.to_owned(), &arguments)?;
     import.options.apply(&mut client);
     let mut client = client.input()?;
-    writeln!(client, "\\restrict {}", scratch.secret).what_io(|| what)?;
     // The end comes from us once the dump is proven: an input that just stops, because we were
     // killed, undoes everything.
-    let lock = limits::TABLE_LOCK_SECONDS;
-    writeln!(client, "BEGIN;\nSET LOCAL lock_timeout = '{lock}s';").what_io(|| what)?;
-    if let Some((table, keys)) = table
-        && let Some((schema, name)) = table.split_once('.')
-    {
-        let (schema, name, off) = (quoted(schema), quoted(name), keys.take_off());
-        writeln!(client, "{off}DROP TABLE IF EXISTS {schema}.{name};").what_io(|| what)?;
-    }
-    let end = |content: &Content| {
-        let end = |(_, keys): (&str, &Keys)| keys.end(content, import.orphans, &scratch.secret);
-        table.map(end).unwrap_or_default()
-    };
-    import::feed(DbKind::Pgsql, table.map(|(table, _)| table), dump, client, &end)
+    writeln!(client, "\\restrict {}\nBEGIN;", scratch.secret).what_io(|| what)?;
+    Ok(client)
 }
 
 /// Gives the imported database the name of the live one, which is kept until that is done.
@@ -192,6 +178,7 @@ fn swap(
     server: &DatabaseServer,
     import: &Import<'_>,
     scratch: &Scratch,
+    like: Option<&Attributes>,
     monitor: &dyn Monitor,
 ) -> Result<()> {
     let Scratch { name, aside, .. } = scratch;
@@ -200,14 +187,11 @@ fn swap(
     let step = |sql: String| server.ask(what, None, &sql);
     let grants = format!("GRANT ALL PRIVILEGES ON DATABASE \"{name}\" TO \"{owner}\";\n");
     step(grants)?;
+    match like {
+        Some(like) => like.give(server, name, monitor)?,
+        None => step(import_pgsql_attributes::open(name)).map(drop)?,
+    }
     if import.exists {
-        let closed = format!(
-            "SELECT count(*) FROM pg_database WHERE datname = '{live}' \
-             AND NOT has_database_privilege('public', oid, 'CONNECT');\n"
-        );
-        if server.ask_number(what, None, &closed)? > 0 {
-            step(format!("REVOKE CONNECT ON DATABASE \"{name}\" FROM PUBLIC;\n"))?;
-        }
         let lock_out = format!(
             "ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS false;\n\
              SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
@@ -326,23 +310,24 @@ pub(super) fn finish(
     clean_up(server, import, scratch).map(|()| end)
 }
 
-/// A table as `schema.table`.
-fn full_name(table: &str) -> Result<String> {
-    let name = if table.contains('.') { table.to_owned() } else { format!("public.{table}") };
-    if name.contains(['\n', '\0']) {
-        return Err(Error::new(Kind::Invalid, "take the name of a table").why("it spans lines"));
-    }
-    Ok(name)
-}
-
 /// A name within SQL.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A name as pg_dump writes it, with its quotes taken off.
-fn named(text: &str) -> String {
-    super::dump_text::unquoted_pair(text)
+/// The other tables that have a foreign key to this one, and whether it can come back alone.
+pub(super) fn ties(
+    server: &DatabaseServer,
+    database: &str,
+    given: &str,
+) -> Result<(BTreeSet<String>, Option<Error>)> {
+    let readings = import_pgsql_table::readings(given)?;
+    let tree = import_pgsql_table::tree(server, database, &readings)?;
+    let mut others = BTreeSet::new();
+    for table in &readings {
+        others.extend(import_pgsql_keys::referring(server, database, table)?);
+    }
+    Ok((others, tree.map(|table| import_pgsql_table::part_of_a_tree(&table))))
 }
 
 /// What a live database has.
@@ -386,9 +371,8 @@ pub(super) fn estimates(server: &DatabaseServer, database: &str) -> Result<BTree
 pub(super) fn rows(server: &DatabaseServer, database: &str, tables: &[&String]) -> Result<String> {
     let mut sql = String::new();
     for table in tables {
-        let name = named(table);
-        let (schema, table) = name.split_once('.').unwrap_or(("public", &name));
-        let table = format!("{}.{}", quoted(schema), quoted(table));
+        let (schema, table) = named(table).unwrap_or_default();
+        let table = format!("{}.{}", quoted(&schema), quoted(&table));
         // Locked, it cannot be swapped any more for a view, whose functions would run with our
         // rights; and only if it is a table it is counted.
         let literal = table.replace('\'', "''");

@@ -8,8 +8,10 @@
 //! account of the import, which acts as the database's own user.
 
 use super::database::DatabaseServer;
-use super::dump_text::{Content, quoted};
+use super::dump_text::quoted;
+use super::dump_text_pgsql::{Named, OneTable, unquoted_pair};
 use super::import::Orphans;
+use super::import_pgsql_table::{shown, shown_name};
 use crate::base::{Error, Kind, Result, limits};
 use std::collections::BTreeSet;
 
@@ -24,6 +26,8 @@ struct ForeignKey {
     definition: String,
     /// Whether the server can make it without a look at the rows.
     is_plain: bool,
+    /// The comment on it.
+    comment: String,
 }
 
 /// The foreign keys that lead to the table.
@@ -31,13 +35,13 @@ struct ForeignKey {
 pub(super) struct Keys(Vec<ForeignKey>);
 
 impl Keys {
-    /// Finds those of other tables to `table`, which is `schema.table`.
-    pub fn find(server: &DatabaseServer, database: &str, table: &str) -> Result<Self> {
+    /// Finds those of other tables to this one.
+    pub fn find(server: &DatabaseServer, database: &str, table: &Named) -> Result<Self> {
         let what = "look for foreign keys";
-        let (schema, name) = table.split_once('.').unwrap_or(("public", table));
+        let (schema, name) = table;
         let hex = |text: &str| format!("encode(convert_to({text}, 'UTF8'), 'hex')");
         let query = format!(
-            "SELECT {}, {}, {}, c.relkind FROM pg_constraint k JOIN pg_class c \
+            "SELECT {}, {}, {}, c.relkind, {} FROM pg_constraint k JOIN pg_class c \
              ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
              JOIN pg_class p ON p.oid = k.confrelid \
              JOIN pg_namespace s ON s.oid = p.relnamespace WHERE k.contype = 'f' AND \
@@ -46,6 +50,7 @@ impl Keys {
             hex("quote_ident(n.nspname) || '.' || quote_ident(c.relname)"),
             hex("quote_ident(k.conname)"),
             hex("pg_get_constraintdef(k.oid)"),
+            hex("COALESCE(obj_description(k.oid, 'pg_constraint'), '')"),
             literal(schema),
             literal(name)
         );
@@ -54,12 +59,17 @@ impl Keys {
             let unexpected =
                 || Error::new(Kind::Db, what).why("the server's answer is not what it should be");
             let parts: Vec<&str> = line.split('\t').collect();
-            let [table, name, definition, kind] = parts.as_slice() else {
+            let [table, name, definition, kind, comment] = parts.as_slice() else {
                 return Err(unexpected());
             };
             let text = |hex: &str| unhex(hex).ok_or_else(unexpected);
-            let (table, name, definition) = (text(table)?, text(name)?, text(definition)?);
-            keys.push(ForeignKey { table, name, definition, is_plain: *kind != "p" });
+            keys.push(ForeignKey {
+                table: text(table)?,
+                name: text(name)?,
+                definition: text(definition)?,
+                is_plain: *kind != "p",
+                comment: text(comment)?,
+            });
             if keys.len() > limits::HESTIA_OBJECTS_MAX {
                 return Err(Error::new(Kind::Limit, what).why("there are too many"));
             }
@@ -75,25 +85,28 @@ impl Keys {
     }
 
     /// The statements that make them again and look at the rows.
-    pub fn end(&self, content: &Content, orphans: Orphans, secret: &str) -> String {
+    pub fn end(&self, own: &OneTable, orphans: Orphans, secret: &str) -> String {
         let mut sql = String::new();
         let mut looked_at: Vec<(&str, &str)> = Vec::new();
         for key in &self.0 {
-            let ForeignKey { table, name, definition, is_plain } = key;
+            let ForeignKey { table, name, definition, is_plain, comment } = key;
             let is_checked = *is_plain
                 && ![" NOT VALID", " NOT ENFORCED"].iter().any(|end| definition.ends_with(end));
             let later = if is_checked { " NOT VALID" } else { "" };
             sql.push_str(&format!(
                 "ALTER TABLE {table} ADD CONSTRAINT {name} {definition}{later};\n"
             ));
+            if !comment.is_empty() {
+                let comment = comment.replace('\'', "''");
+                sql.push_str(&format!("COMMENT ON CONSTRAINT {name} ON {table} IS '{comment}';\n"));
+            }
             // What was left pointing at nothing by an earlier restore may be whole again.
             let may_be_whole = orphans == Orphans::Leave && definition.ends_with(" NOT VALID");
             if is_checked || may_be_whole {
                 looked_at.push((table, name));
             }
         }
-        let own = content.unchecked_keys.iter();
-        looked_at.extend(own.map(|(table, name)| (table.as_str(), name.as_str())));
+        looked_at.extend(own.keys.iter().map(|name| (own.token.as_str(), name.as_str())));
         if !looked_at.is_empty() {
             sql.push_str(&look(&looked_at, orphans, secret));
         }
@@ -101,14 +114,14 @@ impl Keys {
     }
 }
 
-/// The other tables of a database that have a foreign key to this one, which is `schema.table`.
+/// The other tables of a database that have a foreign key to this one.
 pub(super) fn referring(
     server: &DatabaseServer,
     database: &str,
-    table: &str,
+    table: &Named,
 ) -> Result<BTreeSet<String>> {
     let keys = Keys::find(server, database, table)?.0.into_iter();
-    Ok(keys.map(|key| super::dump_text::unquoted_pair(&key.table)).collect())
+    Ok(keys.map(|key| unquoted_pair(&key.table)).collect())
 }
 
 /// A block that looks at the rows of foreign keys.
@@ -163,44 +176,40 @@ fn look(keys: &[(&str, &str)], orphans: Orphans, secret: &str) -> String {
 pub(super) fn left(
     server: &DatabaseServer,
     database: &str,
-    table: &str,
+    table: &Named,
     keys: &Keys,
 ) -> Result<Option<Error>> {
-    let (schema, name) = table.split_once('.').unwrap_or(("public", table));
+    let (schema, name) = table;
     let query = format!(
-        "SELECT quote_ident(c.relname) || ' (' || quote_ident(k.conname) || ')' FROM \
-         pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class p \
+        "SELECT n.nspname || '.' || c.relname || ' (' || k.conname || ')' FROM \
+         pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n \
+         ON n.oid = c.relnamespace JOIN pg_class p \
          ON p.oid IN (k.conrelid, k.confrelid) JOIN pg_namespace s ON s.oid = p.relnamespace \
-         WHERE k.contype = 'f' AND NOT k.convalidated AND s.nspname = {} AND p.relname = {} ORDER BY 1;\n",
+         WHERE k.contype = 'f' AND NOT k.convalidated AND s.nspname = {} AND p.relname = {} \
+         ORDER BY 1;\n",
         literal(schema),
         literal(name)
     );
     let answer = server.ask_text("look at foreign keys", Some(database), &query)?;
     let was_so = |line: &str| {
-        let same = |key: &&ForeignKey| line.ends_with(&format!(" ({})", key.name));
+        let same = |key: &&ForeignKey| {
+            line == format!("{} ({})", unquoted_pair(&key.table), unquoted(&key.name))
+        };
         keys.0.iter().find(same).is_some_and(|key| key.definition.ends_with(" NOT VALID"))
     };
     let found: Vec<String> = answer
         .lines()
         .filter(|line| !was_so(line))
-        .map(|line| line.escape_debug().to_string())
+        .map(|line| shown(line).escape_debug().to_string())
         .collect();
     if found.is_empty() {
         return Ok(None);
     }
-    let what = format!("keep all foreign keys around the table {}", table.escape_debug());
+    let what = format!("keep all foreign keys around the table {}", shown_name(table));
     let why = format!("rows point at nothing: those of {}", found.join(", "));
     Ok(Some(Error::new(Kind::Partial, what).why(why).hint(
         "once they are gone, ALTER TABLE ... VALIDATE CONSTRAINT makes the key a whole one again",
     )))
-}
-
-/// The error of the server in our words.
-pub(super) fn in_words(table: &str, error: Error) -> Error {
-    let text = error.one_line();
-    let Some((_, rest)) = text.split_once("these would point at nothing: ") else { return error };
-    let orphans = rest.lines().next().unwrap_or_default().to_owned();
-    super::import_mysql_keys::orphaned(table, &[orphans])
 }
 
 /// The statement that makes a foreign key, so that it is made without a look at the rows, and the
@@ -224,7 +233,7 @@ pub(super) fn unchecked(text: &str) -> (String, Option<String>) {
 }
 
 /// A text within SQL.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     let hex: Vec<String> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     format!("convert_from('\\x{}'::bytea, 'UTF8')", hex.concat())
 }
@@ -237,7 +246,8 @@ fn unquoted(name: &str) -> String {
     }
 }
 
-fn unhex(hex: &str) -> Option<String> {
+/// A text that the server has given in hexadecimal digits.
+pub(super) fn unhex(hex: &str) -> Option<String> {
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     String::from_utf8(hex.as_bytes().chunks(2).map(byte).collect::<Option<_>>()?).ok()
 }

@@ -51,7 +51,10 @@ pub fn preview_database(
             let kind = ready.plan.target.kind;
             let content = content(repository, &ready.stored.dump, kind, monitor)?;
             findings.extend(obstacles(&ready, &content, &object));
-            findings.extend(ties(&ready, &object)?);
+            let tie = ties(&ready, &object)?;
+            let is_known = |tie: &Finding| findings.iter().any(|one| one.why == tie.why);
+            let tie = tie.filter(|tie| !is_known(tie));
+            findings.extend(tie);
             plans.push(plan(&ready, &content, object)?);
         }
     }
@@ -82,12 +85,6 @@ fn content(
 const NOT_WHOLE: &str = "the closing line of its dump is missing, so it is not whole";
 const OLDER: &str = "an older snapshot may have a sound dump";
 
-/// A table as the dump names it.
-fn full_name(kind: DbKind, table: &str) -> String {
-    let is_plain = kind == DbKind::Mysql || table.contains('.');
-    if is_plain { table.to_owned() } else { format!("public.{table}") }
-}
-
 fn obstacles(ready: &Ready<'_>, content: &Content, object: &Object) -> Vec<Finding> {
     let kind = ready.plan.target.kind;
     let mut found = Vec::new();
@@ -96,9 +93,12 @@ fn obstacles(ready: &Ready<'_>, content: &Content, object: &Object) -> Vec<Findi
         found.push(Finding::stop(object(), Kind::Db, NOT_WHOLE.to_owned(), OLDER));
     }
     if let Some(table) = ready.table {
-        let name = import::plain_name(kind, &full_name(kind, table));
-        let is_there = content.tables.keys().any(|one| import::plain_name(kind, one) == name);
-        if !is_there {
+        let is_meant = |one: &&String| import::is_meant(kind, table, one);
+        let stored = content.tables.keys().find(is_meant);
+        if let Some(name) = stored.filter(|name| content.trees.contains(*name)) {
+            found.push(Finding::from_error(&import::not_whole(name)));
+        }
+        if stored.is_none() {
             let why = format!("its dump has no table {}", table.escape_debug());
             let mend = "--dry-run without the table names those it has";
             found.push(Finding::stop(object(), Kind::NotFound, why, mend));
@@ -122,9 +122,10 @@ fn obstacles(ready: &Ready<'_>, content: &Content, object: &Object) -> Vec<Findi
 /// What a table is tied to: how many rows would point at nothing is known when it is imported.
 fn ties(ready: &Ready<'_>, object: &Object) -> Result<Option<Finding>> {
     let Some(table) = ready.table.filter(|_| ready.is_there) else { return Ok(None) };
-    let target = &ready.plan.target;
-    let table = full_name(target.kind, table);
-    let others = import::referring(&ready.server, &target.name, &table)?;
+    let (others, obstacle) = import::ties(&ready.server, &ready.plan.target.name, table)?;
+    if let Some(error) = obstacle {
+        return Ok(Some(Finding::from_error(&error)));
+    }
     if others.is_empty() {
         return Ok(None);
     }
@@ -183,8 +184,7 @@ fn add_tables(
     live: &[Estimate],
 ) {
     let plain = |name: &str| import::plain_name(kind, name);
-    let wanted = table.map(|table| plain(&full_name(kind, table)));
-    let is_meant = |name: &str| wanted.as_deref().is_none_or(|wanted| wanted == plain(name));
+    let is_meant = |name: &str| table.is_none_or(|table| import::is_meant(kind, table, name));
     for (name, rows) in content.tables.iter().filter(|(name, _)| is_meant(name)) {
         let has = live.iter().find(|one| !one.is_view && plain(&one.name) == plain(name));
         let shown = plain(name).escape_debug().to_string();
@@ -200,7 +200,7 @@ fn add_tables(
             }
         }
     }
-    if wanted.is_some() {
+    if table.is_some() {
         return;
     }
     for name in &content.views {
