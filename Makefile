@@ -49,7 +49,7 @@ bench-hestia: ## nights of a large user, on a machine with HestiaCP that nobody 
 	$(CARGO) build --release --locked
 	python3 benches/hestia.py --ghostsnap target/release/ghostsnap $(BENCH)
 
-bench-stores: ## the same on an S3 server, near and 50 ms away, against restic; counts requests
+bench-stores: ## on S3 and Azurite, near and 50 ms away, against restic and rustic; counts requests
 	@tests/tools/setup.sh test
 	@tests/tools/setup.sh bench
 	$(CARGO) build --release --locked

@@ -1,25 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Compares Ghostsnap with restic on an S3 server on loopback, plain and far away.
+"""Compares Ghostsnap with restic and rustic on stores: an S3 server and Azurite, near and far.
 
-Starts a SeaweedFS of its own and puts a proxy in front of it that counts requests and can hold back
-the answer to each by a round trip. Steps: first backup, backup of the unchanged tree, backup after a
-day of changes, listing of the newest snapshot, full restore (compared with the source). The README
-next to this file says how to read it.
+Starts a SeaweedFS and an Azurite of its own, on loopback, and puts a proxy in front of each that
+counts requests and can make the way long. Steps: first backup, backup of the unchanged tree, backup
+after a day of changes, listing of all files of the newest snapshot, full restore (compared with the
+source). The README next to this file says how to read it.
 
-Exit codes: 0 done, 1 a step failed or something else came back, 2 it cannot run here.
+Exit codes: 0 done, 1 Ghostsnap failed a step or restored something else, 2 it cannot run here.
 """
 
 import argparse
-import multiprocessing
+import contextlib
+import json
 import os
-import random
 import shutil
-import socket
-import subprocess
+import signal
 import sys
-import threading
-import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -27,195 +24,176 @@ sys.dont_write_bytecode = True
 # The flag above must come before these, so that no cache folder appears next to them.
 import data  # noqa: E402
 from compare import compare  # noqa: E402
+from proxy import Proxy  # noqa: E402
 from report import machine, median  # noqa: E402
-from run import claim_work_folder, isolated, say  # noqa: E402
-from tools import Ghostsnap, Restic, Tool, Usage  # noqa: E402
+from run import Action, claim_work_folder, isolated, say  # noqa: E402
+from servers import SERVERS, TOOLS_FOLDER, Server  # noqa: E402
+from tools import SUBJECT, TOOLS, Tool, Usage  # noqa: E402
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-KEY_ID, SECRET = "AKIABENCH", "only-for-benchmarks"
-VERBS = (b"GET ", b"PUT ", b"POST ", b"HEAD ", b"DELETE ")
-PIECE = 256 * 1024
+PEERS = [SUBJECT, "restic", "rustic"]
+LISTING = {SUBJECT: ["ls", "latest", "-R"], "restic": ["ls", "latest"],
+           "rustic": ["ls", "latest", "--recursive"]}
+METRICS = {"wall_s": ("wall s", ".2f"), "requests": ("requests", ".0f"),
+           "connections": ("connections", ".0f"), "cpu_s": ("CPU s", ".2f"),
+           "rss_mb": ("RSS MB", ".0f")}
+# The goal: less wall time and fewer requests than both, in no more memory than this.
+LESS, MEMORY_MAX_MB = ("wall_s", "requests"), 268
 
 
-class Proxy:
-    """Stands in front of a port, in a process of its own."""
+class Bench:
+    """All steps of all tools, in all stores; one row for each command."""
 
-    def __init__(self, behind: int) -> None:
-        self.requests = multiprocessing.Value("q", 0)
-        self.held_ms = multiprocessing.Value("q", 0)
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = self.listener.getsockname()[1]
-        self.process = multiprocessing.Process(target=self._serve, args=(behind,), daemon=True)
-        self.process.start()
+    def __init__(self, options: argparse.Namespace, tools: list[Tool]) -> None:
+        self.options, self.tools = options, tools
+        self.folder = options.work / "data" / f"hosting-{options.scale:g}"
+        self.tree = self.folder / "tree"
+        self.restored = options.work / "restore"
+        self.secrets = {tool.name: tool.secrets for tool in tools}
+        self.rows: list[dict] = []
+        self.problems: list[str] = []
+        self.failed: set[str] = set()
+        self.broken: set[str] = set()
 
-    def _serve(self, behind: int) -> None:
-        while True:
-            client, _ = self.listener.accept()
-            server = socket.create_connection(("127.0.0.1", behind))
-            for end in (client, server):
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            asked = threading.Event()
-            for work in (self._there, self._back):
-                threading.Thread(target=work, args=(client, server, asked), daemon=True).start()
-
-    def _there(self, client: socket.socket, server: socket.socket, asked: threading.Event) -> None:
-        """Requests: one begins where the one before was answered."""
-        def pieces():
-            while piece := client.recv(PIECE):
-                if not asked.is_set() and piece.startswith(VERBS):
-                    with self.requests.get_lock():
-                        self.requests.value += 1
-                    asked.set()
-                yield piece
-        forward(pieces(), server)
-
-    def _back(self, client: socket.socket, server: socket.socket, asked: threading.Event) -> None:
-        def pieces():
-            while piece := server.recv(PIECE):
-                if asked.is_set() and not piece.startswith(b"HTTP/1.1 100"):
-                    asked.clear()
-                    time.sleep(self.held_ms.value / 1000)
-                yield piece
-        forward(pieces(), client)
-
-
-def forward(pieces, to: socket.socket) -> None:
-    """Passes pieces on until one side has enough."""
-    try:
-        for piece in pieces:
-            to.sendall(piece)
-        to.shutdown(socket.SHUT_WR)
-    except OSError:
-        to.close()
-
-
-class Server:
-    """A SeaweedFS with one bucket."""
-
-    def __init__(self, weed: str, folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        (folder / "data").mkdir(parents=True)
-        identity = (f'{{"identities":[{{"name":"all","credentials":[{{"accessKey":"{KEY_ID}",'
-                    f'"secretKey":"{SECRET}"}}],"actions":["Admin","Read","Write","List"]}}]}}')
-        (folder / "s3.json").write_text(identity, encoding="utf-8")
-        self.port = free_ports()
-        ports = {"s3.port": self.port, "s3.port.iceberg": 0, "s3.port.lance": 0,
-                 "master.port": free_ports(), "volume.port": free_ports(),
-                 "filer.port": free_ports()}
-        command = [weed, "-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-                   f"-dir={folder / 'data'}", "-filer", "-s3", "-volume.max=200",
-                   "-master.volumeSizeLimitMB=1024", "-master.telemetry=false",
-                   f"-s3.config={folder / 's3.json'}",
-                   *(f"-{name}={port}" for name, port in ports.items())]
-        self.log = open(folder / "log", "wb")
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
-
-    def make_bucket(self) -> None:
-        """Waits until it stores something."""
-        command = ["curl", "-sS", "-f", "-X", "PUT", "--aws-sigv4", "aws:amz:us-east-1:s3",
-                   "--user", f"{KEY_ID}:{SECRET}", f"http://127.0.0.1:{self.port}/bench"]
-        for _ in range(120):
-            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-                return
-            time.sleep(0.5)
-        raise RuntimeError(f"the S3 server does not come up, see {self.log.name}")
-
-    def stop(self) -> None:
-        """Ends it."""
-        self.process.kill()
-        self.process.wait()
-        self.log.close()
-
-
-def free_ports() -> int:
-    """A port whose neighbour 10,000 above is free as well: SeaweedFS takes both."""
-    while True:
-        # Below the ports that the kernel gives to outgoing connections.
-        port = random.randrange(20_000, 22_700)
+    def run(self) -> None:
+        """Runs it as often as asked for."""
+        shutil.rmtree(self.restored, ignore_errors=True)
+        self.restored.mkdir()
+        isolated(data.prepare, "hosting", self.folder, self.options.scale)
+        isolated(data.read_all, self.tree)
         try:
-            with socket.create_server(("127.0.0.1", port)):
-                with socket.create_server(("127.0.0.1", port + 10_000)):
-                    return port
-        except OSError:
-            continue
+            for number in range(1, self.options.runs + 1):
+                for store in self.options.stores:
+                    for held_ms in self.options.latency:
+                        self._run_once(number, store, held_ms)
+        finally:
+            shutil.rmtree(self.restored)
 
+    def _run_once(self, number: int, store: str, held_ms: int) -> None:
+        """All steps in a new store."""
+        self.broken = set()
+        with contextlib.ExitStack() as undo:
+            server = SERVERS[store](TOOLS_FOLDER, self.options.work / "server")
+            undo.callback(server.stop)
+            proxy = Proxy(server.port, held_ms, server.certificate())
+            undo.callback(proxy.stop)
+            undo.callback(isolated, data.revert, self.folder)
+            for tool in self.tools:
+                tool.reset()
+                tool.repo, keys = server.address(tool.name, proxy.port, f"repo-{tool.name}")
+                tool.secrets = self.secrets[tool.name] | keys
 
-def far(tool: Tool, proxy: Proxy, place: str) -> Tool:
-    """The tool with a repository behind the proxy."""
-    tool.repo = f"s3:http://127.0.0.1:{proxy.port}/bench/{place}"
-    tool.secrets = {**tool.secrets, "AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET,
-                    "AWS_DEFAULT_REGION": "us-east-1"}
-    return tool
+            def step(name: str, action: Action) -> None:
+                self._step(number, server, held_ms, proxy, name, action)
 
+            step("init", lambda tool, log: tool.init(log))
+            for name in ("first", "unchanged"):
+                step(name, lambda tool, log: tool.backup(self.tree, log))
+            isolated(data.change, "hosting", self.folder, 1)
+            step("changed", lambda tool, log: tool.backup(self.tree, log))
+            step("list", lambda tool, log: tool.run("-r", tool.repo, *LISTING[tool.name], log=log))
+            step("restore", self._restore)
 
-def steps(tool: Tool, tree: Path, folder: Path, log: Path, work: Path):
-    """Name and action of each step, in order."""
-    def changed() -> Usage:
-        return tool.backup(tree, log)
+    def _step(self, number: int, server: Server, held_ms: int, proxy: Proxy, step: str,
+              action: Action) -> None:
+        """Lets each tool do one step; who begins changes from run to run."""
+        first = number % len(self.tools)
+        for tool in self.tools[first:] + self.tools[:first]:
+            if tool.name in self.broken:
+                continue
+            log = self.options.work / "logs" / f"{server.name}-{held_ms}-{tool.name}-{number}.log"
+            before, load = (proxy.requests.value, proxy.connections.value), os.getloadavg()[0]
+            usage = action(tool, log)
+            row = {"run": number, "store": server.name, "held_ms": held_ms, "step": step,
+                   "tool": tool.name, "wall_s": usage.wall_s,
+                   "requests": proxy.requests.value - before[0],
+                   "connections": proxy.connections.value - before[1],
+                   "cpu_s": usage.user_s + usage.system_s, "rss_mb": usage.rss_mb,
+                   "exit_code": usage.exit_code, "load": load, "scale": self.options.scale}
+            self.rows.append(row)
+            with open(self.options.work / "results.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            say(f"{number} {server.name} {held_ms} ms {step}: {tool.name} {usage.wall_s:.2f} s, "
+                f"{row['cpu_s']:.2f} CPU s, {usage.rss_mb:.0f} MB, {row['requests']} requests")
+            if usage.exit_code != 0:
+                self._fail(tool, f"{server.name}, {held_ms} ms, run {number}: {tool.name} failed "
+                           f"at {step}, see logs/{log.name} in the work folder")
 
-    def restored() -> Usage:
-        target = work / "restore" / tool.name
-        target.mkdir(parents=True)
+    def _restore(self, tool: Tool, log: Path) -> Usage:
+        """Restores into an empty folder and compares; only the restore itself is measured."""
+        target = self.restored / f"{tool.name}-{len(self.rows)}"
+        target.mkdir()
         usage = tool.restore(target, log)
-        problems = isolated(compare, tree, target) if usage.exit_code == 0 else []
-        shutil.rmtree(target)
+        problems = isolated(compare, self.tree, target) if usage.exit_code == 0 else []
+        isolated(hollow, target)
         if problems:
-            raise RuntimeError(f"{tool.name} restored something else: {problems}")
+            self._fail(tool, "; ".join([f"{tool.name} restored something else", *problems]))
         return usage
 
-    yield "init", lambda: tool.init(log)
-    yield "first", lambda: tool.backup(tree, log)
-    yield "unchanged", lambda: tool.backup(tree, log)
-    isolated(data.change, "hosting", folder, 1)
-    yield "changed", changed
-    yield "list", lambda: tool.run("-r", tool.repo, "ls", "latest", log=log)
-    yield "restore", restored
-    isolated(data.revert, folder)
+    def _fail(self, tool: Tool, problem: str) -> None:
+        """Notes a failure; the tool sits out the rest of this store."""
+        self.broken.add(tool.name)
+        self.failed.add(tool.name)
+        self.problems.append(problem)
+        say(problem)
 
 
-def run(options: argparse.Namespace, tools: list[Tool], server: Server, proxy: Proxy) -> list[dict]:
-    """All steps of all tools, near and far."""
-    folder = options.work / "data" / f"hosting-{options.scale:g}"
-    isolated(data.prepare, "hosting", folder, options.scale)
-    tree, rows = folder / "tree", []
-    (options.work / "logs").mkdir(exist_ok=True)
-    for number in range(options.runs):
-        for held_ms in options.latency:
-            proxy.held_ms.value = held_ms
-            for tool in tools:
-                tool.reset()
-                far(tool, proxy, f"{tool.name}-{held_ms}-{number}")
-                log = options.work / "logs" / f"{tool.name}-{held_ms}-{number}.log"
-                for step, action in steps(tool, tree, folder, log, options.work):
-                    before = proxy.requests.value
-                    usage = action()
-                    if usage.exit_code != 0:
-                        isolated(data.revert, folder)
-                        raise RuntimeError(f"{tool.name} failed at {step}, see {log}")
-                    row = {"tool": tool.name, "held_ms": held_ms, "step": step,
-                           "wall_s": usage.wall_s, "cpu_s": usage.user_s + usage.system_s,
-                           "rss_mb": usage.rss_mb, "requests": proxy.requests.value - before}
-                    rows.append(row)
-                    say(f"{number} {held_ms} ms {step}: {tool.name} {usage.wall_s:.2f} s, "
-                        f"{row['cpu_s']:.2f} CPU s, {usage.rss_mb:.0f} MB, "
-                        f"{row['requests']} requests")
-    return rows
+def hollow(folder: Path) -> None:
+    """Gives the space of all files back, and leaves the files: ext4 searches long for an inode where
+    thousands were freed a moment ago (minutes without a journal), and the next tool would pay."""
+    for path, _ in data.walk_files(folder):
+        os.chmod(path, 0o600)
+        os.truncate(path, 0)
 
 
-def render(rows: list[dict], tools: list[Tool], scale: float) -> str:
-    """Medians as Markdown."""
-    lines = [f"{machine()}; scale {scale:g}", "", *(f"- {one.name}: {one.version()}" for one in tools),
-             "", "| latency | step | tool | wall s | CPU s | RSS MB | requests |",
-             "|--:|---|---|--:|--:|--:|--:|"]
-    seen = dict.fromkeys((row["held_ms"], row["step"], row["tool"]) for row in rows)
-    for held_ms, step, tool in sorted(seen, key=lambda one: list(seen).index(one)):
-        found = [row for row in rows
-                 if (row["held_ms"], row["step"], row["tool"]) == (held_ms, step, tool)]
-        cell = {key: median([row[key] for row in found])
-                for key in ("wall_s", "cpu_s", "rss_mb", "requests")}
-        lines.append(f"| {held_ms} ms | {step} | {tool} | {cell['wall_s']:.2f} | "
-                     f"{cell['cpu_s']:.2f} | {cell['rss_mb']:.0f} | {cell['requests']:.0f} |")
+# --- the report ----------------------------------------------------------------------------
+
+
+def render(bench: Bench, tools: list[Tool], skipped: list[str]) -> str:
+    """Medians as Markdown: a row for each step, in each cell all tools in their order."""
+    rows = [row for row in bench.rows if row["exit_code"] == 0]
+    loads = [row["load"] for row in rows] or [0.0]
+    names = " / ".join(tool.name for tool in tools)
+    lines = [f"{machine()}; scale {bench.options.scale:g}, {bench.options.runs} runs, load average "
+             f"before the commands {min(loads):.1f} to {max(loads):.1f}; {names}", "",
+             *(f"- {tool.name}: {tool.version()}" for tool in tools),
+             *(f"- skipped: {reason}" for reason in skipped), "",
+             f"| store | latency | step | {' | '.join(title for title, _ in METRICS.values())} |",
+             "|---|--:|---|" + "--:|" * len(METRICS)]
+    missed = []
+    for store, held_ms, step in dict.fromkeys(
+        (row["store"], row["held_ms"], row["step"]) for row in rows
+    ):
+        here = [row for row in rows
+                if (row["store"], row["held_ms"], row["step"]) == (store, held_ms, step)]
+        cells = []
+        for metric, (title, shape) in METRICS.items():
+            values = {tool.name: [row[metric] for row in here if row["tool"] == tool.name]
+                      for tool in tools}
+            found = {name: median(one) for name, one in values.items() if one}
+            cells.append(" / ".join(f"{found[name]:{shape}}" if name in found else "-"
+                                    for name in values))
+            if step != "init" and misses(metric, found):
+                missed.append(f"- {store}, {held_ms} ms, {step}: {title} {cells[-1]}")
+        lines.append(f"| {store} | {held_ms} ms | {step} | {' | '.join(cells)} |")
+    if missed:
+        lines += ["", f"Where {SUBJECT} is not below all others, or above 256 MiB:", "", *missed]
+    if bench.problems:
+        lines += ["", "Problems:", "", *(f"- {problem}" for problem in bench.problems)]
     return "\n".join(lines) + "\n"
+
+
+def misses(metric: str, found: dict[str, float]) -> bool:
+    """Returns whether the goal is missed in one of its numbers."""
+    ours, others = found.get(SUBJECT), [found[name] for name in found if name != SUBJECT]
+    if ours is None:
+        return False
+    if metric == "rss_mb":
+        return ours > MEMORY_MAX_MB
+    return metric in LESS and bool(others) and ours >= min(others)
+
+
+# --- the command line ----------------------------------------------------------------------
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -224,41 +202,77 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--scale", type=float, default=1.0, help="size of the data, 1.0 is full")
     parser.add_argument("--runs", type=int, default=3, help="runs; the median is reported")
+    parser.add_argument("--stores", default=",".join(SERVERS), help=f"of {', '.join(SERVERS)}")
     parser.add_argument("--latency", default="0,50", help="milliseconds, commas between")
-    parser.add_argument("--ghostsnap", default=str(CHECKOUT / "target/release/ghostsnap"))
-    parser.add_argument("--restic", default="restic", help="its program")
-    parser.add_argument("--weed", default="/opt/ghostsnap-test-tools/bin/weed")
+    parser.add_argument("--tools", default=",".join(PEERS), help=f"of {', '.join(PEERS)}")
+    parser.add_argument("--ghostsnap", metavar="PATH", help="default: the release build",
+                        default=str(CHECKOUT / "target/release/ghostsnap"))
+    parser.add_argument("--program", action="append", default=[], metavar="TOOL=PATH",
+                        help="program of a tool, instead of the one on PATH")
     parser.add_argument("--work", type=Path, default=work, help="folder for everything written")
     parser.add_argument("--timeout", type=int, default=3_600, help="seconds for one command")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the report here")
     options = parser.parse_args()
     options.latency = [int(one) for one in options.latency.split(",")]
+    options.stores, options.tools = options.stores.split(","), options.tools.split(",")
     options.work = options.work.resolve()
+    programs = [pair.partition("=") for pair in options.program]
+    options.programs = {SUBJECT: options.ghostsnap} | {name: path for name, _, path in programs}
+    unknown = set(options.stores) - set(SERVERS)
+    unknown |= (set(options.tools) | set(options.programs)) - set(PEERS)
+    if unknown or options.scale <= 0 or options.runs < 1 or options.timeout < 1:
+        parser.error(f"unknown names: {sorted(unknown)}" if unknown else "numbers must be positive")
     return options
+
+
+def find(options: argparse.Namespace) -> tuple[list[Tool], list[str]]:
+    """Returns the tools that are here, and what is skipped and why; leaves the stores that are."""
+    tools, skipped = [], []
+    for name in dict.fromkeys(options.tools):
+        program = shutil.which(options.programs.get(name, name))
+        if program is None:
+            skipped.append(f"{name} (no program found)")
+        else:
+            path = str(Path(program).absolute())
+            tools.append(TOOLS[name](path, options.work / "run" / name, options.timeout))
+    lacking = {store: SERVERS[store].lacks(TOOLS_FOLDER) for store in options.stores}
+    skipped += [f"{store} ({', '.join(lacks)} not found; tests/tools/setup.sh installs it)"
+                for store, lacks in lacking.items() if lacks]
+    options.stores = [store for store, lacks in lacking.items() if not lacks]
+    return tools, skipped
 
 
 def main() -> int:
     """Runs all of it and prints the report."""
     options = parse_arguments()
-    weed, restic = shutil.which(options.weed), shutil.which(options.restic)
-    if weed is None or restic is None:
-        say("weed or restic is not here; tests/tools/setup.sh installs both")
+    # A polite kill is treated as Ctrl-C: the data is put back, the servers end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    marker = claim_work_folder(options.work)
+    for log in (options.work / "logs").glob("*.log"):
+        log.unlink()
+    tools, skipped = find(options)
+    for reason in skipped:
+        say(f"skipped: {reason}")
+    if not tools or not options.stores:
+        say("nothing to run")
         return 2
-    claim_work_folder(options.work)
-    server = Server(weed, options.work / "server")
+    for tool in tools:
+        tool.reset()
+    bench, code = Bench(options, tools), 0
     try:
-        server.make_bucket()
-        proxy = Proxy(server.port)
-        tools = [Ghostsnap(options.ghostsnap, options.work / "ghostsnap", options.timeout),
-                 Restic(restic, options.work / "restic", options.timeout)]
-        for tool in tools:
-            tool.reset()
-        print(render(run(options, tools, server, proxy), tools, options.scale), end="")
+        bench.run()
     except RuntimeError as error:
-        say(str(error))
-        return 1
-    finally:
-        server.stop()
-    return 0
+        bench.problems.append(str(error))
+        code = 1
+    except KeyboardInterrupt:
+        bench.problems.append("interrupted, the numbers are incomplete")
+        code = 130
+    text = render(bench, tools, skipped)
+    print(text, end="")
+    if options.markdown:
+        options.markdown.write_text(text, encoding="utf-8")
+    marker.close()
+    return 1 if SUBJECT in bench.failed else code
 
 
 if __name__ == "__main__":

@@ -297,7 +297,12 @@ pub fn told_length(answer: &Answer) -> Option<u64> {
 
 /// The whole size in `Content-Range: bytes 0-9/100`.
 pub fn told_size(answer: &Answer) -> Option<u64> {
-    answer.header("content-range")?.rsplit('/').next()?.parse().ok()
+    answer.header("content-range").and_then(size_in)
+}
+
+/// The whole size that a `Content-Range` names.
+pub fn size_in(range: &str) -> Option<u64> {
+    range.rsplit('/').next()?.parse().ok()
 }
 
 /// What the read of a whole file of at most `most` bytes came to, asked for as a range.

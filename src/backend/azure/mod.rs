@@ -9,28 +9,32 @@ pub mod options;
 
 pub use options::{AzureOptions, Proof};
 
-use super::http::{Http, Route};
+use super::http::{Http, Route, size_in};
 use super::retry::Retry;
-use super::{
-    Access, Backend, FileKind, FileName, Properties, list_each, missing, size_each, whole_by_size,
-};
+use super::{Access, Backend, FileKind, FileName, Properties, missing, size_each, too_large};
 use crate::base::units::{bytes as length_of, length};
 use crate::base::{Error, Kind, Result, limits};
+use azure_core::http::headers::HeaderName;
 use azure_core::http::{ClientOptions, RequestContent, RetryOptions, Transport, XmlFormat};
 use azure_storage_blob::clients::{
     BlobClient, BlobContainerClient, BlobContainerClientOptions, BlockBlobClient,
 };
 use azure_storage_blob::models::{
     BlobClientDownloadOptions, BlobClientGetPropertiesResultHeaders,
-    BlobContainerClientListBlobsOptions, BlockBlobClientCommitBlockListOptions,
+    BlobContainerClientListBlobsOptions, BlobItem, BlockBlobClientCommitBlockListOptions,
     BlockBlobClientUploadOptions, BlockLookupList, ListBlobsResponse,
 };
 use errors::{is_missing_file, refusal};
 use futures_util::TryStreamExt;
 use line::Line;
+use std::collections::HashMap;
 use std::num::NonZero;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Says `bytes 0-9/100` of a part.
+const CONTENT_RANGE: HeaderName = HeaderName::from_static("content-range");
 
 /// A repository in a container.
 pub struct Azure {
@@ -38,7 +42,12 @@ pub struct Azure {
     retry: Arc<Retry>,
     container: BlobContainerClient,
     options: AzureOptions,
+    /// Whether the last listing of everything would have fit on a page of [`Self::seen`].
+    is_small: AtomicBool,
 }
+
+type Page = azure_core::http::Response<ListBlobsResponse, XmlFormat>;
+type Pages = azure_core::http::pager::PageIterator<Page>;
 
 impl Azure {
     /// A repository in a container, which has to exist. Nothing is asked yet. `retry` is for the
@@ -68,6 +77,7 @@ impl Azure {
             http,
             retry,
             options,
+            is_small: AtomicBool::new(false),
         })
     }
 
@@ -114,6 +124,55 @@ impl Azure {
         let commit = blob.commit_block_list(list, Some(options));
         self.http.run(commit).map(drop).map_err(|error| refusal(what, error))
     }
+
+    /// The files of these kinds below a folder.
+    fn listed(&self, what: &str, start: &str, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
+        let mut pages = self.pages(what, start, None)?;
+        let mut files = Vec::new();
+        for _ in 0..limits::STORE_PAGES_MAX {
+            let page = self.http.run(pages.try_next()).map_err(|error| refusal(what, error))?;
+            let Some(page) = page else { return Ok(files) };
+            for (path, size) in self.files_in(what, page)? {
+                let name = kinds.iter().find_map(|kind| FileName::parse(*kind, &path));
+                files.extend(name.map(|name| (name, size)));
+            }
+        }
+        Err(Error::new(Kind::Connect, what).why("the listing does not come to an end"))
+    }
+
+    fn pages(&self, what: &str, start: &str, most: Option<i32>) -> Result<Pages> {
+        let options = BlobContainerClientListBlobsOptions {
+            prefix: Some(self.key(start)).filter(|prefix| !prefix.is_empty()),
+            maxresults: most,
+            ..BlobContainerClientListBlobsOptions::default()
+        };
+        let pages = self.container.list_blobs(Some(options));
+        Ok(pages.map_err(|error| refusal(what, error))?.into_pages())
+    }
+
+    /// Paths below our place and sizes.
+    fn files_in(&self, what: &str, page: Page) -> Result<Vec<(String, u64)>> {
+        let root = self.key("");
+        let file = |blob: BlobItem| {
+            let size = blob.properties.and_then(|properties| properties.content_length);
+            let (Some(name), Some(size)) = (blob.name, size) else {
+                return Err(
+                    Error::new(Kind::Connect, what).why("the store names a file without its size")
+                );
+            };
+            Ok((name.strip_prefix(&root).unwrap_or(&name).to_owned(), size))
+        };
+        whole_page(what, page)?.blob_items.into_iter().map(file).collect()
+    }
+
+    /// What one page shows, where that may be everything: a listing cannot begin at a name.
+    fn seen(&self) -> Result<HashMap<String, u64>> {
+        let what = "look at files";
+        let mut pages = self.pages(what, "", i32::try_from(limits::LOOKED_AT_ONCE).ok())?;
+        let page = self.http.run(pages.try_next()).map_err(|error| refusal(what, error))?;
+        let files = page.map(|page| self.files_in(what, page)).transpose()?;
+        Ok(files.unwrap_or_default().into_iter().collect())
+    }
 }
 
 impl Backend for Azure {
@@ -122,34 +181,14 @@ impl Backend for Azure {
             let size = self.size(&FileName::CONFIG)?;
             return Ok(size.map(|size| (FileName::CONFIG, size)).into_iter().collect());
         }
-        let what = format!("list {}", kind.folder());
-        let options = BlobContainerClientListBlobsOptions {
-            prefix: Some(self.key(&format!("{}/", kind.folder()))),
-            ..BlobContainerClientListBlobsOptions::default()
-        };
-        let root = self.key("");
-        let refused = |error| refusal(&what, error);
-        let mut pages = self.container.list_blobs(Some(options)).map_err(refused)?.into_pages();
-        let mut files = Vec::new();
-        for _ in 0..limits::STORE_PAGES_MAX {
-            let page = self.http.run(pages.try_next()).map_err(refused)?;
-            let Some(page) = page else { return Ok(files) };
-            let page = whole_page(&what, page)?;
-            for blob in page.blob_items {
-                let size = blob.properties.and_then(|properties| properties.content_length);
-                let (Some(name), Some(size)) = (blob.name, size) else {
-                    return Err(Error::new(Kind::Connect, what)
-                        .why("the store names a file without its size"));
-                };
-                let path = name.strip_prefix(&root).unwrap_or(&name);
-                files.extend(FileName::parse(kind, path).map(|name| (name, size)));
-            }
-        }
-        Err(Error::new(Kind::Connect, what).why("the listing does not come to an end"))
+        let start = format!("{}/", kind.folder());
+        self.listed(&format!("list {}", kind.folder()), &start, &[kind])
     }
 
     fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {
-        list_each(self, kinds)
+        let files = self.listed("list the repository", "", kinds)?;
+        self.is_small.store(files.len() < limits::LOOKED_AT_ONCE, Ordering::Relaxed);
+        Ok(files)
     }
 
     fn read(&self, name: &FileName, range: Range<u64>) -> Result<Vec<u8>> {
@@ -192,7 +231,34 @@ impl Backend for Azure {
     }
 
     fn read_whole(&self, name: &FileName, most: u64) -> Result<Option<Vec<u8>>> {
-        whole_by_size(self, name, most)
+        let what = format!("read {name}");
+        let most_at_once = NonZero::new(length(most)).unwrap_or(NonZero::<usize>::MIN);
+        let options = BlobClientDownloadOptions {
+            range: Some((0..length_of(most_at_once.get())).into()),
+            parallel: Some(NonZero::<usize>::MIN),
+            partition_size: Some(most_at_once),
+            ..BlobClientDownloadOptions::default()
+        };
+        let blob = self.blob(name);
+        let read = self.http.run(async {
+            let answer = blob.download(Some(options)).await?;
+            // The whole size is told where a part was asked for; an empty file has none.
+            let size = answer.headers.get_optional_str(&CONTENT_RANGE).and_then(size_in);
+            let size = size.or(answer.properties.content_length);
+            Ok((answer.body.collect().await?, size))
+        });
+        let (bytes, size) = match read {
+            Ok(read) => read,
+            Err(error) if is_missing_file(&error) => return Ok(None),
+            Err(error) => return Err(refusal(&what, error)),
+        };
+        match size {
+            Some(size) if size > most => Err(too_large(name, size)),
+            Some(size) if size == length_of(bytes.len()) => Ok(Some(bytes.into())),
+            _ => Err(Error::new(Kind::Connect, what)
+                .why(format!("{} of {} bytes came", bytes.len(), size.unwrap_or(0)))
+                .transient()),
+        }
     }
 
     fn size(&self, name: &FileName) -> Result<Option<u64>> {
@@ -211,7 +277,15 @@ impl Backend for Azure {
     }
 
     fn sizes(&self, names: &[FileName]) -> Result<Vec<Option<u64>>> {
-        size_each(self, names)
+        if names.len() < 2 || !self.is_small.load(Ordering::Relaxed) {
+            return size_each(self, names);
+        }
+        let seen = self.seen()?;
+        // What has come since, and does not fit on the page, is asked for by itself.
+        let size = |name: &FileName| {
+            seen.get(&name.to_string()).map_or_else(|| self.size(name), |size| Ok(Some(*size)))
+        };
+        names.iter().map(size).collect()
     }
 
     fn create(&self, name: &FileName, bytes: &[u8]) -> Result<()> {
@@ -252,10 +326,7 @@ impl Backend for Azure {
 
 /// A page of a listing. Each says whether more is to come, if only by an empty mark: one that does
 /// not was cut off.
-fn whole_page(
-    what: &str,
-    page: azure_core::http::Response<ListBlobsResponse, XmlFormat>,
-) -> Result<ListBlobsResponse> {
+fn whole_page(what: &str, page: Page) -> Result<ListBlobsResponse> {
     let cut = || Error::new(Kind::Connect, what).why("the listing was cut off").transient();
     let whole = String::from_utf8_lossy(page.body()).contains("<NextMarker");
     if !whole {
