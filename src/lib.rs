@@ -231,6 +231,7 @@
 //! - `hestia/import_pgsql_keys.rs`: those of a single table there, taken off and looked at again
 //! - `hestia/import_leftovers.rs`: what killed imports left, brought to an end
 //! - `hestia/import_rehearsal.rs`: an import that is only rehearsed, and goes again
+//! - `hestia/import_trace.rs`: what a failed one has changed, and whether a table was there before
 //! - `hestia/pgsql_extensions.rs`: those that only an administrator may add, and a dump needs
 //! - `hestia/asuser.rs`: files back into a home by a process that acts as the user
 //! - `hestia/userlock.rs`: one job per user at a time

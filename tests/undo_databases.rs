@@ -278,3 +278,69 @@ fn a_database_that_cannot_be_dumped_is_not_overwritten_and_one_that_is_lost_come
     bench.try_restore(request).unwrap();
     assert_eq!(bench.mysql.mysql("SELECT x FROM alice_m.t"), "one");
 }
+
+impl Bench {
+    fn jobs(&self) -> Vec<jobs::RestoreJob> {
+        let machine = &self.machine;
+        let (server, repository) = (&machine.server, machine.repository());
+        jobs::list_restores(server, &repository, &user("alice"), &machine.monitor).unwrap()
+    }
+}
+
+#[test]
+fn a_restore_that_changed_nothing_leaves_nothing_that_an_undo_could_take_away() {
+    let Some(bench) = bench() else { return };
+    let before = bench.state();
+    // A table that no backup has, in databases that are there.
+    for (database, table) in [("alice_m", "newer"), ("alice_p", "newer"), ("alice_m", "v")] {
+        let (database, table) = (database.to_owned(), Some(table.to_owned()));
+        let request = DatabaseRequest { database, table, ..DatabaseRequest::default() };
+        let error = bench.try_restore(request).unwrap_err();
+        assert!(error.one_line().contains("the dump has no such table"), "{error}");
+        assert_eq!(bench.jobs().len(), 0);
+        assert_eq!(bench.state(), before);
+    }
+    // One of a database that is gone: what comes back later is no work of that restore.
+    bench.mysql.mysql("DROP DATABASE alice_m");
+    let table = Some("t".to_owned());
+    let request = DatabaseRequest { database: "alice_m".into(), table, ..Default::default() };
+    let error = bench.try_restore(request.clone()).unwrap_err();
+    assert!(error.one_line().contains("there is no such database"), "{error}");
+    assert_eq!(bench.jobs().len(), 0);
+    bench.try_restore(DatabaseRequest { table: None, ..request.clone() }).unwrap();
+    // What came whole but may not take the old one's place.
+    bench.mysql.mysql(
+        "USE alice_m; DELETE FROM t; INSERT INTO t VALUES (2, 'two'); \
+         CREATE TABLE c (t INT, FOREIGN KEY (t) REFERENCES t (id)); INSERT INTO c VALUES (2)",
+    );
+    let error = bench.try_restore(request).unwrap_err();
+    assert_eq!(error.kind(), Kind::Forbidden, "{error}");
+    let jobs = bench.jobs();
+    assert_eq!(jobs.len(), 1);
+    assert_eq!(jobs[0].before.table, "");
+    assert_eq!(bench.mysql.mysql("SELECT x FROM alice_m.t"), "two");
+}
+
+#[test]
+fn an_undo_removes_no_table_that_was_there_and_can_be_tried_again() {
+    let Some(bench) = bench() else { return };
+    bench.restore("alice_m", Some("gone"));
+    bench.restore("alice_m", Some("t"));
+    let made: Vec<bool> = bench.jobs().iter().map(|job| job.before.table_created).collect();
+    assert_eq!(made, [true, false]);
+    // Without its database nothing can be put back, and the undo is not used up by that.
+    bench.mysql.mysql("RENAME TABLE alice_m.t TO mysql.t; DROP DATABASE alice_m");
+    let request = UndoRequest { job: "latest".into(), ..UndoRequest::default() };
+    let undo = || {
+        let machine = &bench.machine;
+        let (server, repository) = (&machine.server, machine.repository());
+        jobs::undo(server, &repository, &user("alice"), &request, &machine.monitor).unwrap()
+    };
+    let report = undo();
+    let problem = report.objects[0].problem.as_deref().unwrap_or_default();
+    assert!(problem.contains("there is no such database"), "{report:?}");
+    assert!(report.safety.is_none() && bench.jobs().len() == 2);
+    bench.mysql.mysql("CREATE DATABASE alice_m; RENAME TABLE mysql.t TO alice_m.t");
+    assert_eq!(undo().kind(), None);
+    assert_eq!(bench.mysql.mysql("SELECT x FROM alice_m.t WHERE id = 1"), "changed");
+}

@@ -69,9 +69,9 @@ pub(super) const REHEARSAL: &str = "rehearsal of ";
 
 impl Left {
     pub(super) fn scratch(&self, world: &World) -> Result<Scratch> {
-        let Scratch { password, secret, .. } = Scratch::new(world)?;
+        let new = Scratch::new(world)?;
         let (name, aside) = (format!("ghostsnap{}", self.id), format!("ghostsnapold{}", self.id));
-        Ok(Scratch { name, aside, password, secret })
+        Ok(Scratch { name, aside, ..new })
     }
 }
 

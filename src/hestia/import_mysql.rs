@@ -69,7 +69,7 @@ fn run_in(
         swap.run()?;
     } else {
         let made = make_live(server, import, scratch)?;
-        swap.run().map_err(|error| take_back(server, import, &made, error))?;
+        swap.run().map_err(|error| take_back(server, (import, scratch), &made, error))?;
     }
     if let Some(table) = import.table.filter(|_| !orphans.is_empty()) {
         monitor.warn(import_mysql_keys::left(table, &orphans));
@@ -115,15 +115,23 @@ fn make_live(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) ->
     }
     match server.ask("make the account of the database", None, &account) {
         Ok(_) => Ok(made),
-        Err(error) => Err(take_back(server, import, &made, error)),
+        Err(error) => Err(take_back(server, (import, scratch), &made, error)),
     }
 }
 
 /// Removes what [`make_live`] made, because of an error; says with it if that fails too.
-fn take_back(server: &DatabaseServer, import: &Import<'_>, made: &Made, error: Error) -> Error {
+fn take_back(
+    server: &DatabaseServer,
+    (import, scratch): (&Import<'_>, &Scratch),
+    made: &Made,
+    error: Error,
+) -> Error {
     match remove_live(server, &import.target.name, made) {
         Ok(()) => error,
-        Err(second) => error.hint(format!("what was made for it stays: {}", second.one_line())),
+        Err(second) => {
+            scratch.touched.set(true);
+            error.hint(format!("what was made for it stays: {}", second.one_line()))
+        }
     }
 }
 
@@ -226,10 +234,14 @@ impl Swap<'_> {
         let (old_keys, new_keys) = self.keys.noted();
         let noted = ((old.iter().chain(&old_keys)), (new.iter().chain(&new_keys)));
         import_mysql_marker::note(self, noted, (&kept, &moved))?;
+        self.scratch.touched.set(true);
         let done = self.change(&new, &old, &moved, &kept);
         let Err(error) = done else { return Ok(()) };
         match self.change_back(&old, &kept) {
-            Ok(()) => Err(error),
+            Ok(()) => {
+                self.scratch.touched.set(false);
+                Err(error)
+            }
             Err(second) => Err(error.hint(format!(
                 "the database is not as it was: {}; its tables are in {}",
                 second.one_line(),

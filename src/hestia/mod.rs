@@ -27,6 +27,7 @@ mod import_mysql_marker;
 mod import_pgsql;
 mod import_pgsql_keys;
 pub mod import_rehearsal;
+pub mod import_trace;
 pub mod inventory;
 pub mod jobs;
 mod keep;

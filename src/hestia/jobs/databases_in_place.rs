@@ -41,6 +41,7 @@ pub(super) fn place(
                 orphans: Orphans::Refuse,
             };
             let done = restore_database::into_place(job, &order, monitor);
+            let done = done.map_err(|failure| failure.error);
             match &done {
                 Ok(done) => has_new |= done.created,
                 Err(error) if error.kind() == Kind::Db && !is_last => again.push(name),
