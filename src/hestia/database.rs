@@ -144,6 +144,9 @@ impl DatabaseServer {
             DbKind::Pgsql => self.pgsql_tool(tool, what),
         };
         program.kind = Kind::Db;
+        if (self.kind, tool) == (DbKind::Mysql, Tool::Client) {
+            program.error_start = Some("ERROR ");
+        }
         program.stop.clone_from(&self.stop);
         program.arguments.extend(arguments.iter().map(OsString::from));
         Ok(program)
