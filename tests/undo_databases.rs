@@ -344,3 +344,36 @@ fn an_undo_removes_no_table_that_was_there_and_can_be_tried_again() {
     assert_eq!(undo().kind(), None);
     assert_eq!(bench.mysql.mysql("SELECT x FROM alice_m.t WHERE id = 1"), "changed");
 }
+
+#[test]
+fn a_view_into_a_sibling_that_names_its_own_tables_comes_back() {
+    let Some(bench) = bench() else { return };
+    bench.mysql.mysql(
+        "CREATE DATABASE alice_n; GRANT ALL ON alice_n.* TO alice_u@'%'; \
+         CREATE TABLE alice_n.x (id INT); INSERT INTO alice_n.x VALUES (1); USE alice_m; \
+         CREATE DEFINER=alice_u@'%' VIEW mixed AS SELECT t.id FROM t JOIN alice_n.x ON x.id = t.id",
+    );
+    let hash = bench.mysql.mysql("SELECT PASSWORD('alice secret')");
+    bench.list("mysql", "alice_n", &hash);
+    bench.machine.good_backup("alice");
+    let view = "SHOW CREATE VIEW alice_m.mixed; SELECT * FROM alice_m.mixed";
+    let before = bench.mysql.mysql(view);
+    bench.mysql.mysql("DROP VIEW alice_m.mixed");
+    bench.restore("alice_m", None);
+    assert_eq!(bench.mysql.mysql(view), before);
+}
+
+#[test]
+fn a_backup_ends_a_killed_restore_first() {
+    let Some(bench) = bench() else { return };
+    let host = bench.machine.server.world.host();
+    bench.mysql.mysql(&format!(
+        "CREATE DATABASE ghostsnapold0123456789ab; CREATE DATABASE ghostsnap0123456789ab; \
+         CREATE TABLE ghostsnapold0123456789ab.ghostsnap0123456789ab (id INT AUTO_INCREMENT \
+         PRIMARY KEY, part VARCHAR(8), kind VARCHAR(20), name BLOB, settings BLOB, text LONGBLOB); \
+         INSERT INTO ghostsnapold0123456789ab.ghostsnap0123456789ab (part, text) VALUES \
+         ('for', 'alice on {host}: alice_m')"
+    ));
+    bench.machine.good_backup("alice");
+    assert_eq!(bench.mysql.mysql("SHOW DATABASES LIKE 'ghostsnap%'"), "");
+}

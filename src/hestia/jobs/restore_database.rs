@@ -141,8 +141,8 @@ pub fn restore_database(
     monitor.stage(Stage::Object(format!("database {whole} from {}", snapshot.name)));
     let job = DatabaseJob { server, repository, snapshot: &snapshot, user, from: user };
     let order = Order::of(request);
-    databases_in_place::finish_killed(server, user, &gather);
-    let done = check_user(server, user, &snapshot, request).and_then(|()| {
+    let done = databases_in_place::finish_killed(server, user, &gather).and_then(|()| {
+        check_user(server, user, &snapshot, request)?;
         let ready = Ready::find(&job, &order, &gather)?;
         let object = Object { section: "DB".to_owned(), name: ready.plan.target.name.clone() };
         let intent = Intent {

@@ -8,7 +8,7 @@ use super::report::Gather;
 use super::restore_steps::Muted;
 use super::safety::{self, Intent, Safety};
 use super::verify::Restored;
-use super::{News, Server, manage, restore_database};
+use super::{News, Server, databases_in_place, manage, restore_database};
 use crate::base::monitor::Stage;
 use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result};
 use crate::format::Snapshot;
@@ -178,6 +178,9 @@ pub fn undo(
         return Err(Error::new(Kind::Suspended, format!("undo a restore of {user}"))
             .why("nothing is restored for a suspended user")
             .hint(format!("v-unsuspend-user {user} lifts that")));
+    }
+    if !request.dry_run {
+        databases_in_place::finish_killed(server, user, &gather)?;
     }
     let all = list_restores(server, repository, user, &Muted(monitor))?;
     let job = find(all, user, &request.job)?;
