@@ -225,8 +225,10 @@
 //! - `hestia/sql_lexer.rs`: where strings and comments of PostgreSQL's SQL end
 //! - `hestia/import.rs`: a dump into a database, without trusting it
 //! - `hestia/import_mysql.rs`: that for MySQL and MariaDB
+//! - `hestia/import_mysql_look.rs`: what it finds in a database
 //! - `hestia/import_mysql_keys.rs`: foreign keys of a single table of it that changes places
 //! - `hestia/import_mysql_marker.rs`: what it notes of itself, and its end after it was killed
+//! - `hestia/import_mysql_turn.rs`: one step of it at a time, and the wait for those who use tables
 //! - `hestia/import_pgsql.rs`: that for PostgreSQL
 //! - `hestia/import_pgsql_attributes.rs`: what of a database there stands in no dump
 //! - `hestia/import_pgsql_rights.rs`: who else may do what in it
@@ -234,6 +236,7 @@
 //! - `hestia/import_pgsql_keys.rs`: its foreign keys, taken off and looked at again
 //! - `hestia/import_leftovers.rs`: what killed imports left, brought to an end
 //! - `hestia/import_rehearsal.rs`: an import that is only rehearsed, and goes again
+//! - `hestia/import_trace.rs`: what a failed one has changed, and whether a table was there before
 //! - `hestia/pgsql_extensions.rs`: those that only an administrator may add, and a dump needs
 //! - `hestia/asuser.rs`: files back into a home by a process that acts as the user
 //! - `hestia/userlock.rs`: one job per user at a time

@@ -467,3 +467,185 @@ fn a_restore_of_a_table_with_foreign_keys_that_is_killed_anywhere_is_brought_to_
     }
     panic!("a restore has too many steps");
 }
+
+impl Bench {
+    /// Restores a table, or all of it; what it warned of, and the error as text.
+    fn restore(&self, table: Option<&str>, dump: &str) -> (Vec<String>, Option<String>) {
+        let target = self.row();
+        let server = DatabaseServer::find(&self.hestia, self.kind, "127.0.0.1").unwrap();
+        let import = Import {
+            target: &target,
+            exists: true,
+            table,
+            siblings: &[],
+            whose: "test",
+            options: RunOptions::default(),
+            purpose: Purpose::Restore,
+            orphans: Orphans::Refuse,
+        };
+        let (world, monitor) = (World::system(), Collect::default());
+        let done = import::run(&server, &import, &mut dump.as_bytes(), &world, &monitor);
+        (monitor.warnings(), done.err().map(|error| error.to_string()))
+    }
+}
+
+#[test]
+fn tables_whose_names_differ_in_case_or_accents_alone_are_several() {
+    let Some(bench) = bench(DbKind::Mysql) else { return };
+    bench.run(
+        "CREATE TABLE Orders (id INT); INSERT INTO Orders VALUES (5); \
+         CREATE TABLE `órders` (id INT); INSERT INTO `órders` VALUES (6); \
+         CREATE DEFINER=u_shop@localhost TRIGGER small BEFORE DELETE ON orders FOR EACH ROW \
+         SET @a = 1; \
+         CREATE DEFINER=u_shop@localhost TRIGGER large BEFORE DELETE ON Orders FOR EACH ROW \
+         SET @a = 2",
+    );
+    let (dump, before) = (bench.dump(), bench.state());
+    for table in ["Orders", "orders"] {
+        bench.run(&format!("DELETE FROM {table}"));
+        assert_eq!(bench.import(table, &dump, Orphans::Refuse), Ok(vec![]));
+        assert_same(&bench.state(), &before, table);
+    }
+    bench.run("DROP TABLE Orders, orders");
+    assert_eq!(bench.restore(None, &dump), (vec![], None));
+    assert_same(&bench.state(), &before, "all of it");
+}
+
+#[test]
+fn a_key_from_another_database_stops_the_restore_of_the_whole_one() {
+    let Some(bench) = bench(DbKind::Mysql) else { return };
+    bench.db.mysql(
+        "CREATE DATABASE `other-db`; CREATE TABLE `other-db`.t (c INT, CONSTRAINT far FOREIGN KEY \
+         (c) REFERENCES shop.customers (id))",
+    );
+    let dump = bench.dump();
+    bench.run("DELETE FROM orders");
+    let before = bench.state();
+    let (_, error) = bench.restore(None, &dump);
+    let error = error.unwrap();
+    assert!(error.contains("a table of another database has a foreign key to it"), "{error}");
+    assert!(error.contains("it is in other-db: the key far of t leads to customers"), "{error}");
+    assert_same(&bench.state(), &before, "");
+    assert_eq!(bench.temporary(), "");
+    bench.db.mysql("ALTER TABLE `other-db`.t DROP FOREIGN KEY far");
+    assert_eq!(bench.restore(None, &dump), (vec![], None));
+}
+
+#[test]
+fn nothing_is_taken_off_before_those_who_use_the_tables_are_gone() {
+    let Some(mut bench) = bench(DbKind::Mysql) else { return };
+    bench.run("CREATE DEFINER=u_shop@localhost VIEW names AS SELECT name FROM customers");
+    let (dump, before) = (bench.dump(), bench.state());
+    in_front_of_the_client(
+        &mut bench,
+        "if [ ! -p /dev/stdin ]; then sed 's/lock_wait_timeout = [0-9]*/lock_wait_timeout = 1/' \
+         | tee -a \"$here/said\" | /usr/bin/mariadb \"$@\"; exit $?; fi",
+    );
+    let transaction = "START TRANSACTION; SELECT COUNT(*) FROM shop.orders; SELECT SLEEP(600)";
+    bench.db.mysql("CREATE USER long1@'%' IDENTIFIED BY 'x'; GRANT ALL ON *.* TO long1@'%'");
+    std::thread::scope(|scope| {
+        let holder =
+            || drop(std::panic::catch_unwind(|| bench.db.mysql_as("long1", "x", transaction)));
+        scope.spawn(holder);
+        let sleeps =
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%'";
+        let id = loop {
+            let id = bench.db.mysql(sleeps);
+            if !id.is_empty() {
+                break id;
+            }
+        };
+        for table in [Some("customers"), None] {
+            let (_, error) = bench.restore(table, &dump);
+            let error = error.unwrap();
+            assert!(error.contains("somebody uses them"), "{table:?}: {error}");
+            assert!(error.contains("nothing was changed"), "{table:?}: {error}");
+        }
+        bench.db.mysql(&format!("KILL {id}"));
+    });
+    let said = fs::read_to_string(bench.hestia.tools.join("said")).unwrap();
+    assert!(!said.contains("DROP FOREIGN KEY `of_customer`") && !said.contains("DROP VIEW"));
+    assert_same(&bench.state(), &before, "");
+    assert_eq!(bench.restore(Some("customers"), &dump), (vec![], None));
+}
+
+#[test]
+fn rows_that_came_while_keys_were_off_are_told_when_the_old_table_is_back() {
+    let Some(mut bench) = bench(DbKind::Mysql) else { return };
+    let (dump, before) = (bench.dump(), bench.state());
+    in_front_of_the_client(
+        &mut bench,
+        "if [ ! -p /dev/stdin ] && grep -q 'RENAME TABLE' /proc/self/fd/0; then \
+         echo 'INSERT INTO shop.orders VALUES (77, 99)' | /usr/bin/mariadb \"$@\"; exit 1; fi",
+    );
+    let (warnings, error) = bench.restore(Some("customers"), &dump);
+    assert!(error.is_some());
+    let words = "1 row of orders without their row of customers (of_customer)";
+    assert!(warnings.iter().any(|warning| warning.contains(words)), "{warnings:?}");
+    bench.run("DELETE FROM orders WHERE id = 77");
+    assert_same(&bench.state(), &before, "");
+}
+
+#[test]
+fn a_client_that_outlives_a_killed_restore_changes_nothing_any_more() {
+    let Some(mut bench) = bench(DbKind::Mysql) else { return };
+    let (dump, before) = (bench.dump(), bench.state());
+    // The restore dies when its client waits for somebody who uses the table `orders`, and the
+    // client does not.
+    in_front_of_the_client(
+        &mut bench,
+        "[ -e \"$here/dead\" ] && exit 1\n\
+         if [ ! -p /dev/stdin ] && grep -q 'DROP FOREIGN KEY `of_customer`' /proc/self/fd/0; then\n\
+         cat > \"$here/script\"; cp \"${1#--defaults-file=}\" \"$here/conf\"; shift\n\
+         client() { /usr/bin/mariadb --defaults-file=\"$here/conf\" \"$@\"; }\n\
+         until_seen() { until client -N -e \"SELECT INFO FROM information_schema.PROCESSLIST\" \
+         | grep -q \"^$1\"; do sleep 0.1; done; }\n\
+         (echo 'START TRANSACTION; SELECT COUNT(*) FROM shop.orders; SELECT SLEEP(600);' \
+         | client) > /dev/null 2>&1 &\n\
+         until_seen 'SELECT SLEEP'\n\
+         (client \"$@\" < \"$here/script\" > /dev/null 2>&1; touch \"$here/ended\") > /dev/null 2>&1 &\n\
+         until_seen 'ALTER TABLE `orders` DROP'\n\
+         touch \"$here/dead\"; exit 1; fi",
+    );
+    let (_, error) = bench.restore(Some("customers"), &dump);
+    let tools = std::mem::replace(&mut bench.hestia.tools, "/usr/bin".into());
+    assert!(tools.join("dead").exists(), "{error:?}");
+    let server = DatabaseServer::find(&bench.hestia, bench.kind, "127.0.0.1").unwrap();
+    let (world, monitor, row) = (World::system(), Collect::default(), bench.row());
+    let rows = std::slice::from_ref(&row);
+    let told = import_leftovers::finish(&server, "test", rows, &world, &monitor).unwrap();
+    assert_eq!(monitor.warnings(), [""; 0]);
+    assert!(told[0].contains("it is as it was before"), "{told:?}");
+    let holder = "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%'";
+    bench.db.mysql(&format!("KILL {}", bench.db.mysql(holder)));
+    let ended = || tools.join("ended").exists();
+    assert!((0..300).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        ended()
+    }));
+    assert_same(&bench.state(), &before, "");
+    assert_eq!(bench.temporary(), "");
+}
+
+#[test]
+fn an_error_of_the_server_tells_no_rows() {
+    let Some(bench) = bench(DbKind::Mysql) else { return };
+    let dump = bench.dump();
+    let bad = dump.replace("(3,NULL,1,'three')", "(3,NULL,'three')");
+    assert_ne!(bad, dump);
+    let (_, error) = bench.restore(None, &bad);
+    let error = error.unwrap();
+    assert!(error.contains("ERROR 1136"), "{error}");
+    assert!(!error.contains("three") && !error.contains("INSERT"), "{error}");
+}
+
+#[test]
+fn a_server_whose_names_stand_in_double_quotes_takes_views_and_triggers() {
+    let Some(bench) = bench(DbKind::Mysql) else { return };
+    bench.run("CREATE DEFINER=u_shop@localhost VIEW names AS SELECT name FROM customers");
+    let (dump, before) = (bench.dump(), bench.state());
+    bench.db.mysql("SET GLOBAL sql_mode = 'ANSI_QUOTES'");
+    bench.run("DELETE FROM orders");
+    assert_eq!(bench.restore(None, &dump), (vec![], None));
+    assert_same(&bench.state(), &before, "");
+}

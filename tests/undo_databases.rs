@@ -278,3 +278,102 @@ fn a_database_that_cannot_be_dumped_is_not_overwritten_and_one_that_is_lost_come
     bench.try_restore(request).unwrap();
     assert_eq!(bench.mysql.mysql("SELECT x FROM alice_m.t"), "one");
 }
+
+impl Bench {
+    fn jobs(&self) -> Vec<jobs::RestoreJob> {
+        let machine = &self.machine;
+        let (server, repository) = (&machine.server, machine.repository());
+        jobs::list_restores(server, &repository, &user("alice"), &machine.monitor).unwrap()
+    }
+}
+
+#[test]
+fn a_restore_that_changed_nothing_leaves_nothing_that_an_undo_could_take_away() {
+    let Some(bench) = bench() else { return };
+    let before = bench.state();
+    // A table that no backup has, in databases that are there.
+    for (database, table) in [("alice_m", "newer"), ("alice_p", "newer"), ("alice_m", "v")] {
+        let (database, table) = (database.to_owned(), Some(table.to_owned()));
+        let request = DatabaseRequest { database, table, ..DatabaseRequest::default() };
+        let error = bench.try_restore(request).unwrap_err();
+        assert!(error.one_line().contains("the dump has no such table"), "{error}");
+        assert_eq!(bench.jobs().len(), 0);
+        assert_eq!(bench.state(), before);
+    }
+    // One of a database that is gone: what comes back later is no work of that restore.
+    bench.mysql.mysql("DROP DATABASE alice_m");
+    let table = Some("t".to_owned());
+    let request = DatabaseRequest { database: "alice_m".into(), table, ..Default::default() };
+    let error = bench.try_restore(request.clone()).unwrap_err();
+    assert!(error.one_line().contains("there is no such database"), "{error}");
+    assert_eq!(bench.jobs().len(), 0);
+    bench.try_restore(DatabaseRequest { table: None, ..request.clone() }).unwrap();
+    // What came whole but may not take the old one's place.
+    bench.mysql.mysql(
+        "USE alice_m; DELETE FROM t; INSERT INTO t VALUES (2, 'two'); \
+         CREATE TABLE c (t INT, FOREIGN KEY (t) REFERENCES t (id)); INSERT INTO c VALUES (2)",
+    );
+    let error = bench.try_restore(request).unwrap_err();
+    assert_eq!(error.kind(), Kind::Forbidden, "{error}");
+    let jobs = bench.jobs();
+    assert_eq!(jobs.len(), 1);
+    assert_eq!(jobs[0].before.table, "");
+    assert_eq!(bench.mysql.mysql("SELECT x FROM alice_m.t"), "two");
+}
+
+#[test]
+fn an_undo_removes_no_table_that_was_there_and_can_be_tried_again() {
+    let Some(bench) = bench() else { return };
+    bench.restore("alice_m", Some("gone"));
+    bench.restore("alice_m", Some("t"));
+    let made: Vec<bool> = bench.jobs().iter().map(|job| job.before.table_created).collect();
+    assert_eq!(made, [true, false]);
+    // Without its database nothing can be put back, and the undo is not used up by that.
+    bench.mysql.mysql("RENAME TABLE alice_m.t TO mysql.t; DROP DATABASE alice_m");
+    let request = UndoRequest { job: "latest".into(), ..UndoRequest::default() };
+    let undo = || {
+        let machine = &bench.machine;
+        let (server, repository) = (&machine.server, machine.repository());
+        jobs::undo(server, &repository, &user("alice"), &request, &machine.monitor).unwrap()
+    };
+    let report = undo();
+    let problem = report.objects[0].problem.as_deref().unwrap_or_default();
+    assert!(problem.contains("there is no such database"), "{report:?}");
+    assert!(report.safety.is_none() && bench.jobs().len() == 2);
+    bench.mysql.mysql("CREATE DATABASE alice_m; RENAME TABLE mysql.t TO alice_m.t");
+    assert_eq!(undo().kind(), None);
+    assert_eq!(bench.mysql.mysql("SELECT x FROM alice_m.t WHERE id = 1"), "changed");
+}
+
+#[test]
+fn a_view_into_a_sibling_that_names_its_own_tables_comes_back() {
+    let Some(bench) = bench() else { return };
+    bench.mysql.mysql(
+        "CREATE DATABASE alice_n; GRANT ALL ON alice_n.* TO alice_u@'%'; \
+         CREATE TABLE alice_n.x (id INT); INSERT INTO alice_n.x VALUES (1); USE alice_m; \
+         CREATE DEFINER=alice_u@'%' VIEW mixed AS SELECT t.id FROM t JOIN alice_n.x ON x.id = t.id",
+    );
+    let hash = bench.mysql.mysql("SELECT PASSWORD('alice secret')");
+    bench.list("mysql", "alice_n", &hash);
+    bench.machine.good_backup("alice");
+    let view = "SHOW CREATE VIEW alice_m.mixed; SELECT * FROM alice_m.mixed";
+    let before = bench.mysql.mysql(view);
+    bench.mysql.mysql("DROP VIEW alice_m.mixed");
+    bench.restore("alice_m", None);
+    assert_eq!(bench.mysql.mysql(view), before);
+}
+
+#[test]
+fn a_backup_ends_a_killed_restore_first() {
+    let Some(bench) = bench() else { return };
+    let host = bench.machine.server.world.host();
+    bench.mysql.mysql(&format!(
+        "CREATE DATABASE ghostsnapold0123456789ab; CREATE DATABASE ghostsnap0123456789ab; \
+         CREATE TABLE ghostsnapold0123456789ab.ghostsnap0123456789ab (id INT AUTO_INCREMENT \
+         PRIMARY KEY, part VARCHAR(8), kind VARCHAR(20), name BLOB, settings BLOB, text LONGBLOB); \
+         INSERT INTO ghostsnapold0123456789ab.ghostsnap0123456789ab (part, text) VALUES \
+         ('for', 'alice on {host}: alice_m')"
+    ));
+    bench.machine.good_backup("alice");
+    assert_eq!(bench.mysql.mysql("SHOW DATABASES LIKE 'ghostsnap%'"), "");
+}

@@ -393,6 +393,9 @@ pub const TABLE_DEFINITIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const DUMP_HEAD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// How long the change of places of tables waits for those who use the old ones.
 pub const TABLE_LOCK_SECONDS: u64 = 60;
+/// How long each step of it waits once keys, triggers or views are off: nobody used the tables a
+/// moment before.
+pub const TABLE_STEP_SECONDS: u64 = 10;
 /// Largest message between a restore and its deputy: the longest path, link and attributes of an
 /// entry fit, and file content is cut into pieces.
 pub const DEPUTY_FRAME_BYTES_MAX: usize = 1024 * 1024;

@@ -86,6 +86,8 @@ pub struct Before {
     pub created: Vec<Object>,
     /// One table of a database, if that was all.
     pub table: String,
+    /// Whether that table was not there.
+    pub table_created: bool,
     /// The one file or folder, if that was all.
     pub place: Option<Place>,
 }
@@ -203,6 +205,8 @@ struct BeforeRecord {
     table: String,
     #[prost(message, optional, tag = "6")]
     place: Option<PlaceRecord>,
+    #[prost(bool, tag = "7")]
+    table_created: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -243,6 +247,7 @@ impl Before {
             created: self.created.iter().map(Into::into).collect(),
             table: self.table.clone(),
             place: self.place.as_ref().map(place),
+            table_created: self.table_created,
         }
     }
 
@@ -256,6 +261,7 @@ impl Before {
             created: record.created.into_iter().map(Into::into).collect(),
             table: record.table,
             place: record.place.map(|one| Place { from: one.from, to: one.to }),
+            table_created: record.table_created,
         })
     }
 }
@@ -400,6 +406,7 @@ mod tests {
             objects: snapshot.objects.clone(),
             created: snapshot.objects.clone(),
             table: "t".to_owned(),
+            table_created: true,
             place: Some(Place { from: b"user_dir/x".to_vec(), to: b"x".to_vec() }),
         };
         let safety =

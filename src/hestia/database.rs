@@ -87,6 +87,8 @@ pub struct DatabaseServer {
     password: String,
     tools: std::path::PathBuf,
     stop: Stop,
+    /// The lock that each script takes first.
+    turn: Option<String>,
 }
 
 impl DatabaseServer {
@@ -116,6 +118,7 @@ impl DatabaseServer {
             password: text("PASSWORD"),
             tools: hestia.tools.clone(),
             stop: Stop::NEVER,
+            turn: None,
         })
     }
 
@@ -132,6 +135,14 @@ impl DatabaseServer {
         Self { user, password, ..self.clone() }
     }
 
+    /// The same server of MySQL for work of several steps, which has this name: no step begins
+    /// while another one runs, and others find the session that is at it by
+    /// `IS_USED_LOCK('name')`.
+    #[must_use]
+    pub(super) fn in_turn(&self, name: &str) -> Self {
+        Self { turn: Some(name.to_owned()), ..self.clone() }
+    }
+
     /// Where connections to it come from, as its accounts are named.
     pub fn account_host(&self) -> &'static str {
         if self.host == "localhost" { "localhost" } else { "%" }
@@ -144,6 +155,9 @@ impl DatabaseServer {
             DbKind::Pgsql => self.pgsql_tool(tool, what),
         };
         program.kind = Kind::Db;
+        if (self.kind, tool) == (DbKind::Mysql, Tool::Client) {
+            program.error_start = Some("ERROR ");
+        }
         program.stop.clone_from(&self.stop);
         program.arguments.extend(arguments.iter().map(OsString::from));
         Ok(program)
@@ -200,7 +214,13 @@ impl DatabaseServer {
         };
         let mut program = self.tool(Tool::Client, what.to_owned(), self.plain_client())?;
         program.arguments.extend(arguments.into_iter().map(OsString::from));
-        program.script = Some(command::memory_file(sql)?);
+        // Without the lock the setting is a wrong one, and the client ends at the first error.
+        let turn = self.turn.as_ref().filter(|_| self.kind == DbKind::Mysql).map(|name| {
+            let seconds = limits::TABLE_LOCK_SECONDS;
+            format!("SET sql_mode = IF(GET_LOCK('{name}', {seconds}) = 1, @@sql_mode, 'locked'); ")
+        });
+        let script = [turn.unwrap_or_default().as_bytes(), sql].concat();
+        program.script = Some(command::memory_file(&script)?);
         let mut answer = Vec::new();
         let output = program.output()?;
         output.take(limits::ANSWER_BYTES_MAX + 1).read_to_end(&mut answer).what_io(|| what)?;
@@ -229,7 +249,14 @@ impl DatabaseServer {
         match self.kind {
             // Binary mode: no word in the input is a command of the client but DELIMITER.
             DbKind::Mysql => {
-                &["--batch", "--skip-column-names", "--binary-mode", "--skip-local-infile"]
+                // A session that was ended stays so.
+                &[
+                    "--batch",
+                    "--skip-column-names",
+                    "--binary-mode",
+                    "--skip-local-infile",
+                    "--skip-reconnect",
+                ]
             }
             DbKind::Pgsql => &["-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1"],
         }

@@ -8,11 +8,13 @@
 
 use super::database::{DatabaseRow, DatabaseServer, RunOptions};
 use super::dump_text::{Content, Editor};
+use super::import_trace::{Failure, Trace};
 use super::inventory::DbKind;
 use super::{import_mysql, import_mysql_keys, import_pgsql};
 use crate::base::error::WhatIo;
 use crate::base::{Error, Kind, Monitor, Result, Within, World};
 use crate::tree::command::Input;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
@@ -94,6 +96,8 @@ pub(super) struct Scratch {
     pub password: String,
     /// A word that no text of a customer holds.
     pub secret: String,
+    /// Of MySQL: whether something live is not as it was.
+    pub touched: Cell<bool>,
 }
 
 impl Scratch {
@@ -111,6 +115,7 @@ impl Scratch {
             password: hex(&second),
             // MySQL's client takes 15 letters for a delimiter, at most.
             secret: first.iter().skip(6).take(15).map(|byte| letter(*byte)).collect(),
+            touched: Cell::new(false),
         })
     }
 }
@@ -130,6 +135,17 @@ pub fn run(
     world: &World,
     monitor: &dyn Monitor,
 ) -> Result<Imported> {
+    attempt(server, import, dump, world, monitor).map_err(|failure| failure.error)
+}
+
+/// As [`run`], which says of a failure too whether anything live was changed.
+pub fn attempt(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    dump: &mut dyn Read,
+    world: &World,
+    monitor: &dyn Monitor,
+) -> Result<Imported, Failure> {
     let what = || match import.table {
         _ if import.purpose == Purpose::Rehearsal => {
             format!("rehearse the restore of the database {}", import.target.name)
@@ -138,11 +154,12 @@ pub fn run(
         None => format!("restore the database {}", import.target.name),
     };
     if import.table.is_some() && !import.exists {
-        return Err(
-            Error::new(Kind::NotFound, what()).why("there is no such database to put a table into")
-        );
+        return Err(Failure::early(
+            Error::new(Kind::NotFound, what()).why("there is no such database to put a table into"),
+        ));
     }
-    let scratch = Scratch::new(world)?;
+    let scratch = Scratch::new(world).map_err(Failure::early)?;
+    let trace = Trace::take(server, import);
     // A stop ends the import at any time, but a statement that makes, moves or removes things goes
     // on in the server when its client is gone, and nobody would know what became of it.
     let servers = Servers { steady: server, hearing: &server.hearing(&import.options.stop) };
@@ -150,8 +167,16 @@ pub fn run(
         DbKind::Mysql => import_mysql::run(&servers, import, &scratch, dump, monitor),
         DbKind::Pgsql => import_pgsql::run(&servers, import, &scratch, dump, monitor),
     };
-    let (content, counted) = done.map_err(with_way_out).within(what)?;
-    Ok(Imported { content, counted })
+    match done.map_err(with_way_out).within(what) {
+        Ok((content, counted)) => Ok(Imported { content, counted }),
+        Err(error) => {
+            let is_untouched = match server.kind {
+                DbKind::Mysql => !scratch.touched.get(),
+                DbKind::Pgsql => trace.is_same(server, import, &error),
+            };
+            Err(Failure { error, is_untouched })
+        }
+    }
 }
 
 /// An import has the rights of a customer. What needs more than those is told apart from what is

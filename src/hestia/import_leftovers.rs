@@ -8,11 +8,12 @@
 use super::database::{DatabaseRow, DatabaseServer};
 use super::import::{Import, Purpose, Scratch};
 use super::inventory::DbKind;
-use super::{import_mysql_marker, import_pgsql};
+use super::{import_mysql_marker, import_mysql_turn, import_pgsql};
 use crate::base::{Error, Kind, Monitor, Result, World, limits};
 
 /// Brings to an end what killed imports of one user left on a server. `rows` are the user's
-/// databases there. Says what it did; what it must leave alone is a warning.
+/// databases there. Says what it did; what it must leave alone is a warning. Fails with
+/// [`Kind::InUse`] if the server is still at work on one: nothing may be done beside it.
 pub fn finish(
     server: &DatabaseServer,
     whose: &str,
@@ -20,7 +21,7 @@ pub fn finish(
     world: &World,
     monitor: &dyn Monitor,
 ) -> Result<Vec<String>> {
-    let mut told = Vec::new();
+    let (mut told, mut busy) = (Vec::new(), None);
     for left in found(server, whose)? {
         let what = format!("clean up after a restore of {} that was killed", left.target);
         let Some(row) = rows.iter().find(|row| row.name == left.target) else {
@@ -40,12 +41,16 @@ pub fn finish(
             purpose: Purpose::Restore,
             orphans: super::import::Orphans::Refuse,
         };
-        if is_busy(server, &left.id)? {
-            monitor.warn(Error::new(Kind::InUse, what).why("the server is still at it"));
+        if is_busy(server, &scratch, &left.id)? {
+            let error = Error::new(Kind::InUse, what).why("the server is still at it");
+            busy = busy.or(Some(error.hint("try again when it has ended")));
             continue;
         }
         let done = match server.kind {
-            DbKind::Mysql => import_mysql_marker::finish(server, &import, &scratch),
+            DbKind::Mysql => {
+                let server = server.in_turn(&scratch.name);
+                import_mysql_marker::finish(&server, &import, &scratch)
+            }
             DbKind::Pgsql => import_pgsql::finish(server, &import, &scratch),
         };
         match done {
@@ -53,7 +58,7 @@ pub fn finish(
             Err(error) => monitor.warn(error.within(what)),
         }
     }
-    Ok(told)
+    busy.map_or(Ok(told), Err)
 }
 
 /// What one import left.
@@ -69,9 +74,9 @@ pub(super) const REHEARSAL: &str = "rehearsal of ";
 
 impl Left {
     pub(super) fn scratch(&self, world: &World) -> Result<Scratch> {
-        let Scratch { password, secret, .. } = Scratch::new(world)?;
+        let new = Scratch::new(world)?;
         let (name, aside) = (format!("ghostsnap{}", self.id), format!("ghostsnapold{}", self.id));
-        Ok(Scratch { name, aside, password, secret })
+        Ok(Scratch { name, aside, ..new })
     }
 }
 
@@ -96,12 +101,9 @@ pub(super) fn found(server: &DatabaseServer, whose: &str) -> Result<Vec<Left>> {
 }
 
 /// Whether the server still works at a statement of that import: its client outlives us.
-fn is_busy(server: &DatabaseServer, id: &str) -> Result<bool> {
+fn is_busy(server: &DatabaseServer, scratch: &Scratch, id: &str) -> Result<bool> {
     let query = match server.kind {
-        DbKind::Mysql => format!(
-            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND \
-             (INFO LIKE '%{id}%' OR USER = 'ghostsnap{id}');\n"
-        ),
+        DbKind::Mysql => return Ok(!import_mysql_turn::end_sessions(server, &scratch.name)?),
         DbKind::Pgsql => format!(
             "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND \
              ((state <> 'idle' AND query LIKE '%{id}%') OR usename = 'ghostsnap{id}');\n"

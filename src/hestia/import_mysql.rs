@@ -6,12 +6,12 @@
 
 use super::database::{DatabaseServer, Tool};
 use super::dump_text::Content;
-use super::import::{self, Counted, Import, Live, Orphans, Purpose, Scratch, Servers};
+use super::import::{self, Counted, Import, Orphans, Purpose, Scratch, Servers};
 use super::import_mysql_keys::{self, Keys};
+pub(super) use super::import_mysql_look::{estimates, live, rows};
 use super::inventory::DbKind;
-use super::{import_mysql_marker, import_rehearsal};
+use super::{import_mysql_marker, import_mysql_turn, import_rehearsal};
 use crate::base::{Error, Kind, Monitor, Result, limits};
-use std::collections::BTreeMap;
 use std::io::Read;
 
 /// Imports a dump; see [`super::import::run`].
@@ -22,6 +22,8 @@ pub(super) fn run(
     dump: &mut dyn Read,
     monitor: &dyn Monitor,
 ) -> Result<(Content, Option<Counted>)> {
+    let steady = &servers.steady.in_turn(&scratch.name);
+    let servers = &Servers { steady, ..*servers };
     let done = run_in(servers, import, scratch, dump, monitor);
     if let Err(error) = clean_up(servers.steady, scratch, done.as_ref().err()) {
         monitor.warn(error);
@@ -62,14 +64,14 @@ fn run_in(
     }
     let keys = Keys::take(servers, import, scratch)?;
     let orphans = keys.orphans_before(servers, import, scratch)?;
-    refuse_orphans(import, &orphans)?;
+    refuse_orphans(import, &orphans, "nothing was changed")?;
     let server = servers.steady;
     let swap = Swap { server, import, scratch, keys };
     if import.exists {
-        swap.run()?;
+        swap.run(monitor)?;
     } else {
         let made = make_live(server, import, scratch)?;
-        swap.run().map_err(|error| take_back(server, import, &made, error))?;
+        swap.run(monitor).map_err(|error| take_back(server, (import, scratch), &made, error))?;
     }
     if let Some(table) = import.table.filter(|_| !orphans.is_empty()) {
         monitor.warn(import_mysql_keys::left(table, &orphans));
@@ -78,10 +80,10 @@ fn run_in(
 }
 
 /// Fails if rows would point at nothing, unless that was allowed.
-fn refuse_orphans(import: &Import<'_>, orphans: &[String]) -> Result<()> {
+fn refuse_orphans(import: &Import<'_>, orphans: &[String], end: &str) -> Result<()> {
     match import.table {
         Some(table) if !orphans.is_empty() && import.orphans == Orphans::Refuse => {
-            Err(import_mysql_keys::orphaned(table, orphans))
+            Err(import_mysql_keys::orphaned_so(table, orphans, end))
         }
         _ => Ok(()),
     }
@@ -115,15 +117,23 @@ fn make_live(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) ->
     }
     match server.ask("make the account of the database", None, &account) {
         Ok(_) => Ok(made),
-        Err(error) => Err(take_back(server, import, &made, error)),
+        Err(error) => Err(take_back(server, (import, scratch), &made, error)),
     }
 }
 
 /// Removes what [`make_live`] made, because of an error; says with it if that fails too.
-fn take_back(server: &DatabaseServer, import: &Import<'_>, made: &Made, error: Error) -> Error {
+fn take_back(
+    server: &DatabaseServer,
+    (import, scratch): (&Import<'_>, &Scratch),
+    made: &Made,
+    error: Error,
+) -> Error {
     match remove_live(server, &import.target.name, made) {
         Ok(()) => error,
-        Err(second) => error.hint(format!("what was made for it stays: {}", second.one_line())),
+        Err(second) => {
+            scratch.touched.set(true);
+            error.hint(format!("what was made for it stays: {}", second.one_line()))
+        }
     }
 }
 
@@ -152,7 +162,9 @@ fn prepare(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> R
          CREATE USER `{name}`@`{host}` IDENTIFIED BY '{password}';\n\
          GRANT ALL ON `{name}`.* TO `{name}`@`{host}`;\n"
     ));
-    for sibling in import.siblings {
+    // A view of the dump names the tables of its own database too, if it looks into others.
+    let own = import.exists.then_some(&import.target.name);
+    for sibling in import.siblings.iter().chain(own) {
         // In a GRANT, an underscore would stand for any letter.
         let sibling = sibling.replace('_', "\\_");
         sql.push_str(&format!("GRANT SELECT, SHOW VIEW ON `{sibling}`.* TO `{name}`@`{host}`;\n"));
@@ -206,6 +218,13 @@ pub(super) struct Definition {
     pub create: Vec<u8>,
 }
 
+impl Definition {
+    fn has_ansi_quotes(&self) -> bool {
+        let mode = self.settings.lines().find_map(|line| line.strip_prefix("SET sql_mode = "));
+        mode.is_some_and(|mode| mode.contains("ANSI_QUOTES"))
+    }
+}
+
 /// The change of places.
 pub(super) struct Swap<'s> {
     pub server: &'s DatabaseServer,
@@ -216,20 +235,33 @@ pub(super) struct Swap<'s> {
 }
 
 impl Swap<'_> {
-    fn run(&self) -> Result<()> {
+    fn run(&self, monitor: &dyn Monitor) -> Result<()> {
         let live = &self.import.target.name;
         let mut new = self.definitions(&self.scratch.name)?;
         let old = self.definitions(live)?;
         self.give_to_owner(&mut new)?;
         let moved = self.tables(&self.scratch.name)?;
         let kept = self.tables(live)?;
+        if let Some(table) = self.import.table
+            && kept.iter().chain(&moved).any(|other| other != table)
+        {
+            return Err(Error::new(Kind::Internal, format!("replace {} alone", shown(table))));
+        }
+        import_mysql_turn::wait_for(self.server, live, kept.iter().chain(self.keys.children()))?;
         let (old_keys, new_keys) = self.keys.noted();
         let noted = ((old.iter().chain(&old_keys)), (new.iter().chain(&new_keys)));
         import_mysql_marker::note(self, noted, (&kept, &moved))?;
+        self.scratch.touched.set(true);
         let done = self.change(&new, &old, &moved, &kept);
         let Err(error) = done else { return Ok(()) };
         match self.change_back(&old, &kept) {
-            Ok(()) => Err(error),
+            Ok(()) => {
+                self.scratch.touched.set(false);
+                if !kept.is_empty() {
+                    self.keys.warn_after_return(self.server, self.import, self.scratch, monitor);
+                }
+                Err(error)
+            }
             Err(second) => Err(error.hint(format!(
                 "the database is not as it was: {}; its tables are in {}",
                 second.one_line(),
@@ -240,19 +272,18 @@ impl Swap<'_> {
 
     /// The tables of a database that the import is about.
     pub fn tables(&self, database: &str) -> Result<Vec<String>> {
-        let mut query = format!(
+        let query = format!(
             "SELECT HEX(TABLE_NAME) FROM information_schema.TABLES \
-             WHERE TABLE_SCHEMA = '{database}' AND TABLE_TYPE NOT LIKE '%VIEW'"
+             WHERE TABLE_SCHEMA = '{database}' AND TABLE_TYPE NOT LIKE '%VIEW';\n"
         );
-        if let Some(table) = self.import.table {
-            query.push_str(&format!(" AND TABLE_NAME = {}", text(table)));
-        }
-        query.push_str(";\n");
         let answer = self.server.ask_text("list the tables", None, &query)?;
         let tables = answer.lines().map(unhex);
-        // What the import notes beside the old tables is none of them.
-        let is_own = |table: &Result<String>| table.as_ref().is_ok_and(|t| *t == self.scratch.name);
-        tables.filter(|table| !is_own(table)).collect()
+        // What the import notes beside the old tables is none of them. The server would take `shop`
+        // and `Shop` for the same.
+        let is_meant = |table: &String| {
+            *table != self.scratch.name && self.import.table.is_none_or(|only| only == table)
+        };
+        tables.filter(|table| table.as_ref().map_or(true, is_meant)).collect()
     }
 
     /// Everything in a database that cannot be renamed; of a single table, its triggers.
@@ -262,7 +293,7 @@ impl Swap<'_> {
         let query = if let Some(table) = self.import.table {
             format!(
                 "SELECT 'TRIGGER', HEX(TRIGGER_NAME) FROM {schema}.TRIGGERS WHERE \
-                 TRIGGER_SCHEMA = '{database}' AND EVENT_OBJECT_TABLE = {};\n",
+                 TRIGGER_SCHEMA = '{database}' AND BINARY EVENT_OBJECT_TABLE = BINARY {};\n",
                 text(table)
             )
         } else {
@@ -278,8 +309,9 @@ impl Swap<'_> {
             )
         };
         let mut found = Vec::new();
-        let mut questions =
-            String::from("SET NAMES utf8mb4;\nSET character_set_results = binary;\n");
+        let mut questions = String::from(
+            "SET NAMES utf8mb4;\nSET sql_mode = '';\nSET character_set_results = binary;\n",
+        );
         for line in self.server.ask_text(&what, None, &query)?.lines() {
             let (kind, name) = line.split_once('\t').ok_or_else(|| unexpected(&what))?;
             let name = unhex(name)?;
@@ -306,9 +338,14 @@ impl Swap<'_> {
             // The user comes with the row, a moment later; Hestia makes it for both hosts.
             _ => "localhost",
         };
-        let from = format!("DEFINER=`{}`@`{}`", self.scratch.name, self.server.account_host());
+        let from = |quote: char| {
+            let (name, host) = (&self.scratch.name, self.server.account_host());
+            format!("DEFINER={quote}{name}{quote}@{quote}{host}{quote}")
+        };
         let to = format!("DEFINER=`{owner}`@`{host}`");
         for one in definitions {
+            // What was made in the mode ANSI_QUOTES is told in it.
+            let from = if one.has_ansi_quotes() { from('"') } else { from('`') };
             let place = one.create.windows(from.len()).position(|part| part == from.as_bytes());
             // It stands before the name, so before anything a customer wrote.
             let place = place.filter(|at| *at < 100).ok_or_else(|| {
@@ -329,41 +366,41 @@ impl Swap<'_> {
     ) -> Result<()> {
         let (live, temporary) = (&self.import.target.name, &self.scratch.name);
         let what = "put the new tables in the place of the old ones";
-        self.drop_all(live, old)?;
+        let step = limits::TABLE_STEP_SECONDS;
+        self.drop_all(live, old, step)?;
         let triggers: Vec<&Definition> = new.iter().filter(|one| one.kind == "TRIGGER").collect();
-        self.drop_all(temporary, triggers)?;
+        self.drop_all(temporary, triggers, step)?;
         let mut renames = moves(live, &self.scratch.aside, kept);
         renames.extend(moves(temporary, live, moved));
         self.keys.take_off_incoming(self.server, live)?;
-        self.rename(what, &renames)?;
+        self.rename(what, &renames, step)?;
         self.keys.make(self.server, live)?;
         self.make_all(new)?;
         // Customers go on meanwhile; from here on the keys hold.
         let orphans = self.keys.orphans_after(self.server, self.import, self.scratch)?;
-        refuse_orphans(self.import, &orphans)
+        refuse_orphans(self.import, &orphans, "the table is as it was before")
     }
 
     fn change_back(&self, old: &[Definition], kept: &[String]) -> Result<()> {
         let (live, aside) = (&self.import.target.name, &self.scratch.aside);
         let what = "put the old tables back";
-        let now = self.definitions(live)?;
-        self.drop_all(live, &now)?;
+        let (now, long) = (self.definitions(live)?, limits::TABLE_LOCK_SECONDS);
+        self.drop_all(live, &now, long)?;
         self.keys.take_off_present(self.server, live)?;
         let is_aside = self.tables(aside)?;
         if !is_aside.is_empty() || kept.is_empty() {
             let mut renames = moves(live, &self.scratch.name, &self.tables(live)?);
             renames.extend(moves(aside, live, &is_aside));
-            self.rename(what, &renames)?;
+            self.rename(what, &renames, long)?;
         }
         self.keys.make_incoming(self.server, live)?;
         self.make_all(old)
     }
 
-    fn rename(&self, what: &str, renames: &[String]) -> Result<()> {
+    fn rename(&self, what: &str, renames: &[String], seconds: u64) -> Result<()> {
         if renames.is_empty() {
             return Ok(());
         }
-        let seconds = limits::TABLE_LOCK_SECONDS;
         let sql = format!(
             "SET NAMES utf8mb4;\nSET lock_wait_timeout = {seconds};\nRENAME TABLE {};\n",
             renames.join(", ")
@@ -375,11 +412,9 @@ impl Swap<'_> {
         &self,
         database: &str,
         definitions: impl IntoIterator<Item = &'d Definition>,
+        seconds: u64,
     ) -> Result<()> {
-        let mut sql = format!(
-            "SET NAMES utf8mb4;\nSET lock_wait_timeout = {};\n",
-            limits::TABLE_LOCK_SECONDS
-        );
+        let mut sql = format!("SET NAMES utf8mb4;\nSET lock_wait_timeout = {seconds};\n");
         for one in definitions {
             sql.push_str(&format!("DROP {} IF EXISTS {};\n", one.kind, quoted(&one.name)));
         }
@@ -516,76 +551,4 @@ pub(super) fn unhex(text: &str) -> Result<String> {
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
         .collect();
     String::from_utf8(bytes.ok_or_else(wrong)?).map_err(|_| wrong())
-}
-
-/// What a live database has.
-pub(super) fn live(server: &DatabaseServer, database: &str) -> Result<Live> {
-    let what = format!("look into the database {database}");
-    let query = format!(
-        "SELECT CONCAT('T', HEX(TABLE_NAME)) FROM information_schema.TABLES WHERE \
-         TABLE_SCHEMA = '{database}' AND TABLE_TYPE NOT LIKE '%VIEW';\n\
-         SELECT CONCAT('V', HEX(TABLE_NAME)) FROM information_schema.VIEWS WHERE \
-         TABLE_SCHEMA = '{database}';\n\
-         SELECT CONCAT('r', COUNT(*)) FROM information_schema.ROUTINES WHERE \
-         ROUTINE_SCHEMA = '{database}';\n\
-         SELECT CONCAT('t', COUNT(*)) FROM information_schema.TRIGGERS WHERE \
-         TRIGGER_SCHEMA = '{database}';\n\
-         SELECT CONCAT('e', COUNT(*)) FROM information_schema.EVENTS WHERE \
-         EVENT_SCHEMA = '{database}';\n"
-    );
-    let mut found = Live::default();
-    for line in server.ask_text(&what, None, &query)?.lines() {
-        let Some((kind, rest)) = line.split_at_checked(1) else { continue };
-        let number = || rest.trim().parse().map_err(|_| unexpected(&what));
-        match kind {
-            "T" => drop(found.tables.insert(unhex(rest)?)),
-            "V" => drop(found.views.insert(unhex(rest)?)),
-            "r" => found.routines = number()?,
-            "t" => found.triggers = number()?,
-            "e" => found.events = number()?,
-            _ => return Err(unexpected(&what)),
-        }
-    }
-    Ok(found)
-}
-
-/// How many rows the server thinks the tables have.
-pub(super) fn estimates(server: &DatabaseServer, database: &str) -> Result<BTreeMap<String, u64>> {
-    let query = format!(
-        "SELECT TABLE_ROWS, HEX(TABLE_NAME) FROM information_schema.TABLES WHERE \
-         TABLE_SCHEMA = '{database}' AND TABLE_ROWS IS NOT NULL;\n"
-    );
-    let answer = server.ask_text("look how large the tables are", None, &query)?;
-    let found = import::estimated(&answer);
-    found.into_iter().map(|(name, rows)| Ok((unhex(&name)?, rows))).collect()
-}
-
-/// Asks whether tables have rows, and of some how many.
-pub(super) fn rows(
-    server: &DatabaseServer,
-    database: &str,
-    tables: &[&String],
-    is_counted: impl Fn(&String) -> bool,
-) -> Result<String> {
-    let text = |text: &str| text.replace('\\', "\\\\").replace('\'', "''");
-    let mut sql = String::from("SET NAMES utf8mb4;\nSET SESSION sql_mode = '';\n");
-    for table in tables {
-        let name = quoted(table);
-        let question = if is_counted(table) {
-            format!("SELECT CONCAT('c', COUNT(*)) FROM {name}")
-        } else {
-            format!("SELECT CONCAT('e', EXISTS (SELECT 1 FROM {name}))")
-        };
-        // Locked, it cannot be swapped any more for a view, whose functions would run with our
-        // rights; and only if it is a table it is asked.
-        sql.push_str(&format!(
-            "LOCK TABLES {name} READ;\n\
-             SET @question = (SELECT IF(TABLE_TYPE LIKE '%VIEW', 'SELECT 1', '{}') FROM \
-             information_schema.TABLES WHERE TABLE_SCHEMA = '{database}' AND TABLE_NAME = '{}');\n\
-             PREPARE question FROM @question;\nEXECUTE question;\nUNLOCK TABLES;\n",
-            text(&question),
-            text(table)
-        ));
-    }
-    server.ask_text("look for rows in the tables", Some(database), &sql)
 }

@@ -10,7 +10,7 @@ use super::database::DatabaseServer;
 use super::import::{Import, Orphans, Scratch, Servers};
 use super::import_mysql::{Definition, quoted, shown, text, unexpected, unhex};
 use crate::base::units::number_of;
-use crate::base::{Error, Kind, Result, limits};
+use crate::base::{Error, Kind, Monitor, Result, limits};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How the marker of an import calls a key.
@@ -145,9 +145,12 @@ impl Keys {
     /// Finds the keys of the table, takes those off that cannot go with it from the temporary
     /// database, and proves that all of them can be made again. Changes nothing that is live.
     pub fn take(servers: &Servers<'_>, import: &Import<'_>, scratch: &Scratch) -> Result<Self> {
-        let Some(table) = import.table else { return Ok(Self::default()) };
         let (live, temporary) = (&import.target.name, &scratch.name);
         let server = servers.hearing;
+        let Some(table) = import.table else {
+            refuse_elsewhere(server, live, None)?;
+            return Ok(Self::default());
+        };
         let mut keys = Self::default();
         let mine = |key: &ForeignKey| key.table == table;
         for key in of_database(server, temporary)?.into_iter().filter(mine) {
@@ -158,14 +161,14 @@ impl Keys {
             let is_inner = key.parent == table && key.schema == *temporary;
             if is_inner { keys.inner.push(key) } else { keys.own.push(key) }
         }
-        refuse_elsewhere(server, live, table)?;
+        refuse_elsewhere(server, live, Some(table))?;
         let all = of_database(server, live)?;
         let leads_here =
             |key: &ForeignKey| key.table != table && key.parent == table && key.schema == *live;
         keys.incoming = all.into_iter().filter(leads_here).collect();
         if !keys.own.is_empty() {
             let own: Vec<&ForeignKey> = keys.own.iter().collect();
-            take_off(servers.steady, temporary, &own)?;
+            take_off(servers.steady, temporary, &own, limits::TABLE_LOCK_SECONDS)?;
         }
         let has = tables(server, live)?;
         for key in keys.own.iter().filter(|key| !has.contains(&key.parent)) {
@@ -237,7 +240,7 @@ impl Keys {
         let granted = live.replace('_', "\\_");
         let sql = format!("GRANT SELECT ON `{granted}`.* TO `{name}`@`{host}`;\n");
         servers.steady.ask("let the import look at other tables", None, &sql)?;
-        self.count(servers, import, scratch, name)
+        count(servers, import, scratch, (name, self.outer().chain(&self.inner)))
     }
 
     /// The same once it is there.
@@ -248,38 +251,31 @@ impl Keys {
         scratch: &Scratch,
     ) -> Result<Vec<String>> {
         let servers = Servers { steady: server, hearing: server };
-        self.count(&servers, import, scratch, &import.target.name)
+        let keys = self.outer().chain(&self.inner);
+        count(&servers, import, scratch, (&import.target.name, keys))
     }
 
-    /// Counts rows that point at nothing, with the table being in the database `place`.
-    fn count(
+    /// Warns of rows that came while keys to the old table were off, and that point at nothing now
+    /// that it is back.
+    pub fn warn_after_return(
         &self,
-        servers: &Servers<'_>,
+        server: &DatabaseServer,
         import: &Import<'_>,
         scratch: &Scratch,
-        place: &str,
-    ) -> Result<Vec<String>> {
-        let table = import.table.unwrap_or_default();
-        let account = servers.hearing.logged_in_as(&scratch.name, &scratch.password);
-        let live = &import.target.name;
-        let has = tables(servers.hearing, live)?;
-        let here = |name: &str| {
-            let database = if name == table { place } else { live };
-            format!("`{database}`.{}", quoted(name))
-        };
-        let mut found = Vec::new();
-        for key in self.outer().chain(&self.inner) {
-            let parent =
-                (key.parent == table || has.contains(&key.parent)).then(|| here(&key.parent));
-            let question = key.orphans(&here(&key.table), parent.as_deref());
-            let what = format!("count the rows of {} that point at nothing", shown(&key.table));
-            let question = format!("SET NAMES utf8mb4;\n{question}");
-            let rows = account.ask_number(&what, None, &question)?;
-            if rows > 0 {
-                found.push(told(rows, &shown(&key.table), &shown(&key.parent), &shown(&key.name)));
-            }
+        monitor: &dyn Monitor,
+    ) {
+        let servers = Servers { steady: server, hearing: server };
+        let keys = self.incoming.iter();
+        match count(&servers, import, scratch, (&import.target.name, keys)) {
+            Ok(orphans) if orphans.is_empty() => {}
+            Ok(orphans) => monitor.warn(left(import.table.unwrap_or_default(), &orphans)),
+            Err(error) => monitor.warn(error),
         }
-        Ok(found)
+    }
+
+    /// The other tables that point to the table.
+    pub fn children(&self) -> impl Iterator<Item = &String> {
+        self.incoming.iter().map(|key| &key.table)
     }
 
     /// What was there and what shall be, for the notes of an import.
@@ -290,7 +286,8 @@ impl Keys {
 
     /// Takes the keys of other tables off the old table.
     pub fn take_off_incoming(&self, server: &DatabaseServer, live: &str) -> Result<()> {
-        take_off(server, live, &self.incoming.iter().collect::<Vec<_>>())
+        let keys: Vec<&ForeignKey> = self.incoming.iter().collect();
+        take_off(server, live, &keys, limits::TABLE_STEP_SECONDS)
     }
 
     /// Takes off those of other tables that are there, wherever they lead.
@@ -302,7 +299,8 @@ impl Keys {
         let is_ours = |key: &&ForeignKey| {
             self.incoming.iter().any(|one| (&one.table, &one.name) == (&key.table, &key.name))
         };
-        take_off(server, live, &all.iter().filter(is_ours).collect::<Vec<_>>())
+        let keys: Vec<&ForeignKey> = all.iter().filter(is_ours).collect();
+        take_off(server, live, &keys, limits::TABLE_LOCK_SECONDS)
     }
 
     /// Makes all keys in the live database.
@@ -314,6 +312,35 @@ impl Keys {
     pub fn make_incoming(&self, server: &DatabaseServer, live: &str) -> Result<()> {
         make_all(server, live, self.incoming.iter())
     }
+}
+
+/// Counts rows that point at nothing, with the table being in the database `place`.
+fn count<'k>(
+    servers: &Servers<'_>,
+    import: &Import<'_>,
+    scratch: &Scratch,
+    (place, keys): (&str, impl Iterator<Item = &'k ForeignKey>),
+) -> Result<Vec<String>> {
+    let table = import.table.unwrap_or_default();
+    let account = servers.hearing.logged_in_as(&scratch.name, &scratch.password);
+    let live = &import.target.name;
+    let has = tables(servers.hearing, live)?;
+    let here = |name: &str| {
+        let database = if name == table { place } else { live };
+        format!("`{database}`.{}", quoted(name))
+    };
+    let mut found = Vec::new();
+    for key in keys {
+        let parent = (key.parent == table || has.contains(&key.parent)).then(|| here(&key.parent));
+        let question = key.orphans(&here(&key.table), parent.as_deref());
+        let what = format!("count the rows of {} that point at nothing", shown(&key.table));
+        let question = format!("SET NAMES utf8mb4;\n{question}");
+        let rows = account.ask_number(&what, None, &question)?;
+        if rows > 0 {
+            found.push(told(rows, &shown(&key.table), &shown(&key.parent), &shown(&key.name)));
+        }
+    }
+    Ok(found)
 }
 
 /// The other tables of a database that have a foreign key to this one.
@@ -334,9 +361,14 @@ fn told(rows: u64, table: &str, parent: &str, key: &str) -> String {
     format!("{rows} of {table} without their row of {parent} ({key})")
 }
 
-/// The error for rows that would point at nothing.
+/// The error for rows that would point at nothing, before anything was changed.
 pub(super) fn orphaned(table: &str, orphans: &[String]) -> Error {
-    refused(table, format!("it would leave {}; nothing was changed", orphans.join(", "))).hint(
+    orphaned_so(table, orphans, "nothing was changed")
+}
+
+/// The error for rows that would point at nothing, with what was done about it.
+pub(super) fn orphaned_so(table: &str, orphans: &[String], end: &str) -> Error {
+    refused(table, format!("it would leave {}; {end}", orphans.join(", "))).hint(
         "restore those tables too, or the whole database; --leave-orphans does it all the same",
     )
 }
@@ -351,8 +383,12 @@ fn refused(table: &str, why: String) -> Error {
     Error::new(Kind::Forbidden, format!("put the table {} in its place", shown(table))).why(why)
 }
 
-fn take_off(server: &DatabaseServer, database: &str, keys: &[&ForeignKey]) -> Result<()> {
-    let seconds = limits::TABLE_LOCK_SECONDS;
+fn take_off(
+    server: &DatabaseServer,
+    database: &str,
+    keys: &[&ForeignKey],
+    seconds: u64,
+) -> Result<()> {
     let mut sql = format!("{SETTINGS}SET lock_wait_timeout = {seconds};\n");
     for key in keys {
         let (table, name) = (quoted(&key.table), quoted(&key.name));
@@ -393,7 +429,7 @@ pub(super) fn make_missing(
             continue;
         }
         if let Some(key) = found {
-            take_off(server, live, &[key])?;
+            take_off(server, live, &[key], limits::TABLE_LOCK_SECONDS)?;
         }
         let mut sql = one.settings.clone().into_bytes();
         sql.extend_from_slice(&one.create);
@@ -403,8 +439,9 @@ pub(super) fn make_missing(
     Ok(())
 }
 
-/// Refuses a table that tables of other databases point to: they would point to the old one.
-fn refuse_elsewhere(server: &DatabaseServer, live: &str, table: &str) -> Result<()> {
+/// Refuses a table, or a whole database, that tables of other databases point to: they would go on
+/// pointing to the old one.
+fn refuse_elsewhere(server: &DatabaseServer, live: &str, table: Option<&str>) -> Result<()> {
     let what = "look for foreign keys of other databases";
     // MySQL 8 and MariaDB give it different names.
     let schema = "information_schema";
@@ -414,6 +451,10 @@ fn refuse_elsewhere(server: &DatabaseServer, live: &str, table: &str) -> Result<
     );
     let answer = server.ask_text(what, None, &query)?;
     let source = answer.trim();
+    if source.is_empty() && table.is_none() {
+        // Without InnoDB there are no foreign keys.
+        return Ok(());
+    }
     if !["INNODB_SYS_FOREIGN", "INNODB_FOREIGN"].contains(&source) {
         return Err(unexpected(what));
     }
@@ -426,13 +467,25 @@ fn refuse_elsewhere(server: &DatabaseServer, live: &str, table: &str) -> Result<
         length = start.len()
     );
     for other in server.ask_text(what, None, &query)?.lines() {
-        let why = "a table of another database has a foreign key to it";
-        let Some(other) = from_file_name(other) else {
-            return Err(refused(table, why.to_owned()));
+        let refused = || {
+            let why = "a table of another database has a foreign key to it".to_owned();
+            let error = table.map_or_else(
+                || {
+                    let what = format!("put the tables of {live} in their place");
+                    Error::new(Kind::Forbidden, what).why(why.clone())
+                },
+                |table| refused(table, why.clone()),
+            );
+            error.hint("take that key off, restore, and make it again; nothing was changed")
         };
-        let leads_here = |key: &ForeignKey| key.schema == live && key.parent == table;
-        if of_database(server, &other)?.iter().any(leads_here) {
-            return Err(refused(table, why.to_owned()).aside(format!("it is in {other}")));
+        let Some(other) = from_file_name(other) else { return Err(refused()) };
+        let leads_here =
+            |key: &&ForeignKey| key.schema == live && table.is_none_or(|table| key.parent == table);
+        if let Some(key) = of_database(server, &other)?.iter().find(leads_here) {
+            // Whose database that is, a customer need not know.
+            let (name, child, parent) = (shown(&key.name), shown(&key.table), shown(&key.parent));
+            let aside = format!("it is in {other}: the key {name} of {child} leads to {parent}");
+            return Err(refused().aside(aside));
         }
     }
     Ok(())

@@ -44,6 +44,9 @@ pub struct Program {
     pub script: Option<Arc<File>>,
     /// The line that what it prints must end with.
     pub closing: Option<Closing>,
+    /// How the line of its complaints begins that alone is told: what stands around it is what it
+    /// was given, such as rows of customers.
+    pub error_start: Option<&'static str>,
     /// The kind of error that a failure of the program is.
     pub kind: Kind,
     /// Runs with the lowest priority, as Hestia's own nightly backup does.
@@ -76,6 +79,7 @@ impl Program {
             keep: Vec::new(),
             script: None,
             closing: None,
+            error_start: None,
             kind: Kind::Internal,
             low_priority: false,
             stop: Stop::NEVER,
@@ -195,6 +199,24 @@ pub fn path_of(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/{}/fd/{}", Pid::this(), file.as_raw_fd()))
 }
 
+/// The last lines of complaints, as one; of those that may be told, the last alone.
+fn said(text: &[u8], error_start: Option<&str>) -> String {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines: Vec<&[u8]> = lines.filter(|line| !line.is_empty()).collect();
+    let begins =
+        |line: &&&[u8]| error_start.is_some_and(|start| line.starts_with(start.as_bytes()));
+    let lines = match lines.iter().rfind(begins) {
+        Some(error) => std::slice::from_ref(error),
+        // Without such a line it did not get to what it was given.
+        None => {
+            lines.get(lines.len().saturating_sub(limits::COMPLAINT_LINES)..).unwrap_or_default()
+        }
+    };
+    let lines: Vec<String> =
+        lines.iter().map(|line| crate::base::path::display_bytes(line)).collect();
+    lines.join("; ")
+}
+
 /// A program that runs.
 struct Running {
     program: Program,
@@ -282,15 +304,7 @@ impl Running {
         if !errors.is_finished() {
             return String::new();
         }
-        let text = errors.join().unwrap_or_default();
-        let lines: Vec<String> = text
-            .split(|byte| *byte == b'\n')
-            .map(<[u8]>::trim_ascii)
-            .filter(|line| !line.is_empty())
-            .map(crate::base::path::display_bytes)
-            .collect();
-        let last = lines.len().saturating_sub(limits::COMPLAINT_LINES);
-        lines.get(last..).unwrap_or_default().join("; ")
+        said(&errors.join().unwrap_or_default(), self.program.error_start)
     }
 
     fn kill_group(&self) {
@@ -451,6 +465,16 @@ mod tests {
         let mut text = String::new();
         bash(script).output()?.read_to_string(&mut text).what_io(|| "read")?;
         Ok(text)
+    }
+
+    #[test]
+    fn of_complaints_around_what_a_program_was_given_its_error_alone_is_told() {
+        let text = b"--------------\nINSERT INTO t VALUES ('mail of alice');\nERROR 9 of a row\n\
+                     --------------\n\nERROR 1062 (23000) at line 3: Duplicate entry '1'\n";
+        let error = "ERROR 1062 (23000) at line 3: Duplicate entry '1'";
+        assert_eq!(said(text, Some("ERROR ")), error);
+        assert!(said(text, None).contains("alice"));
+        assert_eq!(said(b"a\n\nno such option\n", Some("ERROR ")), "a; no such option");
     }
 
     #[test]

@@ -6,7 +6,9 @@ use super::backup_places::{Place, Places, proven};
 use super::cleanup::{self, Cleanup};
 use super::report::{Gather, RunReport, State, UserOutcome};
 use super::several::{self, OneOfSeveral};
-use super::{News, Server, backup_direct, backup_tarball, free_name, last_run, retention};
+use super::{
+    News, Server, backup_direct, backup_tarball, databases_in_place, free_name, last_run, retention,
+};
 use crate::base::monitor::{Scoped, Stage};
 use crate::base::pace::Pace;
 use crate::base::units::{ByteSize, number_of};
@@ -158,10 +160,14 @@ impl Run<'_> {
         let mut outcome = match skip_reason(server, user, named) {
             Ok(Some(error)) => UserOutcome::without(user.as_str(), State::Skipped(error)),
             Ok(None) => match server.lock(user, "a backup") {
-                Ok(_lock) => match self.tried(user, &gather) {
-                    Ok(outcome) => outcome,
-                    Err(error) => UserOutcome::without(user.as_str(), State::Failed(error)),
-                },
+                Ok(_lock) => {
+                    // What a killed restore left half done would be stored like that.
+                    let done = databases_in_place::finish_killed(server, user, &gather);
+                    done.err().into_iter().for_each(|error| gather.warn(error));
+                    self.tried(user, &gather).unwrap_or_else(|error| {
+                        UserOutcome::without(user.as_str(), State::Failed(error))
+                    })
+                }
                 Err(error) => {
                     is_busy = error.kind() == Kind::InUse;
                     UserOutcome::without(user.as_str(), State::Failed(error))

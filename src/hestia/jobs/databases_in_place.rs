@@ -6,7 +6,7 @@ use super::Server;
 use super::filter::Facts;
 use super::restore_database::{self, DatabaseJob, Order, Package};
 use crate::base::monitor::Stage;
-use crate::base::{Error, Kind, Monitor};
+use crate::base::{Error, Kind, Monitor, Result};
 use crate::format::snapshot::Object;
 use crate::hestia::call::ToTheEnd;
 use crate::hestia::conf;
@@ -41,6 +41,7 @@ pub(super) fn place(
                 orphans: Orphans::Refuse,
             };
             let done = restore_database::into_place(job, &order, monitor);
+            let done = done.map_err(|failure| failure.error);
             match &done {
                 Ok(done) => has_new |= done.created,
                 Err(error) if error.kind() == Kind::Db && !is_last => again.push(name),
@@ -63,8 +64,9 @@ pub(super) fn whose(server: &Server, user: &UserName) -> String {
 }
 
 /// Brings to an end what killed restores of this user left on database servers. The user's lock
-/// is held, so none of them runs any more.
-pub(super) fn finish_killed(server: &Server, user: &UserName, monitor: &dyn Monitor) {
+/// is held, so none of them runs any more. Fails if a server is still at work on one.
+pub(super) fn finish_killed(server: &Server, user: &UserName, monitor: &dyn Monitor) -> Result<()> {
+    let mut busy = None;
     let path = server.hestia.user_file(user, "db.conf");
     let rows = conf::read_rows(&path).map(|found| found.rows).unwrap_or_default();
     let rows: Vec<DatabaseRow> =
@@ -79,11 +81,17 @@ pub(super) fn finish_killed(server: &Server, user: &UserName, monitor: &dyn Moni
             let whose = whose(server, user);
             import_leftovers::finish(&found, &whose, &here, &server.world, monitor)
         });
-        // A server that cannot be asked is said by whoever needs it.
-        for one in done.unwrap_or_default() {
-            monitor.stage(Stage::Note(format!("after a restore that was killed: {one}")));
+        match done {
+            Err(error) if error.kind() == Kind::InUse => busy = busy.or(Some(error)),
+            // A server that cannot be asked is said by whoever needs it.
+            done => {
+                for one in done.unwrap_or_default() {
+                    monitor.stage(Stage::Note(format!("after a restore that was killed: {one}")));
+                }
+            }
         }
     }
+    busy.map_or(Ok(()), Err)
 }
 
 /// An import that fails leaves the old one as it was, or says that it could not.

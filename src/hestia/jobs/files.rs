@@ -76,6 +76,7 @@ pub fn restore_file(
         restored: (id, &snapshot),
         objects: Vec::new(),
         table: None,
+        table_created: false,
         place: Some((base.clone(), target.clone())),
         exact: request.options.exact,
     };

@@ -188,6 +188,7 @@ impl Job<'_> {
             restored: (*self.snapshot.0, self.snapshot.1),
             objects: vec![Object { section: "MAIL".to_owned(), name }],
             table: None,
+            table_created: false,
             place: Some((base, target)),
             exact: self.request.exact,
         };

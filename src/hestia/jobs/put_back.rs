@@ -45,6 +45,8 @@ pub(super) struct PutBack<'p> {
     pub restored: Option<&'p Snapshot>,
     /// Entries that are newer than the restore; they stay.
     pub newer: Cell<u64>,
+    /// Whether it failed and has certainly changed nothing.
+    pub untouched: Cell<bool>,
 }
 
 impl PutBack<'_> {
@@ -256,23 +258,21 @@ impl PutBack<'_> {
             // As it was is what was asked for: what then points at nothing is a warning.
             orphans: Orphans::Leave,
         };
-        match restore_database::into_place(&job, &order, &ToTheEnd(monitor)) {
-            Err(error) if error.kind() == Kind::NotFound => self.drop_table(database, table),
-            done => done.map(drop),
+        if self.before.table_created {
+            return self.drop_table(database, table);
         }
+        let done = restore_database::into_place(&job, &order, &ToTheEnd(monitor));
+        done.map(drop).map_err(|failure| {
+            self.untouched.set(failure.is_untouched);
+            failure.error
+        })
     }
 
     /// Removes a table that was not there before the restore.
     fn drop_table(&self, database: &str, table: &str) -> Result<()> {
         let what = format!("remove the table {} of {database}", table.escape_debug());
-        let rows = conf::read_rows(&self.server.hestia.user_file(self.user, "db.conf"))?.rows;
-        let row = rows.iter().find(|row| row.get("DB") == Some(database));
-        let row = row.ok_or_else(|| {
-            Error::new(Kind::NotFound, what.clone()).why("the user has no such database")
-        })?;
-        let row = DatabaseRow::parse(row)?;
-        let server = DatabaseServer::find(&self.server.hestia, row.kind, &row.host)?;
-        let sql = match row.kind {
+        let server = server_of(self.server, self.user, database).within(|| what.clone())?;
+        let sql = match server.kind {
             DbKind::Mysql => {
                 // Keys of other tables led to it before it was there.
                 let table = table.replace('`', "``");
@@ -291,6 +291,22 @@ impl PutBack<'_> {
         }
         server.ask(&what, Some(database), &sql).within(|| what).map(drop)
     }
+}
+
+/// The server of a database that the user has.
+pub(super) fn server_of(
+    server: &Server,
+    user: &UserName,
+    database: &str,
+) -> Result<DatabaseServer> {
+    let rows = conf::read_rows(&server.hestia.user_file(user, "db.conf"))?.rows;
+    let row = rows.iter().find(|row| row.get("DB") == Some(database));
+    let row = row.ok_or_else(|| {
+        Error::new(Kind::NotFound, format!("find the database {database}"))
+            .why("the user has no such database")
+    })?;
+    let row = DatabaseRow::parse(row)?;
+    DatabaseServer::find(&server.hestia, row.kind, &row.host)
 }
 
 fn gone(what: &str) -> Error {

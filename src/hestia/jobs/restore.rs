@@ -119,7 +119,7 @@ pub fn restore(
     let (id, snapshot) = manage::find(repository, from, &request.snapshot, monitor)?;
     monitor.stage(Stage::Object(format!("user {user} from {}", snapshot.name)));
     let created = check_allowed(server, user, from, &snapshot, request)?;
-    databases_in_place::finish_killed(server, user, &gather);
+    databases_in_place::finish_killed(server, user, &gather)?;
     let subject = Subject { server, repository, user, from, snapshot: &snapshot, request };
     let (plans, found) = subject.look(&Muted(monitor))?;
     let is_overruled = |one: &Finding| request.force && one.stops == Some(Kind::Exists);

@@ -16,6 +16,7 @@ use crate::hestia::call::{Call, ToTheEnd};
 use crate::hestia::conf;
 use crate::hestia::database::{DatabaseRow, DatabaseServer, RunOptions};
 use crate::hestia::import::{self, Import, Orphans, Purpose};
+use crate::hestia::import_trace::{self, Failure};
 use crate::hestia::inventory::{self, DbKind};
 use crate::hestia::layout::UserName;
 use crate::ops::restore::FileReader;
@@ -140,8 +141,8 @@ pub fn restore_database(
     monitor.stage(Stage::Object(format!("database {whole} from {}", snapshot.name)));
     let job = DatabaseJob { server, repository, snapshot: &snapshot, user, from: user };
     let order = Order::of(request);
-    databases_in_place::finish_killed(server, user, &gather);
-    let done = check_user(server, user, &snapshot, request).and_then(|()| {
+    let done = databases_in_place::finish_killed(server, user, &gather).and_then(|()| {
+        check_user(server, user, &snapshot, request)?;
         let ready = Ready::find(&job, &order, &gather)?;
         let object = Object { section: "DB".to_owned(), name: ready.plan.target.name.clone() };
         let intent = Intent {
@@ -149,12 +150,20 @@ pub fn restore_database(
             restored: (id, &snapshot),
             objects: vec![object],
             table: request.table.clone(),
+            table_created: ready.makes_table()?,
             place: None,
             exact: true,
         };
         let no_safety = request.no_safety;
         let safety = safety::of_one(server, repository, user, &intent, no_safety, &gather)?;
-        Ok((ready.place(&gather)?, safety))
+        match ready.place(&gather) {
+            Ok(placed) => Ok((placed, safety)),
+            Err(Failure { error, is_untouched }) => {
+                let nothing_to_undo = safety.as_ref().filter(|_| is_untouched);
+                safety::forget(nothing_to_undo, repository, &gather);
+                Err(error)
+            }
+        }
     });
     let thing = match &request.table {
         Some(table) => format!("the table {table} of {whole}"),
@@ -197,8 +206,8 @@ pub(super) fn into_place(
     job: &DatabaseJob<'_>,
     order: &Order<'_>,
     monitor: &dyn Monitor,
-) -> Result<Placed> {
-    Ready::find(job, order, monitor)?.place(monitor)
+) -> Result<Placed, Failure> {
+    Ready::find(job, order, monitor).map_err(Failure::early)?.place(monitor)
 }
 
 /// All that has to be known before anything is changed.
@@ -245,7 +254,13 @@ impl<'r> Ready<'r> {
         Ok(Self { job: *job, table, stored, plan, server, is_there, has_account, orphans })
     }
 
-    fn place(self, monitor: &dyn Monitor) -> Result<Placed> {
+    /// Whether it makes a table that is not there.
+    fn makes_table(&self) -> Result<bool> {
+        let Some(table) = self.table.filter(|_| self.is_there) else { return Ok(false) };
+        Ok(!import_trace::has_table(&self.server, &self.plan.target.name, table)?)
+    }
+
+    fn place(self, monitor: &dyn Monitor) -> Result<Placed, Failure> {
         let Self { job, table, stored, mut plan, server, is_there, has_account, orphans } = self;
         let low_priority = job.server.settings.low_priority;
         let options = RunOptions { low_priority, stop: monitor.stop() };
@@ -255,14 +270,14 @@ impl<'r> Ready<'r> {
         let (exists, purpose) = (is_there, Purpose::Restore);
         let import = Import { target, exists, table, siblings, whose, options, purpose, orphans };
         let reader = Reader::new(job.repository);
-        let mut dump = FileReader::new(&reader, &stored.dump)?;
+        let mut dump = FileReader::new(&reader, &stored.dump).map_err(Failure::early)?;
         // The row first: whatever happens to us from here on, the next restore finds its way by it.
-        let listed = Listed::new(&job, &plan)?;
-        let done = match import::run(&server, &import, &mut dump, &job.server.world, monitor) {
+        let listed = Listed::new(&job, &plan).map_err(Failure::early)?;
+        let done = match import::attempt(&server, &import, &mut dump, &job.server.world, monitor) {
             Ok(done) => done,
-            Err(error) => {
-                listed.take_back(monitor);
-                return Err(error);
+            Err(mut failure) => {
+                failure.is_untouched &= listed.take_back(monitor);
+                return Err(failure);
             }
         };
         // The database is in its place: what goes wrong from here on is said beside it.
@@ -300,13 +315,15 @@ impl Listed {
         Ok(Self(Some((path, line))))
     }
 
-    /// Takes it off the list again.
-    fn take_back(self, monitor: &dyn Monitor) {
+    /// Takes it off the list again. Says whether it is as it was.
+    fn take_back(self, monitor: &dyn Monitor) -> bool {
         if let Some((path, line)) = self.0
             && let Err(error) = conf::take_back_row(&path, &line)
         {
             monitor.warn(error);
+            return false;
         }
+        true
     }
 }
 

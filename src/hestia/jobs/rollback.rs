@@ -52,6 +52,7 @@ impl Rollback<'_> {
             before,
             restored: Some(self.restored),
             newer: Cell::new(0),
+            untouched: Cell::new(false),
         };
         Some(put(&put_back))
     }

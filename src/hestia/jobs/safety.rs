@@ -38,6 +38,8 @@ pub(super) struct Intent<'i> {
     pub objects: Vec<Object>,
     /// One table of the only object.
     pub table: Option<String>,
+    /// Whether that table is not there yet.
+    pub table_created: bool,
     /// One file or folder: its place in the tree of the snapshot, and below the home.
     pub place: Option<(RelPath, RelPath)>,
     /// Whether what the snapshot lacks goes there.
@@ -111,6 +113,7 @@ impl Subject<'_> {
             restored: (*id, self.snapshot),
             objects: named.iter().map(|(_, here)| here.clone()).collect(),
             table: None,
+            table_created: false,
             place: None,
             exact: false,
         };
@@ -158,10 +161,19 @@ impl Saved {
 
     /// Removes what was saved: nothing has changed.
     pub fn forget(&self, repository: &IndexedRepository, monitor: &dyn Monitor) {
-        let Some(safety) = &self.safety else { return };
-        if let Err(error) = repository.remove_snapshot(&safety.id) {
-            monitor.warn(error.within("remove what was saved before"));
-        }
+        forget(self.safety.as_ref(), repository, monitor);
+    }
+}
+
+/// Removes what was saved before something that has changed nothing: there is nothing to undo.
+pub(super) fn forget(
+    safety: Option<&Safety>,
+    repository: &IndexedRepository,
+    monitor: &dyn Monitor,
+) {
+    let Some(safety) = safety else { return };
+    if let Err(error) = repository.remove_snapshot(&safety.id) {
+        monitor.warn(error.within("remove what was saved before"));
     }
 }
 
@@ -210,6 +222,7 @@ pub(super) fn take(
         objects: intent.objects.clone(),
         created,
         table: intent.table.clone().unwrap_or_default(),
+        table_created: intent.table_created,
         place: intent
             .place
             .as_ref()

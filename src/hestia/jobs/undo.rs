@@ -3,16 +3,17 @@
 //! comes back, and what the restore made goes (`put_back.rs`). An undo saves before what it
 //! overwrites too, so it can be taken back like any restore.
 
-use super::put_back::PutBack;
+use super::put_back::{PutBack, server_of};
 use super::report::Gather;
 use super::restore_steps::Muted;
 use super::safety::{self, Intent, Safety};
 use super::verify::Restored;
-use super::{News, Server, manage};
+use super::{News, Server, databases_in_place, manage, restore_database};
 use crate::base::monitor::Stage;
 use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result};
 use crate::format::Snapshot;
 use crate::format::snapshot::{Before, Object};
+use crate::hestia::import_trace;
 use crate::hestia::inventory;
 use crate::hestia::layout::UserName;
 use crate::hestia::paths::{self, Meaning};
@@ -178,6 +179,9 @@ pub fn undo(
             .why("nothing is restored for a suspended user")
             .hint(format!("v-unsuspend-user {user} lifts that")));
     }
+    if !request.dry_run {
+        databases_in_place::finish_killed(server, user, &gather)?;
+    }
     let all = list_restores(server, repository, user, &Muted(monitor))?;
     let job = find(all, user, &request.job)?;
     monitor.stage(Stage::Object(format!("{} of user {user}", job.snapshot.name)));
@@ -193,7 +197,11 @@ pub fn undo(
     } else {
         Some(safety::take(server, repository, user, &work.intent()?, monitor)?)
     };
-    let (objects, newer) = work.run(safety.as_ref(), &gather);
+    let (objects, put_back) = work.run(safety.as_ref(), &gather);
+    let (newer, is_untouched) = (put_back.newer.get(), put_back.untouched.get());
+    // An undo that changed nothing is none: the restore can still be taken back.
+    safety::forget(safety.as_ref().filter(|_| is_untouched), repository, &gather);
+    let safety = safety.filter(|_| !is_untouched);
     let warnings = gather.warnings();
     let report = UndoReport { user: user.clone(), job, objects, newer, safety, warnings };
     server.tell(user, &news_of(&report, request.notify), monitor);
@@ -233,6 +241,7 @@ impl Work<'_> {
             before: &self.job.before,
             restored: self.restored,
             newer: Cell::new(0),
+            untouched: Cell::new(false),
         }
     }
 
@@ -250,17 +259,27 @@ impl Work<'_> {
                 Some((from, to))
             }
         };
+        let table_created = match before.objects.first() {
+            Some(database) if !before.table.is_empty() && !before.table_created => {
+                let name = &database.name;
+                let server = server_of(self.server, self.user, name)?;
+                restore_database::exists(&server, name)?
+                    && !import_trace::has_table(&server, name, &before.table)?
+            }
+            _ => false,
+        };
         Ok(Intent {
             command: UNDO,
             restored: (self.job.id, &self.job.snapshot),
             objects: before.objects.clone(),
             table: Some(before.table.clone()).filter(|table| !table.is_empty()),
+            table_created,
             place,
             exact: false,
         })
     }
 
-    fn run(&self, safety: Option<&Safety>, monitor: &dyn Monitor) -> (Vec<Undone>, u64) {
+    fn run(&self, safety: Option<&Safety>, monitor: &dyn Monitor) -> (Vec<Undone>, PutBack<'_>) {
         let put_back = self.put_back();
         let before = &self.job.before;
         let refused = safety.map_or(&[][..], |safety| &safety.refused);
@@ -293,11 +312,12 @@ impl Work<'_> {
             let name = format!("{}.{}", database.name, before.table);
             let object = Object { section: "DB".to_owned(), name };
             let problem = result.err().map(|error| error.one_line());
-            done.push(Undone { object, removed: false, changes: String::new(), problem });
+            let removed = before.table_created;
+            done.push(Undone { object, removed, changes: String::new(), problem });
         } else if before.place.is_none() {
             done.extend(put_back.objects(&left, monitor).iter().map(|one| self.outcome(one)));
         }
-        (done, put_back.newer.get())
+        (done, put_back)
     }
 
     fn outcome(&self, one: &Restored) -> Undone {
