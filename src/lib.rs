@@ -221,12 +221,15 @@
 //! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
 //! - `hestia/dump.rs`: dumps of live databases as streams
 //! - `hestia/dump_text.rs`: what a dump makes, and what an import of it must not see
+//! - `hestia/dump_text_mysql.rs`: that for MySQL and MariaDB
 //! - `hestia/dump_watch.rs`: passes one on as it is, and notes what it makes
 //! - `hestia/sql_lexer.rs`: where strings and comments of PostgreSQL's SQL end
 //! - `hestia/import.rs`: a dump into a database, without trusting it
 //! - `hestia/import_mysql.rs`: that for MySQL and MariaDB
+//! - `hestia/import_mysql_look.rs`: what it finds in a database
 //! - `hestia/import_mysql_keys.rs`: foreign keys of a single table of it that changes places
 //! - `hestia/import_mysql_marker.rs`: what it notes of itself, and its end after it was killed
+//! - `hestia/mysql_maker.rs`: MySQL and MariaDB where they differ: dumps, hashes of passwords
 //! - `hestia/import_pgsql.rs`: that for PostgreSQL
 //! - `hestia/import_pgsql_keys.rs`: those of a single table there, taken off and looked at again
 //! - `hestia/import_leftovers.rs`: what killed imports left, brought to an end

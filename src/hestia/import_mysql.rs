@@ -5,13 +5,14 @@
 //! definer, so that nobody gains another one's rights by a dump.
 
 use super::database::{DatabaseServer, Tool};
-use super::dump_text::Content;
-use super::import::{self, Counted, Import, Live, Orphans, Purpose, Scratch, Servers};
+use super::dump_text::{Content, Editor};
+use super::import::{self, Counted, Import, Orphans, Purpose, Scratch, Servers};
 use super::import_mysql_keys::{self, Keys};
+pub(super) use super::import_mysql_look::{estimates, live, rows};
 use super::inventory::DbKind;
+use super::mysql_maker::{self, Maker, Way};
 use super::{import_mysql_marker, import_rehearsal};
 use crate::base::{Error, Kind, Monitor, Result, limits};
-use std::collections::BTreeMap;
 use std::io::Read;
 
 /// Imports a dump; see [`super::import::run`].
@@ -36,7 +37,10 @@ fn run_in(
     dump: &mut dyn Read,
     monitor: &dyn Monitor,
 ) -> Result<(Content, Option<Counted>)> {
-    prepare(servers.steady, import, scratch)?;
+    let maker = prepare(servers.steady, import, scratch)?;
+    let beginning = mysql_maker::beginning(dump)?;
+    let way = Way::new(&beginning, maker);
+    let mut dump = beginning.as_slice().chain(dump);
     let account = servers.hearing.logged_in_as(&scratch.name, &scratch.password);
     let arguments = [
         "--batch",
@@ -51,13 +55,16 @@ fn run_in(
     ];
     let mut client = account.tool(Tool::Client, "import the dump".to_owned(), &arguments)?;
     import.options.apply(&mut client);
+    let editor = Editor::new(DbKind::Mysql, import.table).for_maker(way.to);
     let content =
-        import::feed(DbKind::Mysql, import.table, dump, client.input()?, &|_| String::new())?;
+        import::feed(editor, import.table, &mut dump, client.input()?, &|_| String::new())
+            .map_err(|error| way.explain(error))?;
     if let Some(missing) = import::missing(servers.hearing, &scratch.name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
     if import.purpose == Purpose::Rehearsal {
         let counted = import_rehearsal::count(servers.hearing, &scratch.name, &content)?;
+        way.warn(&content, monitor);
         return Ok((content, Some(counted)));
     }
     let keys = Keys::take(servers, import, scratch)?;
@@ -74,6 +81,7 @@ fn run_in(
     if let Some(table) = import.table.filter(|_| !orphans.is_empty()) {
         monitor.warn(import_mysql_keys::left(table, &orphans));
     }
+    way.warn(&content, monitor);
     Ok((content, None))
 }
 
@@ -141,7 +149,12 @@ fn remove_live(server: &DatabaseServer, live: &str, made: &Made) -> Result<()> {
     server.ask("remove what its account might do", None, &account).map(drop)
 }
 
-fn prepare(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
+/// Makes what the import needs. Says whose server it is.
+fn prepare(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    scratch: &Scratch,
+) -> Result<Option<Maker>> {
     let Scratch { name, password, aside, .. } = scratch;
     let charset = charset(import);
     let host = server.account_host();
@@ -157,7 +170,9 @@ fn prepare(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> R
         let sibling = sibling.replace('_', "\\_");
         sql.push_str(&format!("GRANT SELECT, SHOW VIEW ON `{sibling}`.* TO `{name}`@`{host}`;\n"));
     }
-    server.ask("make a temporary database", None, &sql).map(drop)
+    sql.push_str("SELECT VERSION();\n");
+    let version = server.ask_text("make a temporary database", None, &sql)?;
+    Ok(Maker::of_version(&version))
 }
 
 /// As Hestia makes databases.
@@ -240,19 +255,18 @@ impl Swap<'_> {
 
     /// The tables of a database that the import is about.
     pub fn tables(&self, database: &str) -> Result<Vec<String>> {
-        let mut query = format!(
+        let query = format!(
             "SELECT HEX(TABLE_NAME) FROM information_schema.TABLES \
-             WHERE TABLE_SCHEMA = '{database}' AND TABLE_TYPE NOT LIKE '%VIEW'"
+             WHERE TABLE_SCHEMA = '{database}' AND TABLE_TYPE NOT LIKE '%VIEW';\n"
         );
-        if let Some(table) = self.import.table {
-            query.push_str(&format!(" AND TABLE_NAME = {}", text(table)));
-        }
-        query.push_str(";\n");
         let answer = self.server.ask_text("list the tables", None, &query)?;
         let tables = answer.lines().map(unhex);
-        // What the import notes beside the old tables is none of them.
-        let is_own = |table: &Result<String>| table.as_ref().is_ok_and(|t| *t == self.scratch.name);
-        tables.filter(|table| !is_own(table)).collect()
+        // What the import notes beside the old tables is none of them. The server would take `shop`
+        // and `Shop` for the same.
+        let is_meant = |table: &String| {
+            *table != self.scratch.name && self.import.table.is_none_or(|only| only == table)
+        };
+        tables.filter(|table| table.as_ref().map_or(true, is_meant)).collect()
     }
 
     /// Everything in a database that cannot be renamed; of a single table, its triggers.
@@ -262,7 +276,7 @@ impl Swap<'_> {
         let query = if let Some(table) = self.import.table {
             format!(
                 "SELECT 'TRIGGER', HEX(TRIGGER_NAME) FROM {schema}.TRIGGERS WHERE \
-                 TRIGGER_SCHEMA = '{database}' AND EVENT_OBJECT_TABLE = {};\n",
+                 EVENT_OBJECT_SCHEMA = '{database}' AND BINARY EVENT_OBJECT_TABLE = BINARY {};\n",
                 text(table)
             )
         } else {
@@ -272,7 +286,7 @@ impl Swap<'_> {
                  SELECT 'VIEW', HEX(TABLE_NAME) FROM {schema}.VIEWS WHERE \
                  TABLE_SCHEMA = '{database}';\n\
                  SELECT 'TRIGGER', HEX(TRIGGER_NAME) FROM {schema}.TRIGGERS WHERE \
-                 TRIGGER_SCHEMA = '{database}' ORDER BY ACTION_ORDER;\n\
+                 EVENT_OBJECT_SCHEMA = '{database}' ORDER BY ACTION_ORDER;\n\
                  SELECT 'EVENT', HEX(EVENT_NAME) FROM {schema}.EVENTS WHERE \
                  EVENT_SCHEMA = '{database}';\n"
             )
@@ -516,76 +530,4 @@ pub(super) fn unhex(text: &str) -> Result<String> {
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
         .collect();
     String::from_utf8(bytes.ok_or_else(wrong)?).map_err(|_| wrong())
-}
-
-/// What a live database has.
-pub(super) fn live(server: &DatabaseServer, database: &str) -> Result<Live> {
-    let what = format!("look into the database {database}");
-    let query = format!(
-        "SELECT CONCAT('T', HEX(TABLE_NAME)) FROM information_schema.TABLES WHERE \
-         TABLE_SCHEMA = '{database}' AND TABLE_TYPE NOT LIKE '%VIEW';\n\
-         SELECT CONCAT('V', HEX(TABLE_NAME)) FROM information_schema.VIEWS WHERE \
-         TABLE_SCHEMA = '{database}';\n\
-         SELECT CONCAT('r', COUNT(*)) FROM information_schema.ROUTINES WHERE \
-         ROUTINE_SCHEMA = '{database}';\n\
-         SELECT CONCAT('t', COUNT(*)) FROM information_schema.TRIGGERS WHERE \
-         TRIGGER_SCHEMA = '{database}';\n\
-         SELECT CONCAT('e', COUNT(*)) FROM information_schema.EVENTS WHERE \
-         EVENT_SCHEMA = '{database}';\n"
-    );
-    let mut found = Live::default();
-    for line in server.ask_text(&what, None, &query)?.lines() {
-        let Some((kind, rest)) = line.split_at_checked(1) else { continue };
-        let number = || rest.trim().parse().map_err(|_| unexpected(&what));
-        match kind {
-            "T" => drop(found.tables.insert(unhex(rest)?)),
-            "V" => drop(found.views.insert(unhex(rest)?)),
-            "r" => found.routines = number()?,
-            "t" => found.triggers = number()?,
-            "e" => found.events = number()?,
-            _ => return Err(unexpected(&what)),
-        }
-    }
-    Ok(found)
-}
-
-/// How many rows the server thinks the tables have.
-pub(super) fn estimates(server: &DatabaseServer, database: &str) -> Result<BTreeMap<String, u64>> {
-    let query = format!(
-        "SELECT TABLE_ROWS, HEX(TABLE_NAME) FROM information_schema.TABLES WHERE \
-         TABLE_SCHEMA = '{database}' AND TABLE_ROWS IS NOT NULL;\n"
-    );
-    let answer = server.ask_text("look how large the tables are", None, &query)?;
-    let found = import::estimated(&answer);
-    found.into_iter().map(|(name, rows)| Ok((unhex(&name)?, rows))).collect()
-}
-
-/// Asks whether tables have rows, and of some how many.
-pub(super) fn rows(
-    server: &DatabaseServer,
-    database: &str,
-    tables: &[&String],
-    is_counted: impl Fn(&String) -> bool,
-) -> Result<String> {
-    let text = |text: &str| text.replace('\\', "\\\\").replace('\'', "''");
-    let mut sql = String::from("SET NAMES utf8mb4;\nSET SESSION sql_mode = '';\n");
-    for table in tables {
-        let name = quoted(table);
-        let question = if is_counted(table) {
-            format!("SELECT CONCAT('c', COUNT(*)) FROM {name}")
-        } else {
-            format!("SELECT CONCAT('e', EXISTS (SELECT 1 FROM {name}))")
-        };
-        // Locked, it cannot be swapped any more for a view, whose functions would run with our
-        // rights; and only if it is a table it is asked.
-        sql.push_str(&format!(
-            "LOCK TABLES {name} READ;\n\
-             SET @question = (SELECT IF(TABLE_TYPE LIKE '%VIEW', 'SELECT 1', '{}') FROM \
-             information_schema.TABLES WHERE TABLE_SCHEMA = '{database}' AND TABLE_NAME = '{}');\n\
-             PREPARE question FROM @question;\nEXECUTE question;\nUNLOCK TABLES;\n",
-            text(&question),
-            text(table)
-        ));
-    }
-    server.ask_text("look for rows in the tables", Some(database), &sql)
 }

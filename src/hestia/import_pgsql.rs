@@ -5,7 +5,7 @@
 //! table is replaced within one transaction.
 
 use super::database::{DatabaseServer, Tool};
-use super::dump_text::Content;
+use super::dump_text::{Content, Editor};
 use super::import::{self, Counted, Import, Live, Orphans, Purpose, Scratch, Servers};
 use super::import_leftovers::marker;
 use super::import_pgsql_keys::{self, Keys};
@@ -184,7 +184,8 @@ fn feed(
         let end = |(_, keys): (&str, &Keys)| keys.end(content, import.orphans, &scratch.secret);
         table.map(end).unwrap_or_default()
     };
-    import::feed(DbKind::Pgsql, table.map(|(table, _)| table), dump, client, &end)
+    let only = table.map(|(table, _)| table);
+    import::feed(Editor::new(DbKind::Pgsql, only), only, dump, client, &end)
 }
 
 /// Gives the imported database the name of the live one, which is kept until that is done.
