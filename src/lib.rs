@@ -220,7 +220,8 @@
 //! - `hestia/database.rs`: rows of databases, their servers, and how those are asked
 //! - `hestia/dump.rs`: dumps of live databases as streams
 //! - `hestia/dump_text.rs`: what a dump makes, and what an import of it must not see
-//! - `hestia/dump_text_pgsql.rs`: the half of that which knows PostgreSQL's
+//! - `hestia/dump_text_mysql.rs`: that for MySQL and MariaDB
+//! - `hestia/dump_text_pgsql.rs`: that for PostgreSQL
 //! - `hestia/dump_watch.rs`: passes one on as it is, and notes what it makes
 //! - `hestia/sql_lexer.rs`: where strings and comments of PostgreSQL's SQL end
 //! - `hestia/import.rs`: a dump into a database, without trusting it
@@ -229,6 +230,7 @@
 //! - `hestia/import_mysql_keys.rs`: foreign keys of a single table of it that changes places
 //! - `hestia/import_mysql_marker.rs`: what it notes of itself, and its end after it was killed
 //! - `hestia/import_mysql_turn.rs`: one step of it at a time, and the wait for those who use tables
+//! - `hestia/mysql_maker.rs`: MySQL and MariaDB where they differ: dumps, hashes of passwords
 //! - `hestia/import_pgsql.rs`: that for PostgreSQL
 //! - `hestia/import_pgsql_attributes.rs`: what of a database there stands in no dump
 //! - `hestia/import_pgsql_rights.rs`: who else may do what in it

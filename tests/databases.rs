@@ -301,6 +301,31 @@ fn one_table_of_mariadb_comes_back_and_nothing_else_changes() {
     }
     assert_eq!(bench.text("rich"), text);
 
+    // Names that some comparisons take for the same are several tables.
+    let three = ["caf", "Caf", "Cäf"];
+    for (table, id) in three.iter().zip(1..) {
+        bench.db.mysql(&format!(
+            "USE rich; CREATE TABLE {table} (id INT); INSERT INTO {table} VALUES ({id})"
+        ));
+    }
+    let dump = bench.text("rich");
+    for table in three {
+        bench.db.mysql("USE rich; DELETE FROM caf; DELETE FROM Caf; DELETE FROM Cäf");
+        bench.import("rich", Some(table), dump.as_bytes()).unwrap();
+        for other in three {
+            let rows = bench.db.mysql(&format!("SELECT COUNT(*) FROM rich.{other}"));
+            assert_eq!(rows, u8::from(table == other).to_string(), "{table} {other}");
+        }
+    }
+    // So are databases.
+    bench.db.mysql(
+        "CREATE DATABASE Rich; USE Rich; CREATE TABLE t (id INT); \
+         CREATE TRIGGER theirs BEFORE INSERT ON t FOR EACH ROW SET @a = 1",
+    );
+    let dump = dump.into_bytes();
+    bench.import("rich", None, &dump).unwrap();
+    bench.db.mysql("DROP DATABASE Rich");
+
     // What fails after the tables have changed places is undone.
     bench.db.mysql(
         "USE rich; UPDATE texts SET t = 'newer'; DROP TRIGGER logs; \

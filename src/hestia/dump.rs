@@ -63,7 +63,9 @@ pub fn of_server(server: &DatabaseServer, name: &str, options: &RunOptions) -> R
     if program.path.ends_with("mysqldump") {
         // Oracle's tool writes statements without these that only an administrator may run, or
         // asks an older server for what it does not have; that of an older MariaDB only warns.
-        let more = ["--loose-set-gtid-purged=OFF", "--loose-column-statistics=0"];
+        // Tablespaces are an administrator's too, and only such a one may ask for them.
+        let more =
+            ["--loose-set-gtid-purged=OFF", "--loose-column-statistics=0", "--no-tablespaces"];
         program.arguments.extend(more.map(std::ffi::OsString::from));
     }
     program.closing = Some(closing);

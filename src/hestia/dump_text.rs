@@ -6,9 +6,11 @@
 //! Nothing here protects a server: that is done by the rights of the account that imports. A
 //! customer who writes confusing comments into routines confuses the restore of those alone.
 
+use super::dump_text_mysql::Mysql;
 use super::dump_text_pgsql::{OneTable, Pgsql, Wanted};
 pub use super::dump_watch::Watch;
 use super::inventory::DbKind;
+use super::mysql_maker::Maker;
 use crate::base::{Error, Kind, Result, WhatIo, limits};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
@@ -32,6 +34,8 @@ pub struct Content {
     /// Tables of PostgreSQL that are not whole by themselves: partitioned ones, their partitions,
     /// and those that others inherit from.
     pub trees: BTreeSet<String>,
+    /// What the server does not read of tables of MySQL, and in which table, as far as it is told.
+    pub left_out: BTreeSet<String>,
     /// Whether the closing line came.
     pub is_whole: bool,
 }
@@ -81,16 +85,6 @@ enum Dialect {
     Pgsql(Box<Pgsql>),
 }
 
-#[derive(Default)]
-struct Mysql {
-    /// Within `DELIMITER ;;`: the line is the first of a statement, or a later one.
-    in_body: Option<bool>,
-    /// Whether the section in hand is another table's.
-    is_foreign: bool,
-    /// Whether the lines are rows of the last table.
-    in_rows: bool,
-}
-
 impl Editor {
     /// An editor for dumps of this engine; of MySQL, `only` this table. Of PostgreSQL that is
     /// [`Self::of_table`].
@@ -123,6 +117,22 @@ impl Editor {
             Dialect::Mysql(_) => OneTable::default(),
         };
         Ok((self.content, table))
+    }
+
+    /// The same for a server of MySQL or MariaDB, which do not know all of each other's words.
+    pub(super) fn for_maker(mut self, maker: Option<Maker>) -> Self {
+        if let Dialect::Mysql(mysql) = &mut self.dialect {
+            mysql.maker = maker;
+        }
+        self
+    }
+
+    /// The engine that the dump is for.
+    pub(super) fn kind(&self) -> DbKind {
+        match self.dialect {
+            Dialect::Mysql(_) => DbKind::Mysql,
+            Dialect::Pgsql(_) => DbKind::Pgsql,
+        }
     }
 
     /// Reads a dump to its end and writes what is left of it.
@@ -213,144 +223,6 @@ impl Editor {
 }
 
 pub(super) const WRITE: &str = "hand a dump to the database server";
-
-impl Mysql {
-    fn line(&mut self, line: &[u8], only: Option<&str>, content: &mut Content) -> Verdict {
-        let text = line.trim_ascii_end();
-        if let Some(rest) = text.strip_prefix(b"DELIMITER ") {
-            self.in_body = (rest != b";").then_some(true);
-            return self.section_verdict();
-        }
-        // Before an event, settings stand between the other delimiters too.
-        if let Some(is_first) = self.in_body {
-            self.in_body = Some(text.ends_with(b";;"));
-            if is_first && !self.is_foreign {
-                note_body(text, content);
-            }
-            return match self.section_verdict() {
-                Verdict::Keep if is_first => without_definer(line),
-                verdict => verdict,
-            };
-        }
-        self.note(text, only, content);
-        let is_for_administrators = [
-            &b"SET @@GLOBAL.GTID_PURGED"[..],
-            b"SET @MYSQLDUMP_TEMP_LOG_BIN",
-            b"SET @@SESSION.SQL_LOG_BIN",
-            // It would switch the client's own protection on; ours is another one.
-            b"/*M!999999\\- enable the sandbox mode",
-        ];
-        if is_for_administrators.iter().any(|word| text.starts_with(word)) {
-            return Verdict::Drop;
-        }
-        match self.section_verdict() {
-            Verdict::Keep if text.starts_with(b"/*!50013 DEFINER=") => without_definer(line),
-            verdict => verdict,
-        }
-    }
-
-    fn section_verdict(&self) -> Verdict {
-        if self.is_foreign { Verdict::Drop } else { Verdict::Keep }
-    }
-
-    /// Notes what the line begins.
-    fn note(&mut self, text: &[u8], only: Option<&str>, content: &mut Content) {
-        let sections: [(&[u8], bool); 8] = [
-            (b"-- Table structure for table ", true),
-            (b"-- Dumping data for table ", true),
-            (b"-- Sequence structure for ", true),
-            (b"-- Temporary table structure for view ", false),
-            (b"-- Temporary view structure for view ", false),
-            (b"-- Dumping events for database ", false),
-            (b"-- Dumping routines for database ", false),
-            (b"-- Final view structure for view ", false),
-        ];
-        for (word, is_table) in sections {
-            if let (Some(rest), Some(only)) = (text.strip_prefix(word), only) {
-                let name = backquoted(rest).map(|(name, _)| name);
-                self.is_foreign = !is_table || name.as_deref() != Some(only);
-            }
-        }
-        // Settings are put back behind the last section.
-        if text.starts_with(b"/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE") {
-            self.is_foreign = false;
-        }
-        if text.starts_with(b"-- Dump completed") {
-            self.is_foreign = false;
-            content.is_whole = true;
-        } else if !text.is_empty() {
-            content.is_whole = false;
-        }
-        if self.is_foreign {
-            return;
-        }
-        if self.in_rows && text.starts_with(b"(") {
-            content.note_row(None);
-            return;
-        }
-        self.in_rows = false;
-        if let Some(rest) = text.strip_prefix(b"CREATE TABLE ") {
-            if let Some((name, _)) = backquoted(rest) {
-                content.tables.entry(name).or_default();
-            }
-        } else if let Some(rest) = text.strip_prefix(b"INSERT INTO ") {
-            // MariaDB writes a line for each row after this one, MySQL goes on in it.
-            self.in_rows = rest.ends_with(b" VALUES");
-            if let Some((name, _)) = backquoted(rest) {
-                content.last_filled = Some(name);
-            }
-            if !self.in_rows {
-                content.note_row(None);
-            }
-        } else if let Some(rest) = text.strip_prefix(b"/*!50001 VIEW ")
-            && let Some((name, _)) = backquoted(rest)
-        {
-            content.views.insert(name);
-        }
-    }
-}
-
-/// Notes what a statement between other delimiters makes.
-fn note_body(text: &[u8], content: &mut Content) {
-    let start = text.get(..text.len().min(1024)).unwrap_or_default();
-    let has = |word: &[u8]| start.windows(word.len()).any(|part| part == word);
-    // Settings come here too, and one of them is called NO_AUTO_CREATE_USER.
-    let is_comment = start.starts_with(b"/*!50");
-    let definition = if is_comment { start.get(9..).unwrap_or_default() } else { start };
-    if !definition.starts_with(b"CREATE") {
-        return;
-    }
-    if has(b"/*!50003 TRIGGER ") {
-        content.triggers += 1;
-    } else if has(b"/*!50106 EVENT ") {
-        content.events += 1;
-    } else {
-        content.routines += 1;
-    }
-}
-
-/// Takes the DEFINER out of the first line of a definition: who imports is the definer, until the
-/// restore gives the object to the database's own user.
-fn without_definer(line: &[u8]) -> Verdict {
-    let word = b"DEFINER=";
-    let Some(at) = line.windows(word.len()).take(64).position(|part| part == word) else {
-        return Verdict::Keep;
-    };
-    let before = line.get(..at).unwrap_or_default();
-    let after = line.get(at + word.len()..).unwrap_or_default();
-    let Some((_, mut used)) = backquoted(after) else { return Verdict::Keep };
-    if let Some(host) = after.get(used..).and_then(|rest| rest.strip_prefix(b"@"))
-        && let Some((_, length)) = backquoted(host)
-    {
-        used += 1 + length;
-    }
-    Verdict::Replace(at + word.len() + used, before.to_vec())
-}
-
-/// A name in backquotes at the front of a text, and how many bytes it takes up there.
-fn backquoted(text: &[u8]) -> Option<(String, usize)> {
-    quoted(text, b'`')
-}
 
 pub(super) fn quoted(text: &[u8], quote: u8) -> Option<(String, usize)> {
     let mut name = Vec::new();

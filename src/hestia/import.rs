@@ -112,7 +112,8 @@ impl Scratch {
             // No underscore: in a GRANT of MySQL it would stand for any letter.
             name: format!("ghostsnap{id}"),
             aside: format!("ghostsnapold{id}"),
-            password: hex(&second),
+            // A server may ask for letters of all kinds.
+            password: format!("{}-Aa1", hex(&second)),
             // MySQL's client takes 15 letters for a delimiter, at most.
             secret: first.iter().skip(6).take(15).map(|byte| letter(*byte)).collect(),
             touched: Cell::new(false),
@@ -212,13 +213,14 @@ pub fn has_account(server: &DatabaseServer, target: &DatabaseRow) -> Result<bool
 /// Feeds a dump to a client and holds it to its end. PostgreSQL gets the statements of `end` before
 /// all of it counts.
 pub(super) fn feed(
-    kind: DbKind,
+    editor: Editor,
     only: Option<&str>,
     dump: &mut dyn Read,
     mut client: Input,
     end: &dyn Fn(&Content) -> String,
 ) -> Result<Content> {
-    let content = Editor::new(kind, only).run(dump, &mut client)?;
+    let kind = editor.kind();
+    let content = editor.run(dump, &mut client)?;
     if !content.is_whole {
         // Dropping the client ends it before it may think that this was all.
         return Err(Error::new(Kind::Db, "read the dump")

@@ -5,11 +5,12 @@
 //! definer, so that nobody gains another one's rights by a dump.
 
 use super::database::{DatabaseServer, Tool};
-use super::dump_text::Content;
+use super::dump_text::{Content, Editor};
 use super::import::{self, Counted, Import, Orphans, Purpose, Scratch, Servers};
 use super::import_mysql_keys::{self, Keys};
 pub(super) use super::import_mysql_look::{estimates, live, rows};
 use super::inventory::DbKind;
+use super::mysql_maker::{self, Maker, Way};
 use super::{import_mysql_marker, import_mysql_turn, import_rehearsal};
 use crate::base::{Error, Kind, Monitor, Result, limits};
 use std::io::Read;
@@ -38,7 +39,10 @@ fn run_in(
     dump: &mut dyn Read,
     monitor: &dyn Monitor,
 ) -> Result<(Content, Option<Counted>)> {
-    prepare(servers.steady, import, scratch)?;
+    let maker = prepare(servers.steady, import, scratch)?;
+    let beginning = mysql_maker::beginning(dump)?;
+    let way = Way::new(&beginning, maker);
+    let mut dump = beginning.as_slice().chain(dump);
     let account = servers.hearing.logged_in_as(&scratch.name, &scratch.password);
     let arguments = [
         "--batch",
@@ -53,13 +57,16 @@ fn run_in(
     ];
     let mut client = account.tool(Tool::Client, "import the dump".to_owned(), &arguments)?;
     import.options.apply(&mut client);
+    let editor = Editor::new(DbKind::Mysql, import.table).for_maker(way.to);
     let content =
-        import::feed(DbKind::Mysql, import.table, dump, client.input()?, &|_| String::new())?;
+        import::feed(editor, import.table, &mut dump, client.input()?, &|_| String::new())
+            .map_err(|error| way.explain(error))?;
     if let Some(missing) = import::missing(servers.hearing, &scratch.name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }
     if import.purpose == Purpose::Rehearsal {
         let counted = import_rehearsal::count(servers.hearing, &scratch.name, &content)?;
+        way.warn(&content, monitor);
         return Ok((content, Some(counted)));
     }
     let keys = Keys::take(servers, import, scratch)?;
@@ -76,6 +83,7 @@ fn run_in(
     if let Some(table) = import.table.filter(|_| !orphans.is_empty()) {
         monitor.warn(import_mysql_keys::left(table, &orphans));
     }
+    way.warn(&content, monitor);
     Ok((content, None))
 }
 
@@ -151,7 +159,12 @@ fn remove_live(server: &DatabaseServer, live: &str, made: &Made) -> Result<()> {
     server.ask("remove what its account might do", None, &account).map(drop)
 }
 
-fn prepare(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> Result<()> {
+/// Makes what the import needs. Says whose server it is.
+fn prepare(
+    server: &DatabaseServer,
+    import: &Import<'_>,
+    scratch: &Scratch,
+) -> Result<Option<Maker>> {
     let Scratch { name, password, aside, .. } = scratch;
     let charset = charset(import);
     let host = server.account_host();
@@ -169,7 +182,9 @@ fn prepare(server: &DatabaseServer, import: &Import<'_>, scratch: &Scratch) -> R
         let sibling = sibling.replace('_', "\\_");
         sql.push_str(&format!("GRANT SELECT, SHOW VIEW ON `{sibling}`.* TO `{name}`@`{host}`;\n"));
     }
-    server.ask("make a temporary database", None, &sql).map(drop)
+    sql.push_str("SELECT VERSION();\n");
+    let version = server.ask_text("make a temporary database", None, &sql)?;
+    Ok(Maker::of_version(&version))
 }
 
 /// As Hestia makes databases.
@@ -293,7 +308,7 @@ impl Swap<'_> {
         let query = if let Some(table) = self.import.table {
             format!(
                 "SELECT 'TRIGGER', HEX(TRIGGER_NAME) FROM {schema}.TRIGGERS WHERE \
-                 TRIGGER_SCHEMA = '{database}' AND BINARY EVENT_OBJECT_TABLE = BINARY {};\n",
+                 EVENT_OBJECT_SCHEMA = '{database}' AND BINARY EVENT_OBJECT_TABLE = BINARY {};\n",
                 text(table)
             )
         } else {
@@ -303,7 +318,7 @@ impl Swap<'_> {
                  SELECT 'VIEW', HEX(TABLE_NAME) FROM {schema}.VIEWS WHERE \
                  TABLE_SCHEMA = '{database}';\n\
                  SELECT 'TRIGGER', HEX(TRIGGER_NAME) FROM {schema}.TRIGGERS WHERE \
-                 TRIGGER_SCHEMA = '{database}' ORDER BY ACTION_ORDER;\n\
+                 EVENT_OBJECT_SCHEMA = '{database}' ORDER BY ACTION_ORDER;\n\
                  SELECT 'EVENT', HEX(EVENT_NAME) FROM {schema}.EVENTS WHERE \
                  EVENT_SCHEMA = '{database}';\n"
             )

@@ -18,7 +18,7 @@ pub(super) fn live(server: &DatabaseServer, database: &str) -> Result<Live> {
          SELECT CONCAT('r', COUNT(*)) FROM information_schema.ROUTINES WHERE \
          ROUTINE_SCHEMA = '{database}';\n\
          SELECT CONCAT('t', COUNT(*)) FROM information_schema.TRIGGERS WHERE \
-         TRIGGER_SCHEMA = '{database}';\n\
+         EVENT_OBJECT_SCHEMA = '{database}';\n\
          SELECT CONCAT('e', COUNT(*)) FROM information_schema.EVENTS WHERE \
          EVENT_SCHEMA = '{database}';\n"
     );

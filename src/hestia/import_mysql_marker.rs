@@ -16,8 +16,8 @@ const WHAT: &str = "note what the import is about";
 pub(super) fn begin(import: &Import<'_>, scratch: &Scratch) -> String {
     let Scratch { name, aside, .. } = scratch;
     format!(
-        "CREATE TABLE `{aside}`.`{name}` (part VARCHAR(8), kind VARCHAR(20), name BLOB, \
-         settings BLOB, text LONGBLOB) ENGINE=InnoDB;\n\
+        "CREATE TABLE `{aside}`.`{name}` (id INT AUTO_INCREMENT PRIMARY KEY, part VARCHAR(8), \
+         kind VARCHAR(20), name BLOB, settings BLOB, text LONGBLOB) ENGINE=InnoDB;\n\
          INSERT INTO `{aside}`.`{name}` (part, text) VALUES ('for', {});\n",
         hex(marker(import).as_bytes())
     )
@@ -33,7 +33,8 @@ pub(super) fn note<'d>(
     let mut sql = String::from("START TRANSACTION;\n");
     let mut row = |part: &str, kind: &str, named: &str, settings: &str, text: &[u8]| {
         sql.push_str(&format!(
-            "INSERT INTO `{aside}`.`{name}` VALUES ('{part}', '{kind}', {}, {}, {});\n",
+            "INSERT INTO `{aside}`.`{name}` (part, kind, name, settings, text) VALUES \
+             ('{part}', '{kind}', {}, {}, {});\n",
             hex(named.as_bytes()),
             hex(settings.as_bytes()),
             hex(text)

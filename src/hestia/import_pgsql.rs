@@ -5,7 +5,7 @@
 //! table is replaced within one transaction.
 
 use super::database::{DatabaseServer, Tool};
-use super::dump_text::Content;
+use super::dump_text::{Content, Editor};
 use super::dump_text_pgsql::named;
 use super::import::{self, Counted, Import, Live, Purpose, Scratch, Servers};
 use super::import_leftovers::marker;
@@ -60,7 +60,7 @@ fn run_in(
     };
     let client = client(server, import, scratch, name)?;
     let again = |_: &Content| rights.again(&scratch.secret);
-    let content = import::feed(DbKind::Pgsql, None, &mut dump, client, &again)?;
+    let content = import::feed(Editor::new(DbKind::Pgsql, None), None, &mut dump, client, &again)?;
     if let Some(missing) = import::missing(server, name, &content)? {
         return Err(Error::new(Kind::Db, "import the dump").why(missing));
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! MariaDB and PostgreSQL servers of the tests' own, on a free port of the loopback interface,
-//! with their data in a temporary folder. They end with the test program: each has a guard that
-//! waits for the end of a pipe.
+//! MariaDB, MySQL and PostgreSQL servers of the tests' own, on a free port of the loopback
+//! interface, with their data in a temporary folder. They end with the test program: each has a
+//! guard that waits for the end of a pipe.
 #![allow(dead_code, missing_docs, clippy::all, clippy::pedantic, clippy::print_stderr)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions, clippy::panic)]
 
@@ -23,6 +23,10 @@ pub struct DbServer {
     /// Its end is the server's end.
     life: Option<ChildStdin>,
     pub pid: i32,
+    /// The folder of its client and its dump program.
+    pub tools: PathBuf,
+    /// Its client.
+    client: PathBuf,
 }
 
 impl Drop for DbServer {
@@ -49,6 +53,47 @@ fn find(program: &str) -> Option<PathBuf> {
         eprintln!("SKIPPED: {program} is not installed");
     }
     found
+}
+
+/// The folder with `mysqld`, `mysql` and `mysqldump` of MySQL 8. Debian has no package of them and
+/// beside MariaDB they cannot be installed, so they are named.
+fn mysql8_tools() -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("GHOSTSNAP_TEST_MYSQL8").map(PathBuf::from) else {
+        eprintln!("SKIPPED: GHOSTSNAP_TEST_MYSQL8 names no folder with the programs of MySQL 8");
+        return None;
+    };
+    for program in ["mysqld", "mysql", "mysqldump"] {
+        assert!(folder.join(program).exists(), "GHOSTSNAP_TEST_MYSQL8 has no {program}");
+    }
+    Some(folder)
+}
+
+/// The first tables of a MySQL server, as `make` makes them.
+fn mysql8_tables(tools: &Path, make: impl Fn(&Path)) -> PathBuf {
+    let version = Command::new(tools.join("mysqld")).arg("--version").output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let version = version.split_whitespace().skip_while(|word| *word != "Ver").nth(1).unwrap();
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mysql-{version}"));
+    if !kept.exists() {
+        let first = tempfile::tempdir().unwrap();
+        own(first.path(), "mysql");
+        make(&first.path().join("data"));
+        // Another test program may be at it too: whole or not at all.
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).unwrap();
+        let coming = kept.with_extension(format!("{:016x}", u64::from_le_bytes(random)));
+        copy(&first.path().join("data"), &coming);
+        if fs::rename(&coming, &kept).is_err() {
+            fs::remove_dir_all(&coming).unwrap();
+        }
+    }
+    kept
+}
+
+fn copy(from: &Path, to: &Path) {
+    let mut copy = Command::new("/bin/cp");
+    copy.arg("-a").arg(from).arg(to);
+    run(copy);
 }
 
 /// A port for a server of ours, below those that the kernel gives to outgoing connections: one of
@@ -156,7 +201,8 @@ impl DbServer {
             "--max-allowed-packet=64M".into(),
         ]);
         let (guard, life, pid) = guarded(&words, &folder.path().join("log"));
-        let server = Self { folder, port, guard, life: Some(life), pid };
+        let (tools, client) = ("/usr/bin".into(), "/usr/bin/mariadb".into());
+        let server = Self { folder, port, guard, life: Some(life), pid, tools, client };
         let socket = server.folder.path().join("s");
         server.wait_until(|| {
             let mut ask = Command::new("/usr/bin/mariadb");
@@ -166,6 +212,69 @@ impl DbServer {
                  CREATE USER IF NOT EXISTS root@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'; \
                  GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION; \
                  DROP USER IF EXISTS ''@localhost"
+            ));
+            ask
+        });
+        Some(server)
+    }
+
+    /// A MySQL server, as it is without any settings but those of its place, whose root has
+    /// [`PASSWORD`].
+    pub fn mysql8() -> Option<Self> {
+        Self::mysql8_with(&[])
+    }
+
+    /// The same with these settings.
+    pub fn mysql8_with(settings: &[&str]) -> Option<Self> {
+        let tools = mysql8_tools()?;
+        let folder = tempfile::tempdir().unwrap();
+        own(folder.path(), "mysql");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let start = |data: &str| {
+            let mut words = vec![tools.join("mysqld").display().to_string()];
+            words.extend(["--no-defaults".into(), format!("--datadir={data}")]);
+            if is_root() {
+                words.push("--user=mysql".into());
+            }
+            words
+        };
+        // The first tables take their time: they are made once, and stay for the next tests.
+        let made = mysql8_tables(&tools, |first| {
+            let words = start(&first.display().to_string());
+            let mut install = Command::new(&words[0]);
+            install.args(&words[1..]).arg("--initialize-insecure");
+            run(install);
+        });
+        copy(&made, &folder.path().join("data"));
+        fs::create_dir(folder.path().join("files")).unwrap();
+        // Each has a name of its own.
+        fs::remove_file(folder.path().join("data/auto.cnf")).unwrap();
+        let port = free_port();
+        let mut words = start(&path("data"));
+        words.extend([
+            format!("--socket={}", path("s")),
+            format!("--pid-file={}", path("pid")),
+            format!("--port={port}"),
+            "--mysqlx=OFF".into(),
+            format!("--secure-file-priv={}", path("files")),
+            "--bind-address=127.0.0.1".into(),
+            "--innodb-flush-log-at-trx-commit=0".into(),
+            "--sync-binlog=0".into(),
+            "--local-infile=1".into(),
+            "--max-allowed-packet=64M".into(),
+        ]);
+        words.extend(settings.iter().map(|one| (*one).to_owned()));
+        let (guard, life, pid) = guarded(&words, &folder.path().join("log"));
+        let client = tools.join("mysql");
+        let server = Self { folder, port, guard, life: Some(life), pid, tools, client };
+        let socket = server.folder.path().join("s");
+        server.wait_until(|| {
+            let mut ask = Command::new(&server.client);
+            ask.arg("--no-defaults").arg(format!("--socket={}", socket.display()));
+            ask.args(["-u", "root", "-e"]).arg(format!(
+                "CREATE USER IF NOT EXISTS root@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'; \
+                 GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION; \
+                 ALTER USER root@localhost IDENTIFIED BY '{PASSWORD}'"
             ));
             ask
         });
@@ -199,7 +308,8 @@ impl DbServer {
         words.extend(["-h".into(), "127.0.0.1".into(), "-p".into(), port.to_string()]);
         words.extend(["-F".into(), "-c".into(), "max_connections=20".into()]);
         let (guard, life, pid) = guarded(&words, &folder.path().join("log"));
-        let server = Self { folder, port, guard, life: Some(life), pid };
+        let (tools, client) = ("/usr/bin".into(), "/usr/bin/psql".into());
+        let server = Self { folder, port, guard, life: Some(life), pid, tools, client };
         server.wait_until(|| {
             let mut ask = Command::new("/usr/bin/psql");
             ask.env("PGPASSWORD", PASSWORD).args(["-h", "127.0.0.1", "-U", "postgres", "-p"]);
@@ -238,16 +348,19 @@ impl DbServer {
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     }
 
-    /// Runs SQL as the administrator of the MariaDB server.
+    /// Runs SQL as the administrator of the MariaDB or MySQL server.
     pub fn mysql(&self, sql: &str) -> String {
         self.mysql_as("root", PASSWORD, sql)
     }
 
-    /// Runs SQL as an account of the MariaDB server.
+    /// Runs SQL as an account of the MariaDB or MySQL server.
     pub fn mysql_as(&self, account: &str, password: &str, sql: &str) -> String {
-        let mut command = Command::new("/usr/bin/mariadb");
+        let mut command = Command::new(&self.client);
         command.args(["--no-defaults", "-h", "127.0.0.1", "-u", account, "-N", "-B"]);
         command.args(["--default-character-set=utf8mb4", "-P", &self.port.to_string()]);
+        if self.client.ends_with("mysql") {
+            command.arg("--get-server-public-key");
+        }
         command.env("MYSQL_PWD", password);
         feed(command, sql)
     }
@@ -255,7 +368,7 @@ impl DbServer {
     /// A session of its own on the MariaDB server that has run these statements and stays as long
     /// as it is held.
     pub fn mysql_session(&self, sql: &str) -> Session {
-        let mut command = Command::new("/usr/bin/mariadb");
+        let mut command = Command::new(&self.client);
         command.args(["--no-defaults", "-h", "127.0.0.1", "-u", "root", "-N", "-B", "-n"]);
         command.arg(format!("-P{}", self.port)).env("MYSQL_PWD", PASSWORD);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

@@ -9,10 +9,11 @@ use crate::base::{Error, Kind, RelPath, Result, WhatIo, Within, limits};
 use crate::format::Snapshot;
 use crate::format::tree::Node;
 use crate::hestia::conf::{self, Row};
-use crate::hestia::database::DatabaseRow;
+use crate::hestia::database::{DatabaseRow, DatabaseServer};
 use crate::hestia::dump;
 use crate::hestia::inventory::{self, DbKind};
 use crate::hestia::layout::UserName;
+use crate::hestia::mysql_maker::Maker;
 use crate::ops::restore::{FileReader, find_node};
 use crate::repo::Reader;
 use std::io::Read;
@@ -133,6 +134,33 @@ impl Plan {
         let siblings = siblings(&target);
         Ok(Self { target, new_row: Some(row), siblings, changes })
     }
+
+    /// Sees to the password of an account that has to be made: not every server takes every hash.
+    pub fn fit_password(&mut self, job: &DatabaseJob<'_>, server: &DatabaseServer) -> Result<()> {
+        let target = &mut self.target;
+        let hash = &target.password_hash;
+        let is_known = match target.kind {
+            _ if hash.is_empty() => false,
+            DbKind::Pgsql => true,
+            DbKind::Mysql => Maker::of_server(server)?.is_none_or(|maker| maker.knows_hash(hash)),
+        };
+        if is_known {
+            return Ok(());
+        }
+        let mut change = no_password(job.user, &target.user, &target.name);
+        if !hash.is_empty() {
+            change = change.why(
+                "its hash is one of MySQL 8, by which MariaDB can tell no password, so nobody can \
+                 log in as that account",
+            );
+            if let Some(row) = &mut self.new_row {
+                target.password_hash = unknown_password(job)?;
+                row.set("MD5", &target.password_hash)?;
+            }
+        }
+        self.changes.push(change);
+        Ok(())
+    }
 }
 
 /// The row that Hestia gets, and whether it lists the account of it already.
@@ -163,7 +191,7 @@ fn new_row(
                 .hint(format!("v-change-database-password {} {other} sets one", job.user)));
         }
         row.set("MD5", live.text("MD5"))?;
-    } else if row.text("MD5").is_empty() && kind == DbKind::Mysql {
+    } else if stored.database.password_hash.is_empty() && kind == DbKind::Mysql {
         // With an empty one it would let everybody in.
         row.set("MD5", &unknown_password(job)?)?;
         changes.push(no_password(job.user, &account, name));

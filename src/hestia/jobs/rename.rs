@@ -10,6 +10,7 @@ use crate::base::units::bytes;
 use crate::base::{RelPath, Result, WhatIo, limits};
 use crate::format::tree::{Node, NodeKind};
 use crate::hestia::conf::{self, Row};
+use crate::hestia::dump_text::quoted;
 use crate::hestia::layout::{Hestia, UserName};
 use crate::tree::Sink;
 use crate::tree::source::SIZE_UNKNOWN;
@@ -236,8 +237,24 @@ impl<'c> Definers<'c> {
                 self.ready.splice(at..at + self.old.len(), self.new.iter().copied());
             }
         }
+        if !self.in_long_line {
+            self.forget_database();
+        }
         self.in_long_line = !is_whole;
         Ok(())
+    }
+}
+
+impl Definers<'_> {
+    /// A definition may be made under another collation of the database, by its old name: without
+    /// one, the database that the dump goes to is meant.
+    fn forget_database(&mut self) {
+        const WORD: &[u8] = b"ALTER DATABASE ";
+        if let Some(rest) = self.ready.strip_prefix(WORD)
+            && let Some((_, used)) = quoted(rest, b'`')
+        {
+            self.ready.drain(WORD.len() - 1..WORD.len() + used);
+        }
     }
 }
 
@@ -298,13 +315,15 @@ mod tests {
         );
         let dump = "/*!50013 DEFINER=`al_u`@`localhost` SQL SECURITY DEFINER */\n\
                     INSERT INTO `t` VALUES ('DEFINER=`al_u`');\n\
-                    CREATE DEFINER=`al_u`@`%` PROCEDURE `p`()\n";
+                    CREATE DEFINER=`al_u`@`%` PROCEDURE `p`()\n\
+                    ALTER DATABASE `al_wp` CHARACTER SET latin1 COLLATE latin1_german1_ci ;\n";
         let (path, text) = through("db/al_wp/al_wp.mysql.sql", dump);
         assert_eq!(path, "db/carol_wp/carol_wp.mysql.sql");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "/*!50013 DEFINER=`carol_u`@`localhost` SQL SECURITY DEFINER */");
         assert_eq!(lines[1], "INSERT INTO `t` VALUES ('DEFINER=`al_u`');");
         assert_eq!(lines[2], "CREATE DEFINER=`carol_u`@`%` PROCEDURE `p`()");
+        assert_eq!(lines[3], "ALTER DATABASE CHARACTER SET latin1 COLLATE latin1_german1_ci ;");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! read, through an account that can harm nobody, and only what came whole takes the old one's
 //! place (see [`crate::hestia::import`]).
 
-use super::database_plan::{self, Plan, Stored};
+use super::database_plan::{Plan, Stored};
 use super::report::Gather;
 use super::safety::{self, Intent, Safety};
 use super::{News, Server, databases_in_place, manage};
@@ -19,6 +19,7 @@ use crate::hestia::import::{self, Import, Orphans, Purpose};
 use crate::hestia::import_trace::{self, Failure};
 use crate::hestia::inventory::{self, DbKind};
 use crate::hestia::layout::UserName;
+use crate::hestia::mysql_maker;
 use crate::ops::restore::FileReader;
 use crate::repo::{IndexedRepository, Reader};
 
@@ -246,9 +247,8 @@ impl<'r> Ready<'r> {
                 ));
         }
         let has_account = import::has_account(&hearing, target)?;
-        if target.kind == DbKind::Pgsql && !has_account && target.password_hash.is_empty() {
-            let change = database_plan::no_password(job.user, &target.user, &target.name);
-            plan.changes.push(change);
+        if !has_account {
+            plan.fit_password(job, &hearing)?;
         }
         let (table, orphans) = (order.table, order.orphans);
         Ok(Self { job: *job, table, stored, plan, server, is_there, has_account, orphans })
@@ -282,7 +282,7 @@ impl<'r> Ready<'r> {
         };
         // The database is in its place: what goes wrong from here on is said beside it.
         if plan.new_row.is_some() || !is_there || !has_account {
-            let rights = give_rights(&job, &plan.target, monitor);
+            let rights = give_rights(&job, &plan.target, &server, monitor);
             let what = || format!("give the account {} its rights", plan.target.user);
             plan.changes.extend(rights.within(what).err());
         }
@@ -330,16 +330,26 @@ impl Listed {
 /// Lets Hestia make the account of a database with its password and its rights, and count again.
 /// Of PostgreSQL it would take the password away where it does not know it; there the import has
 /// made what is needed.
-fn give_rights(job: &DatabaseJob<'_>, target: &DatabaseRow, monitor: &dyn Monitor) -> Result<()> {
+fn give_rights(
+    job: &DatabaseJob<'_>,
+    target: &DatabaseRow,
+    server: &DatabaseServer,
+    monitor: &dyn Monitor,
+) -> Result<()> {
     let (hestia, user) = (&job.server.hestia, job.user.as_str());
     let mut calls = Vec::new();
+    let mut made = Ok(());
     if target.kind == DbKind::Mysql && !target.password_hash.is_empty() {
-        calls.push(Call::hestia(hestia, "v-rebuild-database", [user, &target.name]));
+        made = mysql_maker::make_accounts(server, target);
+        // Without, it would make accounts that the server does not know.
+        if made.is_ok() {
+            calls.push(Call::hestia(hestia, "v-rebuild-database", [user, &target.name]));
+        }
     }
     calls.push(Call::hestia(hestia, "v-update-user-counters", [user]));
     for call in calls {
         let outcome = job.server.caller.call(&call, &ToTheEnd(monitor))?;
         outcome.check(format!("run {}", call.line()), &call)?;
     }
-    Ok(())
+    made
 }
