@@ -98,7 +98,7 @@ impl RelPath {
 
     /// How many names it has.
     pub fn depth(&self) -> usize {
-        if self.is_root() { 0 } else { 1 + self.0.iter().filter(|byte| **byte == b'/').count() }
+        if self.is_root() { 0 } else { 1 + memchr::memchr_iter(b'/', &self.0).count() }
     }
 
     /// Whether it is the root.

@@ -130,7 +130,7 @@ impl Sorter {
 /// on.
 fn twin_for_https(name: &str) -> Option<String> {
     let server = name.strip_suffix(".conf_htaccess")?;
-    (!server.ends_with(".ssl")).then(|| format!("{server}.ssl.conf_htaccess"))
+    server.strip_suffix(".ssl").is_none().then(|| format!("{server}.ssl.conf_htaccess"))
 }
 
 enum Part {
