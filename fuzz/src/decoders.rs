@@ -3,6 +3,7 @@
 //! It may come to a value or an error; it panics if a promise is broken. Nothing here may depend on
 //! time, chance or an earlier call.
 
+use ghostsnap::base::limits::RECORD_PLAIN_BYTES_MAX;
 use ghostsnap::base::monitor::Collect;
 use ghostsnap::base::units::ByteSize;
 use ghostsnap::base::{FileId, RelPath, Result, World};
@@ -100,7 +101,7 @@ pub fn sealed_record(bytes: &[u8]) {
 }
 
 pub fn frame_of_record(bytes: &[u8]) {
-    if let Ok(plain) = unframe(bytes) {
+    if let Ok(plain) = unframe(bytes, RECORD_PLAIN_BYTES_MAX) {
         assert!(plain.len() <= 512 * 1024 * 1024);
     }
 }
@@ -265,7 +266,8 @@ pub fn plain_end(pack: &[u8]) -> Vec<u8> {
     let length = end_length(footer, pack.len() as u64).unwrap() as usize;
     let mut sealed = before[before.len() - length..].to_vec();
     let bound = bound_data(header, NonceIndex::End);
-    unframe(key.open(NonceIndex::End, &bound, &mut sealed).unwrap()).unwrap()
+    unframe(key.open(NonceIndex::End, &bound, &mut sealed).unwrap(), RECORD_PLAIN_BYTES_MAX)
+        .unwrap()
 }
 
 /// The secret of [`slot`].
