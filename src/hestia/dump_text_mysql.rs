@@ -151,7 +151,8 @@ fn note_body(text: &[u8], content: &mut Content) {
     if has(b"/*!50003 TRIGGER ") {
         content.triggers += 1;
     } else if has(b"/*!50106 EVENT ") {
-        content.events += 1;
+        // One that is to happen once goes when its time has passed, be it while it is made.
+        content.events += u64::from(!has(b" ON SCHEDULE AT "));
     } else {
         content.routines += 1;
     }
@@ -166,9 +167,11 @@ fn without_definer(line: &[u8]) -> Verdict {
     };
     let before = line.get(..at).unwrap_or_default();
     let after = line.get(at + word.len()..).unwrap_or_default();
-    let Some((_, mut used)) = backquoted(after) else { return Verdict::Keep };
+    // In double quotes, if it was made in the mode ANSI_QUOTES.
+    let name = |text| backquoted(text).or_else(|| quoted(text, b'"'));
+    let Some((_, mut used)) = name(after) else { return Verdict::Keep };
     if let Some(host) = after.get(used..).and_then(|rest| rest.strip_prefix(b"@"))
-        && let Some((_, length)) = backquoted(host)
+        && let Some((_, length)) = name(host)
     {
         used += 1 + length;
     }
@@ -243,6 +246,31 @@ mod tests {
         for line in [mode("A").as_str(), "INSERT INTO t VALUES ('NO_AUTO_CREATE_USER');\n"] {
             assert_eq!(through(line, Some(Maker::Mysql)), None);
         }
+    }
+
+    #[test]
+    fn an_account_goes_in_whatever_quotes_it_stands() {
+        for account in ["`u`@`h`", "\"u\"@\"h\"", "`u`"] {
+            let line = format!("/*!50003 CREATE*/ /*!50017 DEFINER={account}*/ /*!50003 TRIGGER x");
+            let Verdict::Replace(count, with) = without_definer(line.as_bytes()) else {
+                panic!("{line}");
+            };
+            let left = String::from_utf8(with).unwrap() + &line[count..];
+            assert_eq!(left, "/*!50003 CREATE*/ /*!50017 */ /*!50003 TRIGGER x");
+        }
+    }
+
+    #[test]
+    fn events_that_come_back_every_day_are_counted_and_one_that_may_be_gone_is_not() {
+        let mut content = Content::default();
+        for when in ["EVERY 1 DAY", "AT '2020-01-01 00:00:00'"] {
+            let line = format!(
+                "/*!50106 CREATE*/ /*!50117 DEFINER=`u`@`h`*/ /*!50106 EVENT `e` ON SCHEDULE {when} \
+                 ON COMPLETION NOT PRESERVE ENABLE DO DELETE FROM t */ ;;"
+            );
+            note_body(line.as_bytes(), &mut content);
+        }
+        assert_eq!(content.events, 1);
     }
 
     #[test]
