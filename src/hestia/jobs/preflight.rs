@@ -122,6 +122,7 @@ fn check_domains(hestia: &Hestia, user: &UserName, objects: &[&Object]) -> Resul
             taken.extend(row.list("ALIAS").map(|name| (owner.clone(), name.to_owned(), "alias")));
         }
     }
+    let mut elsewhere = Vec::new();
     for (section, file) in [("WEB", "web.conf"), ("DNS", "dns.conf"), ("MAIL", "mail.conf")] {
         let own = conf::read_rows(&hestia.user_file(user, file))?;
         for domain in objects.iter().filter(|one| one.section == section).map(|one| &one.name) {
@@ -129,17 +130,24 @@ fn check_domains(hestia: &Hestia, user: &UserName, objects: &[&Object]) -> Resul
                 continue;
             }
             if let Some((owner, _, kind)) = taken.iter().find(|(_, name, _)| name == domain) {
-                return Err(Error::new(
-                    Kind::Exists,
-                    format!("restore {section} {domain} for {user}"),
-                )
-                .why(format!("it belongs to another user here ({kind}); nothing was changed"))
-                .aside(format!("that user is {owner}"))
-                .hint("name the other domains, and '*' for the other sections; or take it from that user first"));
+                elsewhere.push((format!("{section} {domain}"), owner.to_string(), *kind));
             }
         }
     }
-    Ok(())
+    let Some((_, owner, kind)) = elsewhere.first() else { return Ok(()) };
+    let names: Vec<&str> = elsewhere.iter().map(|(name, ..)| name.as_str()).collect();
+    let error = Error::new(Kind::Exists, format!("restore {} for {user}", names.join(", "))).hint(
+        "name the other domains, and '*' for the other sections; or take it from that user first",
+    );
+    if names.len() == 1 {
+        let why = format!("it belongs to another user here ({kind}); nothing was changed");
+        return Err(error.why(why).aside(format!("that user is {owner}")));
+    }
+    let owners: BTreeSet<&str> = elsewhere.iter().map(|(_, owner, _)| owner.as_str()).collect();
+    let owners = owners.into_iter().collect::<Vec<_>>().join(", ");
+    Err(error
+        .why("they belong to other users here; nothing was changed")
+        .aside(format!("they are those of {owners}")))
 }
 
 fn check_databases(hestia: &Hestia, user: &UserName, from: &UserName, facts: &Facts) -> Result<()> {
