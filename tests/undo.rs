@@ -445,6 +445,30 @@ fn a_disk_that_fills_up_in_the_middle_leaves_everything_as_it_was() {
     assert_eq!(error.kind(), Kind::Disk);
     assert!(error.hint_text().unwrap().starts_with("it is as it was"), "{error:?}");
     assert_eq!(differences(&before, &machine.all_of_alice()), Vec::<String>::new());
+    // There is nothing to undo.
+    assert_eq!(machine.try_undo("latest").unwrap_err().kind(), Kind::NotFound);
+}
+
+#[test]
+fn an_undo_for_which_there_is_no_room_can_be_tried_again() {
+    let Some(disk) = small_disk() else { return };
+    let machine = &disk.machine;
+    let (path, full) = (format!("{PUBLIC}/000"), machine.home("My Files/full"));
+    fs::remove_file(&full).unwrap();
+    fs::write(machine.home(&path), double::noise("large", 900_000)).unwrap();
+    let before = machine.all_of_alice();
+    restore_file(machine, &path, None, false);
+    let restored = machine.all_of_alice();
+    assert_ne!(before, restored);
+    // As much as there is room for.
+    let filled = fs::write(&full, double::noise("full", 4_000_000));
+    assert!(filled.is_err());
+    let report = machine.try_undo("latest");
+    assert!(report.map_or(true, |report| report.kind().is_some()));
+    fs::remove_file(&full).unwrap();
+    assert_eq!(differences(&restored, &machine.all_of_alice()), Vec::<String>::new());
+    machine.undo("latest");
+    assert_eq!(differences(&before, &machine.all_of_alice()), Vec::<String>::new());
 }
 
 #[test]

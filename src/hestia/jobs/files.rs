@@ -89,7 +89,11 @@ pub fn restore_file(
     if !request.options.dry_run {
         server.tell(user, &news(&path, &snapshot, &done), monitor);
     }
-    Ok(Restored { report: done?, safety, snapshot: (id, snapshot) })
+    let report = done?;
+    let nothing_to_undo = safety.as_ref().filter(|_| report.failed_whole());
+    safety::forget(nothing_to_undo, repository, monitor);
+    let safety = safety.filter(|_| !report.failed_whole());
+    Ok(Restored { report, safety, snapshot: (id, snapshot) })
 }
 
 fn news(path: &RelPath, snapshot: &Snapshot, done: &Result<Report>) -> News<'static> {

@@ -12,8 +12,8 @@ use super::restore_steps::{Job, Muted};
 use super::safety::is_there;
 use super::verify::Restored;
 use super::{Server, in_place};
-use crate::base::monitor::Stage;
-use crate::base::{Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, Within, limits};
+use crate::base::monitor::{Scoped, Stage};
+use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, WhatIo, Within, limits};
 use crate::format::Snapshot;
 use crate::format::snapshot::{Before, Object, Place};
 use crate::hestia::asuser::{self, Options};
@@ -47,6 +47,8 @@ pub(super) struct PutBack<'p> {
     pub newer: Cell<u64>,
     /// Whether it failed and has certainly changed nothing.
     pub untouched: Cell<bool>,
+    /// Entries of files that were changed.
+    pub changed: Cell<u64>,
 }
 
 impl PutBack<'_> {
@@ -232,9 +234,13 @@ impl PutBack<'_> {
         }
         let options = Options { dry_run, undoes, ..Options::default() };
         let from = (self.repository, self.safety.1, saved);
-        let monitor = &ToTheEnd(monitor);
-        let report = match asuser::restore(self.server, from, self.user, target, &options, monitor)
-        {
+        let monitor = ToTheEnd(monitor);
+        let monitor = &Scoped::new(&monitor);
+        let done = asuser::restore(self.server, from, self.user, target, &options, monitor);
+        let count = |counter| monitor.counts.get(counter);
+        let changed = count(Counter::FilesRestored) + count(Counter::FilesRemoved);
+        self.changed.set(self.changed.get() + changed);
+        let report = match done {
             // Nothing was there, and what the restore made is not known.
             Err(error) if error.kind() == Kind::NotFound && self.restored.is_none() => {
                 return Ok(Report::default());

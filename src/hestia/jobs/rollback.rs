@@ -6,7 +6,7 @@
 use super::Server;
 use super::put_back::PutBack;
 use super::restore_steps::{Job, Muted};
-use super::safety::{Safety, Saved};
+use super::safety::{self, Safety, Saved};
 use super::verify::{NOT_REACHED, NOT_TRIED, NOT_VERIFIED, Restored};
 use crate::base::{Error, Kind, Monitor, Result};
 use crate::format::Snapshot;
@@ -53,6 +53,7 @@ impl Rollback<'_> {
             restored: Some(self.restored),
             newer: Cell::new(0),
             untouched: Cell::new(false),
+            changed: Cell::new(0),
         };
         Some(put(&put_back))
     }
@@ -65,7 +66,10 @@ impl Rollback<'_> {
         });
         let end = match put {
             None => return error,
-            Some(Ok(())) => "it is as it was".to_owned(),
+            Some(Ok(())) => {
+                safety::forget(self.safety, self.repository, monitor);
+                "it is as it was".to_owned()
+            }
             Some(Err(second)) => self.unsuccessful(&second),
         };
         let hint = error.hint_text().map(|hint| format!("{end}; {hint}"));

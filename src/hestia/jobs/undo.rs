@@ -242,6 +242,7 @@ impl Work<'_> {
             restored: self.restored,
             newer: Cell::new(0),
             untouched: Cell::new(false),
+            changed: Cell::new(0),
         }
     }
 
@@ -302,6 +303,15 @@ impl Work<'_> {
             let file = Object { section: "FILE".to_owned(), name: to.to_string() };
             let report = put_back.place(place, false, monitor);
             let problem = report.as_ref().err().map(Error::one_line);
+            let failed_whole = match &report {
+                Ok(report) => report.failed_whole(),
+                // Each file was answered for; after any other error that is not known.
+                Err(error) => {
+                    let is_full = matches!(error.kind(), Kind::Disk | Kind::Limit);
+                    is_full && put_back.changed.get() == 0
+                }
+            };
+            put_back.untouched.set(failed_whole && before.created.is_empty());
             let changes = report.map(|report| counted(&report)).unwrap_or_default();
             done.push(Undone { object: file, removed: false, changes, problem });
             // Of an account that is there only mails came back; one that was made goes.

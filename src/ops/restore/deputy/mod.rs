@@ -132,6 +132,11 @@ impl Report {
         self.created + self.overwritten + self.removed
     }
 
+    /// Whether nothing is otherwise than before, because nothing could be done.
+    pub fn failed_whole(&self) -> bool {
+        self.count() == 0 && self.warnings > 0
+    }
+
     fn add(&mut self, change: Change, count: u64) {
         match change.done {
             Done::Created => self.created += count,
