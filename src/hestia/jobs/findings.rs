@@ -103,6 +103,7 @@ pub fn look(question: &Question<'_>, to: &Recipient<'_>) -> Result<Vec<Finding>>
         new_user(question, &mut found);
     }
     parents(question, &mut found)?;
+    services(question, &mut found);
     sites(question, to, &mut found)?;
     databases(question, &mut found)?;
     limits(question, is_new, &mut found)?;
@@ -121,6 +122,28 @@ fn new_user(question: &Question<'_>, found: &mut Vec<Finding>) {
     if old.is_yes("SUSPENDED") {
         let why = "was suspended when backed up, and comes back unsuspended".to_owned();
         found.push(Finding::change(None, why, format!("v-suspend-user {}", question.user)));
+    }
+}
+
+/// What no service is here for: Hestia passes it over without a word.
+fn services(question: &Question<'_>, found: &mut Vec<Finding>) {
+    let setting = |key: &str| question.offers.setting(key);
+    if setting("WEB_SYSTEM").is_empty() {
+        // Not even sites are served: what this Hestia has was never written down.
+        return;
+    }
+    for (section, key, service) in
+        [("DNS", "DNS_SYSTEM", "name server"), ("MAIL", "MAIL_SYSTEM", "mail server")]
+    {
+        if !matches!(setting(key), "" | "no") {
+            continue;
+        }
+        for name in question.facts.of(section) {
+            let object = Object { section: section.to_owned(), name: name.to_owned() };
+            let why = format!("this Hestia has no {service} ({key})");
+            let mend = format!("install one, or restore with 'no' for {section}");
+            found.push(Finding::stop(Some(object), Kind::Disabled, why, mend));
+        }
     }
 }
 
@@ -395,6 +418,23 @@ mod tests {
                 "user changes: there will be 2 of WEB, the package allows 1",
             ]
         );
+    }
+
+    #[test]
+    fn what_no_service_is_here_for_is_not_passed_over() {
+        for (conf, told) in [
+            ("WEB_SYSTEM='nginx'\nDNS_SYSTEM=''\nMAIL_SYSTEM='exim4'\n", 1),
+            ("WEB_SYSTEM='nginx'\n", 2),
+            ("WEB_SYSTEM='nginx'\nDNS_SYSTEM='bind9'\nMAIL_SYSTEM='exim4'\n", 0),
+            ("", 0),
+        ] {
+            let mut fixture = fixture(conf);
+            fixture.has("DNS", "a.example");
+            fixture.has("MAIL", "a.example");
+            let found = fixture.look("alice");
+            let is_told = |one: &&String| one.contains("stops: this Hestia has no ");
+            assert_eq!(found.iter().filter(is_told).count(), told, "{found:?}");
+        }
     }
 
     #[test]
