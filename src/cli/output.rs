@@ -247,14 +247,6 @@ impl Output {
         }
     }
 
-    /// Tells what whoever sits at a terminal should know, even of a command of the panel, which reads
-    /// standard output only.
-    pub fn beside(&self, text: &str) {
-        if !self.style.quiet {
-            to_stderr(&printable(text));
-        }
-    }
-
     /// Tells what must not be missed even when quiet, such as how to keep a recovery key. The
     /// panel reads standard output only.
     pub fn important(&self, text: &str) {

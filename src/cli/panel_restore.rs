@@ -145,8 +145,8 @@ fn report_restore(context: &Context, call: &Invocation, report: &RestoreReport) 
     }
     rows.finish()?;
     if call.shim().is_some() {
-        // Hestia's commands say nothing of a success; whoever moved a user here must know.
-        report.changes.iter().for_each(|change| context.output.beside(change));
+        // Elsewhere it was told before; whoever moved a user here must know.
+        report.changes.iter().for_each(|change| context.output.important(change));
     }
     let made = if report.created { ", who was made anew" } else { "" };
     context.output.note(&format!(
