@@ -84,8 +84,8 @@ impl RecordKind {
         }
     }
 
-    /// Bytes of the largest plain record: others than the owner may be able to add snapshots, and all
-    /// of them are read to list one.
+    /// Bytes of the largest plain record: others than the owner may be able to add snapshots, and
+    /// all of them are read to list one.
     const fn plain_max(self) -> usize {
         match self {
             Self::Snapshot => limits::SNAPSHOT_PLAIN_BYTES_MAX,

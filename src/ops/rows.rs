@@ -237,8 +237,9 @@ impl RowFile {
     }
 
     /// Takes the first group of `data`, or as much as is known to be one chunk; see
-    /// [`RowCutter::cut`] for how much there must be. Returns its length, and chunks of new rows when there are enough to share a blob: what is near in
-    /// the file should be near in the repository, or a restore reads all blobs at once.
+    /// [`RowCutter::cut`] for how much there must be. Returns its length, and chunks of new rows
+    /// when there are enough to share a blob: what is near in the file should be near in the
+    /// repository, or a restore reads all blobs at once.
     pub fn take(
         &mut self,
         keys: &Keys,

@@ -10,9 +10,9 @@ use crate::format::keyslot::{KeySlot, Secret, describe_proven_slot, describe_slo
 use crate::format::{Config, RecordKind, envelope};
 use std::cmp::Reverse;
 
-/// Finds the slot that this secret opens and whose key opens the config. All are looked at each time:
-/// to ask for the one that opened it last would spare a listing, and let somebody who puts a slot back
-/// that was there before a rotation have backups sealed with the keys of then.
+/// Finds the slot that this secret opens and whose key opens the config. All are looked at each
+/// time: to ask for the one that opened it last would spare a listing, and let somebody who puts a
+/// slot back that was there before a rotation have backups sealed with the keys of then.
 pub(super) fn unlock(
     backend: &dyn Backend,
     secret: &Secret,

@@ -127,10 +127,7 @@ pub fn restore(
     if let Some(error) = findings::as_error(user, &found) {
         return Err(error);
     }
-    let changes: Vec<String> = found.iter().map(change).collect();
-    for change in &changes {
-        monitor.stage(Stage::Note(change.clone()));
-    }
+    let changes = told(&found, monitor);
     let saved = if created { Saved::default() } else { subject.save(&id, &plans, monitor)? };
     let request = &RestoreRequest { sections: saved.left(&request.sections), ..request.clone() };
     let mut job = Job {
@@ -203,9 +200,14 @@ pub fn preview(
 }
 
 /// What will be otherwise than it was is worth knowing and no fault.
-fn change(one: &Finding) -> String {
-    let mend = if one.mend.is_empty() { String::new() } else { format!(" ({})", one.mend) };
-    format!("{}: {}{mend}", one.name(), one.why)
+fn told(found: &[Finding], monitor: &dyn Monitor) -> Vec<String> {
+    let line = |one: &Finding| {
+        let mend = if one.mend.is_empty() { String::new() } else { format!(" ({})", one.mend) };
+        format!("{}: {}{mend}", one.name(), one.why)
+    };
+    let changes: Vec<String> = found.iter().map(line).collect();
+    changes.iter().for_each(|change| monitor.stage(Stage::Note(change.clone())));
+    changes
 }
 
 fn news_of(report: &RestoreReport, asked_for: bool) -> News<'static> {

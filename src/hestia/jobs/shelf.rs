@@ -125,9 +125,9 @@ impl Sorter {
     }
 }
 
-/// Hestia makes the file that asks for a password over HTTPS together with the one for HTTP, and only
-/// if that one is not there: a site that has none yet would be open to all from its first certificate
-/// on.
+/// Hestia makes the file that asks for a password over HTTPS together with the one for HTTP, and
+/// only if that one is not there: a site that has none yet would be open to all from its first
+/// certificate on.
 fn twin_for_https(name: &str) -> Option<String> {
     let server = name.strip_suffix(".conf_htaccess")?;
     server.strip_suffix(".ssl").is_none().then(|| format!("{server}.ssl.conf_htaccess"))
