@@ -649,3 +649,44 @@ fn a_server_whose_names_stand_in_double_quotes_takes_views_and_triggers() {
     assert_eq!(bench.restore(None, &dump), (vec![], None));
     assert_same(&bench.state(), &before, "");
 }
+
+#[test]
+fn a_function_that_somebody_is_in_the_middle_of_stops_the_restore_and_none_is_lost() {
+    let Some(mut bench) = bench(DbKind::Mysql) else { return };
+    for name in ["a_function", "z_function"] {
+        let making = "CREATE DEFINER=u_shop@localhost FUNCTION";
+        bench.run(&format!("{making} {name}() RETURNS INT RETURN 1"));
+    }
+    let functions = "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = \
+                     'shop' ORDER BY 1";
+    let (dump, before, both) = (bench.dump(), bench.state(), bench.db.mysql(functions));
+    assert!(dump.contains("a_function") && both.contains("z_function"), "{both}");
+    in_front_of_the_client(
+        &mut bench,
+        "if [ ! -p /dev/stdin ]; then sed 's/lock_wait_timeout = [0-9]*/lock_wait_timeout = 1/' \
+         | /usr/bin/mariadb \"$@\"; exit $?; fi",
+    );
+    let transaction = "START TRANSACTION; SELECT shop.z_function(); SELECT SLEEP(600)";
+    bench.db.mysql("CREATE USER long2@'%' IDENTIFIED BY 'x'; GRANT ALL ON *.* TO long2@'%'");
+    std::thread::scope(|scope| {
+        let holder =
+            || drop(std::panic::catch_unwind(|| bench.db.mysql_as("long2", "x", transaction)));
+        scope.spawn(holder);
+        let sleeps =
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%'";
+        let id = loop {
+            let id = bench.db.mysql(sleeps);
+            if !id.is_empty() {
+                break id;
+            }
+        };
+        let (_, error) = bench.restore(None, &dump);
+        assert!(error.unwrap().contains("ERROR 1205"));
+        bench.db.mysql(&format!("KILL {id}"));
+    });
+    assert_eq!(bench.db.mysql(functions), both);
+    assert_same(&bench.state(), &before, "");
+    assert_eq!(bench.temporary(), "");
+    assert_eq!(bench.restore(None, &dump), (vec![], None));
+    assert_eq!(bench.db.mysql(functions), both);
+}

@@ -148,6 +148,12 @@ impl DatabaseServer {
         Self { turn: Some(name.to_owned()), ..self.clone() }
     }
 
+    /// The same server without a lock.
+    #[must_use]
+    pub(super) fn out_of_turn(&self) -> Self {
+        Self { turn: None, ..self.clone() }
+    }
+
     /// Where connections to it come from, as its accounts are named.
     pub fn account_host(&self) -> &'static str {
         if self.host == "localhost" { "localhost" } else { "%" }

@@ -103,7 +103,13 @@ pub(super) fn found(server: &DatabaseServer, whose: &str) -> Result<Vec<Left>> {
 /// Whether the server still works at a statement of that import: its client outlives us.
 fn is_busy(server: &DatabaseServer, scratch: &Scratch, id: &str) -> Result<bool> {
     let query = match server.kind {
-        DbKind::Mysql => return Ok(!import_mysql_turn::end_sessions(server, &scratch.name)?),
+        DbKind::Mysql => {
+            // The account first, or events of the dump go on beginning in its name.
+            let (name, host) = (&scratch.name, server.account_host());
+            let sql = format!("DROP USER IF EXISTS `{name}`@`{host}`;\n");
+            server.ask("end what a killed restore left running", None, &sql)?;
+            return Ok(!import_mysql_turn::end_sessions(server, name)?);
+        }
         DbKind::Pgsql => format!(
             "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND \
              ((state <> 'idle' AND query LIKE '%{id}%') OR usename = 'ghostsnap{id}');\n"

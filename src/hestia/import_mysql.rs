@@ -204,11 +204,21 @@ pub(super) fn clean_up(
     let Scratch { name, aside, .. } = scratch;
     let what = "remove the temporary database";
     let host = server.account_host();
-    // The account first: it must be gone even if something still holds the database.
-    server.ask(what, None, &format!("DROP USER IF EXISTS `{name}`@`{host}`;\n"))?;
+    // The account first: it must be gone even if something still holds the database, such as an
+    // event of the dump, which may even hold the lock of our steps.
+    let out_of_turn = server.out_of_turn();
+    out_of_turn.ask(what, None, &format!("DROP USER IF EXISTS `{name}`@`{host}`;\n"))?;
+    import_mysql_turn::end_sessions(&out_of_turn, name)?;
     let seconds = limits::TABLE_LOCK_SECONDS;
     let wait = format!("SET lock_wait_timeout = {seconds};\n");
     server.ask(what, None, &format!("{wait}DROP DATABASE IF EXISTS `{name}`;\n"))?;
+    if failed.is_some() && scratch.touched.get() {
+        // Without the note nobody could.
+        return Err(Error::new(Kind::Db, what).why(format!(
+            "what was taken off the database is noted in {aside}, and the user's next backup or \
+             restore makes it again"
+        )));
+    }
     let count = format!(
         "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{aside}' AND \
          TABLE_NAME <> '{name}';\n"
@@ -269,7 +279,7 @@ impl Swap<'_> {
         self.scratch.touched.set(true);
         let done = self.change(&new, &old, &moved, &kept);
         let Err(error) = done else { return Ok(()) };
-        match self.change_back(&old, &kept) {
+        match self.change_back(&old, &kept, &moved) {
             Ok(()) => {
                 self.scratch.touched.set(false);
                 if !kept.is_empty() {
@@ -396,9 +406,17 @@ impl Swap<'_> {
         refuse_orphans(self.import, &orphans, "the table is as it was before")
     }
 
-    fn change_back(&self, old: &[Definition], kept: &[String]) -> Result<()> {
+    fn change_back(&self, old: &[Definition], kept: &[String], moved: &[String]) -> Result<()> {
         let (live, aside) = (&self.import.target.name, &self.scratch.aside);
         let what = "put the old tables back";
+        let is_here = |tables: &[String]| tables.iter().any(|table| moved.contains(table));
+        let is_moved = !self.tables(aside)?.is_empty()
+            || (kept.is_empty() && (moved.is_empty() || is_here(&self.tables(live)?)));
+        if !is_moved {
+            // Nothing new is in its place. To take off what is left, and blocked, would fail again.
+            let (keys, _) = self.keys.noted();
+            return self.make_missing(old.iter().chain(&keys));
+        }
         let (now, long) = (self.definitions(live)?, limits::TABLE_LOCK_SECONDS);
         self.drop_all(live, &now, long)?;
         self.keys.take_off_present(self.server, live)?;
@@ -470,7 +488,9 @@ impl Swap<'_> {
         let what = format!("make the {} {}", one.kind.to_lowercase(), shown(&one.name));
         // The text ends where a word stands that its author cannot know.
         let end = &self.scratch.secret;
-        let mut sql = format!("{}\nDELIMITER {end}\n", one.settings).into_bytes();
+        let wait = limits::TABLE_LOCK_SECONDS;
+        let settings = format!("SET lock_wait_timeout = {wait};\n{}", one.settings);
+        let mut sql = format!("{settings}\nDELIMITER {end}\n").into_bytes();
         sql.extend_from_slice(&one.create);
         sql.extend_from_slice(format!("\n{end}\n").as_bytes());
         self.server.ask_bytes(&what, Some(&self.import.target.name), &sql).map(drop)

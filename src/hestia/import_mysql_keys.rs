@@ -431,7 +431,8 @@ pub(super) fn make_missing(
         if let Some(key) = found {
             take_off(server, live, &[key], limits::TABLE_LOCK_SECONDS)?;
         }
-        let mut sql = one.settings.clone().into_bytes();
+        let wait = limits::TABLE_LOCK_SECONDS;
+        let mut sql = format!("SET lock_wait_timeout = {wait};\n{}", one.settings).into_bytes();
         sql.extend_from_slice(&one.create);
         sql.extend_from_slice(b";\n");
         server.ask_bytes("make a foreign key", Some(live), &sql)?;

@@ -136,7 +136,8 @@ pub(super) fn finish(
     let swap = Swap { server, import, scratch, keys: Keys::default() };
     // The account first: what it makes meanwhile is nobody's.
     let (name, host) = (&scratch.name, server.account_host());
-    server.ask(WHAT, None, &format!("DROP USER IF EXISTS `{name}`@`{host}`;\n"))?;
+    let out_of_turn = server.out_of_turn();
+    out_of_turn.ask(WHAT, None, &format!("DROP USER IF EXISTS `{name}`@`{host}`;\n"))?;
     let noted = Noted::read(server, scratch)?;
     let aside: BTreeSet<String> = swap.tables(&scratch.aside)?.into_iter().collect();
     let mut end = "it was not touched, and what was temporary is gone";
@@ -156,7 +157,7 @@ pub(super) fn finish(
                 .why("somebody has changed the database since")
                 .hint(format!("the tables as they were are in {}", scratch.aside)));
         }
-        swap.make_missing(if is_changed { &noted.new } else { &noted.old })?;
+        swap.make_missing(if is_changed { &noted.new } else { &noted.old }.iter())?;
         end = if is_changed { "the restore is complete now" } else { "it is as it was before" };
     } else if !aside.is_empty() {
         return Err(Error::new(Kind::Db, "tell what was done")
@@ -168,10 +169,13 @@ pub(super) fn finish(
 
 impl Swap<'_> {
     /// Makes those definitions that the live database lacks.
-    fn make_missing(&self, wanted: &[Definition]) -> Result<()> {
+    pub(super) fn make_missing<'d>(
+        &self,
+        wanted: impl Iterator<Item = &'d Definition>,
+    ) -> Result<()> {
         let live = &self.import.target.name;
         let (keys, wanted): (Vec<_>, Vec<_>) =
-            wanted.iter().partition(|one| one.kind == import_mysql_keys::KIND);
+            wanted.partition(|one| one.kind == import_mysql_keys::KIND);
         if !keys.is_empty() {
             import_mysql_keys::make_missing(self.server, live, &keys)?;
         }

@@ -17,7 +17,8 @@ pub(super) fn end_sessions(server: &DatabaseServer, name: &str) -> Result<bool> 
     let what = "end what a killed restore left running";
     let query = format!(
         "SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND \
-         (ID = IS_USED_LOCK('{name}') OR USER = '{name}' OR INFO LIKE '%{name}%');\n"
+         (ID = IS_USED_LOCK('{name}') OR USER = '{name}' OR (INFO LIKE '%GET_LOCK(''{name}''%' \
+         AND USER NOT IN ('system user', 'event_scheduler')));\n"
     );
     // Servers live in real time, whatever clock the rest of the run has.
     let world = World::system();

@@ -79,7 +79,7 @@ impl Sink for Renamer {
             [b"web" | b"mail", _, b"conf", ..] => {
                 self.text(&new_path, node, content, |names, text| Ok(names.paths(text)))
             }
-            [b"db", _, name] if name.ends_with(b".sql") => {
+            [b"db", _, name] if name.ends_with(b".mysql.sql") => {
                 let mut node = node.clone();
                 node.meta.size = SIZE_UNKNOWN;
                 let mut dump = Definers::new(content, &self.names.old, &self.names.new);
