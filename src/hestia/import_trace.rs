@@ -6,6 +6,7 @@
 use super::database::DatabaseServer;
 use super::dump_text_pgsql;
 use super::import::Import;
+use super::import_pgsql_keys::literal;
 use super::inventory::DbKind;
 use crate::base::{Error, Kind, Result};
 
@@ -84,7 +85,8 @@ impl Trace {
 
 /// Whatever a name may mean, as an import of that table reads it.
 fn pgsql_tables(table: &str) -> String {
-    let one = |(schema, name): &(String, String)| format!("({}, {})", text(schema), text(name));
+    let one =
+        |(schema, name): &(String, String)| format!("({}, {})", literal(schema), literal(name));
     let readings: Vec<String> = dump_text_pgsql::readings(table).iter().map(one).collect();
     format!(
         "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind <> 'i' AND \
@@ -106,10 +108,6 @@ pub fn pgsql_table(server: &DatabaseServer, database: &str, table: &str) -> Resu
         several => Err(Error::new(Kind::Invalid, what)
             .why(format!("it has {}", several.join(" and ").escape_debug()))),
     }
-}
-
-fn text(text: &str) -> String {
-    format!("convert_from(decode('{}', 'hex'), 'UTF8')", hex(text))
 }
 
 fn hex(text: &str) -> String {
