@@ -15,9 +15,11 @@ use ghostsnap::hestia::conf::Row;
 use ghostsnap::hestia::database::{DatabaseRow, DatabaseServer, RunOptions};
 use ghostsnap::hestia::import::{self, Import, Orphans, Purpose};
 use ghostsnap::hestia::inventory::DbKind;
-use ghostsnap::hestia::{Hestia, dump};
+use ghostsnap::hestia::{Hestia, dump, import_leftovers, import_trace};
 use std::fs;
 use std::io::{self, Read};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 struct Bench {
     db: DbServer,
@@ -414,4 +416,130 @@ fn what_stands_in_the_way_of_a_table_is_told_with_a_way_out() {
     assert!(error.contains("FORCE ROW LEVEL SECURITY") && error.contains("--as"), "{error}");
     assert!(!error.contains("SELECT"), "{error}");
     assert_eq!(bench.state(), before);
+}
+
+#[test]
+fn what_a_new_table_gives_to_others_an_old_one_that_comes_back_does_not() {
+    let sql = "CREATE TABLE t (id serial PRIMARY KEY, a text); \
+               ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO \"the reader\"; \
+               ALTER DEFAULT PRIVILEGES GRANT INSERT ON TABLES TO PUBLIC; \
+               ALTER DEFAULT PRIVILEGES GRANT USAGE ON SEQUENCES TO \"the reader\"; \
+               CREATE TABLE o (id int); GRANT UPDATE ON o TO \"the reader\"; \
+               REVOKE INSERT ON o FROM PUBLIC";
+    let Some(bench) = bench("", sql) else { return };
+    let dump = bench.dump();
+    let may = "SELECT relname, has_table_privilege('the reader', oid, 'SELECT'), \
+               has_table_privilege('the reader', oid, 'INSERT'), \
+               has_table_privilege('the reader', oid, 'UPDATE') FROM pg_class \
+               WHERE relname IN ('t', 'o') ORDER BY 1; \
+               SELECT has_sequence_privilege('the reader', 't_id_seq', 'USAGE')";
+    let before = bench.db.psql("shop", may);
+    assert_eq!(before.trim(), "o|t|f|t\nt|f|f|f\nf");
+    for table in ["t", "o"] {
+        assert_eq!(bench.table(table, &dump), NONE, "{table}");
+    }
+    assert_eq!(bench.db.psql("shop", may), before);
+    // One that was not there is a new one.
+    bench.own("DROP TABLE t");
+    assert_eq!(bench.table("t", &dump), NONE);
+    assert_eq!(bench.db.psql("shop", may).trim(), "o|t|f|t\nt|t|t|f\nt");
+}
+
+#[test]
+fn how_a_table_is_set_up_comes_back_with_it_whether_it_is_there_or_not() {
+    let sql = "CREATE TABLE t (id int PRIMARY KEY, a text DEFAULT '\nALTER TABLE ONLY public.t x'); \
+               INSERT INTO t VALUES (1, 'one'); ALTER TABLE t ALTER a SET STATISTICS 50; \
+               ALTER TABLE t ALTER a SET STORAGE EXTERNAL; ALTER TABLE t REPLICA IDENTITY FULL; \
+               ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY";
+    let Some(bench) = bench("", sql) else { return };
+    let (dump, before) = (bench.dump(), bench.state());
+    for word in ["SET STATISTICS", "SET STORAGE", "REPLICA IDENTITY FULL", "FORCE ROW LEVEL"] {
+        assert!(dump.contains(word), "{word}: {dump}");
+    }
+    assert_eq!(bench.table("t", &dump), NONE);
+    assert_eq!(bench.state(), before);
+    bench.own("DROP TABLE t");
+    assert_eq!(bench.table("t", &dump), NONE);
+    assert_eq!(bench.state(), before);
+}
+
+#[test]
+fn a_table_is_there_by_every_name_that_an_import_of_it_takes() {
+    let sql = "CREATE TABLE \"Orders\" (i int); CREATE SCHEMA \"a.b\"; CREATE TABLE \"a.b\".t ()";
+    let Some(bench) = bench("", sql) else { return };
+    let server = DatabaseServer::find(&bench.hestia, DbKind::Pgsql, "127.0.0.1").unwrap();
+    for (name, is_there) in [
+        ("Orders", true),
+        ("\"Orders\"", true),
+        ("public.\"Orders\"", true),
+        ("\"a.b\".t", true),
+        ("a.b.t", true),
+        ("orders", false),
+        ("t", false),
+        ("it's\\", false),
+    ] {
+        assert_eq!(import_trace::has_table(&server, "shop", name).unwrap(), is_there, "{name}");
+    }
+    for (name, token) in [("\"Orders\"", "public.\"Orders\""), ("a.b.t", "\"a.b\".t")] {
+        let found = import_trace::pgsql_table(&server, "shop", name);
+        assert_eq!(found.unwrap(), token, "{name}");
+    }
+    bench.own("CREATE SCHEMA a; CREATE TABLE a.\"b.t\" ()");
+    let error = import_trace::pgsql_table(&server, "shop", "a.b.t").unwrap_err().to_string();
+    assert!(error.contains("and"), "{error}");
+    let error = import_trace::pgsql_table(&server, "shop", "orders").unwrap_err().to_string();
+    assert!(error.contains("there is none"), "{error}");
+}
+
+#[test]
+fn what_the_owner_sets_for_his_database_stops_no_restore() {
+    let sql = "CREATE TABLE t (id serial PRIMARY KEY, a text); INSERT INTO t (a) VALUES ('b\\'); \
+               GRANT SELECT ON t TO \"the reader\"; CREATE TABLE o (t int REFERENCES t (id))";
+    let Some(bench) = bench("", sql) else { return };
+    let dump = bench.dump();
+    bench.own(
+        "ALTER DATABASE shop SET standard_conforming_strings = off; \
+         ALTER DATABASE shop SET default_transaction_read_only = on; \
+         ALTER DATABASE shop SET statement_timeout = 1; \
+         ALTER DATABASE shop SET quote_all_identifiers = on; \
+         ALTER DATABASE shop SET search_path = nowhere",
+    );
+    assert_eq!(bench.dump().len(), dump.len());
+    assert_eq!(bench.table("t", &dump), NONE);
+    assert_eq!(bench.all(&dump), NONE);
+}
+
+#[test]
+fn what_a_killed_restore_still_does_is_ended_and_what_others_do_stops_nothing() {
+    let Some(bench) = bench("", "CREATE TABLE t (id int)") else { return };
+    let role = "ghostsnap0123456789ab";
+    bench.db.psql(
+        "postgres",
+        &format!(
+            "CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT u_shop TO {role}; \
+             COMMENT ON ROLE {role} IS 'test: shop'"
+        ),
+    );
+    let server = DatabaseServer::find(&bench.hestia, DbKind::Pgsql, "127.0.0.1").unwrap();
+    let sleep = |who: &str| {
+        let mut command = Command::new("/usr/bin/psql");
+        command.args(["-X", "-h", "127.0.0.1", "-d", "shop", "-U", who, "-c"]);
+        command.args(["SELECT pg_sleep(60) AS \"0123456789ab\"", "-p", &bench.db.port.to_string()]);
+        command.env("PGPASSWORD", "x").stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut clients = [sleep(role), sleep("the reader")];
+    let at_it = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> \
+                 pg_backend_pid()";
+    while bench.db.psql("postgres", at_it) != "2" {
+        World::system().sleep(Duration::from_millis(50));
+    }
+    let (world, monitor) = (World::system(), Collect::default());
+    let told = import_leftovers::finish(&server, "test", &[bench.row()], &world, &monitor);
+    assert_eq!(bench.db.psql("postgres", at_it), "1");
+    assert!(!clients[0].wait().unwrap().success());
+    clients[1].kill().unwrap();
+    clients[1].wait().unwrap();
+    assert!(told.unwrap()[0].starts_with("shop: ") && monitor.warnings().is_empty());
+    let left = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'ghostsnap%'";
+    assert_eq!(bench.db.psql("postgres", left), "0");
 }

@@ -207,9 +207,7 @@ impl DatabaseServer {
         let arguments = ["-w", "-h", &self.host, "-p", &self.port, "-U", &self.user];
         let mut program = Program::new(what, path, arguments);
         program.environment.push(("PGPASSWORD".to_owned(), self.password.clone()));
-        // Names in our statements must never mean what a customer made of them: this outranks what
-        // the owner of a database may set for it.
-        program.environment.push(("PGOPTIONS".to_owned(), "-c search_path=pg_catalog".to_owned()));
+        program.environment.push(("PGOPTIONS".to_owned(), PGSQL_OPTIONS.to_owned()));
         program
     }
 
@@ -278,6 +276,12 @@ impl DatabaseServer {
         }
     }
 }
+
+/// Names in our statements must never mean what a customer made of them, and the statements be read
+/// and run as they are meant: this outranks what the owner of a database may set for it.
+const PGSQL_OPTIONS: &str = "-c search_path=pg_catalog -c standard_conforming_strings=on \
+                             -c default_transaction_read_only=off -c statement_timeout=0 \
+                             -c quote_all_identifiers=off";
 
 /// A program of a database engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

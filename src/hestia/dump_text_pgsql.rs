@@ -264,7 +264,8 @@ impl Pgsql {
         let after = after.get(what.len()..).unwrap_or_default();
         token.clone_into(&mut self.found.token);
         self.found.interim.clone_from(&interim);
-        Ok([head, before, format!(" TABLE {interim}").as_bytes(), after].concat())
+        let after = settings_renamed(after, token, &interim);
+        Ok([head, before, format!(" TABLE {interim}").as_bytes(), &after].concat())
     }
 
     fn alters(&self, statement: &str, rest: &str) -> bool {
@@ -407,6 +408,25 @@ fn section_header(text: &[u8]) -> Option<(String, String, String)> {
 fn created_table(line: &str) -> Option<(&str, &str)> {
     let rest = line.strip_prefix("CREATE ")?;
     qualified(rest.strip_prefix("UNLOGGED ").unwrap_or(rest).strip_prefix("TABLE ")?)
+}
+
+/// What stands behind the name in a table's definition, with the other name also where columns or
+/// the table itself are set up, which is done before it has its place.
+fn settings_renamed(after: &[u8], token: &str, interim: &str) -> Vec<u8> {
+    let word = |name: &str| format!("ALTER TABLE ONLY {name} ");
+    let (from, to) = (word(token), word(interim));
+    let (mut lexer, mut text) = (Lexer::default(), Vec::new());
+    for line in after.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_prefix(from.as_bytes()).filter(|_| lexer.is_outside()) {
+            Some(rest) => {
+                text.extend_from_slice(to.as_bytes());
+                text.extend_from_slice(rest);
+            }
+            None => text.extend_from_slice(line),
+        }
+        lexer.take(line);
+    }
+    text
 }
 
 /// What stands behind a name.

@@ -100,22 +100,34 @@ pub(super) fn found(server: &DatabaseServer, whose: &str) -> Result<Vec<Left>> {
     Ok(all)
 }
 
-/// Whether the server still works at a statement of that import: its client outlives us.
+/// Whether the server still works at a statement of that import: its client outlives us. What its
+/// own account still does is ended.
 fn is_busy(server: &DatabaseServer, scratch: &Scratch, id: &str) -> Result<bool> {
-    let query = match server.kind {
-        DbKind::Mysql => {
-            // The account first, or events of the dump go on beginning in its name.
-            let (name, host) = (&scratch.name, server.account_host());
-            let sql = format!("DROP USER IF EXISTS `{name}`@`{host}`;\n");
-            server.ask("end what a killed restore left running", None, &sql)?;
-            return Ok(!import_mysql_turn::end_sessions(server, name)?);
-        }
-        DbKind::Pgsql => format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND \
-             ((state <> 'idle' AND query LIKE '%{id}%') OR usename = 'ghostsnap{id}');\n"
-        ),
-    };
-    Ok(server.ask_number("look whether the server is still at it", None, &query)? > 0)
+    let (what, name) = ("look whether the server is still at it", &scratch.name);
+    let ending = "end what a killed restore still does";
+    if server.kind == DbKind::Mysql {
+        // The account first, or events of the dump go on beginning in its name.
+        let host = server.account_host();
+        server.ask(ending, None, &format!("DROP USER IF EXISTS `{name}`@`{host}`;\n"))?;
+        return Ok(!import_mysql_turn::end_sessions(server, name)?);
+    }
+    // Anybody can write the digits into a statement, but not as the administrator.
+    let query = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND \
+         ((usename = current_user AND state <> 'idle' AND query LIKE '%{id}%') \
+         OR usename = '{name}');\n"
+    );
+    if server.ask_number(what, None, &query)? == 0 {
+        return Ok(false);
+    }
+    let end = format!(
+        "ALTER ROLE \"{name}\" NOLOGIN;\n\
+         SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+         WHERE usename = '{name}';\nSELECT pg_sleep(1);\n"
+    );
+    // The account may be gone: what is still there then is not its own, and is waited for.
+    drop(server.ask(ending, None, &end));
+    Ok(server.ask_number(what, None, &query)? > 0)
 }
 
 /// What an import writes of itself on the server. A rehearsal is none of those that a restore

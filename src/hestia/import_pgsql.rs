@@ -202,8 +202,10 @@ fn swap(
             return Err(not_as_before(error, open, live));
         }
     }
+    // Whoever may connect to the new one could do so again and again before it has its name.
     let end = format!(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+        "ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS false;\n\
+         SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
          WHERE datname = '{name}';\nALTER DATABASE \"{name}\" RENAME TO \"{live}\";\n"
     );
     if let Err(error) = step(end) {
@@ -215,6 +217,9 @@ fn swap(
              ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS true;\n"
         ));
         return Err(not_as_before(error, back, aside));
+    }
+    if let Err(error) = step(format!("ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS true;\n")) {
+        monitor.warn(error.hint(format!("nobody can connect to {live} before that is done")));
     }
     if import.exists
         && let Err(error) = step(format!("DROP DATABASE \"{aside}\";\n"))
@@ -298,7 +303,7 @@ pub(super) fn finish(
             "it is as it was before"
         }
         (true, true, false) => {
-            server.ask(what, None, &format!("DROP DATABASE \"{aside}\";\n"))?;
+            server.ask(what, None, &format!("{open}DROP DATABASE \"{aside}\";\n"))?;
             "the restore is complete now"
         }
         (true, true, true) => {

@@ -235,7 +235,7 @@ pub(super) fn unchecked(text: &str) -> (String, Option<String>) {
 /// A text within SQL.
 pub(super) fn literal(text: &str) -> String {
     let hex: Vec<String> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("convert_from('\\x{}'::bytea, 'UTF8')", hex.concat())
+    format!("convert_from(decode('{}', 'hex'), 'UTF8')", hex.concat())
 }
 
 /// A name without the quotes that SQL needs.

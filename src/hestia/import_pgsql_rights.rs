@@ -127,24 +127,73 @@ impl Rights {
         )
     }
 
-    /// A warning about those that are not there any more, of objects that are.
+    /// The statements that take from everybody else what the database gives to all new tables. A
+    /// table that was not there is a new one.
+    pub fn only(&self, token: &str, secret: &str) -> String {
+        if self.0.is_empty() {
+            return String::new();
+        }
+        let table = format!("'{}'::pg_catalog.regclass", token.replace('\'', "''"));
+        let class = "'pg_catalog.pg_class'::pg_catalog.regclass";
+        let query = format!(
+            "SELECT DISTINCT c.oid, c.relkind, a.grantee FROM pg_catalog.pg_class c, \
+             pg_catalog.aclexplode(c.relacl) a WHERE a.grantee <> c.relowner AND \
+             (c.oid = {table} OR (c.relkind = 'S' AND c.oid IN (SELECT d.objid FROM \
+             pg_catalog.pg_depend d WHERE d.classid = {class} AND d.refclassid = {class} AND \
+             d.refobjid = {table} AND d.deptype IN ('a', 'i'))))"
+        );
+        format!(
+            "DO $gs{secret}$ DECLARE r record; BEGIN\nFOR r IN {query} LOOP\n\
+             BEGIN EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s', \
+             CASE r.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, \
+             r.oid::pg_catalog.regclass, CASE r.grantee WHEN 0 THEN 'PUBLIC' ELSE \
+             pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(r.grantee)) END);\n\
+             EXCEPTION WHEN OTHERS THEN NULL; END;\n\
+             END LOOP; END $gs{secret}$;\n"
+        )
+    }
+
+    /// A warning about those that are not there any more, of objects that are, and about those that
+    /// were not there.
     pub fn lost(&self, now: &Self) -> Option<Error> {
+        let lost = told(&self.beyond(now));
+        let is_given = |one: &String| !one.contains("REVOKE ALL ON ");
+        let new = told(&now.beyond(self).into_iter().filter(is_given).collect::<Vec<_>>());
+        let (why, hint) = match (lost, new) {
+            (None, None) => return None,
+            (Some(lost), None) => {
+                (format!("these are gone: {lost}"), "run them as the server's administrator")
+            }
+            (None, Some(new)) => (
+                format!("others had not these before: {new}"),
+                "revoke them as the server's administrator",
+            ),
+            (Some(lost), Some(new)) => (
+                format!("these are gone: {lost}; others had not these before: {new}"),
+                "run the first and revoke the others as the server's administrator",
+            ),
+        };
+        let what = "bring back all rights that others had on the database";
+        Some(Error::new(Kind::Partial, what).why(why).hint(hint))
+    }
+
+    /// Those that another reading of the same objects has not.
+    fn beyond(&self, other: &Self) -> Vec<String> {
         let of = |(object, statements): (&String, &BTreeSet<String>)| {
-            let has = now.0.get(object)?;
+            let has = other.0.get(object)?;
             Some(statements.difference(has).cloned().collect::<Vec<_>>())
         };
-        let lost: Vec<String> = self.0.iter().filter_map(of).flatten().collect();
-        let mut told: Vec<String> =
-            lost.iter().take(TOLD).map(|one| one.escape_debug().to_string()).collect();
-        if lost.len() > TOLD {
-            told.push(format!("{} more", lost.len() - TOLD));
-        }
-        (!lost.is_empty()).then(|| {
-            Error::new(Kind::Partial, "bring back all rights that others had on the database")
-                .why(format!("these are gone: {}", told.join("; ")))
-                .hint("run them as the server's administrator")
-        })
+        self.0.iter().filter_map(of).flatten().collect()
     }
+}
+
+fn told(all: &[String]) -> Option<String> {
+    let mut told: Vec<String> =
+        all.iter().take(TOLD).map(|one| one.escape_debug().to_string()).collect();
+    if all.len() > TOLD {
+        told.push(format!("{} more", all.len() - TOLD));
+    }
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 const WHO: &str = "CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE \

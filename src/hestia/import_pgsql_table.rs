@@ -48,19 +48,23 @@ pub(super) fn run(
         client.write_all(change(&own, &keys, rows, &scratch.secret).as_bytes())?;
         client.write_all(&own.later)?;
         let end = keys.end(&own, import.orphans, &scratch.secret);
+        let only = rights.only(&own.token, &scratch.secret);
         let rights = rights.again(&scratch.secret);
-        client.write_all(format!("{end}{rights}COMMIT;\n").as_bytes())?;
+        client.write_all(format!("{only}{end}{rights}COMMIT;\n").as_bytes())?;
         Ok(client)
     };
     let client = write().what_io(|| "import the dump");
     client.and_then(Input::finish).map_err(|error| in_words(&table, error))?;
-    if import.orphans == Orphans::Leave
-        && let Some(left) = import_pgsql_keys::left(server, live, &table, &keys)?
-    {
-        monitor.warn(left);
-    }
-    if let Some(lost) = rights.lost(&Rights::of_table(server, import.target, &table)?) {
-        monitor.warn(lost);
+    // The table is in its place: whatever cannot be looked at now does not undo that.
+    let left = match import.orphans {
+        Orphans::Leave => import_pgsql_keys::left(server, live, &table, &keys),
+        Orphans::Refuse => Ok(None),
+    };
+    let now = Rights::of_table(server, import.target, &table);
+    for told in [left, now.map(|now| rights.lost(&now))] {
+        if let Some(told) = told.unwrap_or_else(Some) {
+            monitor.warn(told);
+        }
     }
     Ok(content)
 }

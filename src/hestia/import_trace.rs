@@ -4,7 +4,9 @@
 //! plainly, by what loses nothing: a table counts as there, and a change as made.
 
 use super::database::DatabaseServer;
+use super::dump_text_pgsql;
 use super::import::Import;
+use super::import_pgsql_keys::literal;
 use super::inventory::DbKind;
 use crate::base::{Error, Kind, Result};
 
@@ -81,13 +83,31 @@ impl Trace {
     }
 }
 
-/// Whatever a name may mean: a dot in it stands between schema and table, or is part of either.
+/// Whatever a name may mean, as an import of that table reads it.
 fn pgsql_tables(table: &str) -> String {
-    let name = format!("convert_from(decode('{}', 'hex'), 'UTF8')", hex(table));
+    let one =
+        |(schema, name): &(String, String)| format!("({}, {})", literal(schema), literal(name));
+    let readings: Vec<String> = dump_text_pgsql::readings(table).iter().map(one).collect();
     format!(
         "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind <> 'i' AND \
-         (n.nspname || '.' || c.relname = {name} OR (n.nspname = 'public' AND c.relname = {name}))"
+         (n.nspname, c.relname) IN ({})",
+        readings.join(", ")
     )
+}
+
+/// The one table of a PostgreSQL database that a name means, as SQL names it.
+pub fn pgsql_table(server: &DatabaseServer, database: &str, table: &str) -> Result<String> {
+    let what = format!("find the table {} in {database}", table.escape_debug());
+    let name = "quote_ident(n.nspname) || '.' || quote_ident(c.relname)";
+    let query = format!("SELECT {name} FROM {} ORDER BY 1;\n", pgsql_tables(table));
+    let answer = server.ask_text(&what, Some(database), &query)?;
+    let found: Vec<&str> = answer.lines().collect();
+    match found.as_slice() {
+        [one] => Ok((*one).to_owned()),
+        [] => Err(Error::new(Kind::NotFound, what).why("there is none of that name")),
+        several => Err(Error::new(Kind::Invalid, what)
+            .why(format!("it has {}", several.join(" and ").escape_debug()))),
+    }
 }
 
 fn hex(text: &str) -> String {

@@ -21,6 +21,7 @@ use crate::hestia::call::{Call, ToTheEnd};
 use crate::hestia::conf::{self, Row};
 use crate::hestia::database::{DatabaseRow, DatabaseServer};
 use crate::hestia::import::Orphans;
+use crate::hestia::import_trace;
 use crate::hestia::inventory::DbKind;
 use crate::hestia::layout::UserName;
 use crate::hestia::paths::{self, Meaning};
@@ -277,6 +278,9 @@ impl PutBack<'_> {
     /// Removes a table that was not there before the restore.
     fn drop_table(&self, database: &str, table: &str) -> Result<()> {
         let what = format!("remove the table {} of {database}", table.escape_debug());
+        if table.contains(['\n', '\\', '\0']) {
+            return Err(Error::new(Kind::Invalid, what).why("no table has such a name"));
+        }
         let server = server_of(self.server, self.user, database).within(|| what.clone())?;
         let sql = match server.kind {
             DbKind::Mysql => {
@@ -287,14 +291,12 @@ impl PutBack<'_> {
                 )
             }
             DbKind::Pgsql => {
-                let (schema, name) = table.split_once('.').unwrap_or(("public", table));
-                let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-                format!("DROP TABLE IF EXISTS {}.{};\n", quoted(schema), quoted(name))
+                let table =
+                    import_trace::pgsql_table(&server, database, table).within(|| what.clone())?;
+                let seconds = limits::TABLE_LOCK_SECONDS;
+                format!("SET lock_timeout = '{seconds}s';\nDROP TABLE {table};\n")
             }
         };
-        if table.contains(['\n', '\\', '\0']) {
-            return Err(Error::new(Kind::Invalid, what).why("no table has such a name"));
-        }
         server.ask(&what, Some(database), &sql).within(|| what).map(drop)
     }
 }
