@@ -206,7 +206,9 @@ fn told(found: &[Finding], monitor: &dyn Monitor) -> Vec<String> {
         format!("{}: {}{mend}", one.name(), one.why)
     };
     let changes: Vec<String> = found.iter().map(line).collect();
-    changes.iter().for_each(|change| monitor.stage(Stage::Note(change.clone())));
+    for change in &changes {
+        monitor.stage(Stage::Note(change.clone()));
+    }
     changes
 }
 
