@@ -204,7 +204,7 @@ fn swap(
     }
     // Whoever may connect to the new one could do so again and again before it has its name.
     let end = format!(
-        "ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS false;\n\
+        "ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS false; \
          SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
          WHERE datname = '{name}';\nALTER DATABASE \"{name}\" RENAME TO \"{live}\";\n"
     );
@@ -218,9 +218,11 @@ fn swap(
         ));
         return Err(not_as_before(error, back, aside));
     }
-    if let Err(error) = step(format!("ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS true;\n")) {
-        monitor.warn(error.hint(format!("nobody can connect to {live} before that is done")));
-    }
+    let open = format!("ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS true;\n");
+    step(open).map_err(|error| {
+        let why = format!("{live} is restored, but nobody can connect to it yet");
+        error.hint(format!("{why}: ALTER DATABASE \"{live}\" ALLOW_CONNECTIONS true"))
+    })?;
     if import.exists
         && let Err(error) = step(format!("DROP DATABASE \"{aside}\";\n"))
     {
