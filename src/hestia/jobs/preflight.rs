@@ -144,10 +144,13 @@ fn check_domains(hestia: &Hestia, user: &UserName, objects: &[&Object]) -> Resul
         return Err(error.why(why).aside(format!("that user is {owner}")));
     }
     let owners: BTreeSet<&str> = elsewhere.iter().map(|(_, owner, _)| owner.as_str()).collect();
-    let word = if owners.len() == 1 { "that user is" } else { "those users are" };
+    let (whose, word) = match owners.len() {
+        1 => ("another user", "that user is"),
+        _ => ("other users", "those users are"),
+    };
     let owners = owners.into_iter().collect::<Vec<_>>().join(", ");
     Err(error
-        .why("they belong to other users here; nothing was changed")
+        .why(format!("they belong to {whose} here; nothing was changed"))
         .aside(format!("{word} {owners}")))
 }
 
