@@ -183,7 +183,8 @@ fn account(name: &str, kind: &str) -> String {
     } else {
         let sql = format!(
             "SELECT rolcanlogin, rolpassword FROM pg_authid WHERE rolname = '{name}'; \
-             SELECT datname, datacl FROM pg_database WHERE datname LIKE split_part('{name}', '_', 1) || '\\_%'"
+             SELECT datname, ARRAY(SELECT unnest(datacl)::text ORDER BY 1) FROM pg_database \
+             WHERE datname LIKE split_part('{name}', '_', 1) || '\\_%'"
         );
         must("su", &["postgres", "-c", &format!("psql -A -t -c \"{sql}\"")])
     }
