@@ -469,6 +469,28 @@ fn a_restore_of_a_table_with_foreign_keys_that_is_killed_anywhere_is_brought_to_
 }
 
 impl Bench {
+    /// Works while somebody who has said this is in the middle of a transaction.
+    fn while_somebody(&self, said: &str, work: impl FnOnce()) {
+        let transaction = format!("START TRANSACTION; {said}; SELECT SLEEP(600)");
+        self.db.mysql("CREATE USER idler@'%' IDENTIFIED BY 'x'; GRANT ALL ON *.* TO idler@'%'");
+        std::thread::scope(|scope| {
+            // It ends by being killed, which is a failure.
+            let hold = || self.db.mysql_as("idler", "x", &transaction);
+            scope.spawn(move || drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(hold))));
+            let sleeps =
+                "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%'";
+            let id = loop {
+                let id = self.db.mysql(sleeps);
+                if !id.is_empty() {
+                    break id;
+                }
+            };
+            let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            self.db.mysql(&format!("KILL {id}"));
+            worked.unwrap();
+        });
+    }
+
     /// Restores a table, or all of it; what it warned of, and the error as text.
     fn restore(&self, table: Option<&str>, dump: &str) -> (Vec<String>, Option<String>) {
         let target = self.row();
@@ -541,27 +563,13 @@ fn nothing_is_taken_off_before_those_who_use_the_tables_are_gone() {
         "if [ ! -p /dev/stdin ]; then sed 's/lock_wait_timeout = [0-9]*/lock_wait_timeout = 1/' \
          | tee -a \"$here/said\" | /usr/bin/mariadb \"$@\"; exit $?; fi",
     );
-    let transaction = "START TRANSACTION; SELECT COUNT(*) FROM shop.orders; SELECT SLEEP(600)";
-    bench.db.mysql("CREATE USER long1@'%' IDENTIFIED BY 'x'; GRANT ALL ON *.* TO long1@'%'");
-    std::thread::scope(|scope| {
-        let holder =
-            || drop(std::panic::catch_unwind(|| bench.db.mysql_as("long1", "x", transaction)));
-        scope.spawn(holder);
-        let sleeps =
-            "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%'";
-        let id = loop {
-            let id = bench.db.mysql(sleeps);
-            if !id.is_empty() {
-                break id;
-            }
-        };
+    bench.while_somebody("SELECT COUNT(*) FROM shop.orders", || {
         for table in [Some("customers"), None] {
             let (_, error) = bench.restore(table, &dump);
             let error = error.unwrap();
             assert!(error.contains("somebody uses them"), "{table:?}: {error}");
             assert!(error.contains("nothing was changed"), "{table:?}: {error}");
         }
-        bench.db.mysql(&format!("KILL {id}"));
     });
     let said = fs::read_to_string(bench.hestia.tools.join("said")).unwrap();
     assert!(!said.contains("DROP FOREIGN KEY `of_customer`") && !said.contains("DROP VIEW"));
@@ -666,23 +674,9 @@ fn a_function_that_somebody_is_in_the_middle_of_stops_the_restore_and_none_is_lo
         "if [ ! -p /dev/stdin ]; then sed 's/lock_wait_timeout = [0-9]*/lock_wait_timeout = 1/' \
          | /usr/bin/mariadb \"$@\"; exit $?; fi",
     );
-    let transaction = "START TRANSACTION; SELECT shop.z_function(); SELECT SLEEP(600)";
-    bench.db.mysql("CREATE USER long2@'%' IDENTIFIED BY 'x'; GRANT ALL ON *.* TO long2@'%'");
-    std::thread::scope(|scope| {
-        let holder =
-            || drop(std::panic::catch_unwind(|| bench.db.mysql_as("long2", "x", transaction)));
-        scope.spawn(holder);
-        let sleeps =
-            "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%'";
-        let id = loop {
-            let id = bench.db.mysql(sleeps);
-            if !id.is_empty() {
-                break id;
-            }
-        };
+    bench.while_somebody("SELECT shop.z_function()", || {
         let (_, error) = bench.restore(None, &dump);
         assert!(error.unwrap().contains("ERROR 1205"));
-        bench.db.mysql(&format!("KILL {id}"));
     });
     assert_eq!(bench.db.mysql(functions), both);
     assert_same(&bench.state(), &before, "");
