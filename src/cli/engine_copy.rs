@@ -11,7 +11,7 @@ use super::tended::Tending;
 use crate::base::units::{ByteSize, bytes, length, number_of};
 use crate::base::{Error, FileId, Kind, Result};
 use crate::format::Snapshot;
-use crate::hestia::named::DEFAULT;
+use crate::hestia::named::{DEFAULT, RepositoryName};
 use crate::ops::copy::{Copied, CopyState, compare, copy as copy_all};
 use crate::ops::forget::group_of;
 use crate::repo::{IndexedRepository, WriterOptions};
@@ -77,7 +77,7 @@ fn copy_into(
     let is_misuse = result.as_ref().is_err_and(|error| error.kind() == Kind::Usage);
     if is_all && !is_misuse {
         let told = progress.partial(WHAT);
-        tending.end_copy(context, call.text("from").unwrap_or(DEFAULT), &result, told.as_ref());
+        tending.end_copy(context, &called(call, from), &result, told.as_ref());
     }
     result
 }
@@ -99,6 +99,13 @@ fn what_is_meant(
     Ok((source.indexed_to_read("copy", progress)?, wanted))
 }
 
+/// What the repository is called that is copied from.
+fn called(call: &Invocation, from: &Meant) -> String {
+    let name = call.text("from").filter(|text| RepositoryName::is_meant(text));
+    let usual = || call.text("from").is_none().then_some(DEFAULT);
+    name.or_else(usual).map_or_else(|| from.address.clone(), str::to_owned)
+}
+
 fn options(call: &Invocation) -> Result<WriterOptions> {
     let level = repository::readable_settings(call)?.compression_level;
     Ok(WriterOptions { level, ..WriterOptions::default() })
@@ -117,8 +124,8 @@ pub(super) fn failures(done: &[Copied]) -> Result<()> {
     Err(Error::new(Kind::Partial, WHAT).why(failed.join("; ")))
 }
 
-/// The backups that the options let through, oldest first; with --last the newest of
-/// those that belong together.
+/// The backups that the options let through, oldest first; with --last the newest of those that
+/// belong together.
 fn newest(mut all: Vec<(FileId, Snapshot)>, call: &Invocation) -> Vec<(FileId, Snapshot)> {
     all.retain(|(_, one)| is_wanted(one, call) && !one.is_safety());
     let Some(last) = call.number("last").map(length) else { return all };

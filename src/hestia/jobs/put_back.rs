@@ -285,9 +285,10 @@ impl PutBack<'_> {
         let sql = match server.kind {
             DbKind::Mysql => {
                 // Keys of other tables led to it before it was there.
-                let table = table.replace('`', "``");
+                let (table, wait) = (table.replace('`', "``"), limits::TABLE_LOCK_SECONDS);
                 format!(
-                    "SET foreign_key_checks = 0;\nDROP TABLE IF EXISTS `{database}`.`{table}`;\n"
+                    "SET foreign_key_checks = 0;\nSET lock_wait_timeout = {wait};\n\
+                     DROP TABLE IF EXISTS `{database}`.`{table}`;\n"
                 )
             }
             DbKind::Pgsql => {
