@@ -221,6 +221,7 @@ fn a_deleted_mail_account_comes_back_with_its_mails_and_its_row() {
 fn a_mail_account_that_cannot_be_made_leaves_no_row() {
     let machine = backed_up();
     fs::write(rows(&machine), "").unwrap();
+    fs::remove_dir_all(machine.home("mail/shop.example/info")).unwrap();
     machine.fault("mail-rebuild");
     let restore = ["hestia", "restore-mail-account", "alice", "latest", ADDRESS, "--force"];
     let (code, text) = machine.no(&restore);

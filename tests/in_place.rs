@@ -207,6 +207,35 @@ fn a_dry_run_names_everything_and_changes_nothing() {
     assert_eq!(plan("static.example").created, 0);
 }
 
+/// Holes and further names of a file take no room, so they need none.
+#[test]
+fn a_restore_asks_for_the_room_that_it_takes() {
+    let machine = machine();
+    let home = |path: &str| machine.hestia.user_home(&user("alice")).join(path);
+    fs::create_dir_all(home("core")).unwrap();
+    fs::create_dir_all(home("generations")).unwrap();
+    let file = fs::File::create(home("core/dump")).unwrap();
+    file.set_len(15 << 40).unwrap();
+    fs::write(home("generations/0"), "x".repeat(1 << 20)).unwrap();
+    for name in 1..50 {
+        fs::hard_link(home("generations/0"), home(&format!("generations/{name}"))).unwrap();
+    }
+    let request = BackupRequest { mode: Some(BackupMode::Direct), ..BackupRequest::default() };
+    assert_eq!(machine.backup_with("alice", request).state.word(), "succeeded");
+    for name in ["core", "generations"] {
+        fs::remove_dir_all(home(name)).unwrap();
+    }
+    let request = only(["no", "no", "no", "no", "no", "core,generations"]);
+    let outlook = look(&machine, "alice", &placed(request.clone()));
+    assert!(!outlook.stops(), "{outlook:?}");
+    let growth: u64 = outlook.plans.iter().map(|plan| plan.growth).sum();
+    assert!((1 << 20..2 << 20).contains(&growth), "{growth}");
+    let report = machine.restore("alice", placed(request)).unwrap();
+    assert_eq!(report.kind(), None, "{report:?}");
+    assert_eq!(fs::metadata(home("core/dump")).unwrap().len(), 15 << 40);
+    assert_eq!(fs::metadata(home("generations/7")).unwrap().nlink(), 50);
+}
+
 #[test]
 fn everything_that_stands_in_the_way_is_said_at_once_and_nothing_is_touched() {
     let machine = machine();
@@ -247,6 +276,8 @@ fn a_domain_below_one_of_somebody_else_is_not_restored_unasked() {
     let rows: String =
         rows.lines().filter(|row| !row.contains("blog")).map(|row| format!("{row}\n")).collect();
     fs::write(machine.hestia.user_file(&user("alice"), "web.conf"), rows).unwrap();
+    let home = machine.hestia.user_home(&user("alice"));
+    fs::remove_dir_all(home.join("web/blog.b.example")).unwrap();
     machine.add_row("bob", "web.conf", "DOMAIN='b.example' ALIAS=''");
     let request = || placed(only(["blog.b.example", "no", "no", "no", "no", "no"]));
     let error = machine.restore("alice", request()).unwrap_err();
@@ -460,6 +491,10 @@ fn ftp_accounts_have_their_own_passwords_again() {
             fs::write(machine.hestia.etc.join(file), others).unwrap();
         }
         fs::write(&file, &before).unwrap();
+        let site = machine.hestia.user_home(&user("alice")).join("web/ftp.example");
+        if site.exists() {
+            fs::remove_dir_all(site).unwrap();
+        }
     };
     let hash = |name: &str| {
         let shadow = etc("shadow");
@@ -492,6 +527,7 @@ fn ftp_accounts_have_their_own_passwords_again() {
         "web.conf",
         "DOMAIN='ftp.example' FTP_USER='alice_a:alice_b:alice_root' FTP_MD5='$y$b' FTP_PATH='/x:/y:/'",
     );
+    fs::create_dir_all(machine.hestia.user_home(&user("alice")).join("web/ftp.example")).unwrap();
     let tarball = BackupRequest { mode: Some(BackupMode::Tarball), ..BackupRequest::default() };
     assert_eq!(machine.backup_with("alice", tarball).state.word(), "succeeded");
     forget();

@@ -448,6 +448,27 @@ fn databases_that_cannot_be_tried_here_are_named_and_never_silently_green() {
     assert!(reasons(&report).contains("the backup itself is not complete"), "{report:?}");
 }
 
+/// Whatever a customer makes of holes and further names, it is read once.
+#[test]
+fn holes_and_further_names_of_a_file_take_no_time() {
+    let machine = machine();
+    machine.add_user("bob");
+    let home = machine.hestia.user_home(&user("bob"));
+    fs::create_dir(home.join("odd")).unwrap();
+    for name in ["a", "b", "c"] {
+        let file = fs::File::create(home.join("odd").join(name)).unwrap();
+        file.set_len(15 << 40).unwrap();
+    }
+    fs::write(home.join("odd/0"), "x".repeat(1 << 20)).unwrap();
+    for name in 1..40 {
+        fs::hard_link(home.join("odd/0"), home.join(format!("odd/{name}"))).unwrap();
+    }
+    machine.good_backup("bob");
+    let report = machine.rehearse("bob");
+    assert_eq!(report.outcome.state.word(), "succeeded", "{report:?}");
+    assert!(report.files >= 43 && report.bytes > 45 << 40, "{report:?}");
+}
+
 #[test]
 fn a_flipped_byte_is_found_and_the_files_it_hits_are_named() {
     let machine = machine();

@@ -9,10 +9,11 @@ mod double;
 
 use double::{Machine, all, machine, only, user};
 use ghostsnap::base::Kind;
+use ghostsnap::hestia::BackupMode;
 use ghostsnap::hestia::jobs::files::{self, FileRequest};
 use ghostsnap::hestia::jobs::mailbox::{self, MailRequest};
 use ghostsnap::hestia::jobs::{
-    self, RestoreReport, RestoreRequest, Through, UndoReport, UndoRequest,
+    self, BackupRequest, RestoreReport, RestoreRequest, Through, UndoReport, UndoRequest,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -703,4 +704,75 @@ fn a_dry_run_of_an_undo_says_what_it_would_do_and_does_nothing() {
     assert!(find("WEB", "static.example").removed && find("DB", "alice_shop").removed);
     let site = find("WEB", "shop.example");
     assert!(!site.removed && site.changes.contains("overwritten"), "{site:?}");
+}
+
+#[test]
+fn an_entry_of_the_home_with_a_sign_of_a_mail_address_is_saved_like_any_other() {
+    let machine = machine();
+    machine.put("mail@old/doc", "v1");
+    machine.good_backup("alice");
+    machine.put("mail@old/doc", "v2");
+    machine.restored(placed(only(["no", "no", "no", "no", "no", "mail@old"])));
+    assert_eq!(machine.text("mail@old/doc").unwrap(), "v1");
+    machine.undo("latest");
+    assert_eq!(machine.text("mail@old/doc").unwrap(), "v2");
+}
+
+/// What an undo would delete with the object must not have been there before the restore.
+#[test]
+fn files_of_a_site_or_mail_domain_that_hestia_lost_stay_as_they_are() {
+    let machine = machine();
+    machine.good_backup("alice");
+    let upload = format!("{PUBLIC}/upload.jpg");
+    machine.put(&upload, "of today");
+    machine.put(&format!("{PUBLIC}/index.php"), "of today");
+    for (file, domain) in [("web.conf", "shop.example"), ("mail.conf", "shop.example")] {
+        let rows = fs::read_to_string(machine.rows(file)).unwrap();
+        let left = rows.lines().filter(|row| !row.contains(&format!("DOMAIN='{domain}'")));
+        let left: String = left.map(|row| format!("{row}\n")).collect();
+        assert_ne!(left, rows);
+        fs::write(machine.rows(file), left).unwrap();
+    }
+    let report = machine.restore("alice", placed(all())).unwrap();
+    let problems: Vec<String> =
+        report.problems().map(|(object, why)| format!("{} {why}", object.section)).collect();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    for (section, folder) in [("WEB", "web/shop.example"), ("MAIL", "mail/shop.example")] {
+        let said = [section, "files are in", folder, "Hestia does not have it", "--no-safety"];
+        let is_it = |text: &String| said.iter().all(|part| text.contains(part));
+        assert!(problems.iter().any(is_it), "{problems:?}");
+    }
+    machine.undo("latest");
+    assert_eq!(machine.text(&upload).unwrap(), "of today");
+    assert_eq!(machine.text(&format!("{PUBLIC}/index.php")).unwrap(), "of today");
+    assert!(machine.home(MAILS).join("cur").exists());
+    // An empty folder is in nobody's way, and neither is one that was moved away.
+    fs::rename(machine.home("web/shop.example"), machine.home("web-of-today")).unwrap();
+    fs::create_dir(machine.home("web/shop.example")).unwrap();
+    machine.restored(placed(only(["shop.example", "no", "no", "no", "no", "no"])));
+    assert!(machine.text(&format!("{PUBLIC}/index.php")).unwrap().contains("echo"));
+}
+
+#[test]
+fn entries_of_the_home_that_look_the_same_come_back_both_and_go_both() {
+    let machine = machine();
+    machine.put("a\nb/doc", "with a line break");
+    machine.put("a\\u{a}b/doc", "with the words of one");
+    let request = BackupRequest { mode: Some(BackupMode::Direct), ..BackupRequest::default() };
+    assert_eq!(machine.backup_with("alice", request).state.word(), "succeeded");
+    for name in ["a\nb", "a\\u{a}b"] {
+        fs::remove_dir_all(machine.home(name)).unwrap();
+    }
+    let before = machine.all_of_alice();
+    let home = || only(["no", "no", "no", "no", "no", "*"]);
+    machine.restored(placed(home()));
+    assert_eq!(machine.text("a\nb/doc").unwrap(), "with a line break");
+    assert_eq!(machine.text("a\\u{a}b/doc").unwrap(), "with the words of one");
+    machine.undo("latest");
+    assert_eq!(differences(&before, &machine.all_of_alice()), Vec::<String>::new());
+    // What is there under such a name cannot be saved, and stays.
+    machine.put("a\nb/doc", "of today");
+    let report = machine.restore("alice", placed(home())).unwrap();
+    assert_eq!(report.problems().count(), 1, "{report:?}");
+    assert_eq!(machine.text("a\nb/doc").unwrap(), "of today");
 }

@@ -113,6 +113,20 @@ impl Excludes {
         globs
     }
 
+    /// The same as Hestia's own tarballs read it: a path of a site is left out in each of its
+    /// folders, and of each of these sites whose name begins that of the site it was meant for.
+    pub fn below_home_in_tarballs(&self, sites: &[String]) -> Vec<String> {
+        let mut globs = self.below_home();
+        for (domain, parts) in &self.web.parts {
+            let is_meant = |site: &&String| domain == "*" || domain.starts_with(site.as_str());
+            for site in sites.iter().filter(is_meant) {
+                let above = format!("{}/**", below("/web", site));
+                globs.extend(parts.iter().map(|part| below(&above, part)));
+            }
+        }
+        globs
+    }
+
     /// The paths in the home that are left out.
     pub fn home_paths(&self) -> Vec<&str> {
         self.user.names.iter().filter_map(|path| plain(path)).collect()
@@ -204,6 +218,13 @@ mod tests {
         let odd = parse("WEB='b.example'\nMAIL='*'\nUSER='a[b/c'\n").below_home();
         assert_eq!(odd, ["/web/b.example", "/mail/*", "/a[[]b/c"]);
         assert_eq!(parse("WEB='*'\nUSER='*'\n").below_home(), ["/web/*", "/*"]);
+        let sites = ["a.example".to_owned(), "b.example".to_owned(), "a.ex".to_owned()];
+        let mut tarballs = found.below_home_in_tarballs(&sites);
+        tarballs.retain(|glob| glob.contains("**"));
+        tarballs.sort();
+        let globs = ["a.ex/**/cache", "a.ex/**/x", "a.example/**/cache", "a.example/**/x"];
+        let globs = globs.into_iter().chain(["b.example/**/cache"]);
+        assert_eq!(tarballs, globs.map(|glob| format!("/web/{glob}")).collect::<Vec<_>>());
         assert_eq!(found.web_paths("a.example"), ["x", "cache"]);
         assert_eq!(found.web_paths("b.example"), ["cache"]);
         assert!(!found.object("WEB", "a.example"));

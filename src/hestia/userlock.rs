@@ -77,7 +77,7 @@ pub fn refuse_while_hestia_works(hestia: &Hestia, user: &UserName) -> Result<()>
                     if *script == path.as_os_str().as_encoded_bytes()
                         && *whose == user.as_str().as_bytes())
             });
-            if is_it {
+            if is_it && is_believed(&folder) {
                 let process = folder.file_name().unwrap_or_default().display();
                 return Err(Error::new(Kind::InUse, what())
                     .why(format!("Hestia's {name} is running for it (process {process})"))
@@ -86,6 +86,16 @@ pub fn refuse_while_hestia_works(hestia: &Hestia, user: &UserName) -> Result<()>
         }
     }
     Ok(())
+}
+
+/// Whether a process was started by root, as Hestia's scripts are, or by whoever runs this: anybody
+/// can give a program of theirs the same words.
+fn is_believed(process: &Path) -> bool {
+    let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+    // Of four ids the first is that of who started it, also if the program has root's rights.
+    let starter = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let starter = starter.and_then(|ids| ids.split_ascii_whitespace().next()?.parse().ok());
+    starter.is_some_and(|uid: u32| uid == 0 || uid == nix::unistd::getuid().as_raw())
 }
 
 fn holder(file: File) -> String {
@@ -100,6 +110,36 @@ fn holder(file: File) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A process whose words are those of a script of Hestia's, run by this user.
+    fn look_alike(hestia: &Hestia, user: &str, uid: u32) -> std::process::Child {
+        use std::os::unix::process::CommandExt;
+        let script = hestia.command("v-backup-user");
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", "read line"]).arg(script).arg(user).uid(uid);
+        command.stdin(std::process::Stdio::piped()).spawn().unwrap()
+    }
+
+    #[test]
+    fn only_roots_processes_are_taken_for_hestias() {
+        let folder = tempfile::tempdir().unwrap();
+        let hestia = Hestia::below(folder.path());
+        let name = UserName::parse("bob").unwrap();
+        let own = nix::unistd::getuid();
+        if own.is_root() {
+            let mut other = look_alike(&hestia, "bob", 65534);
+            refuse_while_hestia_works(&hestia, &name).unwrap();
+            other.kill().unwrap();
+            other.wait().unwrap();
+        }
+        let mut real = look_alike(&hestia, "bob", own.as_raw());
+        let error = refuse_while_hestia_works(&hestia, &name).unwrap_err();
+        assert_eq!(error.kind(), Kind::InUse);
+        assert!(error.one_line().contains("Hestia's v-backup-user is running for it"), "{error}");
+        refuse_while_hestia_works(&hestia, &UserName::parse("bo").unwrap()).unwrap();
+        real.kill().unwrap();
+        real.wait().unwrap();
+    }
 
     #[test]
     fn a_second_job_of_a_user_is_told_who_is_first_and_other_users_go_on() {

@@ -9,6 +9,7 @@ use crate::base::{ChunkId, Counter, Error, Kind, Monitor, RelPath, Result, WhatI
 use crate::format::{Node, NodeKind, PackClass, Snapshot};
 use crate::repo::{IndexedRepository, Reader};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::HashSet;
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
@@ -44,8 +45,9 @@ pub fn prove(
     monitor: &dyn Monitor,
 ) -> Result<Proof> {
     let reader = Reader::new(repository);
-    let (proof, trouble) = (Mutex::default(), Mutex::default());
-    let run = Run { reader: &reader, witness, monitor, proof: &proof, trouble: &trouble };
+    let (proof, names, trouble) = (Mutex::default(), Mutex::default(), Mutex::default());
+    let run =
+        Run { reader: &reader, witness, monitor, proof: &proof, names: &names, trouble: &trouble };
     let (sender, receiver) = bounded(limits::PROOF_FILES_WAITING);
     let workers = repository.world().cores().clamp(1, limits::WORKERS_MAX);
     std::thread::scope(|scope| {
@@ -76,6 +78,8 @@ struct Run<'r> {
     witness: &'r dyn Witness,
     monitor: &'r dyn Monitor,
     proof: &'r Mutex<Proof>,
+    /// Sizes and chunks of files with several names that were rebuilt.
+    names: &'r Mutex<HashSet<(u64, Vec<ChunkId>)>>,
     /// What ends the whole.
     trouble: &'r Mutex<Option<Error>>,
 }
@@ -118,20 +122,45 @@ impl Run<'_> {
         }
         let mut content = Counting { inner: FileReader::proving(self.reader, node)?, bytes: 0 };
         self.witness.content(path, node, &mut content)?;
+        if self.is_known(node) {
+            self.add(node.meta.size);
+            return Ok(());
+        }
         let mut piece = vec![0; 256 * 1024];
-        while content.read(&mut piece).what_io(|| "read it")? > 0 {
+        loop {
             check_cancelled(self.monitor)?;
+            content.bytes += content.inner.pass_hole();
+            if content.read(&mut piece).what_io(|| "read it")? == 0 {
+                break;
+            }
         }
         if content.bytes != node.meta.size {
             return Err(Error::new(Kind::Damaged, "put it together")
                 .why(format!("it has {} bytes instead of {}", content.bytes, node.meta.size)));
         }
+        if node.meta.hard_link().is_some() {
+            let content = (node.meta.size, node.chunks.clone());
+            self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(content);
+        }
+        self.add(content.bytes);
+        Ok(())
+    }
+
+    /// Whether it is another name of a file that was rebuilt, with the same chunks.
+    fn is_known(&self, node: &Node) -> bool {
+        let is_in = || {
+            let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            names.contains(&(node.meta.size, node.chunks.clone()))
+        };
+        node.meta.hard_link().is_some() && node.extents.is_empty() && is_in()
+    }
+
+    fn add(&self, bytes: u64) {
         self.monitor.count(Counter::FilesRestored, 1);
-        self.monitor.count(Counter::BytesRestored, content.bytes);
+        self.monitor.count(Counter::BytesRestored, bytes);
         let mut proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
         proof.files += 1;
-        proof.bytes += content.bytes;
-        Ok(())
+        proof.bytes += bytes;
     }
 
     /// Compares chunks that hold trees, or lists of chunks, with their names.

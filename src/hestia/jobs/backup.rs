@@ -14,6 +14,7 @@ use crate::base::pace::Pace;
 use crate::base::units::{ByteSize, number_of};
 use crate::base::{Error, FileId, Kind, Monitor, Result, Within, limits};
 use crate::format::Snapshot;
+use crate::hestia::conf;
 use crate::hestia::excludes::Excludes;
 use crate::hestia::inventory::{self, User};
 use crate::hestia::layout::UserName;
@@ -128,6 +129,14 @@ pub fn chosen_users(server: &Server, request: &BackupRequest) -> Result<inventor
     inventory::choose(&server.hestia, &request.users, &request.include, &request.exclude)
 }
 
+/// What Hestia's exclusions keep out of a tarball of this user.
+fn left_out_of_tarball(server: &Server, user: &UserName) -> Result<Vec<String>> {
+    let rows = conf::read_rows(&server.hestia.user_file(user, "web.conf"))?.rows;
+    let sites = rows.iter().filter_map(|row| row.get("DOMAIN").map(str::to_owned));
+    let sites: Vec<String> = sites.collect();
+    Ok(Excludes::of(&server.hestia, user)?.below_home_in_tarballs(&sites))
+}
+
 fn is_stop(state: &State) -> bool {
     matches!(state, State::Failed(error) | State::Skipped(error) if error.kind() == Kind::Cancelled)
 }
@@ -222,7 +231,7 @@ impl Run<'_> {
                 tarballs::check_kept_here(&server.hestia)?;
                 let mut made = backup_tarball::make(server, &user, monitor)?;
                 template.tags.extend(made.tags);
-                template.left_out = Excludes::of(&server.hestia, name)?.below_home();
+                template.left_out = left_out_of_tarball(server, name)?;
                 let options = self.options(template);
                 let stored = self
                     .places

@@ -171,27 +171,20 @@ impl Site<'_> {
             let base = format!("user_dir/{name}");
             return self.place(&base, &target, Surplus::Stays, &[], monitor);
         }
-        let real = self.name_in_home(name)?;
-        let base = RelPath::parse(b"user_dir")?.join(&real)?;
-        let target = RelPath::root().join(&real)?;
         let home = self.server.hestia.user_home(self.user);
-        self.keeping_mode(&home, || {
-            self.place_at(&base, &target, Surplus::Stays, Selection::all(), monitor)
-        })
-    }
-
-    /// The real name of an entry of the home: an object is called by what can be shown of it.
-    fn name_in_home(&self, shown: &str) -> Result<Vec<u8>> {
-        let reader = crate::repo::Reader::new(self.repository);
-        let home = RelPath::parse(b"user_dir")?;
-        let home = crate::ops::restore::find_node(&reader, self.snapshot, &home)?;
-        let nodes = reader.tree(&home.chunks)?;
-        let real = nodes.iter().find(|node| node.name == shown.as_bytes());
-        let real = real.or_else(|| nodes.iter().find(|node| display_bytes(&node.name) == shown));
-        real.map(|node| node.name.clone()).ok_or_else(|| {
-            Error::new(Kind::NotFound, format!("find {shown} of the home"))
-                .why("the snapshot does not have it")
-        })
+        let names = names_in_home(self.repository, self.snapshot, name)?;
+        if names.is_empty() {
+            return Err(Error::new(Kind::NotFound, format!("find {name} of the home"))
+                .why("the snapshot does not have it"));
+        }
+        for real in names {
+            let base = RelPath::parse(b"user_dir")?.join(&real)?;
+            let target = RelPath::root().join(&real)?;
+            self.keeping_mode(&home, || {
+                self.place_at(&base, &target, Surplus::Stays, Selection::all(), monitor)
+            })?;
+        }
+        Ok(())
     }
 
     /// What Hestia does after each of its own restores.
@@ -379,6 +372,23 @@ impl Site<'_> {
                 .why(format!("{count} of its files or attributes are not back, see the warnings"))),
         }
     }
+}
+
+/// The real names of an entry of the home, if the snapshot has it: an object is called by what can
+/// be shown of it, and two entries may look the same.
+pub(super) fn names_in_home(
+    repository: &IndexedRepository,
+    snapshot: &Snapshot,
+    shown: &str,
+) -> Result<Vec<Vec<u8>>> {
+    let reader = crate::repo::Reader::new(repository);
+    let home = RelPath::parse(b"user_dir")?;
+    let home = match crate::ops::restore::find_node(&reader, snapshot, &home) {
+        Err(error) if error.kind() == Kind::NotFound => return Ok(Vec::new()),
+        home => home?,
+    };
+    let nodes = reader.tree(&home.chunks)?.into_iter();
+    Ok(nodes.map(|node| node.name).filter(|name| display_bytes(name) == shown).collect())
 }
 
 /// The name of a domain's folder of mail.

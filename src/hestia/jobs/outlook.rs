@@ -7,7 +7,7 @@ use super::findings::{self, Finding, Question};
 use super::in_place::{Site, mail_folder};
 use super::offers::Offers;
 use super::plan::{self, Action, Place, Plan};
-use super::preflight;
+use super::preflight::{self, TakenNames};
 use super::restore::{RestoreRequest, Through};
 use super::{IMPORTED, Server, look_database, verify};
 use crate::base::{FileId, Kind, Monitor, RelPath, Result};
@@ -61,8 +61,8 @@ impl Subject<'_> {
         };
         let (facts, shelf) = export::look(self.repository, self.snapshot, &order, monitor)?;
         let offers = Offers::read(hestia)?;
-        let taken = preflight::names_of_others(hestia, self.user)?;
-        let is_taken = |name: &str| taken.contains(name);
+        let taken = TakenNames::but_of(hestia, self.user)?;
+        let is_taken = |name: &str| taken.has(name);
         let site = Site {
             server: self.server,
             repository: self.repository,

@@ -11,6 +11,7 @@ use crate::format::{Node, NodeKind, Snapshot};
 use crate::ops::restore::find_node;
 use crate::repo::{IndexedRepository, Reader};
 use crate::tree::dir::{Existing, OwnerPolicy, Target};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// What would happen to one entry.
@@ -117,7 +118,8 @@ pub fn compare(
     } else {
         None
     };
-    let mut walk = Walk { reader: &reader, live, place, plan, monitor };
+    let links = HashSet::new();
+    let mut walk = Walk { reader: &reader, live, place, plan, links, monitor };
     if node.is_folder() {
         walk.folder(&node.chunks, &RelPath::root(), 0)
     } else {
@@ -130,6 +132,8 @@ struct Walk<'w> {
     live: Option<Target>,
     place: &'w Place<'w>,
     plan: &'w mut Plan,
+    /// Files of several names that were met.
+    links: HashSet<(u64, u64)>,
     monitor: &'w dyn Monitor,
 }
 
@@ -161,7 +165,10 @@ impl Walk<'_> {
 
     fn entry(&mut self, node: &Node, path: &RelPath) -> Result<()> {
         let existing = self.look(path)?;
-        let size = if node.meta.kind == NodeKind::File { node.meta.size } else { 0 };
+        // Other names of a file take no room.
+        let is_new = node.meta.hard_link().is_none_or(|key| self.links.insert(key));
+        let is_file = node.meta.kind == NodeKind::File;
+        let size = if is_file && is_new { node.data_bytes() } else { 0 };
         match existing {
             None => {
                 self.plan.growth = self.plan.growth.saturating_add(size);

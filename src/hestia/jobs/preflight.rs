@@ -9,6 +9,7 @@ use super::verify;
 use crate::base::{Error, Kind, Result, limits};
 use crate::format::snapshot::Object;
 use crate::hestia::conf::{self, Row};
+use crate::hestia::direct::idn::to_ascii;
 use crate::hestia::inventory::{self, DbKind};
 use crate::hestia::layout::{Hestia, UserName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,15 +104,35 @@ fn check_object_name(section: &str, name: &str) -> Result<()> {
 }
 
 /// The names of web domains and their aliases, zones and mail domains that other users have.
-pub fn names_of_others(hestia: &Hestia, user: &UserName) -> Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
-    for file in ["web.conf", "dns.conf", "mail.conf"] {
-        for (_, row) in inventory::rows_of_others(hestia, user, file)? {
-            names.extend(row.get("DOMAIN").map(str::to_owned));
-            names.extend(row.list("ALIAS").map(str::to_owned));
+pub struct TakenNames(BTreeSet<String>);
+
+impl TakenNames {
+    /// Those of all users but this one.
+    pub fn but_of(hestia: &Hestia, user: &UserName) -> Result<Self> {
+        let mut names = BTreeSet::new();
+        for file in ["web.conf", "dns.conf", "mail.conf"] {
+            for (_, row) in inventory::rows_of_others(hestia, user, file)? {
+                names.extend(row.get("DOMAIN").map(as_servers_see));
+                names.extend(row.list("ALIAS").map(as_servers_see));
+            }
         }
+        Ok(Self(names))
     }
-    Ok(names)
+
+    /// Whether somebody has this name, or one that it would answer for.
+    pub fn has(&self, name: &str) -> bool {
+        let name = as_servers_see(name);
+        let Some(base) = name.strip_prefix("*.") else { return self.0.contains(&name) };
+        let is_below = |one: &String| one.strip_suffix(base).is_some_and(|r| r.ends_with('.'));
+        self.0.contains(base) || self.0.iter().any(is_below)
+    }
+}
+
+/// A domain as name servers and web servers compare it: in either case, in any script, with a dot
+/// at its end or without.
+fn as_servers_see(domain: &str) -> String {
+    let name = domain.trim_end_matches('.').to_lowercase();
+    to_ascii(&name).unwrap_or(name)
 }
 
 fn check_domains(hestia: &Hestia, user: &UserName, objects: &[&Object]) -> Result<()> {
@@ -129,7 +150,14 @@ fn check_domains(hestia: &Hestia, user: &UserName, objects: &[&Object]) -> Resul
             if own.rows.iter().any(|row| row.get("DOMAIN") == Some(domain.as_str())) {
                 continue;
             }
-            if let Some((owner, _, kind)) = taken.iter().find(|(_, name, _)| name == domain) {
+            if domain.ends_with('.') || domain.to_lowercase() != *domain {
+                return Err(Error::new(Kind::Invalid, format!("restore {section} {domain}"))
+                    .why("Hestia writes names in small letters and without a dot at the end")
+                    .hint("name the other domains, and '*' for the other sections"));
+            }
+            let seen = as_servers_see(domain);
+            let is_same = |name: &str| as_servers_see(name) == seen;
+            if let Some((owner, _, kind)) = taken.iter().find(|(_, name, _)| is_same(name)) {
                 elsewhere.push((format!("{section} {domain}"), owner.to_string(), *kind));
             }
         }
@@ -349,6 +377,21 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_taken_in_whatever_form_it_is_written() {
+        let (_folder, hestia) = fixture(&["alice", "bob"]);
+        let row = "DOMAIN='shop.example' ALIAS='www.shop.example,b\u{fc}cher.example'\n";
+        fs::write(hestia.user_file(&user("bob"), "web.conf"), row).unwrap();
+        let taken = TakenNames::but_of(&hestia, &user("alice")).unwrap();
+        for name in ["shop.example", "WWW.Shop.example", "shop.example.", "xn--bcher-kva.example"] {
+            assert!(taken.has(name), "{name}");
+        }
+        assert!(taken.has("*.shop.example") && taken.has("*.example"));
+        assert!(
+            !taken.has("*.my.example") && !taken.has("op.example") && !taken.has("*.op.example")
+        );
+    }
+
+    #[test]
     fn names_that_would_become_words_of_a_script_are_refused() {
         let (_folder, hestia) = fixture(&["alice"]);
         let check = |section: &str, name: &str| {
@@ -356,6 +399,9 @@ mod tests {
         };
         for name in ["a b", "$(id).example", "-x", "*.example", "a;b", "a`b"] {
             assert_eq!(check("WEB", name).unwrap_err().kind(), Kind::Invalid, "{name}");
+        }
+        for name in ["A.example", "a.example."] {
+            assert_eq!(check("DNS", name).unwrap_err().kind(), Kind::Invalid, "{name}");
         }
         check("WEB", "xn--bcher-kva.example").unwrap();
         check("WEB", "b\u{fc}cher.example").unwrap();

@@ -5,7 +5,7 @@
 //! No file that is newer than the restore goes.
 
 use super::export::{self, Access, Order};
-use super::in_place::Undo;
+use super::in_place::{Undo, names_in_home};
 use super::restore::{RestoreRequest, Through};
 use super::restore_database::{self, DatabaseJob, Package};
 use super::restore_steps::{Job, Muted};
@@ -30,7 +30,9 @@ use crate::ops::restore::{FileReader, Report, Undoes, find_node};
 use crate::repo::{IndexedRepository, Reader};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 
 /// What is put back, and for whom.
 pub(super) struct PutBack<'p> {
@@ -127,6 +129,9 @@ impl PutBack<'_> {
     fn remove(&self, object: &Object, monitor: &dyn Monitor) -> Result<()> {
         let name = object.name.as_str();
         monitor.stage(Stage::Object(format!("{} {name}", object.section)));
+        if object.section == "UDIR" {
+            return self.remove_entry(name, monitor);
+        }
         if !is_there(self.server, self.user, object)? {
             return Ok(());
         }
@@ -142,12 +147,26 @@ impl PutBack<'_> {
             },
             "DB" => self.run(&["v-delete-database", user, name], monitor),
             "CRON" => self.remove_jobs(monitor),
-            _ => {
-                let path = RelPath::parse(name.as_bytes())?;
-                let base = RelPath::parse(b"user_dir")?.join_path(&path)?;
-                self.files((&base, Some(&base)), &path, false, monitor).map(drop)
-            }
+            _ => Ok(()),
         }
+    }
+
+    /// Removes what the restore made of the home under a name, as it is shown.
+    fn remove_entry(&self, shown: &str, monitor: &dyn Monitor) -> Result<()> {
+        let names = match self.restored {
+            Some(restored) => names_in_home(self.repository, restored, shown)?,
+            None => vec![shown.as_bytes().to_vec()],
+        };
+        let home = self.server.hestia.user_home(self.user);
+        for name in names {
+            if home.join(OsStr::from_bytes(&name)).symlink_metadata().is_err() {
+                continue;
+            }
+            let path = RelPath::root().join(&name)?;
+            let base = RelPath::parse(b"user_dir")?.join_path(&path)?;
+            self.files((&base, Some(&base)), &path, false, monitor)?;
+        }
+        Ok(())
     }
 
     /// Removes the cron jobs that the restore brought and that nobody has changed since.

@@ -7,7 +7,7 @@ use super::filter::Facts;
 use super::ftp_accounts::{Before, Wanted};
 use super::in_place::{Site, Undo};
 use super::offers::Offers;
-use super::preflight;
+use super::preflight::{self, TakenNames};
 use super::restore::{RestoreRequest, Through};
 use super::restore_database::DatabaseJob;
 use super::shelf::{SharedShelf, Shelf, WebParts};
@@ -97,7 +97,7 @@ impl Job<'_> {
         let objects: Vec<&Object> = facts.objects.iter().filter(is_hestias).collect();
         preflight::check_live_folders(&server.hestia, self.user, &objects)?;
         let offers = Offers::read(&server.hestia)?;
-        let taken = preflight::names_of_others(&server.hestia, self.user)?;
+        let taken = TakenNames::but_of(&server.hestia, self.user)?;
         let logins = Before::look(server, self.user)?;
         let outcome = match self.hestia_restores(&sections, &facts, monitor)? {
             Ended::ByItself(outcome) => Ok(outcome),
@@ -170,12 +170,12 @@ impl Job<'_> {
         &self,
         facts: &Facts,
         shelf: &Shelf,
-        (offers, taken): (&Offers, &BTreeSet<String>),
+        (offers, taken): (&Offers, &TakenNames),
         monitor: &dyn Monitor,
     ) -> BTreeMap<Object, Option<String>> {
         let (server, repository, snapshot) = (self.server, self.repository, self.snapshot);
         let (user, from) = (self.user, self.from);
-        let is_taken = |name: &str| taken.contains(name);
+        let is_taken = |name: &str| taken.has(name);
         let undoes = self.undoes;
         let site =
             Site { server, repository, snapshot, user, from, offers, taken: &is_taken, undoes };

@@ -7,6 +7,7 @@
 //! It says what was about to happen ([`Before`]), so that no journal is needed: what was restored,
 //! what is saved, and what is there tell what to take back.
 
+use super::in_place::{mail_folder, names_in_home};
 use super::outlook::Subject;
 use super::plan::Plan;
 use super::report::Gather;
@@ -27,6 +28,8 @@ use crate::hestia::layout::UserName;
 use crate::hestia::select::{Choice, Sections};
 use crate::ops::{self, BackupOptions, backup::Parent};
 use crate::repo::{IndexedRepository, WriterOptions};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 /// What somebody is about to restore.
 pub(super) struct Intent<'i> {
@@ -206,20 +209,14 @@ pub(super) fn take(
         ),
         _ => error,
     })?;
-    let (there, created): (Vec<Object>, Vec<Object>) = {
-        let is_there = |object: &Object| is_there(server, user, object);
-        let mut parts = (Vec::new(), Vec::new());
-        for object in &intent.objects {
-            let part = if is_there(object)? { &mut parts.0 } else { &mut parts.1 };
-            part.push(object.clone());
-        }
-        parts
-    };
+    let Now { there, created, orphans } = Now::of(server, user, &intent.objects)?;
+    let is_touched = |object: &&Object| !orphans.iter().any(|(orphan, _)| orphan == *object);
+    let touched = intent.objects.iter().filter(is_touched).cloned().collect();
     let mut template = template(server, &own, user, &muted)?;
     template.before = Some(Before {
         restored: intent.restored.0,
         command: intent.command.to_owned(),
-        objects: intent.objects.clone(),
+        objects: touched,
         created,
         table: intent.table.clone().unwrap_or_default(),
         table_created: intent.table_created,
@@ -235,13 +232,18 @@ pub(super) fn take(
     let (id, snapshot) = store(server, &own, user, narrow, template, &gather).within(what)?;
     let warnings = gather.warnings();
     let mut safety = Safety { id, snapshot, refused: Vec::new() };
-    let is_odd = intent.objects.iter().any(is_escaped);
-    if !warnings.is_empty() || intent.place.is_some() || is_odd {
-        own.reload(&muted).within(what)?;
-        let snapshots = (intent.restored.1, &safety.snapshot);
-        let scope = Scope { server, repository: &own, user, snapshots, exact: intent.exact };
-        safety.refused = refused(&scope, &there, intent, &warnings)?;
-    }
+    own.reload(&muted).within(what)?;
+    let scope = Scope {
+        server,
+        repository: &own,
+        user,
+        snapshots: (intent.restored.1, &safety.snapshot),
+        exact: intent.exact,
+        // Where everything could be read, it is still asked whether everything was meant.
+        is_thorough: !warnings.is_empty() || intent.place.is_some(),
+    };
+    safety.refused = refused(&scope, &there, intent, &warnings)?;
+    safety.refused.extend(orphans);
     for warning in warnings {
         // It concerns what will not be overwritten, or was said of what will not be restored.
         monitor.stage(Stage::Note(format!("saving what is there now: {warning}")));
@@ -293,6 +295,52 @@ fn store(
     Ok((id, report.snapshot))
 }
 
+/// What a user has of some objects.
+struct Now {
+    there: Vec<Object>,
+    created: Vec<Object>,
+    /// Those that Hestia does not have and whose files are there all the same, and why they stay
+    /// as they are: to undo a restore of them would be to delete them, with those files.
+    orphans: Vec<(Object, String)>,
+}
+
+impl Now {
+    fn of(server: &Server, user: &UserName, objects: &[Object]) -> Result<Self> {
+        let mut now = Self { there: Vec::new(), created: Vec::new(), orphans: Vec::new() };
+        for object in objects {
+            if is_there(server, user, object)? {
+                now.there.push(object.clone());
+            } else if let Some(folder) = files_of(object).filter(|one| has_any(server, user, one)) {
+                let why = format!("files are in {folder}, though Hestia does not have it");
+                now.orphans.push((object.clone(), why));
+            } else {
+                now.created.push(object.clone());
+            }
+        }
+        Ok(now)
+    }
+}
+
+/// Where the files of an object lie below the home that go if Hestia deletes it.
+fn files_of(object: &Object) -> Option<String> {
+    let name = object.name.as_str();
+    // What no folder can be called has none.
+    let mail = |domain| mail_folder(domain).ok().map(|folder| format!("mail/{folder}"));
+    match (object.section.as_str(), name.split_once('@')) {
+        ("WEB", _) => Some(format!("web/{name}")),
+        ("MAIL", Some((account, domain))) => Some(format!("{}/{account}", mail(domain)?)),
+        ("MAIL", None) => mail(name),
+        _ => None,
+    }
+}
+
+/// Whether there is such a folder with anything in it, or something else in its place.
+fn has_any(server: &Server, user: &UserName, folder: &str) -> bool {
+    let path = server.hestia.user_home(user).join(folder);
+    let is_empty = || std::fs::read_dir(&path).is_ok_and(|mut names| names.next().is_none());
+    path.symlink_metadata().is_ok() && !is_empty()
+}
+
 fn refused(
     scope: &Scope<'_>,
     there: &[Object],
@@ -300,12 +348,19 @@ fn refused(
     warnings: &[String],
 ) -> Result<Vec<(Object, String)>> {
     let mut refused = Vec::new();
-    // Nobody looks for what lies under a name that cannot be shown as it is.
-    let odd = intent.objects.iter().filter(|one| is_escaped(one));
+    // Nobody saves what lies under a name that cannot be shown as it is.
     let why = "its name is no plain text";
-    refused.extend(odd.map(|one| (one.clone(), why.to_owned())));
+    for odd in intent.objects.iter().filter(|one| is_escaped(one)) {
+        let names = names_in_home(scope.repository, scope.snapshots.0, &odd.name)?;
+        let home = scope.server.hestia.user_home(scope.user);
+        let is_there = |name| home.join(OsStr::from_bytes(name)).symlink_metadata().is_ok();
+        if names.iter().any(|name| is_there(name)) {
+            refused.push((odd.clone(), why.to_owned()));
+        }
+    }
     let mut check = |object: &Object, place| -> Result<()> {
-        if let Some(path) = lacking(scope, object, place)? {
+        let lacking = lacking(scope, object, place)?;
+        if let Some(path) = lacking.filter(|_| !is_lost(scope, object)) {
             let is_of = |text: &&String| text.contains(&object.name);
             let warning = warnings.iter().find(is_of).or(warnings.first());
             let usual = || format!("backups do not reach {path}");
@@ -317,7 +372,7 @@ fn refused(
         let object = Object { section: "UDIR".to_owned(), name: to.to_string() };
         check(&object, Some((from, to)))?;
     } else {
-        for object in there.iter().filter(|one| !is_lost(scope, one)) {
+        for object in there {
             check(object, None)?;
         }
     }
@@ -414,8 +469,11 @@ fn sections(
     }
     let choice = |section: &str| {
         let names = wanted.iter().filter(|one| one.section == section);
-        // Of a mail account its domain.
-        let names = names.map(|one| one.name.rsplit('@').next().unwrap_or_default().to_owned());
+        let names = names.map(|one| match section {
+            // Of a mail account its domain.
+            "MAIL" => one.name.rsplit('@').next().unwrap_or_default().to_owned(),
+            _ => one.name.clone(),
+        });
         match names.collect::<Vec<_>>() {
             none if none.is_empty() => Choice::Nothing,
             names => Choice::Some(names),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Whether a safety snapshot has all that a restore would overwrite or remove. Asked only where
-//! something could not be read: then what is missing decides what is not restored.
+//! Whether a safety snapshot has all that a restore would overwrite or remove: what is missing
+//! decides what is not restored. Gone through entry by entry where something could not be read.
 
 use super::Server;
 use super::in_place::mail_folder;
@@ -23,6 +23,8 @@ pub(super) struct Scope<'s> {
     pub snapshots: (&'s Snapshot, &'s Snapshot),
     /// Whether what the first lacks goes.
     pub exact: bool,
+    /// Whether each entry is looked for, and not the object alone.
+    pub is_thorough: bool,
 }
 
 /// Something of an object, or at a place, that a restore would touch and that was not saved.
@@ -34,7 +36,8 @@ pub(super) fn lacking(
     let (_, saved) = scope.snapshots;
     let reader = Reader::new(scope.repository);
     let home = Target::open(&scope.server.hestia.user_home(scope.user), OwnerPolicy::Keep)?;
-    let compare = Compare { reader: &reader, home: &home, exact: scope.exact };
+    let Scope { exact, is_thorough, .. } = *scope;
+    let compare = Compare { reader: &reader, home: &home, exact, is_thorough };
     let name = object.name.as_str();
     let path = |text: String| RelPath::parse(text.as_bytes());
     if let Some((from, to)) = place {
@@ -99,6 +102,7 @@ struct Compare<'c> {
     reader: &'c Reader<'c>,
     home: &'c Target,
     exact: bool,
+    is_thorough: bool,
 }
 
 impl Compare<'_> {
@@ -136,7 +140,7 @@ impl Compare<'_> {
         };
         let Some(there) = there else { return Ok(None) };
         let Some(saved) = saved else { return Ok(Some(path.clone())) };
-        if there.kind != NodeKind::Folder || !restored.is_folder() {
+        if !self.is_thorough || there.kind != NodeKind::Folder || !restored.is_folder() {
             return Ok(None);
         }
         let removes = self.exact || site.is_some_and(|depth| depth > 0);

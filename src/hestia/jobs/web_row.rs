@@ -148,6 +148,11 @@ fn address(value: &str, to: &Recipient<'_>, changes: &mut Vec<Change>) -> String
 
 fn aliases(value: &str, to: &Recipient<'_>, changes: &mut Vec<Change>) -> String {
     let kept = |alias: &&str| {
+        if !is_host_name(alias) {
+            let why = format!("the alias '{alias}' is no host name: left out");
+            changes.push(change(why, "v-add-web-domain-alias adds one that is"));
+            return false;
+        }
         let taken = (to.taken)(alias);
         if taken {
             let why = format!("the alias {alias} is somebody else's: left out");
@@ -157,6 +162,13 @@ fn aliases(value: &str, to: &Recipient<'_>, changes: &mut Vec<Change>) -> String
     };
     let names: Vec<&str> = value.split(',').filter(|one| !one.is_empty()).filter(kept).collect();
     names.join(",")
+}
+
+/// Whether it means one name, or all below one: not a pattern of a web server's own.
+fn is_host_name(alias: &str) -> bool {
+    let name = alias.strip_prefix("*.").unwrap_or(alias);
+    name.starts_with(char::is_alphanumeric)
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'))
 }
 
 fn docroot(key: &str, value: &str, to: &Recipient<'_>, changes: &mut Vec<Change>) -> String {
@@ -251,5 +263,9 @@ mod tests {
         assert_eq!(row, "DOMAIN=a.example ALIAS=b.example TPL=default PROXY=default");
         assert_eq!(changes.len(), 4, "{changes:?}");
         assert!(changes.iter().any(|one| one.why.contains("c.example is somebody else's")));
+        let line = "ALIAS='*.b.example,~.*,~^x,www.*,*,B_1.example,b\u{fc}cher.example'";
+        let (row, changes) = made(line, "al", "al", "");
+        assert_eq!(row, "DOMAIN=a.example ALIAS=*.b.example,B_1.example,b\u{fc}cher.example");
+        assert_eq!(changes.len(), 4, "{changes:?}");
     }
 }

@@ -96,6 +96,15 @@ impl<'r> FileReader<'r> {
     pub fn proving(reader: &'r Reader<'r>, node: &Node) -> Result<Self> {
         Ok(Self { proven: Some(Proven::default()), ..Self::new(reader, node)? })
     }
+
+    /// Goes on behind the hole that it is in, if it is in one; says how many bytes that has.
+    pub fn pass_hole(&mut self) -> u64 {
+        let is_in_chunk = self.chunk.len() > self.used;
+        let end = if is_in_chunk { self.at } else { self.next.map_or(self.size, |next| next.to) };
+        let passed = end.saturating_sub(self.at);
+        self.at += passed;
+        passed
+    }
 }
 
 impl Read for FileReader<'_> {
