@@ -248,6 +248,7 @@
 //! - `hestia/direct/mod.rs`: source: a live user, as the canonical tree
 //! - `hestia/direct/subject.rs`: the user being read: handles, rows, what is left out
 //! - `hestia/direct/sections.rs`: each section of the tree, read from the live user
+//! - `hestia/direct/again.rs`: dumps that were kept waiting, made once more
 //! - `hestia/direct/copies.rs`: entries as Hestia's backup copies them
 //! - `hestia/direct/extra.rs`: what Hestia's tarballs lose
 //! - `hestia/direct/idn.rs`: the folder names of mail domains

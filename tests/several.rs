@@ -251,6 +251,59 @@ fn dumps_are_made_and_read_once_and_are_in_every_repository() {
     }
 }
 
+/// A source whose dump breaks once because it was kept waiting, and comes again.
+struct HeldUp {
+    at_root: bool,
+    tries_left: usize,
+}
+
+struct Passing(std::io::Cursor<Vec<u8>>);
+
+impl Read for Passing {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Err(ghostsnap::base::Error::new(Kind::Db, "dump it").transient().into()),
+            length => Ok(length),
+        }
+    }
+}
+
+impl Source for HeldUp {
+    fn next_entry(&mut self, _: &dyn Monitor) -> Result<Option<Entry<'_>>> {
+        if std::mem::replace(&mut self.at_root, false) {
+            let meta = Literal::default().meta(ghostsnap::format::NodeKind::Folder);
+            let path = ghostsnap::base::RelPath::root();
+            return Ok(Some(Entry { path, meta, content: Content::Nothing }));
+        }
+        let Some(left) = self.tries_left.checked_sub(1) else { return Ok(None) };
+        self.tries_left = left;
+        let mut meta = Literal::default().meta(ghostsnap::format::NodeKind::File);
+        meta.size = SIZE_UNKNOWN;
+        let path = ghostsnap::base::RelPath::parse(b"held.sql").unwrap();
+        let rows = |count| std::io::Cursor::new(rows_of("held", count));
+        let content: Box<dyn Read> =
+            if left > 0 { Box::new(Passing(rows(90_000))) } else { Box::new(rows(100_000)) };
+        Ok(Some(Entry { path, meta, content: Content::Rows(content) }))
+    }
+}
+
+#[test]
+fn a_dump_that_was_kept_waiting_is_made_again_and_no_word_is_lost_about_it() {
+    for count in [1, 3] {
+        let stores = stores(count);
+        let monitor = Collect::default();
+        let mut source = HeldUp { at_root: true, tries_left: 2 };
+        let results = into_each(&stores, &mut source, Vec::new(), &monitor);
+        assert_eq!(monitor.warnings(), [""; 0]);
+        for (store, result) in stores.iter().zip(results) {
+            let report = result.unwrap();
+            assert_eq!((report.snapshot.warnings, report.snapshot.totals.files), (0, 1));
+            assert_eq!(content(store, &report, "held.sql"), Some(rows_of("held", 100_000)));
+            assert_sound(store, "again");
+        }
+    }
+}
+
 #[test]
 fn whenever_the_store_of_one_dies_the_others_are_whole_and_the_next_night_goes_well() {
     let source = tempfile::tempdir().unwrap();

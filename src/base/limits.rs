@@ -388,6 +388,10 @@ pub const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub const SECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// All definitions of such a table together: indexes, triggers, policies, comments.
 pub const TABLE_DEFINITIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A dump that failed was kept waiting if nobody read it for this long, and is made once more:
+/// MariaDB ends a connection after a minute.
+pub const DUMP_HELD_UP_SECONDS: u64 = 30;
+
 /// How much of a dump of PostgreSQL is held to find the extensions it needs, which stand before its
 /// first table: before them stands a line for everything in it.
 pub const DUMP_HEAD_BYTES_MAX: u64 = 8 * 1024 * 1024;

@@ -8,7 +8,7 @@ use super::parent::{ParentTree, parents_of};
 use super::rows::{NewChunks, RowFile, RowWork};
 use super::tripwire;
 use super::work::{Batch, Job, Pending, StreamWork, worker};
-use crate::base::monitor::{Counts, Scoped, check_cancelled};
+use crate::base::monitor::{Counts, Scoped, Stage, check_cancelled};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, RelPath, Result, Within, limits, units};
 use crate::format::tree::Meta;
 use crate::format::{Chunker, Node, NodeKind, Snapshot, envelope};
@@ -84,7 +84,7 @@ pub fn backup(
     if let Some((_, parent)) = &parents.direct {
         // There will be about as much as last time.
         let total = Some((Counter::BytesSource, parent.totals.bytes));
-        monitor.stage(crate::base::monitor::Stage::Step { name: "storing", total });
+        monitor.stage(Stage::Step { name: "storing", total });
     }
     let started = repository.world().ticks();
     let writer = Writer::new(repository, options.writer);
@@ -256,7 +256,7 @@ impl<'a> Feeder<'a> {
         self.go_to_folder_of(&path)?;
         if meta.kind == NodeKind::Folder {
             monitor.count(Counter::Folders, 1);
-            monitor.stage(crate::base::monitor::Stage::Object(path.to_string()));
+            monitor.stage(Stage::Object(path.to_string()));
             self.flush_batch()?;
             let parent = self.parent.enter(&name);
             self.open.push(name.clone());
@@ -423,6 +423,10 @@ impl<'a> Feeder<'a> {
                 self.send(Event::Rows { node: Box::new(node), work: Box::new(work) })
             }
             Ok(None) => Ok(()),
+            Err(Unread::Content(error)) if error.is_transient() => {
+                monitor.stage(Stage::Note(error.within(format!("back up {path}")).one_line()));
+                Ok(())
+            }
             Err(Unread::Content(error)) if error.kind() != Kind::Cancelled => {
                 monitor.warn(error.within(format!("back up {path}")));
                 Ok(())

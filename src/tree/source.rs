@@ -66,7 +66,8 @@ pub enum Content<'s> {
     /// A stream of rows, such as an SQL dump: stored row by row against the same file of the
     /// parent. `meta.size` is an estimate or [`SIZE_UNKNOWN`]. If the reader fails, this entry is
     /// reported and left out and the backup goes on; a source that is unusable then says so when
-    /// it is asked for the next entry.
+    /// it is asked for the next entry. If the failure is one that passes, the same entry comes
+    /// next once more, and no word is lost about it.
     Rows(Box<dyn Read + 's>),
     /// Another name of the entry at this path, which came earlier from this source and is not a
     /// folder: content, kind, size, holes and link target are that entry's (a tar stream says of

@@ -9,6 +9,7 @@
 //! handles, of the home and of what Hestia keeps of the user, and no link is followed
 //! ([`crate::tree::live`]). What cannot be read is a warning and the others go on.
 
+mod again;
 mod copies;
 mod extra;
 pub mod idn;
@@ -21,13 +22,16 @@ use super::inventory::User;
 use super::layout::Hestia;
 use super::objects::Seen;
 use super::select::Sections;
+use crate::base::monitor::Stage;
 use crate::base::{Kind, Monitor, RelPath, Result, Within, limits};
 use crate::format::snapshot::Object;
 use crate::format::tree::Meta;
 use crate::tree::Walk;
 use crate::tree::source::{Content, Entry, SIZE_UNKNOWN, Source};
+use again::LastDump;
 use sections::{Steps, dressed};
 use std::collections::VecDeque;
+use std::io::Read;
 use subject::Subject;
 
 /// What no restore misses, since it is made anew by itself: caches and sessions, and downloads of
@@ -92,6 +96,7 @@ pub struct HestiaDirect {
     run: RunOptions,
     steps: VecDeque<Step>,
     walk: Option<(Box<Walk>, Dress, bool)>,
+    last_dump: Option<LastDump>,
     seen: Seen,
 }
 
@@ -182,7 +187,8 @@ impl HestiaDirect {
             let jobs = subject.data.read(b"cron.conf", limits::CONF_FILE_BYTES_MAX)?;
             seen.count_jobs(&jobs.unwrap_or_default());
         }
-        Ok(Self { subject, run: options.run.clone(), steps, walk: None, seen })
+        let run = options.run.clone();
+        Ok(Self { subject, run, steps, walk: None, last_dump: None, seen })
     }
 
     /// Globs of what is left out below the home.
@@ -266,19 +272,34 @@ enum Next {
 impl Source for HestiaDirect {
     fn next_entry(&mut self, monitor: &dyn Monitor) -> Result<Option<Entry<'_>>> {
         loop {
-            let (path, database) = match self.next_plain(monitor)? {
-                None => return Ok(None),
-                Some(Next::Entry(entry)) => {
-                    self.seen.note(&entry.path, entry.meta.kind)?;
-                    return Ok(Some(entry));
+            let failed = self.last_dump.take().and_then(LastDump::again);
+            let is_second = failed.is_some();
+            let (path, database) = match failed {
+                Some((path, database)) => {
+                    monitor.stage(Stage::Note(again::note(&database)));
+                    (path, database)
                 }
-                Some(Next::Dump(path, database)) => (path, database),
+                None => match self.next_plain(monitor)? {
+                    None => return Ok(None),
+                    Some(Next::Entry(entry)) => {
+                        self.seen.note(&entry.path, entry.meta.kind)?;
+                        return Ok(Some(entry));
+                    }
+                    Some(Next::Dump(path, database)) => (path, database),
+                },
             };
             match dump::open(&self.subject.hestia, &database, &self.run) {
                 Ok(dump) => {
-                    let entry = copies::text(path, Vec::new(), self.subject.made);
+                    let entry = copies::text(path.clone(), Vec::new(), self.subject.made);
                     let meta = Meta { size: SIZE_UNKNOWN, ..entry.meta };
-                    let content = Content::Rows(Box::new(dump));
+                    let dump: Box<dyn Read> = if is_second {
+                        Box::new(dump)
+                    } else {
+                        let (last, dump) = LastDump::of(path, database, dump);
+                        self.last_dump = Some(last);
+                        dump
+                    };
+                    let content = Content::Rows(dump);
                     return Ok(Some(Entry { path: entry.path, meta, content }));
                 }
                 Err(error) => monitor.warn(error),
