@@ -885,3 +885,54 @@ fn completions_and_help_need_no_repository() {
     assert!(desk.ok(&["--version"]).starts_with("ghostsnap "));
     assert!(desk.ok(&["hestia", "restore", "--help"]).contains("--udir"));
 }
+
+/// Something mounted, until it is dropped.
+struct Mounted(std::path::PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+fn mounted(at: &Path) -> Option<Mounted> {
+    fs::create_dir_all(at).unwrap();
+    let done =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(at).status();
+    if !nix::unistd::geteuid().is_root() || !done.is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "nothing can be mounted");
+        eprintln!("SKIPPED: nothing can be mounted here");
+        return None;
+    }
+    Some(Mounted(at.to_owned()))
+}
+
+#[test]
+fn what_is_mounted_is_never_removed_by_a_restore_of_what_is_around_it() {
+    let desk = Desk::new();
+    desk.ok(&["init"]);
+    let data = desk.path("data");
+    fs::create_dir_all(data.join("sub")).unwrap();
+    fs::write(data.join("sub/file"), "old").unwrap();
+    fs::write(data.join("was-a-file"), "old").unwrap();
+    let Some(disk) = mounted(&data.join("sub/disk")) else { return };
+    fs::write(disk.0.join("db"), "on another disk").unwrap();
+    desk.ok(&["backup", "--one-file-system", "data"]);
+    fs::remove_file(data.join("was-a-file")).unwrap();
+    let new = mounted(&data.join("was-a-file/deep")).unwrap();
+    fs::write(new.0.join("db"), "on a third one").unwrap();
+    let unknown = mounted(&data.join("unknown/deep")).unwrap();
+    fs::write(unknown.0.join("db"), "on a fourth one").unwrap();
+    fs::write(data.join("sub/newer"), "goes").unwrap();
+    let output = desk.run(&["restore", "latest", "--in-place", "--delete", "--force"]);
+    assert_eq!(output.status.code(), Some(30), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("mounted"), "{said}");
+    assert!(said.contains("was-a-file"), "{said}");
+    assert!(!data.join("sub/newer").exists(), "{said}");
+    for (disk, text) in
+        [(&disk, "on another disk"), (&new, "on a third one"), (&unknown, "on a fourth one")]
+    {
+        assert_eq!(fs::read_to_string(disk.0.join("db")).unwrap(), text, "{said}");
+    }
+}

@@ -776,3 +776,30 @@ fn entries_of_the_home_that_look_the_same_come_back_both_and_go_both() {
     assert_eq!(report.problems().count(), 1, "{report:?}");
     assert_eq!(machine.text("a\nb/doc").unwrap(), "of today");
 }
+
+#[test]
+fn what_was_mounted_since_in_place_of_a_link_is_not_emptied() {
+    let machine = machine();
+    let uploads = machine.home(&format!("{PUBLIC}/uploads"));
+    symlink("/srv/media", &uploads).unwrap();
+    machine.good_backup("alice");
+    fs::remove_file(&uploads).unwrap();
+    fs::create_dir(&uploads).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=1m", "none"];
+    let mounted = Command::new("mount").args(mount).arg(&uploads).status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "nothing can be mounted");
+        eprintln!("SKIPPED: nothing can be mounted here");
+        return;
+    }
+    fs::write(uploads.join("picture"), "of today").unwrap();
+    let sites = only(["shop.example", "no", "no", "no", "no", "no"]);
+    let said = match machine.restore("alice", placed(sites)) {
+        Ok(report) => report.problems().map(|(_, why)| why.to_owned()).collect::<String>(),
+        Err(error) => error.one_line(),
+    };
+    let left = fs::read_to_string(uploads.join("picture"));
+    drop(Command::new("umount").arg("-l").arg(&uploads).status());
+    assert_eq!(left.unwrap(), "of today");
+    assert!(said.contains("uploads"), "{said}");
+}

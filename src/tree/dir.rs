@@ -406,7 +406,14 @@ impl Target {
         .what_io(|| format!("link {path} to {existing}"))
     }
 
-    /// Removes whatever lies at a path, folders with all they hold; counts what went.
+    /// Whether a folder is where another file system is mounted.
+    pub fn is_mount(&self, path: &RelPath) -> Result<bool> {
+        let Some(above) = path.parent() else { return Ok(false) };
+        Ok(self.identity(path)?.0 != self.identity(&above)?.0)
+    }
+
+    /// Removes whatever lies at a path, folders with all they hold but never what is mounted there;
+    /// counts what went.
     pub fn remove(&self, path: &RelPath) -> Result<u64> {
         let Some(name) = path.name() else { return Ok(0) };
         let above = self.folder(&path.parent().unwrap_or_default())?;
@@ -566,6 +573,10 @@ fn remove_at(above: &OwnedFd, name: &[u8], depth: usize) -> Result<u64> {
     }
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let folder = openat(above, name, flags, Mode::empty()).what_io(what)?;
+    let device = |handle: &OwnedFd| nix::sys::stat::fstat(handle).map(|found| found.st_dev);
+    if device(&folder).what_io(what)? != device(above).what_io(what)? {
+        return Err(Error::new(Kind::InUse, what()).why("something is mounted there"));
+    }
     let mut removed = 1;
     for child in names_of(&folder)? {
         removed += remove_at(&folder, &child, depth + 1)?;

@@ -140,10 +140,14 @@ impl Compare<'_> {
         };
         let Some(there) = there else { return Ok(None) };
         let Some(saved) = saved else { return Ok(Some(path.clone())) };
-        if !self.is_thorough || there.kind != NodeKind::Folder || !restored.is_folder() {
+        if !self.is_thorough || there.kind != NodeKind::Folder {
             return Ok(None);
         }
         let removes = self.exact || site.is_some_and(|depth| depth > 0);
+        if !restored.is_folder() {
+            // It gives way, with all that is in it.
+            return if removes { self.all(Some(saved), path, there.inode.0) } else { Ok(None) };
+        }
         let (wanted, kept) = (self.nodes(restored)?, self.nodes(saved)?);
         for name in self.home.names(path)? {
             let find = |nodes: &[Node]| nodes.iter().find(|node| node.name == name).cloned();

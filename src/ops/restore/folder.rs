@@ -246,10 +246,8 @@ impl Restore<'_> {
             self.monitor.count(Counter::BytesRestored, bytes);
             return Ok(());
         }
-        if let Some(existing) = existing
-            && existing.kind == NodeKind::Folder
-        {
-            self.target.remove(path)?;
+        if existing.is_some_and(|one| one.kind == NodeKind::Folder) {
+            self.give_way(path)?;
         }
         if self.options.verify {
             self.verify.push((path.clone(), node.clone()));
@@ -387,7 +385,7 @@ impl Restore<'_> {
             }
             self.refuse_full_folder(path, Some(&existing))?;
             if !self.options.dry_run {
-                self.target.remove(path)?;
+                self.replace(path, &existing)?;
             }
         }
         self.monitor.count(Counter::FilesRestored, 1);
@@ -396,6 +394,11 @@ impl Restore<'_> {
 
     /// Removes what the snapshot's folder does not hold.
     fn remove_others(&self, nodes: &[Node], path: &RelPath) {
+        match self.is_unknown_mount(nodes, path) {
+            Ok(false) => {}
+            Ok(true) => return self.monitor.warn(left_mounted(path)),
+            Err(error) => return self.monitor.warn(error),
+        }
         let names = match self.target.names(path) {
             // A folder that is not there has nothing to remove.
             Err(error) if error.kind() == Kind::NotFound => return,
@@ -415,6 +418,44 @@ impl Restore<'_> {
         }
     }
 
+    /// Whether something is mounted at a folder of which the snapshot holds nothing: a backup that
+    /// stays on its file system leaves such a folder empty.
+    fn is_unknown_mount(&self, nodes: &[Node], path: &RelPath) -> Result<bool> {
+        if !nodes.is_empty() {
+            return Ok(false);
+        }
+        match self.target.is_mount(path) {
+            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Forbidden) => Ok(false),
+            found => found,
+        }
+    }
+
+    /// Removes what something else comes in the place of.
+    fn replace(&self, path: &RelPath, existing: &Existing) -> Result<()> {
+        if existing.kind == NodeKind::Folder {
+            return self.give_way(path);
+        }
+        self.target.remove(path).map(drop)
+    }
+
+    /// Removes a folder in whose place something else comes. What is left out or mounted in it
+    /// stays, and then it stays too.
+    fn give_way(&self, path: &RelPath) -> Result<()> {
+        let mut empty = !self.target.is_mount(path)?;
+        for name in self.target.names(path)? {
+            if empty {
+                let (count, gone) = self.remove_other(&path.join(&name)?)?;
+                self.monitor.count(Counter::FilesRemoved, count);
+                empty = gone;
+            }
+        }
+        if !empty {
+            return Err(Error::new(Kind::Exists, format!("put something else in place of {path}"))
+                .why("in the folder that is there now is what is not to be removed"));
+        }
+        self.target.remove_empty_folder(path)
+    }
+
     /// Removes an entry that the snapshot lacks, with all in it but what is left out at any depth;
     /// says how many went and whether the entry itself did.
     fn remove_other(&self, path: &RelPath) -> Result<(u64, bool)> {
@@ -422,6 +463,10 @@ impl Restore<'_> {
             return Ok((0, false));
         }
         let Some(existing) = self.target.look(path)? else { return Ok((0, true)) };
+        if existing.kind == NodeKind::Folder && self.target.is_mount(path)? {
+            self.monitor.warn(left_mounted(path));
+            return Ok((0, false));
+        }
         let (mut removed, mut empty) = (0, true);
         let in_parts = self.options.dry_run || !self.options.selection.is_all();
         if existing.kind == NodeKind::Folder && in_parts && path.depth() < limits::TREE_DEPTH_MAX {
@@ -488,7 +533,7 @@ impl Restore<'_> {
                 return Ok(());
             }
             self.refuse_full_folder(path, Some(&existing))?;
-            self.target.remove(path)?;
+            self.replace(path, &existing)?;
         }
         self.target.link(first, path)?;
         self.monitor.count(Counter::FilesRestored, 1);
@@ -534,4 +579,9 @@ pub(super) fn matching(reader: &Reader<'_>, file: &File, places: &[Place]) -> Ha
 /// Whether going on makes no sense: the store is gone, or somebody said stop.
 pub(super) fn matters_to_all(error: &Error) -> bool {
     matches!(error.kind(), Kind::Cancelled | Kind::Internal | Kind::Newer | Kind::Connect)
+}
+
+fn left_mounted(path: &RelPath) -> Error {
+    Error::new(Kind::Partial, format!("remove what the snapshot lacks in {path}"))
+        .why("another file system is mounted there")
 }

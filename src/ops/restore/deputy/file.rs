@@ -113,10 +113,20 @@ impl Plan<'_> {
         if self.rules.undoes.is_some() {
             return self.clear(path, existing.kind);
         }
-        if !self.rules.exact && !self.place.home.names(path)?.is_empty() {
+        let names = self.place.home.names(path)?;
+        if !self.rules.exact && !names.is_empty() {
             return Err(Error::new(Kind::Exists, format!("put {path} in place"))
                 .why("a folder that is not empty is there")
                 .hint("--exact removes what the snapshot does not have"));
+        }
+        let below = self.place.path.strip(path).unwrap_or_default();
+        let mut empty = !self.place.home.is_mount(path)?;
+        for name in names {
+            empty = empty && self.remove_other(&path.join(&name)?, &below.join(&name)?)?;
+        }
+        if !empty {
+            return Err(Error::new(Kind::Exists, format!("put {path} in place"))
+                .why("in the folder that is there now is what is not to be removed"));
         }
         self.remove(path, existing.kind, true)
     }

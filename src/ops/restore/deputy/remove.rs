@@ -26,6 +26,10 @@ impl Plan<'_> {
             }
             Ok(names) => names,
         };
+        // A backup that stays on its file system leaves the folder of a mount empty.
+        if nodes.is_empty() && !names.is_empty() && self.place.home.is_mount(path)? {
+            return Ok(());
+        }
         for name in names {
             if nodes.binary_search_by(|node| node.name.cmp(&name)).is_ok() {
                 continue;
