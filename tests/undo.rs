@@ -803,3 +803,30 @@ fn what_was_mounted_since_in_place_of_a_link_is_not_emptied() {
     assert_eq!(left.unwrap(), "of today");
     assert!(said.contains("uploads"), "{said}");
 }
+
+/// Whoever encrypts mails leaves the part of their names by which servers know them.
+#[test]
+fn mails_that_are_there_and_damaged_come_back() {
+    let machine = machine();
+    let cur = machine.home(MAILS).join("cur");
+    let (whole, locked) = ("1767203600.M2001P1.host:2,S", "17.M17P1.host:2,S");
+    let read_since = "18.M18P1.host:2,";
+    machine.put(&format!("{MAILS}/cur/{locked}"), "Subject: locked later\n");
+    machine.put(&format!("{MAILS}/cur/{read_since}"), "Subject: read later\n");
+    machine.good_backup("alice");
+    let text = fs::read_to_string(cur.join(whole)).unwrap();
+    fs::write(cur.join(whole), text.replace('e', "\u{1}")).unwrap();
+    fs::remove_file(cur.join(locked)).unwrap();
+    machine.put(&format!("{MAILS}/cur/{locked}.locked"), "noise of another length");
+    fs::rename(cur.join(read_since), cur.join("18.M18P1.host:2,S")).unwrap();
+    let before = machine.all_of_alice();
+    machine.restored(placed(only(["no", "no", "shop.example", "no", "no", "no"])));
+    assert_eq!(fs::read_to_string(cur.join(whole)).unwrap(), text);
+    assert_eq!(fs::read_to_string(cur.join(locked)).unwrap(), "Subject: locked later\n");
+    assert!(cur.join("18.M18P1.host:2,S").exists() && !cur.join(read_since).exists());
+    machine.undo("latest");
+    assert_eq!(differences(&before, &machine.all_of_alice()), Vec::<String>::new());
+    // One mail that is asked for by its path comes back whatever else is there.
+    restore_file(&machine, &format!("{MAILS}/cur/{read_since}"), None, false);
+    assert!(cur.join(read_since).exists());
+}

@@ -13,7 +13,7 @@ use crate::repo::Reader;
 use crate::tree::deputy::{Order, temporary_name};
 use crate::tree::dir::{Existing, Target};
 use crate::tree::walk::data_extents;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -28,7 +28,7 @@ impl Plan<'_> {
 
     fn place_file(&mut self, node: &Node, path: &RelPath) -> Result<()> {
         let existing = self.look(path)?;
-        if self.rules.maildir && self.is_mail_servers(path, existing.is_some()) {
+        if self.rules.maildir && !self.is_alone && self.is_mail_servers(path, node, &existing) {
             self.leave();
             return Ok(());
         }
@@ -192,30 +192,40 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// What a merge into a maildir leaves alone: a mail that is there, and the server's own index
-    /// of mails that may be newer than the snapshot's.
-    fn is_mail_servers(&mut self, path: &RelPath, exists: bool) -> bool {
-        let is_index = path.name().is_some_and(|name| name.starts_with(b"dovecot"));
-        (exists && is_index) || self.has_mail(path)
+    /// What a merge into a maildir leaves alone: a mail that is there under another name, and the
+    /// server's own index of mails that may be newer than the snapshot's. One that is there under
+    /// its own name is compared as any file is.
+    fn is_mail_servers(&mut self, path: &RelPath, node: &Node, there: &Option<Existing>) -> bool {
+        if there.is_some() {
+            return path.name().is_some_and(|name| name.starts_with(b"dovecot"));
+        }
+        self.has_mail(path, node.meta.size)
     }
 
-    /// Whether a maildir has this mail already, under whatever flags and read or not.
-    pub(super) fn has_mail(&mut self, path: &RelPath) -> bool {
+    /// Whether a maildir has this mail already, under whatever flags and read or not. Mails never
+    /// change: one of another size is damaged, or not the same.
+    fn has_mail(&mut self, path: &RelPath, size: u64) -> bool {
         let (Some(folder), Some(name)) = (path.parent(), path.name()) else { return false };
         if !matches!(folder.name(), Some(b"cur" | b"new")) {
             return false;
         }
         let maildir = folder.parent().unwrap_or_default();
         if self.mails.as_ref().is_none_or(|(known, _)| *known != maildir) {
-            let mut mails = BTreeSet::new();
-            for part in [&b"cur"[..], b"new"] {
-                let names = maildir.join(part).map(|folder| self.names_of_today(&folder));
-                let names = names.unwrap_or_default();
-                mails.extend(names.into_iter().map(|name| mail_identity(&name).to_vec()));
+            let mut mails: BTreeMap<_, Vec<RelPath>> = BTreeMap::new();
+            for folder in [&b"cur"[..], b"new"].iter().filter_map(|part| maildir.join(part).ok()) {
+                for name in self.names_of_today(&folder) {
+                    let known = mails.entry(mail_identity(&name).to_vec()).or_default();
+                    known.extend(folder.join(&name));
+                }
             }
             self.mails = Some((maildir, mails));
         }
-        self.mails.as_ref().is_some_and(|(_, mails)| mails.contains(mail_identity(name)))
+        let mails = self.mails.as_ref().and_then(|(_, mails)| mails.get(mail_identity(name)));
+        let is_it = |mail: &RelPath| {
+            let there = self.place.home.look(mail).ok().flatten();
+            there.is_some_and(|one| one.kind == NodeKind::File && one.size == size)
+        };
+        mails.is_some_and(|mails| mails.iter().any(is_it))
     }
 }
 

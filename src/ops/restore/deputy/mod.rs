@@ -23,7 +23,7 @@ use crate::tree::deputy::{Deputy, Order, Person, can_make};
 use crate::tree::dir::{Existing, Target};
 use crate::tree::select::Verdict;
 use book::{Book, Item};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use undo::LastFolder;
 
 /// What to restore, and how.
@@ -201,6 +201,7 @@ pub fn by_deputy(
         links: HashMap::new(),
         waiting_links: Vec::new(),
         mails: None,
+        is_alone: node.as_ref().is_some_and(|node| !node.is_folder()),
         before: (snapshot, base),
         mails_before: None,
         last_folder: LastFolder::default(),
@@ -244,7 +245,9 @@ struct Plan<'a> {
     /// Further names: (first path, this path, the entry).
     waiting_links: Vec<(RelPath, RelPath, u64)>,
     /// The mails that a maildir has now, by the part of their names that never changes.
-    mails: Option<(RelPath, BTreeSet<Vec<u8>>)>,
+    mails: Option<(RelPath, BTreeMap<Vec<u8>, Vec<RelPath>>)>,
+    /// Whether one file is restored, and no folder.
+    is_alone: bool,
     /// What is restored: when an earlier restore is taken back, what was there before it.
     before: (&'a Snapshot, &'a RelPath),
     /// The mails that a maildir had then.
