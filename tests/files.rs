@@ -705,3 +705,38 @@ fn odd_names_and_links_that_lead_nowhere_come_back() {
     house.clean("odd");
     assert_eq!(manifest(&odd), before);
 }
+
+/// After a `chmod -R` that went wrong nobody gets into the folders, their owner neither.
+#[test]
+fn modes_come_back_whatever_was_done_to_them() {
+    if !needs_root("a restore as somebody else") {
+        return;
+    }
+    for (wrong, rights) in [("000", 0o000), ("644", 0o644), ("400", 0o400)] {
+        let house = house(|home| {
+            fs::create_dir_all(home.join("site/a/b/c")).unwrap();
+            for name in ["site/top", "site/a/one", "site/a/b/c/deep"] {
+                fs::write(home.join(name), name).unwrap();
+            }
+            fs::set_permissions(home.join("site/a"), fs::Permissions::from_mode(0o751)).unwrap();
+            let secret = home.join("site/a/one");
+            fs::set_permissions(secret, fs::Permissions::from_mode(0o600)).unwrap();
+        });
+        house.give_to(NOBODY);
+        let modes = || -> Vec<u32> {
+            let names = ["site", "site/a", "site/a/b", "site/a/b/c"];
+            let files = ["site/top", "site/a/one", "site/a/b/c/deep"];
+            let all = names.into_iter().chain(files);
+            all.map(|one| fs::metadata(house.home().join(one)).unwrap().mode() & 0o7777).collect()
+        };
+        let before = modes();
+        let site = house.home().join("site");
+        fs::remove_file(site.join("a/b/c/deep")).unwrap();
+        let done = Command::new("chmod").args(["-R", wrong]).arg(&site).status();
+        assert!(done.unwrap().success());
+        assert_eq!(fs::metadata(site.join("a/b")).unwrap().mode() & 0o777, rights);
+        house.clean("site");
+        assert_eq!(modes(), before, "{wrong}");
+        assert_eq!(fs::read_to_string(site.join("a/b/c/deep")).unwrap(), "site/a/b/c/deep");
+    }
+}

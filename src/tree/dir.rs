@@ -329,6 +329,18 @@ impl Target {
         }
     }
 
+    /// Lets the owner of a file read it.
+    pub fn make_readable(&self, path: &RelPath) -> Result<()> {
+        let what = || format!("give {path} its mode");
+        let Some(found) = self.look(path)?.filter(|one| one.kind == NodeKind::File) else {
+            return Err(Error::new(Kind::Forbidden, what()).why("it is no file any more"));
+        };
+        let above = self.folder(&path.parent().unwrap_or_default())?;
+        let mode = Mode::from_bits_truncate(found.mode | 0o400);
+        let name = path.name().unwrap_or(b".");
+        fchmodat(&above, name, mode, FchmodatFlags::NoFollowSymlink).what_io(what)
+    }
+
     /// Gives an open file its owner, mode, attributes and times, in the order that keeps all.
     pub fn finish_file(&self, path: &RelPath, file: &File, meta: &Meta) -> Result<()> {
         self.apply(path, file, meta)

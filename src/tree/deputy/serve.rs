@@ -185,6 +185,11 @@ impl Hand<'_> {
     /// that belong to the user all the same; it is given for the time of the restore.
     fn in_writable<T>(&mut self, path: &RelPath, act: impl Fn(&Target) -> Result<T>) -> Result<T> {
         self.touch(path);
+        self.in_reach(path, act)
+    }
+
+    /// The same for what changes nothing of the folder.
+    fn in_reach<T>(&mut self, path: &RelPath, act: impl Fn(&Target) -> Result<T>) -> Result<T> {
         match act(&self.target) {
             Err(error) if error.kind() == Kind::Forbidden => {
                 let folder = path.parent().unwrap_or_default();
@@ -197,9 +202,19 @@ impl Hand<'_> {
         }
     }
 
-    /// Whether a folder could be made writable that was not.
+    /// Whether a folder could be made writable that was not. Those above it first, where they let
+    /// nobody through.
     fn open_up(&mut self, folder: &RelPath) -> Result<bool> {
-        let Some(found) = self.target.look(folder)? else { return Ok(false) };
+        let found = match (self.target.look(folder), folder.parent()) {
+            (Err(error), Some(above)) if error.kind() == Kind::Forbidden => {
+                if !self.open_up(&above)? {
+                    return Err(error);
+                }
+                self.target.look(folder)
+            }
+            (found, _) => found,
+        };
+        let Some(found) = found? else { return Ok(false) };
         let mine = found.owner.0 == geteuid().as_raw();
         if !mine || found.kind != NodeKind::Folder || found.mode & 0o700 == 0o700 {
             return Ok(false);
@@ -333,7 +348,14 @@ impl Hand<'_> {
 
     fn dress(&mut self, path: &RelPath, meta: &Meta) -> Result<()> {
         // Opening by this handle never waits for the other end of a pipe and follows no link.
-        let file = self.target.open_to_read(path)?;
+        let file = match self.in_reach(path, |target| target.open_to_read(path)) {
+            // Its owner may not read it, but may change that.
+            Err(error) if error.kind() == Kind::Forbidden => {
+                self.target.make_readable(path)?;
+                self.target.open_to_read(path)?
+            }
+            file => file?,
+        };
         let found = file.metadata().what_io(|| format!("look at {path}"))?;
         if !found.is_file() {
             return Err(Error::new(Kind::Forbidden, format!("change {path}"))
@@ -343,6 +365,8 @@ impl Hand<'_> {
     }
 
     fn finish(&mut self, path: &RelPath, meta: &Meta) -> Result<()> {
+        // Else its handle is good for going through only.
+        self.open_up(path)?;
         self.opened_up.remove(path);
         let identity = self.target.identity(path)?;
         self.target.finish_folder(path, meta, identity)
