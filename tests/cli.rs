@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! The program as people and scripts call it: words in, output and exit code out.
+#![allow(clippy::print_stderr)]
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::pedantic)]
 
 use serde_json::Value;

@@ -210,7 +210,7 @@ const RESTORE_FILE: Command = Command {
 const RESTORE_MAIL_ACCOUNT: Command = Command {
     name: "hestia restore-mail-account",
     about: "bring a mail account of a user back",
-    details: "Mails that are gone come back, those that are there stay, whatever their flags, and \
+    details: "Mails that are gone come back, those that are there and whole stay, whatever their flags, and \
               so do newer ones unless --exact is given. An account that was deleted is made again \
               by Hestia, with its password, aliases, forwards and automatic answer; of one that \
               is there nothing but mails is touched. Its domain must be there.",

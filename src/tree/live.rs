@@ -101,6 +101,7 @@ impl Folder {
             name: name.to_vec(),
             owners: Arc::clone(&self.owners),
             xattrs,
+            whose: None,
         })
     }
 
@@ -162,12 +163,37 @@ pub(super) fn read_entries(folder: &OwnedFd) -> Result<Vec<Listed>> {
     Ok(listed)
 }
 
+/// Whose tree it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Whose {
+    /// The user.
+    pub uid: u32,
+    /// The user's own group.
+    pub gid: u32,
+}
+
+impl Whose {
+    /// Whether a file is another name of one that this user may not read: who puts it there must
+    /// not get its content by way of a backup. Systems allow that if `fs.protected_hardlinks` is
+    /// off.
+    pub(super) fn has_borrowed(self, stat: &FileStat) -> bool {
+        let may_read = stat.st_uid == self.uid
+            || stat.st_mode & 0o004 != 0
+            || (stat.st_gid == self.gid && stat.st_mode & 0o040 != 0);
+        stat.st_nlink > 1 && kind_of(stat) == NodeKind::File && !may_read
+    }
+}
+
+/// Why such a file is left out.
+pub(super) const BORROWED: &str = "it is another name of a file that its user may not read";
+
 /// A file that can be opened beneath its folder.
 pub(super) struct DiskFile {
     pub(super) folder: Arc<OwnedFd>,
     pub(super) name: Vec<u8>,
     pub(super) owners: Arc<Owners>,
     pub(super) xattrs: bool,
+    pub(super) whose: Option<Whose>,
 }
 
 impl OpenFile for DiskFile {
@@ -183,6 +209,9 @@ impl OpenFile for DiskFile {
         if kind_of(&stat) != NodeKind::File {
             return Err(Error::new(Kind::Forbidden, what())
                 .why("it was a file a moment ago and is something else now"));
+        }
+        if self.whose.is_some_and(|whose| whose.has_borrowed(&stat)) {
+            return Err(Error::new(Kind::Forbidden, what()).why(BORROWED));
         }
         let owners = Arc::clone(&self.owners);
         Ok(Some(Box::new(LiveFile { file, owners, xattrs: self.xattrs })))

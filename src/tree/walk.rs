@@ -2,7 +2,9 @@
 //! Entries of a folder on disk. Every step goes beneath an already opened folder handle and never
 //! follows a link, so that whoever owns the files cannot lead the walk out of its tree.
 
-use super::live::{DiskFile, Folder, Listed, Owners, open_folder, read_entries, xattrs_of};
+use super::live::{
+    BORROWED, DiskFile, Folder, Listed, Owners, Whose, open_folder, read_entries, xattrs_of,
+};
 use super::select::{Selection, Verdict};
 use super::source::{Content, Entry, Source};
 use crate::base::error::io_error;
@@ -34,6 +36,9 @@ pub struct WalkOptions {
     pub xattrs: bool,
     /// Folders to leave out wherever they lie, by device and inode.
     pub leave_out: Vec<(u64, u64)>,
+    /// Whose tree it is: other names of files that this user may not read are left out, with a
+    /// warning.
+    pub whose: Option<Whose>,
 }
 
 impl Default for WalkOptions {
@@ -45,6 +50,7 @@ impl Default for WalkOptions {
             special_files: false,
             xattrs: true,
             leave_out: Vec::new(),
+            whose: None,
         }
     }
 }
@@ -287,6 +293,11 @@ impl Walk {
         if self.verdict(&path, false)? == Verdict::Leave {
             return Ok(Step::Again);
         }
+        if self.options.whose.is_some_and(|whose| whose.has_borrowed(&stat)) {
+            let what = format!("back up {path}");
+            monitor.warn(Error::new(Kind::Forbidden, what).why(BORROWED));
+            return Ok(Step::Again);
+        }
         let entry = self.entry_of(path, &folder, &name, meta, monitor);
         Ok(entry.map_or(Step::Again, Step::of))
     }
@@ -346,6 +357,7 @@ impl Walk {
                 name: name.to_vec(),
                 owners: Arc::clone(&self.owners),
                 xattrs: self.options.xattrs,
+                whose: self.options.whose,
             })),
             NodeKind::Symlink => {
                 use std::os::unix::ffi::OsStringExt;
@@ -511,5 +523,48 @@ mod tests {
             monitor.warnings(),
             ["cannot back up what is mounted at base/proc: it is another file system"]
         );
+    }
+
+    #[test]
+    fn another_name_of_a_file_that_its_user_may_not_read_is_left_out() {
+        use super::super::source::OpenFile;
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        std::fs::create_dir(&home).unwrap();
+        for (name, mode) in [("secret", 0o640), ("public", 0o644), ("single", 0o600)] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, name).unwrap();
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+            if name == "single" {
+                std::fs::rename(&file, home.join(name)).unwrap();
+            } else {
+                std::fs::hard_link(&file, home.join(name)).unwrap();
+            }
+        }
+        let found = std::fs::metadata(&home).unwrap();
+        let walked = |uid, gid| {
+            let whose = Some(Whose { uid, gid });
+            let options = WalkOptions { whose, ..WalkOptions::default() };
+            let handle = Folder::open(&home).unwrap().unwrap();
+            let mut walk = Walk::beneath(handle, path("h"), RelPath::root(), options);
+            let monitor = Collect::default();
+            let names = seen(&mut walk, &monitor);
+            (names.len(), monitor.warnings().concat())
+        };
+        let (count, said) = walked(found.uid() + 1, found.gid() + 1);
+        assert_eq!((count, said.contains("back up h/secret: ")), (3, true), "{said}");
+        for (uid, gid) in [(found.uid(), found.gid() + 1), (found.uid() + 1, found.gid())] {
+            assert_eq!(walked(uid, gid), (4, String::new()));
+        }
+        // It may be put there after it was looked at.
+        let file = |whose| {
+            let handle = Folder::open(&home).unwrap().unwrap();
+            let (folder, owners) = (Arc::clone(handle.handle()), Arc::default());
+            DiskFile { folder, name: b"secret".to_vec(), owners, xattrs: false, whose }
+        };
+        assert!(file(None).open().unwrap().is_some());
+        let whose = Some(Whose { uid: found.uid() + 1, gid: found.gid() + 1 });
+        assert!(file(whose).open().is_err());
     }
 }

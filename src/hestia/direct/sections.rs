@@ -137,6 +137,7 @@ impl<'s> Steps<'s> {
             special_files: false,
             xattrs: false,
             leave_out: Vec::new(),
+            whose: None,
         };
         let walk = Walk::beneath(from, to, RelPath::root(), options);
         self.list.push(Step::Walk(Box::new(walk), dress));

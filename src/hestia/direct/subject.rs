@@ -6,12 +6,13 @@
 use super::{DirectOptions, Narrow};
 use crate::base::path::check_name;
 use crate::base::{Error, Kind, Monitor, RelPath, Result, Timestamp, limits};
+use crate::hestia::asuser;
 use crate::hestia::conf::{self, Row};
 use crate::hestia::excludes::Excludes;
 use crate::hestia::inventory::User;
 use crate::hestia::layout::{Hestia, UserName};
 use crate::hestia::select::{Choice, Sections};
-use crate::tree::live::Folder;
+use crate::tree::live::{Folder, Whose};
 use crate::tree::{Selection, WalkOptions};
 use std::collections::BTreeMap;
 
@@ -41,6 +42,7 @@ pub struct Subject {
     pub made: Timestamp,
     one_file_system: bool,
     leave_out: Vec<String>,
+    whose: Option<Whose>,
     narrow: Option<Narrow>,
 }
 
@@ -99,6 +101,9 @@ impl Subject {
         if options.default_excludes && narrow.is_none() {
             leave_out.extend(super::DEFAULT_EXCLUDES.iter().map(|&glob| glob.to_owned()));
         }
+        // Of a user without an account there is nobody who could have put anything there.
+        let person = asuser::person(hestia, &user.name, false).ok();
+        let whose = person.map(|person| Whose { uid: person.uid, gid: person.gid });
         // A mistake in a pattern must show before anything is read.
         Selection::new::<String>(&[], &leave_out)?;
         Ok(Self {
@@ -113,6 +118,7 @@ impl Subject {
             made: made(user),
             one_file_system: options.one_file_system,
             leave_out,
+            whose,
             narrow,
         })
     }
@@ -243,6 +249,7 @@ impl Subject {
             special_files: true,
             xattrs: true,
             leave_out: Vec::new(),
+            whose: self.whose,
         })
     }
 

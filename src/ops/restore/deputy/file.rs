@@ -5,7 +5,7 @@
 use super::super::folder::matching;
 use super::super::plan::{Place, places};
 use super::book::Item;
-use super::{Change, Done, Overwrite, Plan, change};
+use super::{Change, Done, Mails, Overwrite, Plan, change};
 use crate::base::{Counter, Error, Kind, Monitor, RelPath, Result, limits, units};
 use crate::format::tree::Meta;
 use crate::format::{Node, NodeKind};
@@ -13,7 +13,7 @@ use crate::repo::Reader;
 use crate::tree::deputy::{Order, temporary_name};
 use crate::tree::dir::{Existing, Target};
 use crate::tree::walk::data_extents;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -28,7 +28,10 @@ impl Plan<'_> {
 
     fn place_file(&mut self, node: &Node, path: &RelPath) -> Result<()> {
         let existing = self.look(path)?;
-        if self.rules.maildir && !self.is_alone && self.is_mail_servers(path, node, &existing) {
+        if self.rules.maildir
+            && !self.is_alone
+            && self.is_mail_servers(path, node, existing.is_some())
+        {
             self.leave();
             return Ok(());
         }
@@ -195,8 +198,8 @@ impl Plan<'_> {
     /// What a merge into a maildir leaves alone: a mail that is there under another name, and the
     /// server's own index of mails that may be newer than the snapshot's. One that is there under
     /// its own name is compared as any file is.
-    fn is_mail_servers(&mut self, path: &RelPath, node: &Node, there: &Option<Existing>) -> bool {
-        if there.is_some() {
+    fn is_mail_servers(&mut self, path: &RelPath, node: &Node, is_there: bool) -> bool {
+        if is_there {
             return path.name().is_some_and(|name| name.starts_with(b"dovecot"));
         }
         self.has_mail(path, node.meta.size)
@@ -211,7 +214,7 @@ impl Plan<'_> {
         }
         let maildir = folder.parent().unwrap_or_default();
         if self.mails.as_ref().is_none_or(|(known, _)| *known != maildir) {
-            let mut mails: BTreeMap<_, Vec<RelPath>> = BTreeMap::new();
+            let mut mails = Mails::new();
             for folder in [&b"cur"[..], b"new"].iter().filter_map(|part| maildir.join(part).ok()) {
                 for name in self.names_of_today(&folder) {
                     let known = mails.entry(mail_identity(&name).to_vec()).or_default();

@@ -228,6 +228,9 @@ pub fn by_deputy(
     Ok(report)
 }
 
+/// Where mails are, by the part of their names that never changes.
+type Mails = BTreeMap<Vec<u8>, Vec<RelPath>>;
+
 struct Plan<'a> {
     repository: &'a IndexedRepository,
     reader: Reader<'a>,
@@ -245,7 +248,7 @@ struct Plan<'a> {
     /// Further names: (first path, this path, the entry).
     waiting_links: Vec<(RelPath, RelPath, u64)>,
     /// The mails that a maildir has now, by the part of their names that never changes.
-    mails: Option<(RelPath, BTreeMap<Vec<u8>, Vec<RelPath>>)>,
+    mails: Option<(RelPath, Mails)>,
     /// Whether one file is restored, and no folder.
     is_alone: bool,
     /// What is restored: when an earlier restore is taken back, what was there before it.
