@@ -51,13 +51,17 @@ impl Default for WriterOptions {
 pub struct Writer<'r> {
     repository: &'r IndexedRepository,
     options: WriterOptions,
-    data_pack_bytes: u64,
-    data: Mutex<Option<PackWriter>>,
-    meta: Mutex<Option<PackWriter>>,
+    /// What was stored before it began.
+    stored_bytes: u64,
+    data: Mutex<Option<OpenPack>>,
+    meta: Mutex<Option<OpenPack>>,
     shared: Arc<Shared>,
     queue: Option<SyncSender<FinishedPack>>,
     uploaders: Vec<JoinHandle<()>>,
 }
+
+/// A pack that is being filled, and the size at which it is full.
+type OpenPack = (PackWriter, u64);
 
 /// What writer and uploaders share.
 struct Shared {
@@ -102,10 +106,9 @@ impl<'r> Writer<'r> {
             let (shared, packs) = (Arc::clone(&shared), Arc::clone(&packs));
             std::thread::spawn(move || shared.upload_all(&packs))
         });
-        let stored = repository.index().stored_bytes();
         Self {
             options,
-            data_pack_bytes: options.pack_bytes.unwrap_or_else(|| pack_bytes_for(stored, writers)),
+            stored_bytes: repository.index().stored_bytes(),
             data: Mutex::new(None),
             meta: Mutex::new(None),
             uploaders: uploaders.collect(),
@@ -165,32 +168,40 @@ impl<'r> Writer<'r> {
             self.shared.counts.add(Counter::BytesStored, units::bytes(packed.len()));
             return Ok(());
         }
-        let (slot, target) = match class {
-            PackClass::Data => (&self.data, self.data_pack_bytes),
-            PackClass::Meta => (&self.meta, limits::META_PACK_BYTES.min(self.data_pack_bytes)),
+        let slot = match class {
+            PackClass::Data => &self.data,
+            PackClass::Meta => &self.meta,
         };
         let full = {
             let mut open = lock(slot);
-            let mut writer = match open.take() {
-                Some(writer) => writer,
-                None => self.new_pack(class, target)?,
+            let (mut writer, target) = match open.take() {
+                Some(pack) => pack,
+                None => self.new_pack(class)?,
             };
             writer.add(packed, compression, chunks)?;
             if writer.size() >= target {
                 Some(writer)
             } else {
-                *open = Some(writer);
+                *open = Some((writer, target));
                 None
             }
         };
         full.map_or(Ok(()), |writer| self.send(class, writer))
     }
 
-    fn new_pack(&self, class: PackClass, target: u64) -> Result<PackWriter> {
+    fn new_pack(&self, class: PackClass) -> Result<OpenPack> {
+        // A first backup makes a repository large while it runs: its packs grow with it.
+        let stored = self.stored_bytes + self.shared.counts.get(Counter::BytesStored);
+        let usual = || pack_bytes_for(stored, self.options.writers);
+        let data = self.options.pack_bytes.unwrap_or_else(usual);
+        let target = match class {
+            PackClass::Data => data,
+            PackClass::Meta => limits::META_PACK_BYTES.min(data),
+        };
         let salt = self.repository.world().random_32_for(class.kind().word())?;
         // The last blob may pass the target by its own size.
         let room = units::length(target) + limits::BLOB_PLAIN_BYTES_MAX / 2;
-        PackWriter::new(self.repository.keys(), class, salt, room)
+        Ok((PackWriter::new(self.repository.keys(), class, salt, room)?, target))
     }
 
     fn send(&self, class: PackClass, writer: PackWriter) -> Result<()> {
@@ -234,8 +245,8 @@ impl<'r> Writer<'r> {
             (PackClass::Data, lock(&self.data).take()),
             (PackClass::Meta, lock(&self.meta).take()),
         ];
-        for (class, writer) in open {
-            if let Some(writer) = writer.filter(|writer| !writer.is_empty()) {
+        for (class, pack) in open {
+            if let Some((writer, _)) = pack.filter(|(writer, _)| !writer.is_empty()) {
                 self.send(class, writer)?;
             }
         }
