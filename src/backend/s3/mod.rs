@@ -128,8 +128,11 @@ impl S3 {
         let (method, counter) = kind_of(&command);
         self.http.run(async {
             let request = ReqwestRequest::new(bucket, key, command).await.map_err(wrong)?;
-            let built = request.request_body();
-            let built = if content.is_some() { Vec::new() } else { built.map_err(wrong)? };
+            // Of a file it would be a copy, which would be there until all of it is sent.
+            let built = match content {
+                Some(_) => Vec::new(),
+                None => request.request_body().map_err(wrong)?,
+            };
             let request = Request {
                 what,
                 counter,
