@@ -21,7 +21,8 @@ pub struct Retry {
     world: Arc<World>,
     monitor: Arc<dyn Monitor>,
     in_all: Duration,
-    /// Whether the store has ever answered: only then is it worth waiting for.
+    /// Whether the store has answered, and has not been waited for in vain since: only then is it
+    /// worth waiting for.
     answered: AtomicBool,
 }
 
@@ -59,6 +60,8 @@ impl Retry {
                 limits::RETRY_TRIES_AT_FIRST
             };
             if failures >= tries || spent + pause > self.in_all {
+                // What comes after does not wait as long again for a store that is gone.
+                self.answered.store(false, Ordering::Relaxed);
                 return Err(given_up(error, failures, spent));
             }
             self.monitor.stage(Stage::Note(format!(
@@ -249,6 +252,24 @@ mod tests {
         });
         assert!(failed.unwrap_err().one_line().contains("in 4 tries"));
         assert!(tries.into_inner() == 4 && world.ticks() < Duration::from_secs(4));
+    }
+
+    #[test]
+    fn one_that_was_waited_for_in_vain_is_waited_for_again_once_it_answers() {
+        let (ear, world) = fixture();
+        let retry = retry(&ear, &world);
+        let tried = |retry: &Retry| {
+            let began = world.ticks();
+            retry.persist::<()>(|_| Err(broken())).unwrap_err();
+            world.ticks() - began
+        };
+        retry.persist(|_| Ok(())).unwrap();
+        let long = tried(&retry);
+        let (next, after) = (tried(&retry), tried(&retry));
+        assert!(long > Duration::from_secs(700), "{long:?}");
+        assert!(next < Duration::from_secs(4) && after < Duration::from_secs(4), "{next:?}");
+        retry.persist(|_| Ok(())).unwrap();
+        assert!(tried(&retry) > Duration::from_secs(700));
     }
 
     #[test]
