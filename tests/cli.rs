@@ -293,12 +293,20 @@ fn a_repository_that_is_not_there_stops_no_other_one_and_the_exit_code_tells() {
     let output = desk.run(&["backup", "data", "-r", &gone, "--also", &other]);
     assert_eq!(code(&output), 3);
     assert!(stderr(&output).contains(&other) && !stderr(&output).contains("file"));
+    // What is refused of an address is not repeated, by whichever way it is told.
+    for more in [&["--json"][..], &[]] {
+        let also = ["--also", "s3:https://id:hush@127.0.0.1/bucket"];
+        let output = desk.run(&[&["backup", "data"], &also[..], more].concat());
+        let told = [stdout(&output), stderr(&output)].concat();
+        assert!(told.contains("s3:https://***@127.0.0.1") && !told.contains("hush"), "{told}");
+    }
+    assert_eq!((snapshots(&first), snapshots(&second)), (3, 2));
     // A snapshot is in one repository.
     let args = ["backup", "data", "--also", &second, "--parent", "3f9c2a1b"];
     assert_eq!(code(&desk.run(&args)), 1);
     let nine: Vec<&str> = (0..8).flat_map(|_| ["--also", "x"]).collect();
     assert_eq!(code(&desk.run(&[&["backup", "data"], &nine[..]].concat())), 8);
-    assert_eq!((snapshots(&first), snapshots(&second)), (1, 2));
+    assert_eq!((snapshots(&first), snapshots(&second)), (3, 2));
 }
 
 #[test]

@@ -2,13 +2,14 @@
 //! The repositories of one run: each is open, or there is an error that says why not; none of them
 //! counts twice.
 
+use crate::backend::shown_address;
 use crate::base::{Error, FileId, Kind, Monitor, Result, limits};
-use crate::hestia::named::DEFAULT;
+use crate::hestia::named::{DEFAULT, RepositoryName};
 use crate::repo::IndexedRepository;
 
 /// One repository of a run.
 pub struct Place {
-    /// What the person calls it: a name, an address, or `default`.
+    /// What the person calls it: a name, `default`, or an address as it may be shown.
     pub name: String,
     /// The repository with its index, if it is there.
     pub opened: Result<IndexedRepository>,
@@ -17,7 +18,10 @@ pub struct Place {
 impl Place {
     /// A repository that was opened, or not, by this name.
     pub fn of(name: Option<&str>, opened: Result<IndexedRepository>) -> Self {
-        Self { name: name.unwrap_or(DEFAULT).to_owned(), opened }
+        let name = name.unwrap_or(DEFAULT);
+        let is_name = RepositoryName::is_meant(name);
+        let name = if is_name { name.to_owned() } else { shown_address(name) };
+        Self { name, opened }
     }
 
     /// What keeps it from being used, in a warning's words.
@@ -73,4 +77,24 @@ pub fn check_all(places: &mut [Place], monitor: &dyn Monitor) -> Result<()> {
         }
     }
     first.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_place_holds_no_secret_of_its_address() {
+        let refused = || Error::new(Kind::Invalid, "use this address");
+        let place = |text| Place::of(Some(text), Err(refused()));
+        for address in ["s3:https://id:hush@host/b", "s3:https://host/b?hush", "sftp://me:hush@h/b"]
+        {
+            let place = place(address);
+            let told = place.told(&refused()).to_string();
+            assert!(!told.contains("hush") && !place.name.contains("hush"), "{told}");
+        }
+        for text in ["offsite", "default", "/srv/a@b", "s3:https://host/b", "./r"] {
+            assert_eq!(place(text).name, text);
+        }
+    }
 }
