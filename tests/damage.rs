@@ -6,10 +6,11 @@
 mod common;
 
 use common::*;
+use ghostsnap::backend::local::Local;
 use ghostsnap::backend::mem::Mem;
 use ghostsnap::backend::{Backend, FileKind, FileName, read_all};
 use ghostsnap::base::monitor::Collect;
-use ghostsnap::base::{Kind, World};
+use ghostsnap::base::{FileId, Kind, World};
 use ghostsnap::format::Snapshot;
 use ghostsnap::ops::check::{ReadData, check};
 use ghostsnap::ops::restore::to_folder;
@@ -267,4 +268,28 @@ fn a_snapshot_of_a_newer_program_is_kept_and_said_to_be_newer() {
     // A backup goes on, and the newer snapshot stays.
     backup_now(&backend, &fixture.source);
     assert!(backend.size(&name).unwrap().is_some());
+}
+
+#[test]
+fn a_record_that_a_store_says_is_endless_is_damaged_and_never_read() {
+    let (fixture, folder) = (fixture(), tempfile::tempdir().unwrap());
+    let backend: Arc<dyn Backend> = Arc::new(Local::new(folder.path()));
+    copy_files(&fixture.disk, backend.as_ref());
+    let name = |kind| FileName::new(kind, FileId([7; 32]));
+    let endless = |kind| {
+        let file = fs::File::create(folder.path().join(name(kind).to_string())).unwrap();
+        file.set_len(300 << 20).unwrap();
+    };
+    endless(FileKind::Snapshot);
+    let heard = Collect::default();
+    let repository = open(Arc::clone(&backend));
+    assert_eq!(repository.readable_snapshots(&heard).unwrap().len(), fixture.snapshots.len());
+    assert_eq!(heard.warnings().len(), 1);
+    assert!(heard.warnings()[0].contains("far too many"), "{:?}", heard.warnings());
+    endless(FileKind::Index);
+    let error = try_open(Arc::clone(&backend)).err().unwrap();
+    assert_eq!(error.kind(), Kind::Damaged);
+    assert!(error.one_line().contains("far too many"), "{error}");
+    // Whoever only looks goes on without it.
+    to_look(&backend).unwrap();
 }

@@ -31,8 +31,8 @@ pub use local_copy::LocalCopy;
 pub use reader::Reader;
 pub use writer::{Bundle, Writer, WriterOptions};
 
-use crate::backend::{Backend, FileKind, FileName, read_all};
-use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, World};
+use crate::backend::{Backend, FileKind, FileName, read_all, too_large};
+use crate::base::{Error, FileId, Kind, Monitor, Result, Timestamp, Within, World, limits};
 use crate::crypto::{Keys, MasterKey};
 use crate::format::chunker::ChunkSizes;
 use crate::format::keyslot::{self, Secret};
@@ -252,6 +252,10 @@ impl Repository {
                 Ok(opened) => return Ok(opened),
                 Err(_) => copy.drop_file(&name),
             }
+        }
+        // Whatever the store says: no record is that long.
+        if size > limits::RECORD_BYTES_MAX {
+            return Err(too_large(&name, size));
         }
         let stored = self.backend.read(&name, 0..size)?;
         let opened = self.open_if_ours(kind, &name, &stored)?;
