@@ -1135,3 +1135,25 @@ fn peak_memory_of(command: &mut std::process::Command) -> u64 {
         World::system().sleep(std::time::Duration::from_millis(5));
     }
 }
+
+#[test]
+fn a_key_that_may_not_remove_costs_a_backup_nothing_but_garbage() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, target) = (folder.path().join("source"), folder.path().join("target"));
+    folder_of(&source, &["a", "b", "c"], 90_000);
+    let (_, backend) = new_repository();
+    let kept: Arc<dyn Backend> = Arc::new(Faulty::new(Arc::clone(&backend), Fault::NoRemove));
+    let mut walk = ghostsnap::tree::Walk::new(&[source.clone()], Default::default()).unwrap();
+    let mut options = options();
+    options.template.paths = walk.roots();
+    options.writer.checkpoint_bytes = 1;
+    let heard = Watch::new(|_| false);
+    let report = ghostsnap::ops::backup(&open(kept), &mut walk, &options, &heard).unwrap();
+    assert_eq!(report.snapshot.warnings, 0);
+    assert!(backend.list(FileKind::Index).unwrap().len() > 2, "what was replaced is there");
+    let notes = heard.notes.lock().unwrap();
+    assert!(notes.iter().any(|note| note.contains("append_only=yes")), "{notes:?}");
+    restore(&open(Arc::clone(&backend)), &report.snapshot, &source, &target);
+    assert_eq!(manifest(&target), manifest(&source));
+    assert!(!check_all(&backend).is_damaged());
+}

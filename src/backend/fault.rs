@@ -24,6 +24,8 @@ pub enum Fault {
     CutList(FileKind),
     /// Reads of this kind fail.
     NoRead(FileKind),
+    /// The key may not remove.
+    NoRemove,
     /// Every other request fails before anything happens, in a way that may pass.
     Stumble,
     /// Every other mutation happens, and its answer is lost in a way that may pass.
@@ -60,6 +62,8 @@ impl Faulty {
             Fault::FullFrom(n) if writes && turn >= n => {
                 Err(Error::new(Kind::Disk, "write").why("No space left on device"))
             }
+            Fault::NoRemove if !writes => Err(Error::new(Kind::Forbidden, "remove a file")
+                .why("the key has no right to it (injected fault)")),
             _ => act(),
         }
     }

@@ -94,7 +94,7 @@ pub fn backup(
     // Also after a failure: what is stored already is kept for the next run.
     let finished = match &stored {
         Err(error) if error.kind() == Kind::Internal => Ok(Counts::default()),
-        _ => writer.finish_to_commit(),
+        _ => writer.finish_to_commit(monitor),
     };
     let finished_tree = stored?;
     let written = finished?;

@@ -12,7 +12,7 @@ use super::chunk_table::{ChunkTable, Rows};
 use super::index::ChunkPlace;
 use super::{LocalCopy, Repository};
 use crate::backend::{Backend, FileKind, FileName};
-use crate::base::{ChunkId, FileId, Result, Within, World, limits, units};
+use crate::base::{ChunkId, Error, FileId, Result, Within, World, limits, units};
 use crate::crypto::Keys;
 use crate::format::{IndexSegment, PackEntry, pack};
 use std::collections::{HashMap, HashSet};
@@ -262,8 +262,10 @@ impl Fresh {
         })
     }
 
-    /// One segment per backup: the checkpoints of a long run are merged, the new one first.
-    pub(super) fn merge_segments(&self) -> Result<()> {
+    /// One segment per backup: the checkpoints of a long run are merged, the new one first. Returns
+    /// why those of before are still there, if so: since the new one replaces them, they are only
+    /// garbage, which a prune removes.
+    pub(super) fn merge_segments(&self) -> Result<Option<Error>> {
         let _alone = lock(&self.naming);
         let segments = {
             let mut packs = lock(&self.packs);
@@ -271,7 +273,7 @@ impl Fresh {
             std::mem::take(&mut packs.segments)
         };
         if segments.len() < 2 || self.backend.properties().append_only {
-            return Ok(());
+            return Ok(None);
         }
         let (replaces, packs): (Vec<_>, Vec<_>) = segments.into_iter().unzip();
         let packs = packs.into_iter().flat_map(Arc::unwrap_or_clone).collect();
@@ -279,10 +281,9 @@ impl Fresh {
         self.store(&merged, Looked::AtOnce)?;
         // All that they name is named by one that was seen.
         lock(&self.packs).unseen.retain(|one| !replaces.contains(&one.name.id));
-        for id in replaces {
-            self.backend.remove(&FileName::new(FileKind::Index, id))?;
-        }
-        Ok(())
+        let mut names = replaces.into_iter().map(|id| FileName::new(FileKind::Index, id));
+        // Where one cannot be removed, the others are not tried.
+        Ok(names.find_map(|name| self.backend.remove(&name).err()))
     }
 
     /// Forgets what an index that was loaded just now knows.

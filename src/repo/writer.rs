@@ -7,8 +7,8 @@
 use super::fresh::{Fresh, Looked};
 use super::{IndexedRepository, LocalCopy, Repository};
 use crate::backend::{Backend, FileKind};
-use crate::base::monitor::Counts;
-use crate::base::{ChunkId, Counter, Error, Kind, Result, Within, limits, units};
+use crate::base::monitor::{Counts, Stage};
+use crate::base::{ChunkId, Counter, Error, Kind, Monitor, Result, Within, limits, units};
 use crate::crypto::Keys;
 use crate::format::compress::Decompressor;
 use crate::format::{
@@ -219,25 +219,37 @@ impl<'r> Writer<'r> {
     /// flushed. After a failure, too, the packs that are stored are put into the index: the next
     /// run need not store them again.
     pub fn finish(self) -> Result<Counts> {
-        self.end(Looked::AtOnce)
+        // What could not be removed is garbage, and of no concern to whoever repairs or prunes.
+        self.end(Looked::AtOnce).map(|(counts, _)| counts)
     }
 
     /// The same for whoever stores a snapshot next: whether a store far away has the new index is
-    /// looked at by [`IndexedRepository::commit`], together with what else is looked at there.
-    pub fn finish_to_commit(self) -> Result<Counts> {
-        self.end(Looked::ByCommit)
+    /// looked at by [`IndexedRepository::commit`], together with what else is looked at there. Parts
+    /// of the index that are replaced and cannot be removed are told, and hold nothing up.
+    pub fn finish_to_commit(self, monitor: &dyn Monitor) -> Result<Counts> {
+        let (counts, left) = self.end(Looked::ByCommit)?;
+        if let Some(error) = left {
+            let hint = match error.kind() {
+                Kind::Forbidden => "; with append_only=yes nothing is removed",
+                _ => "; a prune removes it",
+            };
+            let note = format!("a part of the index that is replaced stays: {}", error.one_line());
+            monitor.stage(Stage::Note(note + hint));
+        }
+        Ok(counts)
     }
 
-    fn end(mut self, looked: Looked) -> Result<Counts> {
+    /// What was counted, and what could not be removed.
+    fn end(mut self, looked: Looked) -> Result<(Counts, Option<Error>)> {
         let sent = self.send_open();
         let joined = self.join();
         let named = self.shared.fresh.name_packs(looked);
         sent.and(joined).and(named)?;
-        self.shared.fresh.merge_segments()?;
-        Ok(std::mem::take(&mut Arc::get_mut(&mut self.shared).map_or_else(
-            || Err(Error::new(Kind::Internal, "end a writer").why("an uploader still runs")),
-            |shared| Ok(std::mem::take(&mut shared.counts)),
-        )?))
+        let left = self.shared.fresh.merge_segments()?;
+        let shared = Arc::get_mut(&mut self.shared).ok_or_else(|| {
+            Error::new(Kind::Internal, "end a writer").why("an uploader still runs")
+        })?;
+        Ok((std::mem::take(&mut shared.counts), left))
     }
 
     fn send_open(&self) -> Result<()> {

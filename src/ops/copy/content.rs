@@ -33,7 +33,7 @@ pub(in crate::ops) fn copy_content(
     // Also after a failure: what is stored already is kept for the next run.
     let finished = match &stored {
         Err(error) if error.kind() == Kind::Internal => Ok(Counts::default()),
-        _ => writer.finish_to_commit(),
+        _ => writer.finish_to_commit(monitor),
     };
     let tree = stored?;
     let written = finished?;
