@@ -498,3 +498,13 @@ fn the_snapshots_of_a_user_are_copied_and_restore_without_the_first_repository()
     desk.ok(&["hestia", "restore", "alice", "-r", "offsite", "--force"]);
     assert_eq!(fs::read(&page).unwrap(), before);
 }
+
+#[test]
+fn a_signature_is_not_taken_as_part_of_an_address() {
+    let desk = Desk::new();
+    let add = ["repository", "add", "far", "azure:backups", "account=acme", "secret_env=SECRET"];
+    let (code, text) =
+        desk.fails(&[&add[..], &["endpoint=https://acme.example/?sig=hush"]].concat());
+    assert_eq!((code, desk.entry("far.toml").exists()), (2, false), "{text}");
+    assert!(text.contains("sas_token") && !text.contains("hush"), "{text}");
+}

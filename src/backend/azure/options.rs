@@ -131,6 +131,12 @@ fn endpoint(told: &Told<'_>, account: &str) -> Result<Url> {
         Error::new(Kind::Invalid, "use the address of the storage account").why(why.to_owned())
     };
     let url = Url::parse(&text).map_err(|_| unusable("it is no URL"))?;
+    let names_somebody = !url.username().is_empty() || url.password().is_some();
+    if names_somebody || url.query().is_some() || url.fragment().is_some() {
+        return Err(unusable("it holds a name, a password or a query").hint(
+            "keep secrets out of addresses: a signature belongs in AZURE_STORAGE_SAS_TOKEN",
+        ));
+    }
     let near = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     match url.scheme() {
         "https" => Ok(url),
@@ -220,5 +226,29 @@ mod tests {
             ("AZURE_STORAGE_BLOB_ENDPOINT", "http://nas.example/acme"),
         ];
         assert!(text("azure:backups", pairs).contains("GHOSTSNAP_ALLOW_HTTP"));
+    }
+
+    #[test]
+    fn an_address_of_an_account_holds_no_secret() {
+        let endpoint = |url: &'static str| {
+            let variables = Variables::new(move |name| match name {
+                "AZURE_STORAGE_ACCOUNT" => Some("acme".to_owned()),
+                "AZURE_STORAGE_KEY" => Some("a2V5".to_owned()),
+                "AZURE_STORAGE_BLOB_ENDPOINT" => Some(url.to_owned()),
+                _ => None,
+            });
+            AzureOptions::new("azure:backups", &variables)
+        };
+        for url in [
+            "https://acme.example/?sig=hush",
+            "https://acme:hush@acme.example",
+            "https://hush@acme.example",
+            "https://acme.example/#hush",
+        ] {
+            let error = endpoint(url).err().unwrap().to_string();
+            assert!(!error.contains("hush"), "{error}");
+            assert!(error.contains("AZURE_STORAGE_SAS_TOKEN"), "{error}");
+        }
+        assert!(endpoint("https://acme.example/acme/").is_ok());
     }
 }
