@@ -172,6 +172,12 @@ pub fn is_far(address: &str) -> bool {
     scheme(address).is_some_and(|scheme| scheme != "file")
 }
 
+/// Whether a prefix of names in a store has steps such as `..`, which are resolved in the names of
+/// files but not in the prefix of a listing.
+pub(super) fn has_steps(prefix: &str) -> bool {
+    prefix.split('/').any(|part| [".", ".."].contains(&part))
+}
+
 /// What an address begins with; `None` for a path.
 fn scheme(address: &str) -> Option<&str> {
     let (scheme, _) = address.split_once(':')?;

@@ -2,6 +2,7 @@
 //! Where a container is and how it is reached: from an address and variables. Pure.
 
 use crate::backend::Variables;
+use crate::backend::open::has_steps;
 use crate::base::{Error, Kind, Result, limits};
 use azure_core::http::Url;
 use std::path::PathBuf;
@@ -61,6 +62,9 @@ impl AzureOptions {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if !(3..=63).contains(&container.len()) || !container.chars().all(fits) {
             return Err(wrong("a container's name has 3 to 63 small letters, digits and hyphens"));
+        }
+        if has_steps(prefix) {
+            return Err(wrong("its prefix has . or .. in it"));
         }
         let told = Told::new(variables)?;
         let account = told
@@ -218,6 +222,7 @@ mod tests {
         assert!(text("azure:backups", &[]).contains("AZURE_STORAGE_ACCOUNT is not set"));
         assert!(text("azure:Backups", &[]).contains("small letters"));
         assert!(text("azure://acme/backups", &[]).contains("a container and a prefix"));
+        assert!(text("azure:backups/a/../b", &[]).contains("has . or .. in it"));
         let pairs = &[("AZURE_STORAGE_ACCOUNT", "acme"), ("AZURE_STORAGE_KEY", "hush!")];
         let error = text("azure:backups", pairs);
         assert!(error.contains("base64") && !error.contains("hush"), "{error}");

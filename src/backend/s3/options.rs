@@ -2,6 +2,7 @@
 //! Where a bucket is and how it is reached: from an address and variables. Pure.
 
 use crate::backend::Variables;
+use crate::backend::open::has_steps;
 use crate::base::{Error, Kind, Result, limits};
 use reqwest::Url;
 use std::path::PathBuf;
@@ -56,6 +57,9 @@ impl S3Options {
         let (bucket, prefix) = place.path.split_once('/').unwrap_or((&place.path, ""));
         if !is_bucket_name(bucket) {
             return Err(wrong("it names no bucket"));
+        }
+        if has_steps(prefix) {
+            return Err(wrong("its prefix has . or .. in it"));
         }
         let path_style = match variables.get("GHOSTSNAP_S3_PATH_STYLE") {
             Some(_) => variables.flag("GHOSTSNAP_S3_PATH_STYLE")?,
@@ -228,6 +232,14 @@ mod tests {
             let text = refused(address, &[]);
             assert!(!text.contains("hush") && text.contains("AWS_ACCESS_KEY_ID"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_prefix_leads_to_one_place_only() {
+        for address in ["s3://bucket/a/../b", "s3://bucket/..", "s3://bucket/./a"] {
+            assert!(refused(address, &[]).contains("has . or .. in it"), "{address}");
+        }
+        assert_eq!(read("s3://bucket/a..b/.c").prefix, "a..b/.c");
     }
 
     #[test]
