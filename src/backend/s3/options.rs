@@ -107,6 +107,9 @@ fn at_endpoint(rest: &str, region: Option<String>, variables: &Variables) -> Res
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
         return Err(secret_in_address());
     }
+    if url.fragment().is_some() {
+        return Err(wrong("what follows # would be dropped"));
+    }
     let host = url.host_str().ok_or_else(|| wrong("it names no host"))?;
     let near = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
     match url.scheme() {
@@ -240,6 +243,7 @@ mod tests {
             assert!(refused(address, &[]).contains("has . or .. in it"), "{address}");
         }
         assert_eq!(read("s3://bucket/a..b/.c").prefix, "a..b/.c");
+        assert!(refused("s3:https://host/bucket/a#b", &[]).contains("would be dropped"));
     }
 
     #[test]
