@@ -740,3 +740,17 @@ fn a_prune_removes_what_was_given_up_a_grace_period_later_and_not_before() {
     assert!(!prune_at(31));
     fixture.assert_whole("pruned again");
 }
+
+#[test]
+fn a_listing_that_lacks_a_pack_gives_none_up() {
+    let fixture = Fixture::new();
+    let short: Arc<dyn Backend> =
+        Arc::new(Faulty::new(fixture.store(), Fault::ShortList(FileKind::Pack)));
+    let report = repair_packs(closed(&short), &[], None, OPTIONS, &Collect::default()).unwrap();
+    assert!(report.packs.is_empty(), "{:?}", report.packs);
+    // One that is really gone is.
+    fixture.disk.remove(&fixture.packs()[0]).unwrap();
+    let report =
+        repair_packs(closed(&fixture.store()), &[], None, OPTIONS, &Collect::default()).unwrap();
+    assert_eq!(report.packs.len(), 1);
+}

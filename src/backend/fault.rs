@@ -22,6 +22,8 @@ pub enum Fault {
     FullFrom(u64),
     /// Listings of this kind are cut off.
     CutList(FileKind),
+    /// Listings of this kind lack a file, and nothing says so.
+    ShortList(FileKind),
     /// Reads of this kind fail.
     NoRead(FileKind),
     /// The key may not remove.
@@ -99,7 +101,11 @@ impl Backend for Faulty {
             return Err(Error::new(Kind::Connect, format!("list {}", kind.folder()))
                 .why("the listing was cut off"));
         }
-        self.inner.list(kind)
+        let mut listed = self.inner.list(kind)?;
+        if self.fault == Fault::ShortList(kind) {
+            listed.pop();
+        }
+        Ok(listed)
     }
 
     fn list_together(&self, kinds: &[FileKind]) -> Result<Vec<(FileName, u64)>> {

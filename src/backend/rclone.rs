@@ -173,13 +173,19 @@ impl Rclone {
     }
 
     fn stat(&self, what: &str, name: &FileName) -> Result<Option<u64>> {
-        let input = json!({ "fs": self.place, "remote": name.to_string() });
+        let item = self.item(what, &name.to_string())?;
+        item.map(|item| size_of(what, &item)).transpose()
+    }
+
+    /// A file or folder at a path, if there is one.
+    fn item(&self, what: &str, path: &str) -> Result<Option<Item>> {
+        let input = json!({ "fs": self.place, "remote": path });
         let answer = self.command(what, Counter::RequestsGet, "stat", &input)?;
         if answer.status == 404 {
             return Ok(None);
         }
         let looked: Looked = understood(what, &answer)?;
-        looked.item.map(|item| size_of(what, &item)).transpose()
+        Ok(looked.item)
     }
 }
 
@@ -211,9 +217,13 @@ impl Backend for Rclone {
             json!({ "recurse": true, "filesOnly": true, "noModTime": true, "noMimeType": true });
         let input = json!({ "fs": self.place, "remote": kind.folder(), "opt": options });
         let answer = self.command(&what, Counter::RequestsList, "list", &input)?;
-        // A folder that does not exist is an empty one.
         if answer.status == 404 && said(&answer).contains("directory not found") {
-            return Ok(Vec::new());
+            // A folder that does not exist is an empty one. But rclone says the same of a folder
+            // below that was gone when it came to it.
+            return match self.item(&what, kind.folder())? {
+                None => Ok(Vec::new()),
+                Some(_) => Err(failed(&what, &answer).transient()),
+            };
         }
         let listing: Listing = understood(&what, &answer)?;
         let mut files = Vec::new();
@@ -392,6 +402,61 @@ fn failed(what: &str, answer: &Answer) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    /// A store whose rclone is a thread that gives these answers, one after the other.
+    fn answering(answers: Vec<(u16, serde_json::Value)>) -> Rclone {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        std::thread::spawn(move || {
+            for (status, body) in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                take_request(&mut stream);
+                let body = body.to_string();
+                let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n");
+                let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        let store = Rclone::new("rclone:box:a", &Access::bare(Arc::new(World::system()))).unwrap();
+        let sleeping = vec!["1000".into()];
+        let (path, silence) = (Path::new("/bin/sleep"), limits::SILENCE_WAIT);
+        let child = Child::start(path, sleeping, Vec::new(), silence).unwrap();
+        let authorization = HeaderValue::from_static("Basic x");
+        *store.server.lock().unwrap() = Some(Server { child, url, authorization });
+        store
+    }
+
+    /// Takes a request to the end of its body.
+    fn take_request(stream: &mut TcpStream) {
+        let (mut taken, mut piece) = (Vec::new(), [0; 65536]);
+        loop {
+            let length = stream.read(&mut piece).unwrap();
+            taken.extend_from_slice(&piece[..length]);
+            let text = String::from_utf8_lossy(&taken).to_lowercase();
+            let Some((head, _)) = text.split_once("\r\n\r\n") else { continue };
+            let told = head.split("content-length: ").nth(1).unwrap();
+            let told: usize = told.lines().next().unwrap().parse().unwrap();
+            let head = taken.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+            if taken.len() >= head + 4 + told {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn a_listing_that_broke_in_a_folder_below_is_never_an_empty_one() {
+        let gone = || (404, json!({ "error": "error in ListJSON: directory not found" }));
+        let folder = json!({ "item": { "Path": "packs", "Size": -1, "IsDir": true } });
+        let broken = answering(vec![gone(), (200, folder)]).list(FileKind::Pack).unwrap_err();
+        assert!(broken.is_transient(), "{broken}");
+        let nothing = (200, json!({ "item": null }));
+        assert_eq!(answering(vec![gone(), nothing]).list(FileKind::Pack).unwrap(), []);
+        // Nor is one of which nobody can say.
+        let trouble = (500, json!({ "error": "dial tcp: connection refused" }));
+        assert!(answering(vec![gone(), trouble]).list(FileKind::Pack).is_err());
+    }
 
     #[test]
     fn an_address_names_a_remote_and_holds_no_options() {

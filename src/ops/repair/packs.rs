@@ -229,12 +229,21 @@ fn find_damaged(
     wanted: &[FileId],
     monitor: &dyn Monitor,
 ) -> Result<HashMap<FileId, String>> {
-    let sizes: HashMap<FileName, u64> =
+    let mut sizes: HashMap<FileName, u64> =
         repository.backend().list(FileKind::Pack)?.into_iter().collect();
     let mut damaged = HashMap::new();
     let mut chosen = Vec::new();
-    for entry in index.entries.iter().filter(|one| wanted.is_empty() || wanted.contains(&one.id)) {
-        match sizes.get(&FileName::new(FileKind::Pack, entry.id)) {
+    let is_wanted = |one: &&PackHead| wanted.is_empty() || wanted.contains(&one.id);
+    let name = |entry: &PackHead| FileName::new(FileKind::Pack, entry.id);
+    let entries: Vec<&PackHead> = index.entries.iter().filter(is_wanted).collect();
+    // A listing alone gives no pack up.
+    let unlisted: Vec<FileName> =
+        entries.iter().map(|entry| name(entry)).filter(|name| !sizes.contains_key(name)).collect();
+    let asked = repository.backend().sizes(&unlisted)?;
+    let asked = unlisted.into_iter().zip(asked).filter_map(|(name, size)| Some((name, size?)));
+    sizes.extend(asked);
+    for entry in entries {
+        match sizes.get(&name(entry)) {
             None => drop(damaged.insert(entry.id, "it is missing".to_owned())),
             Some(size) if *size != entry.size => {
                 let why = format!("it has {size} bytes instead of {}", entry.size);
