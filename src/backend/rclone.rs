@@ -381,7 +381,8 @@ fn said(answer: &Answer) -> String {
 
 fn failed(what: &str, answer: &Answer) -> Error {
     let text = said(answer);
-    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let small = text.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| small.contains(word));
     let error = Error::new(Kind::Connect, what).why(format!("rclone: {}", quoted(&text)));
     if says(&["didn't find section", "unknown type of remote", "config file"]) {
         return error.with_kind(Kind::NotFound).hint(
@@ -389,14 +390,52 @@ fn failed(what: &str, answer: &Answer) -> Error {
              in RCLONE_CONFIG",
         );
     }
-    if says(&["AccessDenied", "permission denied", "403", "401", "SignatureDoesNotMatch"]) {
-        return error.with_kind(Kind::Forbidden).hint("try 'rclone lsd' with the same remote");
+    // Before rights: some stores answer 403 to all of it.
+    if says(&BUSY) {
+        return error.transient();
     }
-    if says(&["no space left", "quota", "insufficientStorage"]) {
+    if says(&FULL) {
         return error.with_kind(Kind::Disk).hint("free some space there");
+    }
+    if says(&NO_RIGHT) || ["401", "403"].iter().any(|code| is_status(&small, code)) {
+        return error.with_kind(Kind::Forbidden).hint("try 'rclone lsd' with the same remote");
     }
     // It has tried again by itself where it knows how; what is left is mostly the line.
     error.transient()
+}
+
+/// What stores say, in small letters, that are asked too often.
+const BUSY: [&str; 5] =
+    ["ratelimit", "rate limit", "quota metric", "too many requests", "slowdown"];
+/// What those say that are full.
+const FULL: [&str; 7] = [
+    "no space left",
+    "quota exceeded",
+    "quotaexceeded",
+    "quota has been exceeded",
+    "quotalimitreached",
+    "insufficientstorage",
+    "insufficient_space",
+];
+/// What those say that do not know or like whoever asks.
+const NO_RIGHT: [&str; 4] =
+    ["accessdenied", "access denied", "permission denied", "signaturedoesnotmatch"];
+
+/// Whether a text in small letters names this status of HTTP: as one, since the same digits stand in
+/// ports, sizes and names of packs.
+fn is_status(text: &str, code: &str) -> bool {
+    text.match_indices(code).any(|(start, _)| {
+        let (before, after) = text.split_at(start);
+        let after = after.get(code.len()..).unwrap_or_default();
+        let is_called = ["error", "status", "code", "statuscode"].iter().any(|word| {
+            let rest = before.trim_end_matches([' ', ':', '=']);
+            rest.len() < before.len() && rest.ends_with(word)
+        });
+        let is_alone = !before.ends_with(|c: char| c.is_ascii_alphanumeric());
+        let is_named =
+            is_alone && [" forbidden", " unauthorized"].iter().any(|word| after.starts_with(word));
+        is_named || is_called && !after.starts_with(|c: char| c.is_ascii_alphanumeric())
+    })
 }
 
 #[cfg(test)]
@@ -486,5 +525,28 @@ mod tests {
         assert!(error.kind() == Kind::NotFound && error.to_string().contains("listremotes"));
         assert_eq!(tell("write: no space left on device").kind(), Kind::Disk);
         assert!(tell("dial tcp: connection refused").is_transient());
+        // Digits say nothing by themselves.
+        for passing in [
+            "Post \"http://127.0.0.1:40311/\": connection reset",
+            "read packs/40/403a: unexpected EOF",
+            "write packs/01/401: error 4031: i/o timeout",
+            "googleapi: Error 403: User Rate Limit Exceeded., userRateLimitExceeded",
+            "googleapi: Error 403: Quota exceeded for quota metric 'Queries', rateLimitExceeded",
+        ] {
+            assert!(tell(passing).is_transient(), "{passing}");
+        }
+        for denied in [
+            "googleapi: Error 403: The user does not have sufficient permissions",
+            "AccessDenied: Access Denied",
+            "operation error S3: PutObject, https response error StatusCode: 403, RequestID: x",
+            "status code: 401, request id: x",
+            "unexpected response: 401 Unauthorized",
+            "sftp: \"Permission denied\"",
+        ] {
+            assert_eq!(tell(denied).kind(), Kind::Forbidden, "{denied}");
+        }
+        let full = "googleapi: Error 403: The user's Drive storage quota has been exceeded., \
+                    storageQuotaExceeded";
+        assert_eq!(tell(full).kind(), Kind::Disk);
     }
 }
