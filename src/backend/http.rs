@@ -49,6 +49,8 @@ pub struct Request<'a> {
     pub is_content: bool,
     /// Bytes that the answer may have.
     pub answer_max: u64,
+    /// How much longer than usual its first line may take, once all is sent.
+    pub answer_wait: Duration,
 }
 
 /// What came back, whole.
@@ -117,8 +119,10 @@ impl Http {
     pub async fn send(&self, request: Request<'_>) -> Result<Answer> {
         self.monitor.count(request.counter, 1);
         let what = request.what;
-        let mut pace = Pace { http: self, until: self.world.ticks() + self.silence, seen: 0 };
+        let mut pace = Pace::new(self, self.silence);
         let mut response = self.exchange(&request, &mut pace).await?;
+        // Whatever the answer took: its body has a span of its own.
+        pace = Pace::new(self, self.silence);
         let mut body = Vec::new();
         loop {
             let Some(piece) = pace.within(what, response.chunk()).await? else { break };
@@ -166,7 +170,10 @@ impl Http {
         let response = pin!(call.body(Body::wrap_stream(pieces)).send());
         let feeding = pin!(self.feed(request, sender, pace));
         match select(feeding, response).await {
-            Either::Left((Ok(()), response)) => pace_anew(self).within(what, response).await,
+            Either::Left((Ok(()), response)) => {
+                let patience = Pace::new(self, self.silence.saturating_add(request.answer_wait));
+                patience.within(what, response).await
+            }
             Either::Left((Err(error), _)) => Err(error),
             Either::Right((response, _)) => response.map_err(|error| trouble(what, error)),
         }
@@ -196,19 +203,20 @@ impl Http {
     }
 }
 
-/// A full span of patience, for an answer to what is sent.
-fn pace_anew(http: &Http) -> Pace<'_> {
-    Pace { http, until: http.world.ticks() + http.silence, seen: 0 }
-}
-
 /// Notices when nothing moves any more. A trickle of bytes is no movement.
 struct Pace<'h> {
     http: &'h Http,
+    /// How long nothing may move.
+    span: Duration,
     until: Duration,
     seen: u64,
 }
 
-impl Pace<'_> {
+impl<'h> Pace<'h> {
+    fn new(http: &'h Http, span: Duration) -> Self {
+        Self { http, span, until: http.world.ticks() + span, seen: 0 }
+    }
+
     fn left(&self) -> Duration {
         self.until.saturating_sub(self.http.world.ticks())
     }
@@ -217,7 +225,7 @@ impl Pace<'_> {
         self.seen += bytes;
         if self.seen >= limits::PROGRESS_BYTES {
             self.seen = 0;
-            self.until = self.http.world.ticks() + self.http.silence;
+            self.until = self.http.world.ticks() + self.span;
         }
     }
 
@@ -227,7 +235,7 @@ impl Pace<'_> {
         step: impl Future<Output = reqwest::Result<T>>,
     ) -> Result<T> {
         match tokio::time::timeout(self.left(), step).await {
-            Err(_) => Err(stalled(what, self.http.silence)),
+            Err(_) => Err(stalled(what, self.span)),
             Ok(result) => result.map_err(|error| trouble(what, error)),
         }
     }

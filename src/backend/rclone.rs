@@ -13,6 +13,7 @@ use super::{
     Access, Backend, FileKind, FileName, Properties, Variables, list_each, missing, size_each,
     whole_by_size,
 };
+use crate::base::units::bytes as length_of;
 use crate::base::{Counter, Error, FileId, Kind, Result, World, limits};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Url};
@@ -21,8 +22,25 @@ use serde_json::json;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 const RCLONE: &str = "/usr/bin/rclone";
+/// It tells us what is wrong rather than to ask again by itself for longer than we wait for it: whoever
+/// asks again is `retry.rs`. Twice, since some remotes renew what lets them in between two tries.
+const ARGUMENTS: [&str; 12] = [
+    "rcd",
+    "--rc-addr",
+    "127.0.0.1:0",
+    "--rc-serve",
+    "--log-level",
+    "NOTICE",
+    "--retries",
+    "1",
+    "--low-level-retries",
+    "2",
+    "--contimeout",
+    "20s",
+];
 const BOUNDARY: &str = "7e0b1d3b9a5f4c0e8c61b9f1a2d3c4e5";
 
 /// A repository behind rclone.
@@ -120,8 +138,7 @@ impl Rclone {
         let mut environment = self.environment.clone();
         environment.push(("RCLONE_RC_USER".to_owned(), "ghostsnap".to_owned()));
         environment.push(("RCLONE_RC_PASS".to_owned(), password.clone()));
-        let arguments = ["rcd", "--rc-addr", "127.0.0.1:0", "--rc-serve", "--log-level", "NOTICE"];
-        let arguments = arguments.into_iter().map(Into::into).collect();
+        let arguments = ARGUMENTS.into_iter().map(Into::into).collect();
         let child = Child::start(Path::new(RCLONE), arguments, environment, limits::SILENCE_WAIT);
         let mut child = child.map_err(|error| {
             let lacking = error.kind() == Kind::NotFound;
@@ -169,6 +186,7 @@ impl Rclone {
             body: &[body.as_bytes()],
             is_content: false,
             answer_max: limits::RECORD_BYTES_MAX,
+            answer_wait: Duration::ZERO,
         }))
     }
 
@@ -263,6 +281,7 @@ impl Backend for Rclone {
             body: &[],
             is_content: false,
             answer_max: (range.end - range.start).max(limits::STORE_ANSWER_BYTES_MAX),
+            answer_wait: Duration::ZERO,
         }))?;
         match answer.status {
             200 | 206 | 416 => http::ranged(&what, &range, answer),
@@ -308,6 +327,7 @@ impl Backend for Rclone {
             body: &[head.as_bytes(), bytes, tail.as_bytes()],
             is_content: true,
             answer_max: limits::STORE_ANSWER_BYTES_MAX,
+            answer_wait: pass_on_wait(length_of(bytes.len())),
         }))?;
         if answer.status != 200 {
             return Err(failed(&what, &answer));
@@ -353,6 +373,11 @@ fn environment(variables: &Variables) -> Vec<(String, String)> {
         "NO_PROXY",
     ];
     passed_on.into_iter().filter_map(|name| Some((name.to_owned(), variables.get(name)?))).collect()
+}
+
+/// How long rclone may take to pass on what it has.
+fn pass_on_wait(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / limits::PASSED_ON_BYTES_A_SECOND)
 }
 
 /// The port in `Serving remote control on http://127.0.0.1:43915/`.
@@ -446,19 +471,28 @@ mod tests {
 
     /// A store whose rclone is a thread that gives these answers, one after the other.
     fn answering(answers: Vec<(u16, serde_json::Value)>) -> Rclone {
+        answering_after(Duration::ZERO, answers)
+    }
+
+    /// The same of one that takes its time.
+    fn answering_after(time: Duration, answers: Vec<(u16, serde_json::Value)>) -> Rclone {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         std::thread::spawn(move || {
             for (status, body) in answers {
                 let (mut stream, _) = listener.accept().unwrap();
-                take_request(&mut stream);
+                let is_upload = take_request(&mut stream);
+                World::system().sleep(if is_upload { time } else { Duration::ZERO });
                 let body = body.to_string();
                 let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n");
                 let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
                 stream.write_all(answer.as_bytes()).unwrap();
             }
         });
-        let store = Rclone::new("rclone:box:a", &Access::bare(Arc::new(World::system()))).unwrap();
+        let second = |name: &str| (name == "GHOSTSNAP_SILENCE_SECONDS").then(|| "1".to_owned());
+        let access = Access::bare(Arc::new(World::system()));
+        let access = Access { variables: Variables::new(second), ..access };
+        let store = Rclone::new("rclone:box:a", &access).unwrap();
         let sleeping = vec!["1000".into()];
         let (path, silence) = (Path::new("/bin/sleep"), limits::SILENCE_WAIT);
         let child = Child::start(path, sleeping, Vec::new(), silence).unwrap();
@@ -467,8 +501,8 @@ mod tests {
         store
     }
 
-    /// Takes a request to the end of its body.
-    fn take_request(stream: &mut TcpStream) {
+    /// Takes a request to the end of its body; whether it is an upload.
+    fn take_request(stream: &mut TcpStream) -> bool {
         let (mut taken, mut piece) = (Vec::new(), [0; 65536]);
         loop {
             let length = stream.read(&mut piece).unwrap();
@@ -479,7 +513,7 @@ mod tests {
             let told: usize = told.lines().next().unwrap().parse().unwrap();
             let head = taken.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
             if taken.len() >= head + 4 + told {
-                return;
+                return text.starts_with("post /operations/uploadfile");
             }
         }
     }
@@ -495,6 +529,24 @@ mod tests {
         // Nor is one of which nobody can say.
         let trouble = (500, json!({ "error": "dial tcp: connection refused" }));
         assert!(answering(vec![gone(), trouble]).list(FileKind::Pack).is_err());
+    }
+
+    #[test]
+    fn a_remote_that_takes_no_stream_is_waited_for_as_long_as_the_bytes_need() {
+        let name = FileName::new(FileKind::Pack, FileId([1; 32]));
+        let answers = vec![(200, json!({ "item": null })), (200, json!({}))];
+        let slow = answering_after(Duration::from_millis(1500), answers.clone());
+        slow.create(&name, &vec![0; 1 << 20]).unwrap();
+        let slow = answering_after(Duration::from_millis(1500), answers);
+        assert!(slow.create(&name, b"little").unwrap_err().is_transient());
+        assert_eq!(pass_on_wait(48 << 20).as_secs() / 60, 14);
+    }
+
+    #[test]
+    fn rclone_is_told_to_leave_it_to_us_to_ask_again() {
+        let followed = |flag, value| ARGUMENTS.windows(2).any(|two| two == [flag, value]);
+        assert!(followed("--retries", "1") && followed("--low-level-retries", "2"));
+        assert!(followed("--contimeout", "20s"));
     }
 
     #[test]

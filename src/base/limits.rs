@@ -447,6 +447,9 @@ pub const RETRY_LOOK: std::time::Duration = std::time::Duration::from_millis(200
 pub const CONNECT_WAIT: std::time::Duration = std::time::Duration::from_secs(20);
 /// How long a request may stand still: stores write to several disks before they answer.
 pub const SILENCE_WAIT: std::time::Duration = std::time::Duration::from_secs(90);
+/// Bytes a second that rclone passes on at least: some remotes take no stream, so that it has all of a
+/// file before it sends any, and says nothing meanwhile. A pack of 48 MiB may take a quarter of an hour.
+pub const PASSED_ON_BYTES_A_SECOND: u64 = 56 * 1024;
 /// What must move in that time to count as progress: 180 bytes a second is no line.
 pub const PROGRESS_BYTES: u64 = 16 * 1024;
 /// Pieces that the body of a request is sent in.

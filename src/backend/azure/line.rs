@@ -76,6 +76,7 @@ impl Line {
                 body: &[body],
                 is_content: request.method() == Method::Put,
                 answer_max: asked_for(&headers).max(limits::STORE_ANSWER_BYTES_MAX),
+                answer_wait: std::time::Duration::ZERO,
             })
             .await?;
         let received: HashMap<HeaderName, HeaderValue> = answer

@@ -142,6 +142,7 @@ impl S3 {
                 body: &[content.unwrap_or(&built)],
                 is_content: content.is_some(),
                 answer_max: answer_max.max(limits::STORE_ANSWER_BYTES_MAX),
+                answer_wait: std::time::Duration::ZERO,
             };
             self.http.send(request).await
         })

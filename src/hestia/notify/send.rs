@@ -181,6 +181,7 @@ fn post_once(http: &Http, what: &str, post: &Post, wait: Duration) -> Result<()>
         body: &[&post.body],
         is_content: false,
         answer_max: notify_limits::ANSWER_BYTES_MAX,
+        answer_wait: Duration::ZERO,
     };
     let asked = http.run(async { tokio::time::timeout(wait, http.send(request)).await });
     let answer = asked.unwrap_or_else(|_| {
