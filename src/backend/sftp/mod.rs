@@ -111,7 +111,7 @@ impl Sftp {
         Wire::new(child).map_err(|(error, child)| {
             // The end of the line comes before its last words.
             self.world.sleep(limits::LAST_WORDS_WAIT);
-            broken(what, &error, &child.complaint())
+            not_let_in(what, &error, &child.complaint())
         })
     }
 
@@ -427,7 +427,7 @@ fn refused(what: &str, status: &Status) -> Error {
 }
 
 /// What `ssh` complains about says why there is no line.
-fn broken(what: &str, error: &io::Error, complaint: &str) -> Error {
+fn not_let_in(what: &str, error: &io::Error, complaint: &str) -> Error {
     let ours = Error::new(Kind::Connect, what);
     let says = |words: &[&str]| words.iter().any(|word| complaint.contains(word));
     if says(&["Permission denied"]) {
@@ -445,13 +445,19 @@ fn broken(what: &str, error: &io::Error, complaint: &str) -> Error {
     if says(&["subsystem request failed", "no such identity", "Bad configuration"]) {
         return ours.with_kind(Kind::Invalid).why(complaint.to_owned());
     }
+    broken(what, error, complaint)
+}
+
+/// A line that is gone, or was never there. `ssh` may have complained long before it broke, when it
+/// could not note the host's key for example, so that its words decide nothing.
+fn broken(what: &str, error: &io::Error, complaint: &str) -> Error {
     let why = match (error.kind(), complaint) {
         (io::ErrorKind::TimedOut, "") => "the server made no progress".to_owned(),
         (io::ErrorKind::InvalidData, "") => format!("the server does not speak SFTP: {error}"),
         (_, "") => "the connection broke".to_owned(),
         (_, complaint) => complaint.to_owned(),
     };
-    ours.why(why).transient()
+    Error::new(Kind::Connect, what).why(why).transient()
 }
 
 #[cfg(test)]
@@ -461,7 +467,7 @@ mod tests {
     #[test]
     fn what_ssh_complains_about_decides_whether_to_ask_again() {
         let gone = io::Error::from(io::ErrorKind::UnexpectedEof);
-        let tell = |complaint: &str| broken("read x", &gone, complaint);
+        let tell = |complaint: &str| not_let_in("read x", &gone, complaint);
         let error = tell("u@box: Permission denied (publickey).");
         assert!(error.kind() == Kind::Forbidden && !error.is_transient());
         let error = tell("Host key verification failed.");
@@ -470,5 +476,14 @@ mod tests {
             let error = tell(complaint);
             assert!(error.kind() == Kind::Connect && error.is_transient());
         }
+    }
+
+    #[test]
+    fn what_ssh_said_at_the_login_ends_no_line_that_breaks_later() {
+        let gone = io::Error::from(io::ErrorKind::UnexpectedEof);
+        let said = "hostfile_replace_entries: /root/.ssh/known_hosts: Permission denied";
+        let error = broken("read x", &gone, said);
+        assert!(error.kind() == Kind::Connect && error.is_transient());
+        assert!(error.one_line().contains("known_hosts"), "{error}");
     }
 }
