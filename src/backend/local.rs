@@ -203,6 +203,7 @@ impl Backend for Local {
             append_only: false,
             is_far: false,
             listed_at_once: limits::LISTED_AT_ONCE,
+            pack_bytes_max: limits::PACK_BYTES_MAX,
         }
     }
 

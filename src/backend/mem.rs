@@ -116,6 +116,7 @@ impl Backend for Mem {
             append_only: false,
             is_far: false,
             listed_at_once: crate::base::limits::LISTED_AT_ONCE,
+            pack_bytes_max: crate::base::limits::PACK_BYTES_MAX,
         }
     }
 

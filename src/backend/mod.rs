@@ -115,6 +115,8 @@ pub struct Properties {
     pub is_far: bool,
     /// How many files one request of a listing names, about.
     pub listed_at_once: usize,
+    /// Packs up to here are stored in one request and take no more memory than they must.
+    pub pack_bytes_max: u64,
 }
 
 /// A store of immutable files. All methods are required: a wrapper that forgot to forward one

@@ -352,6 +352,7 @@ impl Backend for Rclone {
             append_only: self.append_only,
             is_far: true,
             listed_at_once: usize::MAX,
+            pack_bytes_max: limits::PACK_BYTES_MAX,
         }
     }
 

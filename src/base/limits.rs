@@ -466,8 +466,10 @@ pub const S3_WHOLE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of one such part. S3 takes at most 10,000 and at least 5 MiB each but for the last.
 pub const S3_PART_BYTES: u64 = 16 * 1024 * 1024;
 /// Files above this are uploaded to Azure in blocks: the SDK wants a copy of what it sends. A pack
-/// of the smaller ones fits: it is one request then.
+/// fits: it is one request then.
 pub const AZURE_WHOLE_BYTES_MAX: u64 = 24 * 1024 * 1024;
+/// The largest pack meant for Azure; the last blob may pass it by half of what a blob may have.
+pub const AZURE_PACK_BYTES_MAX: u64 = 20 * 1024 * 1024;
 /// Bytes of one such block.
 pub const AZURE_BLOCK_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes that one request of SFTP reads or writes: what every server takes.

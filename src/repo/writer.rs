@@ -192,7 +192,8 @@ impl<'r> Writer<'r> {
     fn new_pack(&self, class: PackClass) -> Result<OpenPack> {
         // A first backup makes a repository large while it runs: its packs grow with it.
         let stored = self.stored_bytes + self.shared.counts.get(Counter::BytesStored);
-        let usual = || pack_bytes_for(stored, self.options.writers);
+        let most = self.repository.backend().properties().pack_bytes_max;
+        let usual = || pack_bytes_for(stored, self.options.writers).min(most);
         let data = self.options.pack_bytes.unwrap_or_else(usual);
         let target = match class {
             PackClass::Data => data,

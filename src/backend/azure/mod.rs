@@ -315,6 +315,7 @@ impl Backend for Azure {
             append_only: self.options.append_only,
             is_far: true,
             listed_at_once: limits::LISTED_AT_ONCE,
+            pack_bytes_max: limits::AZURE_PACK_BYTES_MAX,
         }
     }
 

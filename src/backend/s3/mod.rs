@@ -405,6 +405,7 @@ impl Backend for S3 {
             append_only: self.options.append_only,
             is_far: true,
             listed_at_once: limits::LISTED_AT_ONCE,
+            pack_bytes_max: limits::PACK_BYTES_MAX,
         }
     }
 

@@ -306,6 +306,7 @@ impl Backend for Sftp {
             append_only: self.options.append_only,
             is_far: true,
             listed_at_once: 1,
+            pack_bytes_max: limits::PACK_BYTES_MAX,
         }
     }
 
