@@ -1143,7 +1143,8 @@ fn a_key_that_may_not_remove_costs_a_backup_nothing_but_garbage() {
     folder_of(&source, &["a", "b", "c"], 90_000);
     let (_, backend) = new_repository();
     let kept: Arc<dyn Backend> = Arc::new(Faulty::new(Arc::clone(&backend), Fault::NoRemove));
-    let mut walk = ghostsnap::tree::Walk::new(&[source.clone()], Default::default()).unwrap();
+    let mut walk =
+        ghostsnap::tree::Walk::new(std::slice::from_ref(&source), Default::default()).unwrap();
     let mut options = options();
     options.template.paths = walk.roots();
     options.writer.checkpoint_bytes = 1;

@@ -25,8 +25,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 const RCLONE: &str = "/usr/bin/rclone";
-/// It tells us what is wrong rather than to ask again by itself for longer than we wait for it: whoever
-/// asks again is `retry.rs`. Twice, since some remotes renew what lets them in between two tries.
+/// It tells us what is wrong rather than to ask again by itself for longer than we wait for it:
+/// whoever asks again is `retry.rs`. Twice, since some remotes renew what lets them in between two
+/// tries.
 const ARGUMENTS: [&str; 12] = [
     "rcd",
     "--rc-addr",
@@ -447,8 +448,8 @@ const FULL: [&str; 7] = [
 const NO_RIGHT: [&str; 4] =
     ["accessdenied", "access denied", "permission denied", "signaturedoesnotmatch"];
 
-/// Whether a text in small letters names this status of HTTP: as one, since the same digits stand in
-/// ports, sizes and names of packs.
+/// Whether a text in small letters names this status of HTTP: as one, since the same digits stand
+/// in ports, sizes and names of packs.
 fn is_status(text: &str, code: &str) -> bool {
     text.match_indices(code).any(|(start, _)| {
         let (before, after) = text.split_at(start);
@@ -504,7 +505,7 @@ mod tests {
 
     /// Takes a request to the end of its body; whether it is an upload.
     fn take_request(stream: &mut TcpStream) -> bool {
-        let (mut taken, mut piece) = (Vec::new(), [0; 65536]);
+        let (mut taken, mut piece) = (Vec::new(), [0; 4096]);
         loop {
             let length = stream.read(&mut piece).unwrap();
             taken.extend_from_slice(&piece[..length]);

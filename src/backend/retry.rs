@@ -261,7 +261,7 @@ mod tests {
         let tried = |retry: &Retry| {
             let began = world.ticks();
             retry.persist::<()>(|_| Err(broken())).unwrap_err();
-            world.ticks() - began
+            world.ticks().saturating_sub(began)
         };
         retry.persist(|_| Ok(())).unwrap();
         let long = tried(&retry);

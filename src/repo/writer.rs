@@ -225,8 +225,8 @@ impl<'r> Writer<'r> {
     }
 
     /// The same for whoever stores a snapshot next: whether a store far away has the new index is
-    /// looked at by [`IndexedRepository::commit`], together with what else is looked at there. Parts
-    /// of the index that are replaced and cannot be removed are told, and hold nothing up.
+    /// looked at by [`IndexedRepository::commit`], together with what else is looked at there.
+    /// Parts of the index that are replaced and cannot be removed are told, and hold nothing up.
     pub fn finish_to_commit(self, monitor: &dyn Monitor) -> Result<Counts> {
         let (counts, left) = self.end(Looked::ByCommit)?;
         if let Some(error) = left {

@@ -482,7 +482,7 @@ mod tests {
     #[test]
     fn what_ssh_said_at_the_login_ends_no_line_that_breaks_later() {
         let gone = io::Error::from(io::ErrorKind::UnexpectedEof);
-        let said = "hostfile_replace_entries: /root/.ssh/known_hosts: Permission denied";
+        let said = "hostfile_replace_entries: known_hosts: Permission denied";
         let error = broken("read x", &gone, said);
         assert!(error.kind() == Kind::Connect && error.is_transient());
         assert!(error.one_line().contains("known_hosts"), "{error}");
