@@ -16,7 +16,7 @@ use ghostsnap::backend::mem::Mem;
 use ghostsnap::backend::retry::{Retried, Retry};
 use ghostsnap::backend::s3::{S3, S3Options};
 use ghostsnap::backend::throttle::{Rates, Throttled};
-use ghostsnap::backend::{self, Access, Backend, FileKind, FileName, read_all};
+use ghostsnap::backend::{self, Access, Backend, FileKind, FileName, Leftovers, read_all};
 use ghostsnap::base::monitor::{Collect, Stop};
 use ghostsnap::base::units::ByteSize;
 use ghostsnap::base::{FileId, Kind, World};
@@ -84,6 +84,8 @@ fn suite(backend: &dyn Backend) {
     assert_eq!(backend.sizes(&[]).unwrap(), []);
     backend.remove(&lock).unwrap();
     assert_eq!(backend.sizes(&asked[..2]).unwrap(), [None, None]);
+    // Nothing that has a name is left over.
+    assert_eq!(backend.leftovers(i64::MAX, Leftovers::Remove).unwrap(), (0, 0));
     assert!(!backend.location().is_empty());
 }
 
@@ -343,6 +345,32 @@ fn an_ssh_server_keeps_the_contract() {
     store.create(&pack, &bytes).unwrap();
     assert!(read_all(store.as_ref(), &pack).unwrap() == bytes);
     assert_eq!(store.read(&pack, 3_000_000..3_100_000).unwrap(), bytes[3_000_000..3_100_000]);
+}
+
+#[test]
+fn what_killed_writers_left_on_an_ssh_server_goes_when_it_is_old() {
+    let Some(server) = stores::ssh() else { return };
+    let place = server.place();
+    let store = backend::open(&place, &stores::access(server.keys())).unwrap();
+    store.create(&name(FileKind::Lock, 1), b"x").unwrap();
+    let temps = std::path::Path::new(place.strip_prefix("sftp://store").unwrap()).join("tmp");
+    let left = |n: u8, seconds| {
+        let path = temps.join(FileId([n; 32]).to_string());
+        let file = std::fs::File::create(path).unwrap();
+        file.set_len(100).unwrap();
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        file.set_modified(time).unwrap();
+    };
+    for (n, seconds) in [(1, 1000), (2, 1000), (3, 5000)] {
+        left(n, seconds);
+    }
+    std::fs::write(temps.join("notes"), "x").unwrap();
+    let leftovers = |before, task| store.leftovers(before, task).unwrap();
+    assert_eq!(leftovers(1000, Leftovers::Count), (0, 0));
+    assert_eq!(leftovers(1001, Leftovers::Count), (2, 200));
+    assert_eq!(leftovers(1001, Leftovers::Remove), (2, 200));
+    assert_eq!(leftovers(i64::MAX, Leftovers::Remove), (1, 100));
+    assert!(temps.join("notes").exists() && store.list(FileKind::Lock).unwrap().len() == 1);
 }
 
 #[test]

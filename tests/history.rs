@@ -343,6 +343,13 @@ fn a_full_disk_can_be_freed_and_nobody_misses_what_went() {
             self.1.fetch_add(1, Ordering::SeqCst);
             self.0.remove(name)
         }
+        fn leftovers(
+            &self,
+            before: i64,
+            task: ghostsnap::backend::Leftovers,
+        ) -> Result<(u64, u64)> {
+            self.0.leftovers(before, task)
+        }
         fn properties(&self) -> ghostsnap::backend::Properties {
             self.0.properties()
         }

@@ -163,6 +163,10 @@ impl Backend for Turned {
     fn remove(&self, name: &FileName) -> Result<()> {
         self.floor.pass(self.run, format!("remove {name}"), || self.inner.remove(name))
     }
+    fn leftovers(&self, before: i64, task: ghostsnap::backend::Leftovers) -> Result<(u64, u64)> {
+        self.inner.leftovers(before, task)
+    }
+
     fn properties(&self) -> Properties {
         Properties { is_far: self.is_far, ..self.inner.properties() }
     }

@@ -74,6 +74,10 @@ impl Backend for Far {
     fn remove(&self, name: &FileName) -> Result<()> {
         self.mem.remove(name)
     }
+    fn leftovers(&self, before: i64, task: ghostsnap::backend::Leftovers) -> Result<(u64, u64)> {
+        self.mem.leftovers(before, task)
+    }
+
     fn properties(&self) -> Properties {
         Properties { is_far: true, ..self.mem.properties() }
     }

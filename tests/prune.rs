@@ -7,6 +7,7 @@ mod common;
 
 use common::*;
 use ghostsnap::backend::fault::{Fault, Faulty};
+use ghostsnap::backend::local::Local;
 use ghostsnap::backend::mem::Mem;
 use ghostsnap::backend::{Backend, FileKind, FileName, Properties};
 use ghostsnap::base::monitor::Collect;
@@ -21,7 +22,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 const HOUR: u64 = 3600;
 
@@ -432,6 +433,10 @@ impl Backend for Between {
         self.turn();
         self.inner.remove(name)
     }
+    fn leftovers(&self, before: i64, task: ghostsnap::backend::Leftovers) -> Result<(u64, u64)> {
+        self.inner.leftovers(before, task)
+    }
+
     fn properties(&self) -> Properties {
         self.inner.properties()
     }
@@ -791,6 +796,13 @@ fn a_store_that_lets_nothing_be_removed_is_left_alone() {
         fn remove(&self, name: &FileName) -> Result<()> {
             panic!("nobody may remove {name}")
         }
+        fn leftovers(
+            &self,
+            before: i64,
+            task: ghostsnap::backend::Leftovers,
+        ) -> Result<(u64, u64)> {
+            self.0.leftovers(before, task)
+        }
         fn properties(&self) -> Properties {
             Properties { append_only: true, ..self.0.properties() }
         }
@@ -826,4 +838,28 @@ fn one_prune_at_a_time_on_a_machine() {
     let world_of_another = World::seeded(77);
     assert_eq!(world_of_another.runs(&world.process()), None);
     let _: FileId = scene.last.id.unwrap();
+}
+
+#[test]
+fn what_killed_runs_left_unfinished_goes_a_grace_period_later() {
+    let (home, folder) = (Home::new(), tempfile::tempdir().unwrap());
+    home.write("a", 9000);
+    let backend: Arc<dyn Backend> = Arc::new(Local::new(folder.path()));
+    init(Arc::clone(&backend));
+    backup_now(&backend, &home.path());
+    let now = at(&backend, 0).world().now().seconds;
+    let left = |name: &str, time: i64| {
+        let path = folder.path().join("tmp").join(name);
+        fs::write(&path, "part").unwrap();
+        let time = UNIX_EPOCH + Duration::from_secs(time.try_into().unwrap());
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        path
+    };
+    let grace = small_packs().grace_seconds;
+    let (old, young) = (left("4711-0", now - grace - 9), left("4711-1", now - grace + 9000));
+    let dry = prune(at(&backend, 0), &small_packs(), true, &Collect::default()).unwrap();
+    assert_eq!((dry.leftovers, dry.removed, old.exists()), ((1, 4), (0, 0), true));
+    let report = pruned_now(&backend, 0);
+    assert_eq!((report.leftovers, report.removed), ((1, 4), (1, 4)));
+    assert!(!old.exists() && young.exists());
 }

@@ -434,6 +434,10 @@ fn packs_can_be_named_and_unknown_or_sound_ones_are_told() {
 struct BadMemory(Mem, Mutex<u64>);
 
 impl Backend for BadMemory {
+    fn leftovers(&self, before: i64, task: ghostsnap::backend::Leftovers) -> Result<(u64, u64)> {
+        self.0.leftovers(before, task)
+    }
+
     fn location(&self) -> String {
         self.0.location()
     }

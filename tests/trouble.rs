@@ -202,6 +202,13 @@ fn an_index_that_is_merged_while_it_is_listed_is_seen_whole() {
         fn remove(&self, name: &FileName) -> Result<()> {
             self.0.remove(name)
         }
+        fn leftovers(
+            &self,
+            before: i64,
+            task: ghostsnap::backend::Leftovers,
+        ) -> Result<(u64, u64)> {
+            self.0.leftovers(before, task)
+        }
         fn properties(&self) -> ghostsnap::backend::Properties {
             self.0.properties()
         }

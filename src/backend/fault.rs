@@ -3,7 +3,7 @@
 //! mutation and does nothing more; a disk may fill up; a listing may be cut off; a read may fail.
 //! A single file is never torn by this wrapper: what a torn file looks like is the damage suite's.
 
-use super::{Backend, FileKind, FileName, Properties};
+use super::{Backend, FileKind, FileName, Leftovers, Properties};
 use crate::base::{Error, Kind, Result};
 use std::ops::Range;
 use std::sync::Arc;
@@ -149,6 +149,11 @@ impl Backend for Faulty {
 
     fn remove(&self, name: &FileName) -> Result<()> {
         self.mutate(false, || self.inner.remove(name))
+    }
+
+    fn leftovers(&self, before: i64, task: Leftovers) -> Result<(u64, u64)> {
+        self.alive()?;
+        self.inner.leftovers(before, task)
     }
 
     fn properties(&self) -> Properties {

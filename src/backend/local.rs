@@ -3,7 +3,8 @@
 //! the disk: written to `tmp/`, synced, renamed, folder synced.
 
 use super::{
-    Backend, FileKind, FileName, Properties, list_each, missing, size_each, whole_by_size,
+    Backend, FileKind, FileName, Leftovers, Properties, is_temporary, list_each, missing,
+    size_each, whole_by_size,
 };
 use crate::base::error::io_error;
 use crate::base::{Error, FileId, Kind, Result, WhatIo, limits, units};
@@ -12,7 +13,7 @@ use nix::fcntl::{AT_FDCWD, PosixFadviseAdvice, RenameFlags, posix_fadvise, renam
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -176,7 +177,8 @@ impl Backend for Local {
         let temp = self.write_temp(bytes).map_err(|error| match error.kind() {
             // Only the final name may be said to exist.
             io::ErrorKind::AlreadyExists => Error::new(Kind::Disk, what())
-                .why(format!("{} is full of leftovers", self.root.join(TEMP_FOLDER).display())),
+                .why(format!("{} is full of leftovers", self.root.join(TEMP_FOLDER).display()))
+                .hint("'ghostsnap prune' removes those that are old"),
             _ => io_error(error, what()),
         })?;
         if let Err(error) = rename_new(&temp, &path) {
@@ -195,6 +197,27 @@ impl Backend for Local {
             Err(error) => Err(io_error(error, what())),
             Ok(()) => sync_folder(path.parent().unwrap_or(&self.root)).what_io(what),
         }
+    }
+
+    fn leftovers(&self, before: i64, task: Leftovers) -> Result<(u64, u64)> {
+        let folder = self.root.join(TEMP_FOLDER);
+        let what = || format!("look at what is left in {}", folder.display());
+        let mut found = (0, 0);
+        let names = read_folder(&folder).what_io(what)?;
+        for (_, path) in names.into_iter().filter(|(name, _)| is_temporary(name)) {
+            let meta = match fs::symlink_metadata(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                meta => meta.what_io(what)?,
+            };
+            if !meta.is_file() || meta.mtime() >= before {
+                continue;
+            }
+            if task == Leftovers::Remove {
+                fs::remove_file(&path).what_io(|| format!("remove {}", path.display()))?;
+            }
+            found = (found.0 + 1, found.1 + meta.len());
+        }
+        Ok(found)
     }
 
     fn properties(&self) -> Properties {
@@ -307,6 +330,28 @@ mod tests {
         assert_eq!(local.create(&name, b"other").unwrap_err().kind(), Kind::Exists);
         assert_eq!(local.read(&name, 1..4).unwrap(), b"ell");
         assert_eq!(fs::read_dir(folder.path().join("a/b/tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_killed_writers_left_is_counted_and_removed_when_it_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let (local, temps) = (Local::new(folder.path()), folder.path().join(TEMP_FOLDER));
+        assert_eq!(local.leftovers(i64::MAX, Leftovers::Remove).unwrap(), (0, 0));
+        fs::create_dir_all(temps.join("1-2")).unwrap();
+        let own = FileId([7; 32]).to_string();
+        for name in ["4711-0", "4711-1", &own, "notes", "1-x"] {
+            fs::write(temps.join(name), b"part").unwrap();
+        }
+        let long_ago = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000);
+        for name in ["4711-1", &own, "notes"] {
+            let file = OpenOptions::new().write(true).open(temps.join(name)).unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+        assert_eq!(local.leftovers(1000, Leftovers::Count).unwrap(), (0, 0));
+        assert_eq!(local.leftovers(1001, Leftovers::Count).unwrap(), (2, 8));
+        assert_eq!(local.leftovers(1001, Leftovers::Remove).unwrap(), (2, 8));
+        assert_eq!(local.leftovers(i64::MAX, Leftovers::Count).unwrap(), (1, 4));
+        assert!(temps.join("notes").exists() && temps.join("4711-0").exists());
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! A backend in memory, with an optional size limit: the disk of most tests.
 
 use super::{
-    Backend, FileKind, FileName, Properties, list_each, missing, size_each, whole_by_size,
+    Backend, FileKind, FileName, Leftovers, Properties, list_each, missing, size_each,
+    whole_by_size,
 };
 use crate::base::{Error, Kind, Result, units};
 use std::collections::BTreeMap;
@@ -108,6 +109,10 @@ impl Backend for Mem {
     fn remove(&self, name: &FileName) -> Result<()> {
         self.lock().remove(name);
         Ok(())
+    }
+
+    fn leftovers(&self, _: i64, _: Leftovers) -> Result<(u64, u64)> {
+        Ok((0, 0))
     }
 
     fn properties(&self) -> Properties {

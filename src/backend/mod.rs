@@ -119,6 +119,23 @@ pub struct Properties {
     pub pack_bytes_max: u64,
 }
 
+/// What is done with files that never got their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leftovers {
+    /// They are counted.
+    Count,
+    /// They are removed.
+    Remove,
+}
+
+/// Whether a file in the folder of temporary files has a name that a folder or an SSH server gives
+/// one: what else lies there is somebody else's.
+fn is_temporary(name: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_local = |(process, serial)| is_number(process) && is_number(serial);
+    FileId::parse(name).is_ok() || name.split_once('-').is_some_and(is_local)
+}
+
 /// A store of immutable files. All methods are required: a wrapper that forgot to forward one
 /// would not compile.
 pub trait Backend: Send + Sync {
@@ -149,6 +166,11 @@ pub trait Backend: Send + Sync {
 
     /// Removes a file; one that is gone already is fine.
     fn remove(&self, name: &FileName) -> Result<()>;
+
+    /// What killed writers left behind of files that never got their names, if nobody has written
+    /// to it since `before` (seconds since 1970): how many files, and their bytes. Removed, or only
+    /// counted. Nothing where a store has no such files.
+    fn leftovers(&self, before: i64, task: Leftovers) -> Result<(u64, u64)>;
 
     /// What it is like.
     fn properties(&self) -> Properties;

@@ -158,6 +158,9 @@ mod tests {
             self.may(Step::Delete)?;
             self.0.remove(name)
         }
+        fn leftovers(&self, before: i64, task: crate::backend::Leftovers) -> Result<(u64, u64)> {
+            self.0.leftovers(before, task)
+        }
         fn properties(&self) -> super::super::Properties {
             self.0.properties()
         }

@@ -10,8 +10,8 @@
 use super::child::Child;
 use super::http::{self, Answer, Http, Request, Route, quoted};
 use super::{
-    Access, Backend, FileKind, FileName, Properties, Variables, list_each, missing, size_each,
-    whole_by_size,
+    Access, Backend, FileKind, FileName, Leftovers, Properties, Variables, list_each, missing,
+    size_each, whole_by_size,
 };
 use crate::base::units::bytes as length_of;
 use crate::base::{Counter, Error, FileId, Kind, Result, World, limits};
@@ -344,6 +344,10 @@ impl Backend for Rclone {
             200 | 404 => Ok(()),
             _ => Err(failed(&what, &answer)),
         }
+    }
+
+    fn leftovers(&self, _: i64, _: Leftovers) -> Result<(u64, u64)> {
+        Ok((0, 0))
     }
 
     fn properties(&self) -> Properties {

@@ -7,7 +7,7 @@
 //! A store that stores a file and whose answer is lost is the reason why `create` needs care: asked
 //! again, it says that the file exists. Then its bytes decide whether it is ours.
 
-use super::{Backend, FileKind, FileName, Properties};
+use super::{Backend, FileKind, FileName, Leftovers, Properties};
 use crate::base::monitor::Stage;
 use crate::base::units::{Span, bytes as length_of};
 use crate::base::{Counter, Error, Kind, Monitor, Result, World, limits};
@@ -170,6 +170,10 @@ impl Backend for Retried {
 
     fn remove(&self, name: &FileName) -> Result<()> {
         self.retry.persist(|_| self.inner.remove(name))
+    }
+
+    fn leftovers(&self, before: i64, task: Leftovers) -> Result<(u64, u64)> {
+        self.retry.persist(|_| self.inner.leftovers(before, task))
     }
 
     fn properties(&self) -> Properties {

@@ -4,7 +4,7 @@
 //! time of the files before, so that a rate holds over a run; one file goes as fast as the line
 //! takes it.
 
-use super::{Backend, FileKind, FileName, Properties};
+use super::{Backend, FileKind, FileName, Leftovers, Properties};
 use crate::base::monitor::Stop;
 use crate::base::pace::Pace;
 use crate::base::units::{ByteSize, bytes as length_of};
@@ -99,6 +99,10 @@ impl Backend for Throttled {
 
     fn remove(&self, name: &FileName) -> Result<()> {
         self.inner.remove(name)
+    }
+
+    fn leftovers(&self, before: i64, task: Leftovers) -> Result<(u64, u64)> {
+        self.inner.leftovers(before, task)
     }
 
     fn properties(&self) -> Properties {

@@ -3,7 +3,7 @@
 //! `AWS_SECRET_ACCESS_KEY`; a repository that somebody gave a name has the option `secret` instead,
 //! and an error that sends its admin to the environment would send him to the wrong place.
 
-use super::{Backend, FileKind, FileName, Properties};
+use super::{Backend, FileKind, FileName, Leftovers, Properties};
 use crate::base::{Error, Result};
 use std::ops::Range;
 use std::sync::Arc;
@@ -93,6 +93,10 @@ impl Backend for Worded {
 
     fn remove(&self, name: &FileName) -> Result<()> {
         self.said(self.inner.remove(name))
+    }
+
+    fn leftovers(&self, before: i64, task: Leftovers) -> Result<(u64, u64)> {
+        self.said(self.inner.leftovers(before, task))
     }
 
     fn properties(&self) -> Properties {

@@ -370,6 +370,7 @@ fn sums(report: &PruneReport, at_once: bool) -> Vec<(&'static str, u64, u64)> {
     let mut sums: Vec<(&str, u64, u64)> = Vec::new();
     let mut strays = add(plan.stray_sum(Fate::Mark), plan.stray_sum(Fate::Wait));
     let mut removed = add(plan.sum(Fate::Remove), plan.stray_sum(Fate::Remove));
+    removed = add(removed, report.leftovers);
     for fate in Fate::ALL {
         let mut sum = plan.sum(fate);
         if at_once && matches!(fate, Fate::Mark | Fate::Wait) {

@@ -2,7 +2,7 @@
 //! Removes a whole repository, in an order in which it stays one until its packs are gone: what was
 //! begun can be taken up again. Only files that are a repository's own are ever touched.
 
-use crate::backend::{Backend, FileKind};
+use crate::backend::{Backend, FileKind, Leftovers};
 use crate::base::units::bytes;
 use crate::base::{Error, Kind, Monitor, Result, Within};
 use crate::repo::Repository;
@@ -36,6 +36,7 @@ pub fn wipe(repository: &Repository, monitor: &dyn Monitor) -> Result<u64> {
         // While it can still be opened: whoever stores something now would lose it with success.
         if kind == FileKind::Config {
             refuse_in_use(backend.as_ref()).within(what)?;
+            removed += backend.leftovers(i64::MAX, Leftovers::Remove).within(what)?.0;
         }
         let files = backend.list(kind)?;
         for (name, _) in &files {
@@ -72,6 +73,7 @@ mod tests {
     use super::*;
     use crate::backend::FileName;
     use crate::backend::fault::{Fault, Faulty};
+    use crate::backend::local::Local;
     use crate::backend::mem::Mem;
     use crate::base::FileId;
     use crate::base::World;
@@ -86,6 +88,19 @@ mod tests {
         let error = refuse_in_use(&store).unwrap_err();
         assert_eq!(error.kind(), Kind::InUse);
         refuse_in_use(&Mem::new()).unwrap();
+    }
+
+    #[test]
+    fn what_killed_writers_left_goes_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Backend> = Arc::new(Local::new(folder.path()));
+        let world = || Arc::new(World::seeded(1));
+        let secret = Secret::from_file_text(&Secret::key_file_text(&[7; 32])).unwrap();
+        let repository = Repository::init(store, &secret, "x", world()).unwrap();
+        let left = folder.path().join("tmp/4711-0");
+        std::fs::write(&left, "part").unwrap();
+        assert_eq!(wipe(&repository, &Collect::default()).unwrap(), 3);
+        assert!(!left.exists());
     }
 
     #[test]

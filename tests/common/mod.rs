@@ -408,6 +408,10 @@ impl Backend for Hooked {
         (self.before)(Call::Remove(*name));
         self.inner.remove(name)
     }
+    fn leftovers(&self, before: i64, task: ghostsnap::backend::Leftovers) -> Result<(u64, u64)> {
+        self.inner.leftovers(before, task)
+    }
+
     fn properties(&self) -> Properties {
         self.inner.properties()
     }

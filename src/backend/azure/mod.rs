@@ -11,7 +11,9 @@ pub use options::{AzureOptions, Proof};
 
 use super::http::{Http, Route, size_in};
 use super::retry::Retry;
-use super::{Access, Backend, FileKind, FileName, Properties, missing, size_each, too_large};
+use super::{
+    Access, Backend, FileKind, FileName, Leftovers, Properties, missing, size_each, too_large,
+};
 use crate::base::units::{bytes as length_of, length};
 use crate::base::{Error, Kind, Result, limits};
 use azure_core::http::headers::HeaderName;
@@ -307,6 +309,10 @@ impl Backend for Azure {
             Err(error) if is_missing_file(&error) => Ok(()),
             Err(error) => Err(refusal(&format!("remove {name}"), error)),
         }
+    }
+
+    fn leftovers(&self, _: i64, _: Leftovers) -> Result<(u64, u64)> {
+        Ok((0, 0))
     }
 
     fn properties(&self) -> Properties {

@@ -13,7 +13,7 @@ pub use options::{AccessKey, S3Options};
 
 use super::http::{self, Answer, Http, Request, Route};
 use super::retry::Retry;
-use super::{Access, Backend, FileKind, FileName, Properties, missing};
+use super::{Access, Backend, FileKind, FileName, Leftovers, Properties, missing};
 use crate::base::units::{bytes as length_of, length};
 use crate::base::{Counter, Error, Kind, Result, What, limits};
 use errors::refusal;
@@ -397,6 +397,10 @@ impl Backend for S3 {
             return Ok(());
         }
         Err(refusal(&what, &answer))
+    }
+
+    fn leftovers(&self, _: i64, _: Leftovers) -> Result<(u64, u64)> {
+        Ok((0, 0))
     }
 
     fn properties(&self) -> Properties {

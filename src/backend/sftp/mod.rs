@@ -13,7 +13,8 @@ pub use options::SftpOptions;
 
 use super::child::Child;
 use super::{
-    Access, Backend, FileKind, FileName, Properties, list_each, missing, size_each, whole_by_size,
+    Access, Backend, FileKind, FileName, Leftovers, Properties, is_temporary, list_each, missing,
+    size_each, whole_by_size,
 };
 use crate::base::units::{bytes as length_of, length};
 use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, World, limits};
@@ -22,7 +23,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use wire::{Ask, FOR_A_NEW_FILE, FOR_READING, Reply, Status, Wire, pieces};
+use wire::{Ask, FOR_A_NEW_FILE, FOR_READING, Listed, Reply, Status, Wire, pieces};
 
 const SSH: &str = "/usr/bin/ssh";
 const TEMP_FOLDER: &str = "tmp";
@@ -174,7 +175,7 @@ impl Sftp {
     }
 }
 
-type Entries = Vec<(Vec<u8>, Option<u64>)>;
+type Entries = Vec<Listed>;
 
 impl Backend for Sftp {
     fn list(&self, kind: FileKind) -> Result<Vec<(FileName, u64)>> {
@@ -187,17 +188,14 @@ impl Backend for Sftp {
             let mut folders = vec![kind.folder().to_owned()];
             if kind == FileKind::Pack {
                 let above = folders_of(line, &[self.path(kind.folder())])?;
-                folders = above
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|(name, _)| pack_folder(&name))
-                    .collect();
+                folders =
+                    above.into_iter().flatten().filter_map(|one| pack_folder(&one.name)).collect();
             }
             let mut files = Vec::new();
             for some in folders.chunks(limits::SFTP_FOLDERS_AT_ONCE) {
                 let paths: Vec<String> = some.iter().map(|folder| self.path(folder)).collect();
                 for (folder, entries) in some.iter().zip(folders_of(line, &paths)?) {
-                    for (name, size) in entries {
+                    for Listed { name, size, .. } in entries {
                         let Ok(name) = String::from_utf8(name) else { continue };
                         let path = format!("{folder}/{name}");
                         let Some(name) = FileName::parse(kind, &path) else { continue };
@@ -296,6 +294,34 @@ impl Backend for Sftp {
                 0 | Status::MISSING => Ok(()),
                 _ => Err(Trouble::Refused(status)),
             }
+        })
+    }
+
+    fn leftovers(&self, before: i64, task: Leftovers) -> Result<(u64, u64)> {
+        let folder = self.path(TEMP_FOLDER);
+        let what = format!("look at what is left in {folder}");
+        self.with_line(&what, Counter::RequestsList, |line| {
+            let mut found = (0, 0);
+            let mut paths = Vec::new();
+            for one in folders_of(line, std::slice::from_ref(&folder))?.into_iter().flatten() {
+                let Ok(name) = String::from_utf8(one.name) else { continue };
+                let is_old = one.modified.is_some_and(|time| i64::from(time) < before);
+                if is_old && is_temporary(&name) {
+                    found = (found.0 + 1, found.1 + one.size.unwrap_or_default());
+                    paths.push(format!("{folder}/{name}"));
+                }
+            }
+            if task == Leftovers::Count {
+                return Ok(found);
+            }
+            self.monitor.count(Counter::RequestsDelete, found.0);
+            for reply in line.ask_all(paths.iter().map(|path| Ask::Remove(path)))? {
+                let status = status(reply)?;
+                if ![0, Status::MISSING].contains(&status.code) {
+                    return Err(Trouble::Refused(status));
+                }
+            }
+            Ok(found)
         })
     }
 

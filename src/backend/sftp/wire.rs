@@ -49,6 +49,17 @@ impl Status {
     pub const DENIED: u32 = 3;
 }
 
+/// An entry of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its size, if it is told.
+    pub size: Option<u64>,
+    /// When it was written to, in seconds since 1970, if it is told.
+    pub modified: Option<u32>,
+}
+
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -58,8 +69,8 @@ pub enum Reply {
     Handle(Vec<u8>),
     /// Part of a file.
     Data(Vec<u8>),
-    /// Entries of a folder: name and size, if it is told.
-    Names(Vec<(Vec<u8>, Option<u64>)>),
+    /// Entries of a folder.
+    Names(Vec<Listed>),
     /// The size of a file, if it is told.
     Size(Option<u64>),
 }
@@ -262,22 +273,23 @@ impl<'p> Parts<'p> {
         self.take(count)
     }
 
-    /// Skips attributes but for the size.
-    fn size(&mut self) -> io::Result<Option<u64>> {
+    /// Skips attributes but for the size and the time of the last change.
+    fn attributes(&mut self) -> io::Result<(Option<u64>, Option<u32>)> {
         let flags = self.number()?;
         let size = if flags & 1 != 0 { Some(self.long()?) } else { None };
-        for (flag, count) in [(2, 8), (4, 4), (8, 8)] {
+        for (flag, count) in [(2, 8), (4, 4), (8, 4)] {
             if flags & flag != 0 {
                 self.take(count)?;
             }
         }
+        let modified = if flags & 8 != 0 { Some(self.number()?) } else { None };
         if flags & 0x8000_0000 != 0 {
             for _ in 0..self.number()? {
                 self.string()?;
                 self.string()?;
             }
         }
-        Ok(size)
+        Ok((size, modified))
     }
 }
 
@@ -293,14 +305,15 @@ fn decode(packet: &[u8]) -> io::Result<(u32, Reply)> {
         }
         HANDLE => Reply::Handle(parts.string()?.to_vec()),
         DATA => Reply::Data(parts.string()?.to_vec()),
-        ATTRS => Reply::Size(parts.size()?),
+        ATTRS => Reply::Size(parts.attributes()?.0),
         NAME => {
             let count = parts.number()?;
             let mut names = Vec::new();
             for _ in 0..count {
                 let name = parts.string()?.to_vec();
                 parts.string()?;
-                names.push((name, parts.size()?));
+                let (size, modified) = parts.attributes()?;
+                names.push(Listed { name, size, modified });
             }
             Reply::Names(names)
         }
@@ -356,8 +369,10 @@ mod tests {
         let mut names = vec![NAME, 0, 0, 0, 9, 0, 0, 0, 1];
         put_bytes(&mut names, b"file");
         put_bytes(&mut names, b"-rw------- file");
-        names.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0]);
-        let expected = Reply::Names(vec![(b"file".to_vec(), Some(256))]);
+        names.extend([0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 1, 0]);
+        names.extend([0, 0, 0, 3, 0, 0, 0, 4]);
+        let listed = Listed { name: b"file".to_vec(), size: Some(256), modified: Some(4) };
+        let expected = Reply::Names(vec![listed]);
         assert_eq!(decode(&names).unwrap(), (9, expected));
         for cut in 0..names.len() {
             assert!(decode(&names[..cut]).is_err(), "{cut}");

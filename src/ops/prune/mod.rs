@@ -16,7 +16,7 @@ mod vouch;
 
 pub use plan::{Fate, Notes, Plan, PruneOptions};
 
-use crate::backend::{FileKind, FileName};
+use crate::backend::{FileKind, FileName, Leftovers};
 use crate::base::monitor::{Counts, Stage, check_cancelled};
 use crate::base::units::number_of;
 use crate::base::{Counter, Error, FileId, Kind, Monitor, Result, Within, limits, units};
@@ -37,12 +37,22 @@ pub struct PruneReport {
     pub stored_bytes: u64,
     /// Files that were removed, and their bytes.
     pub removed: (u64, u64),
+    /// Files that killed runs left unfinished, and their bytes: removed, or on a dry run to be.
+    pub leftovers: (u64, u64),
     /// Bytes of new packs.
     pub written: u64,
     /// Packs that are marked now, and their bytes: a prune after the grace period frees them.
     pub marked: (u64, u64),
     /// Why nothing was removed at once, though that was asked for.
     pub held_back: Option<Error>,
+}
+
+impl PruneReport {
+    /// Nothing is done yet.
+    fn of(plan: Plan, stored_bytes: u64) -> Self {
+        let (removed, leftovers, marked) = ((0, 0), (0, 0), (0, 0));
+        Self { plan, stored_bytes, removed, leftovers, written: 0, marked, held_back: None }
+    }
 }
 
 /// Prunes a repository, or only says what it would do.
@@ -97,24 +107,37 @@ pub fn prune(
     let options = &options;
     let plan = plan::plan(repository.index(), &needed, &listed, &notes, options, now);
     let plan = plan.within(what)?;
-    let mut report = PruneReport {
-        plan,
-        stored_bytes: listed.iter().map(|(_, size)| size).sum(),
-        removed: (0, 0),
-        written: 0,
-        marked: (0, 0),
-        held_back: None,
-    };
+    let mut report = PruneReport::of(plan, listed.iter().map(|(_, size)| size).sum());
+    let task = if dry_run { Leftovers::Count } else { Leftovers::Remove };
+    let oldest = now.saturating_sub(options.grace_seconds);
+    report.leftovers = leftovers(&repository, oldest, task, monitor).within(what)?;
     if dry_run {
         tell_unproven(&repository, monitor);
         return Ok(report);
     }
+    add(&mut report.removed, report.leftovers);
     let book = Book::new(&repository, notes);
     let sizes = listed.into_iter().collect();
     Job { repository: &repository, options, monitor, now, seen, sizes, book, is_wanted_now }
         .run(&mut report)
         .within(what)?;
     Ok(report)
+}
+
+/// What killed runs left of files that never got their names. Nothing depends on it.
+fn leftovers(
+    repository: &Repository,
+    before: i64,
+    task: Leftovers,
+    monitor: &dyn Monitor,
+) -> Result<(u64, u64)> {
+    match repository.backend().leftovers(before, task) {
+        Err(error) if error.kind() != Kind::Cancelled => {
+            monitor.warn(error.within("remove what killed runs left unfinished"));
+            Ok((0, 0))
+        }
+        found => found,
+    }
 }
 
 /// What a plan cannot decide yet.
