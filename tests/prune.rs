@@ -11,7 +11,7 @@ use ghostsnap::backend::local::Local;
 use ghostsnap::backend::mem::Mem;
 use ghostsnap::backend::{Backend, FileKind, FileName, Properties};
 use ghostsnap::base::monitor::Collect;
-use ghostsnap::base::{FileId, Kind, Result, World};
+use ghostsnap::base::{FileId, Kind, Result, World, limits};
 use ghostsnap::ops::BackupReport;
 use ghostsnap::ops::check::{ReadData, Severity, check};
 use ghostsnap::ops::prune::{Fate, PruneOptions, PruneReport, prune};
@@ -855,7 +855,7 @@ fn what_killed_runs_left_unfinished_goes_a_grace_period_later() {
         fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
         path
     };
-    let grace = small_packs().grace_seconds;
+    let grace = small_packs().grace_seconds.max(limits::LEFTOVER_SECONDS);
     let (old, young) = (left("4711-0", now - grace - 9), left("4711-1", now - grace + 9000));
     let dry = prune(at(&backend, 0), &small_packs(), true, &Collect::default()).unwrap();
     assert_eq!((dry.leftovers, dry.removed, old.exists()), ((1, 4), (0, 0), true));

@@ -109,7 +109,8 @@ pub fn prune(
     let plan = plan.within(what)?;
     let mut report = PruneReport::of(plan, listed.iter().map(|(_, size)| size).sum());
     let task = if dry_run { Leftovers::Count } else { Leftovers::Remove };
-    let oldest = now.saturating_sub(options.grace_seconds);
+    // With no grace period somebody may still be at it, whom a lock of long ago does not show.
+    let oldest = now.saturating_sub(options.grace_seconds.max(limits::LEFTOVER_SECONDS));
     report.leftovers = leftovers(&repository, oldest, task, monitor).within(what)?;
     if dry_run {
         tell_unproven(&repository, monitor);
