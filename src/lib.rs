@@ -56,6 +56,7 @@
 //! - `backend/retry.rs`: asks again what failed in a way that may pass; nobody else does
 //! - `backend/local.rs`: a folder; files appear whole and durable or not at all
 //! - `backend/http.rs`: requests over HTTP: bounded, watched for progress, never asked again
+//! - `backend/lent.rs`: keys that a provider lends to its own machines
 //! - `backend/s3/mod.rs`: a bucket of S3 and its likenesses
 //! - `backend/s3/options.rs`: which bucket, and how it is reached
 //! - `backend/s3/errors.rs`: what a refusal of S3 means, and what mends it

@@ -6,6 +6,7 @@ pub mod azure;
 pub mod child;
 pub mod fault;
 pub mod http;
+mod lent;
 pub mod local;
 pub mod mem;
 pub mod open;

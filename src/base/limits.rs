@@ -468,6 +468,8 @@ pub const S3_PART_BYTES: u64 = 16 * 1024 * 1024;
 /// Files above this are uploaded to Azure in blocks: the SDK wants a copy of what it sends. A pack
 /// fits: it is one request then.
 pub const AZURE_WHOLE_BYTES_MAX: u64 = 24 * 1024 * 1024;
+/// What a provider lends is asked for again when it is good for no longer than this.
+pub const LENT_RENEWED_SECONDS: i64 = 300;
 /// What a run left unfinished in `tmp/` is removed after a day at the earliest.
 pub const LEFTOVER_SECONDS: i64 = 86_400;
 /// The largest pack meant for Azure; the last blob may pass it by half of what a blob may have.

@@ -112,6 +112,8 @@ pub const SETTINGS: &[Setting] = &[
     setting("key_id", Holds::Text, "AWS_ACCESS_KEY_ID", &["s3"]),
     setting("secret", Holds::Secret, "AWS_SECRET_ACCESS_KEY", &["s3"]),
     setting("session_token", Holds::Secret, "AWS_SESSION_TOKEN", &["s3"]),
+    setting("credentials", Holds::Text, "GHOSTSNAP_CREDENTIALS", WEB),
+    setting("client_id", Holds::Text, "AZURE_CLIENT_ID", &["azure"]),
     setting("region", Holds::Text, "AWS_REGION", &["s3"]),
     setting("path_style", Holds::Flag, "GHOSTSNAP_S3_PATH_STYLE", &["s3"]),
     setting("account", Holds::Text, "AZURE_STORAGE_ACCOUNT", &["azure"]),

@@ -3,8 +3,10 @@
 //! there is one, which the SDK cannot do. Its retries and its client are switched off.
 
 use super::options::{AzureOptions, Proof};
+use crate::backend::Access;
 use crate::backend::http::{Http, Request};
-use crate::base::{Counter, Error, Kind, World, limits};
+use crate::backend::lent::Lent;
+use crate::base::{Counter, Error, Kind, Result, World, limits};
 use azure_core::credentials::Secret;
 use azure_core::error::ErrorKind;
 use azure_core::http::headers::{HeaderName, HeaderValue, Headers};
@@ -14,6 +16,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// The version of the service's protocol that is signed for is the SDK's; this is only the format
 /// of a date in its headers.
@@ -25,19 +28,23 @@ pub struct Line {
     world: Arc<World>,
     account: String,
     key: Option<Secret>,
+    /// What stands in the place of a key, and the number of an identity.
+    identity: Option<(Lent<Zeroizing<String>>, Option<String>)>,
 }
 
 impl Line {
     /// A line of one account.
-    pub fn new(http: Arc<Http>, world: Arc<World>, options: &AzureOptions) -> Self {
-        let key = match &options.proof {
-            Proof::Key(key) => Some(Secret::new(key.to_string())),
-            Proof::Signature(_) => None,
+    pub fn new(http: Arc<Http>, access: &Access, options: &AzureOptions) -> Result<Self> {
+        let (key, identity) = match &options.proof {
+            Proof::Key(key) => (Some(Secret::new(key.to_string())), None),
+            Proof::Signature(_) => (None, None),
+            Proof::Identity(id) => (None, Some((Lent::identity(access)?, id.clone()))),
         };
-        Self { http, world, account: options.account.clone(), key }
+        let world = Arc::clone(&access.world);
+        Ok(Self { http, world, account: options.account.clone(), key, identity })
     }
 
-    async fn send(&self, request: &AzureRequest) -> crate::base::Result<AsyncRawResponse> {
+    async fn send(&self, request: &AzureRequest) -> Result<AsyncRawResponse> {
         // The caller knows the file and says so around this.
         let what = "get an answer of the store";
         let Body::Bytes(body) = request.body() else {
@@ -63,6 +70,10 @@ impl Line {
             })?;
             let authorization = format!("SharedKey {}:{signature}", self.account);
             headers.push(("authorization".to_owned(), authorization));
+        }
+        if let Some((lent, id)) = &self.identity {
+            let token = lent.token(id.as_deref()).await?;
+            headers.push(("authorization".to_owned(), format!("Bearer {}", token.as_str())));
         }
         let answer = self
             .http

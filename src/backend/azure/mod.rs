@@ -57,7 +57,7 @@ impl Azure {
     pub fn new(options: AzureOptions, access: &Access, retry: Arc<Retry>) -> Result<Self> {
         let what = format!("use the container {}", options.container);
         let http = Arc::new(Http::new(access, Route::Outside(options.authorities.as_deref()))?);
-        let line = Line::new(Arc::clone(&http), Arc::clone(&access.world), &options);
+        let line = Line::new(Arc::clone(&http), access, &options)?;
         let mut url = options.endpoint.clone();
         url.path_segments_mut()
             .map_err(|()| Error::new(Kind::Invalid, what.as_str()).why("its address has no path"))?

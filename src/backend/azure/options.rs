@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Where a container is and how it is reached: from an address and variables. Pure.
 
-use crate::backend::Variables;
 use crate::backend::open::has_steps;
+use crate::backend::{Variables, lent};
 use crate::base::{Error, Kind, Result, limits};
 use azure_core::http::Url;
 use std::path::PathBuf;
@@ -39,6 +39,8 @@ pub enum Proof {
     Key(Zeroizing<String>),
     /// A shared access signature: a query that is added to every request.
     Signature(Zeroizing<String>),
+    /// The identity that Azure gives this machine; of several, the one of this number.
+    Identity(Option<String>),
 }
 
 /// The account, key and port that every emulator has; public knowledge.
@@ -152,6 +154,10 @@ fn endpoint(told: &Told<'_>, account: &str) -> Result<Url> {
 }
 
 fn proof(told: &Told<'_>) -> Result<Proof> {
+    if lent::is_meant(told.variables)? {
+        let id = told.variables.get("AZURE_CLIENT_ID").map(|id| id.trim().to_owned());
+        return Ok(Proof::Identity(id));
+    }
     if let Some(key) = told.value("AccountKey", "AZURE_STORAGE_KEY") {
         if azure_core::base64::decode(&key).is_err() {
             return Err(lacks("AZURE_STORAGE_KEY is not in base64, as account keys are"));
@@ -166,7 +172,8 @@ fn proof(told: &Told<'_>) -> Result<Proof> {
 fn lacks(why: &str) -> Error {
     Error::new(Kind::Usage, "reach the storage account").why(why.to_owned()).hint(
         "set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or AZURE_STORAGE_SAS_TOKEN, or \
-         AZURE_STORAGE_CONNECTION_STRING",
+         AZURE_STORAGE_CONNECTION_STRING; where Azure gives this machine an identity, \
+         GHOSTSNAP_CREDENTIALS=instance",
     )
 }
 

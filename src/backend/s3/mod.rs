@@ -12,10 +12,11 @@ pub mod options;
 pub use options::{AccessKey, S3Options};
 
 use super::http::{self, Answer, Http, Request, Route};
+use super::lent::Lent;
 use super::retry::Retry;
 use super::{Access, Backend, FileKind, FileName, Leftovers, Properties, missing};
 use crate::base::units::{bytes as length_of, length};
-use crate::base::{Counter, Error, Kind, Result, What, limits};
+use crate::base::{Counter, Error, Kind, Result, What, Within, limits};
 use errors::refusal;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue, IF_NONE_MATCH};
@@ -29,7 +30,7 @@ use s3::{Bucket, Region};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 const CONTENT_TYPE: &str = "application/octet-stream";
 
@@ -38,9 +39,51 @@ pub struct S3 {
     http: Http,
     retry: Arc<Retry>,
     options: S3Options,
-    bucket: Bucket,
+    buckets: Mutex<Arc<Buckets>>,
+    /// The key, where the provider lends one.
+    role: Option<Lent<AccessKey>>,
+}
+
+/// A bucket with a key to it.
+struct Buckets {
+    /// That of the key.
+    key_id: String,
+    plain: Bucket,
     /// The same, with the condition that a file is new.
-    bucket_if_new: Bucket,
+    if_new: Bucket,
+}
+
+/// Whether a file that is stored must be new.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    None,
+    IfNew,
+}
+
+impl Buckets {
+    fn new(options: &S3Options, key: &AccessKey) -> Result<Self> {
+        let what = "use the key of the bucket";
+        let token = key.token.as_ref().map(|token| token.as_str());
+        let credentials = Credentials::new(Some(&key.id), Some(&key.secret), None, token, None);
+        let region =
+            Region::Custom { region: options.region.clone(), endpoint: options.endpoint.clone() };
+        let credentials = credentials.what(Kind::Invalid, || what)?;
+        let mut plain = *Bucket::new(&options.bucket, region, credentials)
+            .map_err(|error| unsigned(what, &error))?;
+        if options.path_style {
+            plain.set_path_style();
+        }
+        let headers = HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static("*"))]);
+        let if_new = plain.with_extra_headers(headers).map_err(|error| unsigned(what, &error))?;
+        Ok(Self { key_id: key.id.clone(), plain, if_new })
+    }
+
+    fn with(&self, condition: Condition) -> &Bucket {
+        match condition {
+            Condition::None => &self.plain,
+            Condition::IfNew => &self.if_new,
+        }
+    }
 }
 
 /// One page of a listing. What would tell that it is not whole must be there.
@@ -87,26 +130,28 @@ impl S3 {
         let what = || format!("use the bucket {}", options.bucket);
         // Whoever asks again is `Retry`, and nobody else.
         s3::set_retries(0);
-        let token = options.key.token.as_ref().map(|token| token.as_str());
-        let credentials =
-            Credentials::new(Some(&options.key.id), Some(&options.key.secret), None, token, None);
-        let region =
-            Region::Custom { region: options.region.clone(), endpoint: options.endpoint.clone() };
-        let mut bucket =
-            *Bucket::new(&options.bucket, region, credentials.what(Kind::Invalid, what)?)
-                .map_err(|error| unsigned(&what(), &error))?;
-        if options.path_style {
-            bucket.set_path_style();
-        }
-        let headers = HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static("*"))]);
-        let bucket_if_new = bucket.with_extra_headers(headers);
+        // One that is lent is asked for with the first request.
+        let none = AccessKey { id: String::new(), secret: String::new().into(), token: None };
+        let buckets = Buckets::new(&options, options.key.as_ref().unwrap_or(&none)).within(what)?;
+        let role = if options.key.is_none() { Some(Lent::role(access)?) } else { None };
         Ok(Self {
             http: Http::new(access, Route::Outside(options.authorities.as_deref()))?,
             retry,
-            bucket_if_new: bucket_if_new.map_err(|error| unsigned(&what(), &error))?,
-            bucket,
+            buckets: Mutex::new(Arc::new(buckets)),
+            role,
             options,
         })
+    }
+
+    /// The bucket with the key of now.
+    async fn buckets(&self) -> Result<Arc<Buckets>> {
+        let held = || self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(role) = &self.role else { return Ok(Arc::clone(&held())) };
+        let key = role.key().await?;
+        if held().key_id != key.id {
+            *held() = Arc::new(Buckets::new(&self.options, &key)?);
+        }
+        Ok(Arc::clone(&held()))
     }
 
     fn key(&self, path: &str) -> String {
@@ -115,7 +160,13 @@ impl S3 {
     }
 
     /// Sends one signed request; its answer may be a refusal.
-    fn ask(&self, what: &str, bucket: &Bucket, key: &str, command: Command<'_>) -> Result<Answer> {
+    fn ask(
+        &self,
+        what: &str,
+        condition: Condition,
+        key: &str,
+        command: Command<'_>,
+    ) -> Result<Answer> {
         let wrong = |error: S3Error| unsigned(what, &error);
         let content = match &command {
             Command::PutObject { content, .. } => Some(*content),
@@ -127,6 +178,8 @@ impl S3 {
         };
         let (method, counter) = kind_of(&command);
         self.http.run(async {
+            let buckets = self.buckets().await?;
+            let bucket = buckets.with(condition);
             let request = ReqwestRequest::new(bucket, key, command).await.map_err(wrong)?;
             // Of a file it would be a copy, which would be there until all of it is sent.
             let built = match content {
@@ -152,11 +205,11 @@ impl S3 {
     fn insist(
         &self,
         what: &str,
-        bucket: &Bucket,
+        condition: Condition,
         key: &str,
         command: Command<'_>,
     ) -> Result<Answer> {
-        let answer = self.ask(what, bucket, key, command)?;
+        let answer = self.ask(what, condition, key, command)?;
         if (200..300).contains(&answer.status) { Ok(answer) } else { Err(refusal(what, &answer)) }
     }
 
@@ -173,7 +226,7 @@ impl S3 {
             start_after,
             max_keys: Some(most),
         };
-        let answer = self.insist(what, &self.bucket, "/", command)?;
+        let answer = self.insist(what, Condition::None, "/", command)?;
         let page = parse::<Page>(what, &answer)?;
         let cut = |why: &str| Error::new(Kind::Connect, what).why(why.to_owned()).transient();
         if page.truncated && page.next.as_ref().is_none_or(String::is_empty) {
@@ -236,14 +289,14 @@ impl S3 {
             custom_headers: None,
             multipart: None,
         };
-        self.insist(what, &self.bucket_if_new, key, command).map(drop)
+        self.insist(what, Condition::IfNew, key, command).map(drop)
     }
 
     /// Uploads in parts, each asked again by itself: after a cut it goes on where it was.
     fn put_in_parts(&self, what: &str, key: &str, bytes: &[u8]) -> Result<()> {
         let start = || Command::InitiateMultipartUpload { content_type: CONTENT_TYPE };
         let started = self.retry.persist(|_| {
-            let answer = self.insist(what, &self.bucket, key, start())?;
+            let answer = self.insist(what, Condition::None, key, start())?;
             parse::<Started>(what, &answer)
         })?;
         let stored = self
@@ -252,7 +305,7 @@ impl S3 {
         if stored.is_err() {
             let abort = Command::AbortMultipartUpload { upload_id: &started.upload };
             // Parts left behind cost space only, and the bucket's own rules remove them.
-            drop(self.ask(what, &self.bucket, key, abort));
+            drop(self.ask(what, Condition::None, key, abort));
         }
         stored
     }
@@ -267,7 +320,7 @@ impl S3 {
                     custom_headers: None,
                     multipart: Some(Multipart::new(number, upload)),
                 };
-                self.insist(what, &self.bucket, key, command)
+                self.insist(what, Condition::None, key, command)
             })?;
             let etag = answer.header("etag").ok_or_else(|| {
                 Error::new(Kind::Connect, what).why("the store gave a part no ETag")
@@ -288,7 +341,7 @@ impl S3 {
         self.retry.persist(|failures| {
             let data = CompleteMultipartUploadData { parts: parts.to_vec() };
             let command = Command::CompleteMultipartUpload { upload_id: upload, data };
-            let answer = self.ask(what, &self.bucket_if_new, key, command)?;
+            let answer = self.ask(what, Condition::IfNew, key, command)?;
             // An answer that began well can still end in an error.
             let said = String::from_utf8_lossy(&answer.body);
             if answer.status == 200 && said.contains("CompleteMultipartUploadResult") {
@@ -305,7 +358,7 @@ impl S3 {
     }
 
     fn head(&self, what: &str, key: &str) -> Result<Option<u64>> {
-        let answer = self.ask(what, &self.bucket, key, Command::HeadObject)?;
+        let answer = self.ask(what, Condition::None, key, Command::HeadObject)?;
         match answer.status {
             200 => http::told_length(&answer).map(Some).ok_or_else(|| {
                 Error::new(Kind::Connect, what).why("the store did not tell its size")
@@ -343,7 +396,7 @@ impl Backend for S3 {
             return if range.end <= size { Ok(Vec::new()) } else { Err(short) };
         }
         let command = Command::GetObjectRange { start: range.start, end: Some(range.end - 1) };
-        let answer = self.ask(&what, &self.bucket, &key, command)?;
+        let answer = self.ask(&what, Condition::None, &key, command)?;
         match answer.status {
             200 | 206 | 416 => http::ranged(&what, &range, answer),
             404 if errors::is_missing_file(&answer) => Err(missing(name)),
@@ -355,7 +408,7 @@ impl Backend for S3 {
         let what = format!("read {name}");
         let key = self.key(&name.to_string());
         let command = Command::GetObjectRange { start: 0, end: Some(most.saturating_sub(1)) };
-        let answer = self.ask(&what, &self.bucket, &key, command)?;
+        let answer = self.ask(&what, Condition::None, &key, command)?;
         match answer.status {
             200 | 206 | 416 => http::whole(name, most, answer).map(Some),
             404 if errors::is_missing_file(&answer) => Ok(None),
@@ -391,7 +444,7 @@ impl Backend for S3 {
     fn remove(&self, name: &FileName) -> Result<()> {
         let what = format!("remove {name}");
         let key = self.key(&name.to_string());
-        let answer = self.ask(&what, &self.bucket, &key, Command::DeleteObject)?;
+        let answer = self.ask(&what, Condition::None, &key, Command::DeleteObject)?;
         let gone = answer.status == 404 && errors::is_missing_file(&answer);
         if gone || (200..300).contains(&answer.status) {
             return Ok(());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Where a bucket is and how it is reached: from an address and variables. Pure.
 
-use crate::backend::Variables;
 use crate::backend::open::has_steps;
+use crate::backend::{Variables, lent};
 use crate::base::{Error, Kind, Result, limits};
 use reqwest::Url;
 use std::path::PathBuf;
@@ -32,8 +32,8 @@ pub struct S3Options {
     pub prefix: String,
     /// The bucket stands in the path rather than in the host name.
     pub path_style: bool,
-    /// What requests are signed with.
-    pub key: AccessKey,
+    /// What requests are signed with; without it with what the provider lends to this machine.
+    pub key: Option<AccessKey>,
     /// Certificate authorities to trust beside the system's.
     pub authorities: Option<PathBuf>,
     /// Nothing can be removed.
@@ -70,7 +70,7 @@ impl S3Options {
             bucket: bucket.to_owned(),
             prefix: prefix.trim_matches('/').to_owned(),
             path_style,
-            key: access_key(variables)?,
+            key: if lent::is_meant(variables)? { None } else { Some(access_key(variables)?) },
             authorities: variables.get("GHOSTSNAP_CA_FILE").map(PathBuf::from),
             append_only: variables.flag("GHOSTSNAP_APPEND_ONLY")?,
             endpoint: place.endpoint,
@@ -144,9 +144,10 @@ fn region_of(host: &str) -> String {
 
 fn access_key(variables: &Variables) -> Result<AccessKey> {
     let lacks = |name: &str| {
-        Error::new(Kind::Usage, "reach the bucket")
-            .why(format!("{name} is not set"))
-            .hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment")
+        Error::new(Kind::Usage, "reach the bucket").why(format!("{name} is not set")).hint(
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or \
+                 GHOSTSNAP_CREDENTIALS=instance where AWS lends this machine a role",
+        )
     };
     let take = |name: &str| variables.get(name).ok_or_else(|| lacks(name));
     Ok(AccessKey {
@@ -197,7 +198,9 @@ mod tests {
         let one = read("s3:https://minio.example:9000/backups/server1/a/");
         assert_eq!(one.endpoint, "https://minio.example:9000");
         assert_eq!((one.bucket.as_str(), one.prefix.as_str()), ("backups", "server1/a"));
-        assert!(one.path_style && one.region == "us-east-1" && *one.key.secret == "s3cr3t");
+        assert!(
+            one.path_style && one.region == "us-east-1" && *one.key.unwrap().secret == "s3cr3t"
+        );
         let aws = read("s3://backups");
         assert_eq!(aws.endpoint, "https://s3.us-east-1.amazonaws.com");
         assert!(!aws.path_style && aws.prefix.is_empty());
