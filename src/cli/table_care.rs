@@ -77,8 +77,9 @@ pub const FORGET: Command = Command {
     name: "forget",
     about: "drop snapshots",
     details: "Drops the named snapshots, or those that none of the --keep options keeps. The \
-              options look at each user, or each machine and its paths, separately; the newest \
-              complete snapshot of each always stays. The data stays in the repository until \
+              options look at each user, or each machine and its paths, separately, and the \
+              newest complete snapshot of each always stays; one that is named goes, the last \
+              one too. The data stays in the repository until \
               it is pruned. Asks first, or needs --force where there is nobody to ask.",
     examples: &[
         "ghostsnap forget -r /srv/backup 3f9c2a1b --dry-run",
@@ -165,8 +166,8 @@ pub const ALARM_OFF: Command = Command {
     details: "A backup that finds many files replaced by what looks encrypted gets the tag \
               `alarm`: the last good one is pinned, and no policy drops anything of that user. \
               Look at the files, restore what is needed, and then take the alarm off: of these \
-              snapshots, or of all. They are stored anew and have other ids then. What was \
-              pinned stays pinned.",
+              snapshots, or of all of one user. They are stored anew and have other ids then. \
+              What was pinned stays pinned.",
     examples: &["ghostsnap alarm-off --user alice"],
     args: &[Arg::new("SNAPSHOT", "ids or names; all of the user without any", Value::Text)
         .optional()
